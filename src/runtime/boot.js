@@ -1,0 +1,97 @@
+// Starts CPython from a snapshot and runs programs in it, one at a time. The same in every home: a home gives the
+// assets, carries a run's JSON in and the frames out.
+import { Pulse } from './pulse.js';
+import { applySnapshot, snapshotHeader } from './snapshot.js';
+import { OutputLines } from './output.js';
+
+/**
+ * @typedef {object} Assets
+ * @property {(options: object) => Promise<any>} loadPyodide Pyodide's own
+ * @property {(settings: object) => Promise<any>} createPyodideModule the patched `pyodide.asm.mjs`
+ * @property {string} lockFile text of `pyodide-lock.json`
+ * @property {ArrayBuffer} [snapshot] see snapshot.js; without one, Python boots from scratch
+ * @property {Record<string, string>} [pythonSources] our own modules, to be installed when there is no snapshot
+ */
+
+/**
+ * What a run may use. Times are milliseconds.
+ * @typedef {object} Limits
+ * @property {number} time wall clock until Python gets a `TimeoutError`
+ * @property {number} grace how long it may clean up after that, before the interpreter ends
+ * @property {number} output bytes of output
+ * @property {number} value bytes of the returned value or the error
+ */
+
+/** @typedef {{ code: string, globals: string, limits: Limits }} Run */
+
+/** A frame: one JSON object that leaves the sandbox. @typedef {Record<string, unknown>} Frame */
+
+export class Interpreter {
+  /** @param {any} pyodide @param {Pulse} pulse */
+  constructor(pyodide, pulse) {
+    this.pyodide = pyodide;
+    this.pulse = pulse;
+    this.runner = pyodide.pyimport('_sandbox.runner');
+    this.running = false;
+  }
+
+  /** @param {Assets} assets */
+  static async boot(assets) {
+    const pulse = new Pulse();
+    const { snapshot } = assets;
+    const pyodide = await assets.loadPyodide({
+      indexURL: 'http://pyodide/',
+      packageBaseUrl: 'http://pyodide/',
+      lockFileContents: assets.lockFile,
+      env: { HOME: '/home/pyodide', MPLBACKEND: 'agg' },
+      _makeSnapshot: !snapshot,
+      _loadSnapshot: snapshot && snapshotHeader(snapshot),
+      /** @param {object} settings */
+      createPyodideModule: async (settings) => {
+        const module = await assets.createPyodideModule(Object.assign(settings, { pollSignals: () => pulse.poll() }));
+        pulse.attach(module);
+        if (snapshot) applySnapshot(module, snapshot);
+        return module;
+      },
+    });
+    if (assets.pythonSources) install(pyodide, assets.pythonSources);
+    return new Interpreter(pyodide, pulse);
+  }
+
+  /**
+   * Runs one program. Resolves when it has ended, one way or the other.
+   * @param {Run} run
+   * @param {(frame: Frame) => void} emit takes each frame; the last is the one with `end`
+   * @returns {Promise<boolean>} whether the interpreter may be used again
+   */
+  async run({ code, globals, limits }, emit) {
+    if (this.running) throw new Error('one run at a time');
+    this.running = true;
+    const output = new OutputLines(limits.output, emit);
+    this.pyodide.setStdout({ write: output.writer('stdout') });
+    this.pyodide.setStderr({ write: output.writer('stderr') });
+    this.runner.renew();
+    const ended = await this.pulse.watch(limits, this.runner, () => this.runner.run(code, globals, limits.value));
+    output.end();
+    emit({ end: ended.result ?? { status: 'run-error', error: ended.reason } });
+    this.running = !ended.alive;
+    return ended.alive;
+  }
+
+  /** Lets go of everything that cannot be in a snapshot. */
+  rest() {
+    this.runner.destroy();
+  }
+
+  /** Asks the run, if there is one, to stop: `KeyboardInterrupt`, and after the grace period its end. */
+  stop() {
+    this.pulse.stop();
+  }
+}
+
+/** @param {any} pyodide @param {Record<string, string>} sources */
+function install({ FS, _api }, sources) {
+  const folder = `${_api.sitepackages}/_sandbox`;
+  FS.mkdirTree(folder);
+  for (const [name, source] of Object.entries(sources)) FS.writeFile(`${folder}/${name}.py`, source);
+}

@@ -1,0 +1,48 @@
+// The main module of an isolate in workerd: how a run gets in and its frames get out.
+//
+// **Boundary.** Everything in this isolate belongs to the Python code that runs in it, this file included once the
+// code has become JavaScript. Nothing here protects anybody else; the parent does (no network, no bindings, one
+// isolate for one run or one session, and every byte that leaves is decoded as an attacker's).
+import './shim.js';
+import { DurableObject } from 'cloudflare:workers';
+import lockFile from './pyodide-lock.txt';
+import createPyodideModule from './pyodide.asm.mjs';
+import { loadPyodide } from './pyodide.mjs';
+import snapshot from './snapshot.bin';
+import { Interpreter } from './boot.js';
+
+/** @type {Promise<Interpreter> | undefined} */
+let booted;
+
+/** @param {Request} request */
+async function serve(request) {
+  if (new URL(request.url).pathname === '/stop') {
+    (await booted)?.stop();
+    return new Response(null, { status: 204 });
+  }
+  booted ??= Interpreter.boot({ loadPyodide, createPyodideModule, lockFile, snapshot });
+  const interpreter = await booted;
+  const run = await request.json();
+  const encoder = new TextEncoder();
+  const body = new ReadableStream({
+    type: 'bytes',
+    start(controller) {
+      interpreter
+        .run(run, (frame) => controller.enqueue(encoder.encode(`${JSON.stringify(frame)}\n`)))
+        .finally(() => controller.close());
+    },
+    cancel: () => interpreter.stop(),
+  });
+  return new Response(body);
+}
+
+/** One run in an isolate of its own. */
+export default { fetch: serve };
+
+/** The interpreter of a session: the same, as long as its Durable Object facet lives. */
+export class Python extends DurableObject {
+  /** @param {Request} request */
+  fetch(request) {
+    return serve(request);
+  }
+}

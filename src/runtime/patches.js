@@ -1,0 +1,31 @@
+// What is changed in Pyodide's `pyodide.asm.mjs` (314.0.3), as text: each place must be found exactly once, or the
+// build fails.
+
+/** @type {{ why: string, find: string, replace: string }[]} */
+export const patches = [
+  {
+    why: 'CPython asks for signals here: our poll decides, and may suspend the whole run (JSPI) until it does.',
+    find:
+      'function _Py_CheckEmscriptenSignals_Helper(){if(!Module.Py_EmscriptenSignalBuffer){return 0}' +
+      'try{let result=Module.Py_EmscriptenSignalBuffer[0];Module.Py_EmscriptenSignalBuffer[0]=0;return result}' +
+      'catch(e){return 0}}',
+    replace: 'var _Py_CheckEmscriptenSignals_Helper=new WebAssembly.Suspending(()=>Module.pollSignals());',
+  },
+  {
+    why: 'A poll that suspends saves and restores what Pyodide itself saves when it suspends.',
+    find: 'Module["newDSO"]=newDSO',
+    replace:
+      'Module["saveState"]=saveState;Module["restoreState"]=restoreState;Module["canSuspend"]=()=>validSuspender.value;' +
+      'Module["growMemory"]=growMemory;Module["newDSO"]=newDSO',
+  },
+];
+
+/** @param {string} source @returns {string} */
+export function patch(source) {
+  for (const { why, find, replace } of patches) {
+    const found = source.split(find).length - 1;
+    if (found !== 1) throw new Error(`Pyodide has changed: found ${found} times instead of once, the place for: ${why}`);
+    source = source.replace(find, () => replace);
+  }
+  return source;
+}

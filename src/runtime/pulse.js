@@ -1,0 +1,147 @@
+// The pulse of a run: where CPython asks for signals, every few bytecodes, the host gets a say.
+//
+// **Boundary.** What Python code can do to its signal handlers it does to itself: a run that outlives its time and
+// its grace is never resumed (or, where it cannot be suspended, ended by an exception that no Python code can catch).
+import { hostTimer, turn, wakeAll } from './turn.js';
+
+/** How long a run keeps the thread before others get a turn, in milliseconds. */
+const YIELD_EVERY = 20;
+
+/** The same in polls, for clocks that stand still while code runs: about 20 ms of bytecode at the fastest. */
+const YIELD_POLLS = 20_000;
+
+/** Python's signal numbers: SIGINT raises KeyboardInterrupt; for SIGALRM the runner raises TimeoutError. */
+const SIGINT = 2;
+const SIGALRM = 14;
+
+/** How long a run that waits may take to notice a stop before its task is cancelled, in milliseconds. */
+const CANCEL_AFTER = 50;
+
+/** @typedef {import('./boot.js').Limits} Limits */
+/** @typedef {{ alive: boolean, result?: object, reason?: string }} Ended */
+
+export class Pulse {
+  /** @type {any} Emscripten's module */
+  #module;
+  /** @type {null | { end: (ended: Ended) => void, deadline: number, grace: number, seconds: number, cancel: () => void }} */
+  #run = null;
+  #signal = 0;
+  /** When the run's end can no longer be caught. */
+  #last = Infinity;
+  #reason = '';
+  #turnedAt = 0;
+  #polls = 0;
+
+  /** @param {any} module */
+  attach(module) {
+    this.#module = module;
+  }
+
+  /**
+   * Called by CPython. Gives the number of a signal, 0 for none, or a promise of it while the run is suspended.
+   * @returns {number | Promise<number>}
+   */
+  poll() {
+    if (!this.#run) return 0;
+    if (++this.#polls < YIELD_POLLS && Date.now() - this.#turnedAt < YIELD_EVERY) return this.#take();
+    const state = this.#module.canSuspend() ? this.#module.saveState() : this.#module.error;
+    if (state === this.#module.error) {
+      // Called from a JavaScript frame, which cannot be suspended.
+      this.#turned();
+      if (this.#check()) return this.#take();
+      throw new Error(this.#reason);
+    }
+    return new Promise((resolve) =>
+      turn(() => {
+        this.#turned();
+        if (!this.#check()) return; // never resumed
+        this.#module.restoreState(state);
+        resolve(this.#take());
+      }),
+    );
+  }
+
+  /**
+   * Starts a run and watches over it.
+   * @param {Limits} limits
+   * @param {{ cancel: () => void }} runner
+   * @param {() => Promise<string>} start
+   * @returns {Promise<Ended>}
+   */
+  watch(limits, runner, start) {
+    return new Promise((resolve) => {
+      const tick = () => {
+        if (this.#run !== run) return;
+        if (this.#check()) run.timer = hostTimer.set(tick, YIELD_EVERY);
+      };
+      const run = {
+        deadline: Date.now() + limits.time,
+        grace: limits.grace,
+        seconds: limits.time / 1000,
+        cancel: () => runner.cancel(),
+        /** @type {any} */
+        timer: undefined,
+        /** @param {Ended} ended */
+        end: (ended) => {
+          if (this.#run !== run) return;
+          this.#run = null;
+          hostTimer.clear(run.timer);
+          resolve(ended);
+        },
+      };
+      this.#run = run;
+      this.#signal = 0;
+      this.#last = Infinity;
+      this.#turned();
+      run.timer = hostTimer.set(tick, YIELD_EVERY);
+      start().then(
+        (text) => run.end({ alive: true, result: JSON.parse(text) }),
+        (error) => run.end({ alive: false, reason: `the interpreter failed: ${error?.message ?? error}` }),
+      );
+    });
+  }
+
+  /** Asks the run to stop. */
+  stop() {
+    if (this.#run && this.#last === Infinity) this.#interrupt(SIGINT, 'stopped');
+  }
+
+  #turned() {
+    this.#polls = 0;
+    this.#turnedAt = Date.now();
+  }
+
+  #take() {
+    const signal = this.#signal;
+    this.#signal = 0;
+    return signal;
+  }
+
+  /** Looks at the clock. False: the run has been ended and must not go on. */
+  #check() {
+    const run = this.#run;
+    if (!run) return false;
+    const now = Date.now();
+    if (now >= this.#last) {
+      run.end({ alive: false, reason: this.#reason });
+      return false;
+    }
+    if (this.#last === Infinity && now >= run.deadline) {
+      this.#interrupt(SIGALRM, `TimeoutError: the run took longer than ${run.seconds} s and did not end when it was told to`);
+    }
+    return true;
+  }
+
+  /** @param {number} signal @param {string} reason */
+  #interrupt(signal, reason) {
+    const run = this.#run;
+    if (!run) return;
+    this.#signal = signal;
+    this.#reason = reason;
+    this.#last = Date.now() + run.grace;
+    wakeAll();
+    hostTimer.set(() => {
+      if (this.#run === run && this.#signal === signal) run.cancel();
+    }, CANCEL_AFTER);
+  }
+}

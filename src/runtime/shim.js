@@ -1,0 +1,54 @@
+// What Pyodide misses in a workerd isolate. Must be imported before Pyodide: it compiles a module while it is
+// being evaluated, and an isolate may compile nothing (neither wasm nor JavaScript) at run time.
+import stdlib from './python_stdlib.zip';
+import asmWasm from './pyodide.asm.wasm';
+import generated from './generated.js';
+
+/** A `WebAssembly.Module` for each of the tiny modules that Pyodide generates, by its bytes in hexadecimal. */
+const modules = new Map(generated);
+
+/** The largest generated module: about 500 bytes; nothing larger is looked up. */
+const MAX_GENERATED = 4096;
+
+/** @param {BufferSource} source */
+function precompiled(source) {
+  const bytes = ArrayBuffer.isView(source)
+    ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength)
+    : new Uint8Array(source);
+  const found = bytes.length <= MAX_GENERATED && modules.get(bytes.toHex());
+  if (!found) {
+    throw new WebAssembly.CompileError(
+      `an isolate cannot compile WebAssembly, and this module of ${bytes.length} bytes was not prepared: ` +
+        bytes.subarray(0, 64).toHex(),
+    );
+  }
+  return found;
+}
+
+const { Module, Instance } = WebAssembly;
+WebAssembly.Module = new Proxy(Module, { construct: (_, [source]) => precompiled(source) });
+WebAssembly.compile = async (source) => precompiled(source);
+// @ts-ignore: one function for both overloads
+WebAssembly.instantiate = async (source, imports) => {
+  if (source instanceof Module) return new Instance(source, imports);
+  const module = precompiled(source);
+  return { module, instance: new Instance(module, imports) };
+};
+WebAssembly.instantiateStreaming = async (_, imports) => ({
+  module: asmWasm,
+  instance: new Instance(asmWasm, imports),
+});
+
+// Pyodide looks for its files beside its own address, and listens for a page's events.
+Object.assign(globalThis, {
+  location: new URL('http://pyodide/'),
+  addEventListener() {},
+  removeEventListener() {},
+  /** @param {unknown} url */
+  fetch: async (url) => {
+    if (String(url).endsWith('python_stdlib.zip')) return new Response(stdlib);
+    if (String(url).endsWith('pyodide.asm.wasm')) return new Response();
+    // There is no network to lose here (`globalOutbound: null`); this only says so in plain words.
+    throw new TypeError('the sandbox has no network');
+  },
+});

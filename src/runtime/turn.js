@@ -1,0 +1,75 @@
+// Turns of the event loop for a run that never returns to it.
+//
+// A busy run is suspended (JSPI) every few milliseconds, so that its output leaves, a stop reaches it and others
+// are served. To Python such a turn must be invisible: while it lasts, no timer may call into Python, or another
+// asyncio task would run in the middle of a statement, and another suspended stack could take the interpreter's
+// state with it. So timers that come due during a turn wait for its end.
+
+const realSetTimeout = globalThis.setTimeout;
+const realClearTimeout = globalThis.clearTimeout;
+
+let turning = false;
+
+/** Timers that were set through the global `setTimeout` and have not fired. @type {Map<number, Timer>} */
+const timers = new Map();
+let lastId = 0;
+
+/** @typedef {{ callback: () => void, handle: any }} Timer */
+
+/** @param {number} id */
+function fire(id) {
+  const timer = timers.get(id);
+  if (!timer) return;
+  if (turning) {
+    timer.handle = realSetTimeout(fire, 1, id);
+    return;
+  }
+  timers.delete(id);
+  timer.callback();
+}
+
+Object.assign(globalThis, {
+  /** @param {(...args: any[]) => void} callback @param {number} [delay] @param {any[]} args */
+  setTimeout(callback, delay = 0, ...args) {
+    const id = ++lastId;
+    timers.set(id, { callback: () => callback(...args), handle: realSetTimeout(fire, delay, id) });
+    return id;
+  },
+  /** @param {number} id */
+  clearTimeout(id) {
+    realClearTimeout(timers.get(id)?.handle);
+    timers.delete(id);
+  },
+});
+// Pyodide prefers a MessageChannel for short delays; its messages could not be held back.
+// @ts-ignore
+delete globalThis.MessageChannel;
+
+/**
+ * Lets the event loop turn once, with Python's timers held back, and then calls `then` as the first thing of a turn
+ * of its own: nothing can come between what it does and the microtasks that it queues.
+ * @param {() => void} then
+ */
+export function turn(then) {
+  turning = true;
+  realSetTimeout(() => {
+    turning = false;
+    then();
+  }, 0);
+}
+
+/** Fires every pending timer now: whoever sleeps wakes up. */
+export function wakeAll() {
+  for (const [id, timer] of timers) {
+    realClearTimeout(timer.handle);
+    timer.handle = realSetTimeout(fire, 0, id);
+  }
+}
+
+/** A timer that Python's code does not see and a turn does not hold back. */
+export const hostTimer = {
+  /** @param {() => void} callback @param {number} delay */
+  set: (callback, delay) => realSetTimeout(callback, delay),
+  /** @param {any} handle */
+  clear: (handle) => realClearTimeout(handle),
+};

@@ -1,0 +1,63 @@
+// Builds what runs inside a sandbox, into the folder given: Pyodide, patched; the modules that it would generate;
+// our own code; and a memory snapshot, made and checked in workerd itself, so that what the engine can do (JSPI) is
+// in it.
+//
+// usage: node build.mjs OUTPUT_FOLDER
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { patch } from '../../src/runtime/patches.js';
+import { check } from './check.mjs';
+import { withWorkerd } from './workerd.mjs';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const source = join(here, '../../src/runtime');
+const pyodide = dirname(createRequire(import.meta.url).resolve('pyodide/package.json'));
+
+/** The Pyodide that the patches and the lock file are for. */
+const PYODIDE = '314.0.3';
+
+const OWN = ['shim.js', 'turn.js', 'boot.js', 'pulse.js', 'output.js', 'snapshot.js', 'isolate.js'];
+
+const out = process.argv[2];
+if (!out) throw new Error('usage: node build.mjs OUTPUT_FOLDER');
+const { version } = JSON.parse(readFileSync(join(pyodide, 'package.json'), 'utf8'));
+if (version !== PYODIDE) throw new Error(`the runtime is made for pyodide ${PYODIDE}, and ${version} is installed`);
+
+rmSync(out, { recursive: true, force: true });
+mkdirSync(join(out, 'generated'), { recursive: true });
+for (const file of OWN) cpSync(join(source, file), join(out, file));
+for (const file of ['pyodide.mjs', 'pyodide.asm.wasm', 'python_stdlib.zip']) cpSync(join(pyodide, file), join(out, file));
+cpSync(join(pyodide, 'pyodide-lock.json'), join(out, 'pyodide-lock.txt'));
+writeFileSync(join(out, 'pyodide.asm.mjs'), patch(readFileSync(join(pyodide, 'pyodide.asm.mjs'), 'utf8')));
+
+console.log('recording the modules that Pyodide generates');
+const recorded = execFileSync(process.execPath, ['--experimental-wasm-jspi', join(here, 'record.mjs')], { encoding: 'utf8' });
+/** @type {string[]} */
+const generated = JSON.parse(recorded.trim().split('\n').at(-1) ?? '');
+generated.forEach((hex, i) => writeFileSync(join(out, `generated/${i}.wasm`), Buffer.from(hex, 'hex')));
+writeFileSync(
+  join(out, 'generated.js'),
+  `${generated.map((_, i) => `import m${i} from './generated/${i}.wasm';`).join('\n')}
+export default [${generated.map((hex, i) => `['${hex}', m${i}]`).join(',\n')}];
+`,
+);
+
+console.log('making the snapshot');
+const making = ['maker.js', 'runner.txt', 'to_json.txt'].map((file) => join(out, file));
+cpSync(join(here, 'maker.js'), making[0]);
+cpSync(join(source, 'runner.py'), making[1]);
+cpSync(join(source, 'to_json.py'), making[2]);
+const snapshot = await withWorkerd(out, 'maker.js', async (url) => {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`the snapshot failed: ${await response.text()}`);
+  return Buffer.from(await response.arrayBuffer());
+});
+for (const file of making) rmSync(file);
+writeFileSync(join(out, 'snapshot.bin'), snapshot);
+
+console.log('checking the snapshot');
+await withWorkerd(out, 'isolate.js', check);
+console.log(`runtime built: snapshot ${(snapshot.length / 1e6).toFixed(1)} MB, ${generated.length} generated modules`);

@@ -1,0 +1,28 @@
+// Checks a snapshot by restoring it in workerd: a wrong one must fail the build, not a user's run.
+import assert from 'node:assert/strict';
+
+const LIMITS = { time: 10_000, grace: 1000, output: 100_000, value: 100_000 };
+
+/** Programs, and how each must end. @type {[string, object][]} */
+const PROGRAMS = [
+  ['1 + 1', { status: 'success', json: '2' }],
+  // JSPI is there: sleeping suspends the run.
+  ['import time; time.sleep(0.01); "slept"', { status: 'success', text: 'slept' }],
+  ['import asyncio; asyncio.run(asyncio.sleep(0.01, "ran"))', { status: 'success', text: 'ran' }],
+  ['from pyodide.ffi import can_run_sync; can_run_sync()', { status: 'success', json: 'true' }],
+  // Modules that are not in the snapshot come from the standard library beside it.
+  ['import csv, sqlite3; csv.QUOTE_ALL', { status: 'success', json: '1' }],
+];
+
+/** @param {string} url */
+export async function check(url) {
+  for (const [code, expected] of PROGRAMS) {
+    const response = await fetch(`${url}/run`, {
+      method: 'POST',
+      body: JSON.stringify({ code, globals: '{}', limits: LIMITS }),
+    });
+    const text = await response.text();
+    const frames = text.trim().split('\n').map((line) => JSON.parse(line));
+    assert.deepEqual(frames.at(-1)?.end, expected, `${code}: ${text}`);
+  }
+}
