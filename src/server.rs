@@ -1,1 +1,291 @@
-//! server
+//! The MCP server: one tool, `run_python_code`, in the words of the original.
+
+// Logging is deprecated from 2026-07-28 on (SEP-2577), and specified in every version served here.
+#![allow(deprecated)]
+
+mod tool;
+
+use std::{cell::Cell, rc::Rc, time::Duration};
+
+use futures::{FutureExt, StreamExt, channel::mpsc, select_biased};
+use rmcp::{
+    ErrorData, RoleServer, ServerHandler,
+    model::{
+        CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock,
+        DiscoverResult, Implementation, ListToolsResult, LoggingLevel,
+        LoggingMessageNotificationParam, PaginatedRequestParams, ProgressNotificationParam,
+        ProgressToken, ProtocolVersion, ServerCapabilities, ServerConfig, SetLevelRequestParams,
+        Tool,
+    },
+    service::RequestContext,
+};
+use serde_json::Value;
+
+pub use self::tool::PYTHON_VERSION;
+use crate::{
+    limits::Limits,
+    report::{self, ReturnMode},
+    run::{self, Ending, Line, Outcome, Stream},
+    session::{Host, Opened, SessionError},
+    transport::RawArguments,
+};
+
+/// How often a long run reports progress, to a client that gave a progress token.
+const PROGRESS_PERIOD: Duration = Duration::from_secs(2);
+
+/// How long clients may take the tool list as fresh, in milliseconds. It changes with the
+/// configuration, at a restart, only.
+const TOOLS_TTL_MS: u64 = 60 * 60 * 1000;
+
+/// What a home configures.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerOptions {
+    /// Limits of each run.
+    pub limits: Limits,
+    /// How the text of a result is written.
+    pub return_mode: ReturnMode,
+}
+
+/// The rmcp handler. Clones share the log level: the server of a legacy session is cloned for each
+/// of its requests.
+#[derive(Clone)]
+pub struct Server {
+    host: Rc<dyn Host>,
+    options: ServerOptions,
+    level: Rc<Cell<LoggingLevel>>,
+}
+
+impl Server {
+    /// A server that runs code where `host` says.
+    #[must_use]
+    pub fn new(host: Rc<dyn Host>, options: ServerOptions) -> Self {
+        // As in the original: no line of output is sent until `logging/setLevel` asks for it.
+        Self { host, options, level: Rc::new(Cell::new(LoggingLevel::Emergency)) }
+    }
+
+    /// The same server for another client: it shares nothing that a client can set.
+    pub(crate) fn for_another_client(&self) -> Self {
+        Self::new(self.host.clone(), self.options)
+    }
+
+    /// What `logging/setLevel` set, in the legacy eras.
+    pub(crate) fn level(&self) -> LoggingLevel {
+        self.level.get()
+    }
+
+    pub(crate) fn restore_level(&self, level: LoggingLevel) {
+        self.level.set(level);
+    }
+
+    fn tools(&self) -> Vec<Tool> {
+        #[allow(unused_mut)]
+        let mut tools = vec![tool::definition(self.host.offers_sessions())];
+        #[cfg(feature = "conformance")]
+        tools.extend(crate::fixtures::tools());
+        tools
+    }
+
+    /// The level from which this request's client wants log messages.
+    pub(crate) fn threshold(&self, context: &RequestContext<RoleServer>) -> Option<LoggingLevel> {
+        if context.protocol_version().is_some_and(|version| !version.has_initialize()) {
+            context.meta.log_level()
+        } else {
+            Some(self.level.get())
+        }
+    }
+
+    async fn run(
+        &self,
+        call: tool::Call,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<CallToolResult, ErrorData> {
+        let (outcome, handle) = match self.host.open(call.session).await {
+            Ok(Opened { sandbox, handle }) => {
+                let mut progress = Progress::new(context);
+                progress.report("Running Python code").await;
+                let ticks = sandbox.clone();
+                let (lines_in, mut lines) = mpsc::unbounded();
+                let threshold = self.threshold(context);
+                let wanted = threshold.is_some_and(|threshold| passes(LoggingLevel::Warning, threshold));
+                let mut run = Box::pin(
+                    run::execute(sandbox, call.request, self.options.limits, move |line: &Line| {
+                        if wanted {
+                            // The receiver lives as long as the run.
+                            let _ = lines_in.unbounded_send(line.clone());
+                        }
+                    })
+                    .fuse(),
+                );
+                let mut tick = ticks.sleep(PROGRESS_PERIOD).fuse();
+                let outcome = loop {
+                    select_biased! {
+                        line = lines.select_next_some() => log_line(context, threshold, line).await,
+                        outcome = run => break outcome,
+                        () = tick => {
+                            progress.tick().await;
+                            tick = ticks.sleep(PROGRESS_PERIOD).fuse();
+                        }
+                    }
+                };
+                while let Ok(line) = lines.try_recv() {
+                    log_line(context, threshold, line).await;
+                }
+                (outcome.unwrap_or_else(failed), handle)
+            }
+            Err(SessionError::Sandbox(error)) => (failed(error), None),
+            Err(error @ SessionError::Unknown) => {
+                return Err(ErrorData::invalid_params(
+                    format!("Invalid params: argument `session`: {error}"),
+                    None,
+                ));
+            }
+            Err(error) => (failed(error), None),
+        };
+        let text = report::text(&outcome, self.options.return_mode);
+        let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
+        result.structured_content = Some(report::structured(&outcome, handle.as_deref()));
+        Ok(result)
+    }
+}
+
+/// A failure of the sandbox as an outcome: the model reads it, and may try again.
+fn failed(error: impl std::fmt::Display) -> Outcome {
+    Outcome { output: Vec::new(), ending: Ending::RunError(error.to_string()) }
+}
+
+async fn log_line(
+    context: &RequestContext<RoleServer>,
+    threshold: Option<LoggingLevel>,
+    line: Line,
+) {
+    let level = match line.stream {
+        Stream::Stdout => LoggingLevel::Info,
+        Stream::Stderr => LoggingLevel::Warning,
+    };
+    log(context, threshold, level, line.text).await;
+}
+
+/// Sends a log message if its level reaches `threshold`.
+pub(crate) async fn log(
+    context: &RequestContext<RoleServer>,
+    threshold: Option<LoggingLevel>,
+    level: LoggingLevel,
+    text: String,
+) {
+    if threshold.is_some_and(|threshold| passes(level, threshold)) {
+        let message = LoggingMessageNotificationParam::new(level, Value::String(text));
+        // A client that is gone ends the run by other means.
+        let _ = context.peer.notify_logging_message(message).await;
+    }
+}
+
+fn passes(level: LoggingLevel, threshold: LoggingLevel) -> bool {
+    severity(level) >= severity(threshold)
+}
+
+/// RFC 5424, the other way round: greater is worse.
+fn severity(level: LoggingLevel) -> u8 {
+    match level {
+        LoggingLevel::Debug => 0,
+        LoggingLevel::Info => 1,
+        LoggingLevel::Notice => 2,
+        LoggingLevel::Warning => 3,
+        LoggingLevel::Error => 4,
+        LoggingLevel::Critical => 5,
+        LoggingLevel::Alert => 6,
+        LoggingLevel::Emergency => 7,
+    }
+}
+
+/// Progress of one run: seconds, counted by the host's timer as its clock may stand still.
+struct Progress<'a> {
+    context: &'a RequestContext<RoleServer>,
+    token: Option<ProgressToken>,
+    elapsed: Duration,
+}
+
+impl<'a> Progress<'a> {
+    fn new(context: &'a RequestContext<RoleServer>) -> Self {
+        Self { context, token: context.meta.get_progress_token(), elapsed: Duration::ZERO }
+    }
+
+    async fn tick(&mut self) {
+        self.elapsed += PROGRESS_PERIOD;
+        let message = format!("Python code has been running for {} s", self.elapsed.as_secs());
+        self.report(&message).await;
+    }
+
+    async fn report(&self, message: &str) {
+        if let Some(token) = &self.token {
+            let param = ProgressNotificationParam::new(token.clone(), self.elapsed.as_secs_f64())
+                .with_message(message);
+            let _ = self.context.peer.notify_progress(param).await;
+        }
+    }
+}
+
+impl ServerHandler for Server {
+    fn get_info(&self) -> ServerConfig {
+        let capabilities = ServerCapabilities::builder().enable_tools().enable_logging().build();
+        ServerConfig::new(capabilities)
+            .with_server_info(Implementation::new("MCP Run Python", env!("CARGO_PKG_VERSION")))
+            .with_protocol_version(ProtocolVersion::LATEST_WITH_INITIALIZE)
+            .with_instructions("Call the \"run_python_code\" tool with the Python code to run.")
+    }
+
+    async fn discover(
+        &self,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<DiscoverResult, ErrorData> {
+        let versions = self.supported_protocol_versions().into_owned();
+        Ok(DiscoverResult::from_server_info(versions, self.get_info())
+            .with_ttl_ms(TOOLS_TTL_MS)
+            .with_cache_scope(CacheScope::Public))
+    }
+
+    async fn list_tools(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        if request.is_some_and(|request| request.cursor.is_some()) {
+            return Err(ErrorData::invalid_params("Invalid params: unknown `cursor`", None));
+        }
+        let mut result = ListToolsResult::with_all_items(self.tools());
+        if context.protocol_version().is_some_and(|version| !version.has_initialize()) {
+            result.ttl_ms = Some(TOOLS_TTL_MS);
+            result.cache_scope = Some(CacheScope::Public);
+        }
+        Ok(result)
+    }
+
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        self.tools().into_iter().find(|tool| tool.name == name)
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        #[cfg(feature = "conformance")]
+        if let Some(result) = crate::fixtures::call(&request.name, self, &context).await {
+            return result.map(Into::into);
+        }
+        if request.name != tool::NAME {
+            return Err(ErrorData::invalid_params(format!("Unknown tool: {}", request.name), None));
+        }
+        let arguments = context.extensions.get::<RawArguments>().cloned().unwrap_or_default();
+        let call = tool::arguments(arguments.0, &self.options.limits, self.host.offers_sessions())?;
+        self.run(call, &context).await.map(Into::into)
+    }
+
+    async fn set_level(
+        &self,
+        request: SetLevelRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.level.set(request.level);
+        Ok(())
+    }
+}

@@ -1,1 +1,80 @@
-//! session
+//! Where a call of the tool runs: a fresh isolate, or a session's interpreter.
+//!
+//! There are two kinds of session. A *legacy* session is the protocol's own (`Mcp-Session-Id`): the
+//! transport keeps it, and its host gives every call the same sandbox. A *handle* is asked for by the
+//! tool's `session` argument, in any protocol version, and kept by the host.
+
+use std::{fmt, rc::Rc};
+
+use futures::future::LocalBoxFuture;
+
+use crate::sandbox::{Sandbox, SandboxError};
+
+/// The tool's `session` argument.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SessionChoice {
+    /// Not given: a fresh isolate, or the interpreter of the legacy session that the host serves.
+    Unnamed,
+    /// `"new"`: a session to be started.
+    New,
+    /// The handle of a session started before.
+    Handle(String),
+}
+
+impl SessionChoice {
+    /// Reads the tool's `session` argument.
+    #[must_use]
+    pub fn parse(argument: &str) -> Self {
+        match argument {
+            "new" => Self::New,
+            handle => Self::Handle(handle.to_owned()),
+        }
+    }
+}
+
+/// Where to run one call.
+pub struct Opened {
+    /// The isolate to run in.
+    pub sandbox: Rc<dyn Sandbox>,
+    /// The session's handle, to be told to the client; `None` for [`SessionChoice::Unnamed`].
+    pub handle: Option<String>,
+}
+
+/// Why a session could not be opened.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// No session has this handle: it never had, or it ended.
+    Unknown,
+    /// There are as many sessions as may be.
+    TooMany {
+        /// How many may be.
+        limit: usize,
+    },
+    /// The isolate failed.
+    Sandbox(SandboxError),
+}
+
+impl fmt::Display for SessionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("unknown or ended session; start one with \"new\""),
+            Self::TooMany { limit } => write!(f, "too many sessions: at most {limit} may be open"),
+            Self::Sandbox(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SessionError {}
+
+/// What a home provides to the server: sandboxes.
+pub trait Host {
+    /// Whether [`SessionChoice::New`] and [`SessionChoice::Handle`] are served. If not, the tool has
+    /// no `session` argument.
+    fn offers_sessions(&self) -> bool {
+        false
+    }
+
+    /// Where to run a call. Called once per call, before its run.
+    fn open(&self, choice: SessionChoice) -> LocalBoxFuture<'static, Result<Opened, SessionError>>;
+}

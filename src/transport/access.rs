@@ -1,0 +1,145 @@
+//! Who may talk to the endpoint: Host against DNS rebinding, Origin against other sites' pages, CORS for
+//! the pages that may (2025-11-25, Transports, Security Warning).
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri::Authority};
+
+use super::http::{Request, Response};
+
+/// Headers that a page may send.
+const ALLOW_HEADERS: &str = "Content-Type, Accept, Authorization, Last-Event-ID, Mcp-Session-Id, \
+    MCP-Protocol-Version, Mcp-Method, Mcp-Name";
+
+/// How long, in seconds, a browser may remember a preflight: the most that browsers take.
+const PREFLIGHT_MAX_AGE: &str = "7200";
+
+/// Names under which the endpoint may be reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Hosts {
+    /// Loopback names, any port: for a server on the user's own machine, where a `Host` of another name
+    /// is DNS rebinding.
+    #[default]
+    Loopback,
+    /// Any: where the platform routes by name, so that only own names arrive.
+    Any,
+    /// These, as `host` (any port) or `host:port`.
+    Only(Vec<String>),
+}
+
+/// Who may talk to the endpoint.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    /// Accepted `Host` headers.
+    pub hosts: Hosts,
+    /// Accepted `Origin` headers, as `scheme://host[:port]`. Always accepted: the endpoint's own origin
+    /// and, if it is reached on loopback, any origin that is on loopback too.
+    pub origins: Vec<String>,
+}
+
+impl Access {
+    /// Checks `Host` and `Origin`. No `Origin` is fine: that is no browser.
+    ///
+    /// # Errors
+    /// 403, or 400 for headers that cannot be read.
+    pub(super) fn check(&self, request: &Request) -> Result<(), Response> {
+        let host = self.check_host(request)?;
+        let Some(origin) = single(&request.headers, &header::ORIGIN)? else { return Ok(()) };
+        let accepted = Origin::parse(origin).is_some_and(|origin| {
+            self.origins.iter().any(|listed| Origin::parse(listed).as_ref() == Some(&origin))
+                || (is_loopback(host.host()) && is_loopback(&origin.host))
+                || request.uri.scheme_str().is_some_and(|scheme| {
+                    Origin::new(scheme, &host).as_ref() == Some(&origin)
+                })
+        });
+        if accepted {
+            Ok(())
+        } else {
+            Err(Response::refusal(StatusCode::FORBIDDEN, "Forbidden: Origin not allowed"))
+        }
+    }
+
+    fn check_host(&self, request: &Request) -> Result<Authority, Response> {
+        let host = match single(&request.headers, &header::HOST)? {
+            Some(host) => host.parse().ok(),
+            None => request.uri.authority().cloned(),
+        };
+        let Some(host): Option<Authority> = host else {
+            return Err(Response::refusal(StatusCode::BAD_REQUEST, "Bad Request: invalid Host header"));
+        };
+        let accepted = match &self.hosts {
+            Hosts::Loopback => is_loopback(host.host()),
+            Hosts::Any => true,
+            Hosts::Only(names) => names.iter().any(|name| {
+                name.eq_ignore_ascii_case(host.host()) || name.eq_ignore_ascii_case(host.as_str())
+            }),
+        };
+        if accepted {
+            Ok(host)
+        } else {
+            Err(Response::refusal(StatusCode::FORBIDDEN, "Forbidden: Host not allowed"))
+        }
+    }
+}
+
+/// An origin (RFC 6454): the tuple that is compared, with the port that the scheme implies.
+#[derive(Debug, PartialEq, Eq)]
+struct Origin {
+    scheme: String,
+    host: String,
+    port: u16,
+}
+
+impl Origin {
+    fn parse(origin: &str) -> Option<Self> {
+        let uri: Uri = origin.parse().ok()?;
+        Self::new(uri.scheme_str()?, uri.authority()?)
+    }
+
+    fn new(scheme: &str, authority: &Authority) -> Option<Self> {
+        let port = match (authority.port_u16(), scheme) {
+            (Some(port), _) => port,
+            (None, "http") => 80,
+            (None, "https") => 443,
+            (None, _) => return None,
+        };
+        Some(Self { scheme: scheme.to_owned(), host: authority.host().to_ascii_lowercase(), port })
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The one value of a header.
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Response> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next().map(HeaderValue::to_str), values.next()) {
+        (None, _) => Ok(None),
+        (Some(Ok(value)), None) => Ok(Some(value)),
+        _ => Err(Response::refusal(
+            StatusCode::BAD_REQUEST,
+            format!("Bad Request: invalid {name} header"),
+        )),
+    }
+}
+
+/// Answers `OPTIONS`. The origin was checked.
+pub(super) fn preflight(request: &Request) -> Option<Response> {
+    (request.method == Method::OPTIONS).then(|| {
+        Response::empty(StatusCode::NO_CONTENT)
+            .with(header::ALLOW, "GET, POST, DELETE, OPTIONS")
+            .with(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE")
+            .with(header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOW_HEADERS)
+            .with(header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE)
+    })
+}
+
+/// Lets the page at `origin`, which was accepted, read the response.
+pub(super) fn with_cors(response: Response, origin: Option<HeaderValue>) -> Response {
+    let response = response.with(header::VARY, "Origin");
+    let Some(Ok(origin)) = origin.as_ref().map(HeaderValue::to_str) else { return response };
+    response
+        .with(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin)
+        .with(header::ACCESS_CONTROL_EXPOSE_HEADERS, "Mcp-Session-Id, MCP-Protocol-Version")
+}

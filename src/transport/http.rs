@@ -1,0 +1,181 @@
+//! HTTP without sockets: what a home hands in and gets out.
+
+use std::{fmt, time::Duration};
+
+use futures::{
+    StreamExt,
+    future::{self, LocalBoxFuture},
+    stream::{self, LocalBoxStream},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use rmcp::{
+    ErrorData,
+    model::{ErrorCode, JsonRpcError, RequestId},
+};
+
+use crate::limits::MAX_BODY;
+
+/// What the transport needs from the platform: this target has neither timers nor threads.
+#[derive(Debug, Clone, Copy)]
+pub struct Platform {
+    /// Resolves after a duration.
+    pub sleep: fn(Duration) -> LocalBoxFuture<'static, ()>,
+    /// Runs a task to its end, whoever listens. (`wasm_bindgen_futures::spawn_local`)
+    pub spawn: fn(LocalBoxFuture<'static, ()>),
+}
+
+/// A request. Its body is polled only if it is needed: a request that is to be forwarded was not touched.
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// The whole URI, with scheme and authority where the home knows them: a page of the same origin is
+    /// told by them.
+    pub uri: Uri,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, in pieces; an error is that of reading it.
+    pub body: LocalBoxStream<'static, Result<Vec<u8>, String>>,
+    /// Resolves when the client is gone; pending forever if that cannot be known.
+    pub closed: LocalBoxFuture<'static, ()>,
+}
+
+impl Request {
+    /// A request whose body is at hand, and whose client stays.
+    #[must_use]
+    pub fn new(method: Method, uri: Uri, headers: HeaderMap, body: Vec<u8>) -> Self {
+        Self {
+            method,
+            uri,
+            headers,
+            body: stream::once(future::ready(Ok(body))).boxed_local(),
+            closed: Box::pin(future::pending()),
+        }
+    }
+
+    /// Reads the body, never holding more than [`MAX_BODY`].
+    ///
+    /// # Errors
+    /// 413, or 400 if the body could not be read.
+    pub(super) async fn read_body(&mut self) -> Result<Vec<u8>, Response> {
+        let declared = self
+            .headers
+            .get(header::CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok())
+            .and_then(|length| length.parse::<u64>().ok());
+        if declared.is_some_and(|length| length > MAX_BODY as u64) {
+            return Err(too_large());
+        }
+        let mut body = Vec::new();
+        while let Some(piece) = self.body.next().await {
+            let piece = piece.map_err(|error| {
+                Response::refusal(StatusCode::BAD_REQUEST, format!("the body could not be read: {error}"))
+            })?;
+            if body.len() + piece.len() > MAX_BODY {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(body)
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("uri", &self.uri)
+            .field("headers", &self.headers)
+            .finish_non_exhaustive()
+    }
+}
+
+fn too_large() -> Response {
+    Response::refusal(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!("Payload Too Large: a body may have {MAX_BODY} bytes"),
+    )
+}
+
+/// The body of a [`Response`].
+pub enum Body {
+    /// None.
+    Empty,
+    /// All of it.
+    Full(Vec<u8>),
+    /// Server-sent events as they come, UTF-8. Dropping the stream ends what makes them.
+    Events(LocalBoxStream<'static, String>),
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("Empty"),
+            Self::Full(bytes) => f.debug_tuple("Full").field(&String::from_utf8_lossy(bytes)).finish(),
+            Self::Events(_) => f.write_str("Events"),
+        }
+    }
+}
+
+/// A response.
+#[derive(Debug)]
+pub struct Response {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers, `Content-Type` among them.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Body,
+}
+
+impl Response {
+    /// A response without a body.
+    #[must_use]
+    pub fn empty(status: StatusCode) -> Self {
+        Self { status, headers: HeaderMap::new(), body: Body::Empty }
+    }
+
+    /// A response whose body is `body` as JSON.
+    #[must_use]
+    pub fn json(status: StatusCode, body: &impl serde::Serialize) -> Self {
+        match serde_json::to_vec(body) {
+            Ok(bytes) => Self { status, headers: HeaderMap::new(), body: Body::Full(bytes) }
+                .with(header::CONTENT_TYPE, "application/json"),
+            Err(_) => Self::empty(StatusCode::INTERNAL_SERVER_ERROR),
+        }
+    }
+
+    /// A JSON-RPC error.
+    #[must_use]
+    pub fn error(status: StatusCode, id: Option<RequestId>, error: ErrorData) -> Self {
+        Self::json(status, &JsonRpcError::new(id, error))
+    }
+
+    /// Refuses a request before any message of it is looked at. -32000 is what MCP's SDKs use for that.
+    #[must_use]
+    pub fn refusal(status: StatusCode, why: impl Into<String>) -> Self {
+        Self::error(status, None, ErrorData::new(ErrorCode(-32000), why.into(), None))
+    }
+
+    /// 404 for a session that never was, or ended: the client is to initialize anew (2025-11-25,
+    /// Session Management).
+    #[must_use]
+    pub fn session_not_found() -> Self {
+        let error = ErrorData::new(ErrorCode(-32001), "Session not found", None);
+        Self::error(StatusCode::NOT_FOUND, None, error)
+    }
+
+    /// 405, naming what is allowed.
+    #[must_use]
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        Self::refusal(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed").with(header::ALLOW, allow)
+    }
+
+    /// The same with one more header; a value that no header can hold is left out.
+    #[must_use]
+    pub fn with(mut self, name: HeaderName, value: impl AsRef<str>) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value.as_ref()) {
+            self.headers.insert(name, value);
+        }
+        self
+    }
+}

@@ -1,0 +1,141 @@
+//! The endpoint: which era a request is of, and who answers it.
+
+use http::{HeaderMap, Method, StatusCode, header};
+use rmcp::{
+    model::ProtocolVersion,
+    transport::common::http_header::HEADER_SESSION_ID,
+};
+
+use super::{
+    TransportOptions,
+    access::{preflight, with_cors},
+    headers::{self, check_post, legacy_version},
+    http::{Request, Response},
+    legacy::{is_initialize, session_required, stateless},
+    legacy_session::malformed,
+    message::{Message, Payload, decode},
+    modern,
+};
+use crate::server::Server;
+
+/// Who answers a request.
+#[derive(Debug)]
+pub enum Routed {
+    /// It is answered.
+    Answered(Response),
+    /// The [`LegacySession`](super::LegacySession) of this id is to answer it. The body was not touched. An
+    /// id that was not given out is answered by [`Response::session_not_found`].
+    Session(String),
+    /// A new [`LegacySession`](super::LegacySession) is to answer it. This is its body.
+    NewSession(Vec<u8>),
+}
+
+/// The MCP endpoint, but for the sessions of the legacy eras.
+pub struct Endpoint {
+    server: Server,
+    options: TransportOptions,
+}
+
+impl Endpoint {
+    /// An endpoint whose requests, other than those of sessions, are served by `server`.
+    #[must_use]
+    pub fn new(server: Server, options: TransportOptions) -> Self {
+        Self { server, options }
+    }
+
+    /// Answers a request, or tells which session is to.
+    pub async fn route(&self, request: Request) -> Routed {
+        if let Err(response) = self.options.access.check(&request) {
+            return Routed::Answered(response);
+        }
+        let origin = request.headers.get(header::ORIGIN).cloned();
+        match self.method(request).await.unwrap_or_else(Routed::Answered) {
+            Routed::Answered(response) => Routed::Answered(with_cors(response, origin)),
+            session => session,
+        }
+    }
+
+    async fn method(&self, request: Request) -> Result<Routed, Response> {
+        if let Some(response) = preflight(&request) {
+            return Err(response);
+        }
+        let modern = headers::is_modern(&request.headers);
+        let sessions = self.options.legacy_sessions && !modern;
+        if sessions && let Some(id) = request.headers.get(HEADER_SESSION_ID) {
+            return id
+                .to_str()
+                .map(|id| Routed::Session(id.to_owned()))
+                .map_err(|_| Response::session_not_found());
+        }
+        match request.method {
+            Method::POST => self.post(request).await,
+            Method::GET | Method::DELETE if sessions => Err(session_required(None)),
+            _ if sessions => Err(Response::method_not_allowed("GET, POST, DELETE, OPTIONS")),
+            _ => Err(Response::method_not_allowed("POST, OPTIONS")),
+        }
+    }
+
+    async fn post(&self, mut request: Request) -> Result<Routed, Response> {
+        let accept = check_post(&request.headers)?;
+        let body = request.read_body().await?;
+        let payload = decode(&body).map_err(malformed)?;
+        if is_modern(&request.headers, &payload) {
+            let Payload::One(message) = payload else {
+                return Err(batch_in_modern());
+            };
+            drop(body);
+            let Request { headers, closed, .. } = request;
+            let response =
+                modern::serve(&self.server, &self.options, &headers, accept, message, closed).await;
+            return Ok(Routed::Answered(response));
+        }
+        if !self.options.legacy_sessions {
+            drop(body);
+            let version = if is_initialize(&payload) {
+                ProtocolVersion::LATEST_WITH_INITIALIZE
+            } else {
+                legacy_version(&request.headers)?
+            };
+            let Request { closed, .. } = request;
+            let response =
+                stateless(&self.server, &self.options, version, accept, payload, closed).await;
+            return Ok(Routed::Answered(response));
+        }
+        if is_initialize(&payload) {
+            return Ok(Routed::NewSession(body));
+        }
+        Err(session_required(match payload {
+            Payload::One(Message::Request(request)) => Some(request.id),
+            _ => None,
+        }))
+    }
+}
+
+/// Whether a POST is of the stateless era: by its header, by its `_meta`, or as it asks for what only that
+/// era has.
+pub(super) fn is_modern(headers: &HeaderMap, payload: &Payload) -> bool {
+    let by_body = |method: &str, meta_version: &Option<String>| {
+        method == "server/discover"
+            || meta_version.as_ref().is_some_and(|version| {
+                !ProtocolVersion::KNOWN_VERSIONS
+                    .iter()
+                    .any(|known| known.as_str() == version && known.has_initialize())
+            })
+    };
+    headers::is_modern(headers)
+        || match payload {
+            Payload::One(Message::Request(request)) => by_body(&request.method, &request.meta_version),
+            Payload::One(Message::Notification(notification)) => {
+                by_body(&notification.method, &notification.meta_version)
+            }
+            Payload::One(Message::Response) | Payload::Batch(_) => false,
+        }
+}
+
+fn batch_in_modern() -> Response {
+    let error = rmcp::ErrorData::invalid_request(
+        "Invalid Request: batches are of 2025-03-26 only, not of 2026-07-28",
+        None,
+    );
+    Response::error(StatusCode::BAD_REQUEST, None, error)
+}
