@@ -6,6 +6,8 @@
 //!
 //! The layers, outermost first: `transport` -> `server` -> `run` -> `sandbox`.
 
+#[cfg(feature = "conformance")]
+mod fixtures;
 pub mod limits;
 pub mod report;
 pub mod run;

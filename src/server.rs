@@ -266,7 +266,7 @@ impl ServerHandler for Server {
     async fn call_tool(
         &self,
         request: CallToolRequestParams,
-        context: RequestContext<RoleServer>,
+        mut context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         #[cfg(feature = "conformance")]
         if let Some(result) = crate::fixtures::call(&request.name, self, &context).await {
@@ -275,7 +275,7 @@ impl ServerHandler for Server {
         if request.name != tool::NAME {
             return Err(ErrorData::invalid_params(format!("Unknown tool: {}", request.name), None));
         }
-        let arguments = context.extensions.get::<RawArguments>().cloned().unwrap_or_default();
+        let arguments = context.extensions.remove::<RawArguments>().unwrap_or_default();
         let call = tool::arguments(arguments.0, &self.options.limits, self.host.offers_sessions())?;
         self.run(call, &context).await.map(Into::into)
     }

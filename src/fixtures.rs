@@ -1,0 +1,144 @@
+//! Tools that the official conformance suite calls by name, with the answers that it expects. Behind the
+//! feature `conformance`: no build for deployment has them.
+
+#![allow(deprecated)] // logging, see `server`
+
+use rmcp::{
+    ErrorData, RoleServer,
+    model::{
+        CallToolResult, ClientCapabilities, ContentBlock, LoggingLevel, ProgressNotificationParam,
+        Tool,
+    },
+    service::RequestContext,
+};
+use serde_json::{Map, Value, json};
+
+use crate::server::{Server, log};
+
+/// One pixel.
+const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==";
+
+/// No sample at all.
+const WAV: &str = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YQAAAAA=";
+
+const NAMES: &[(&str, &str)] = &[
+    ("test_simple_text", "Returns a text"),
+    ("test_image_content", "Returns an image"),
+    ("test_audio_content", "Returns a sound"),
+    ("test_embedded_resource", "Returns an embedded resource"),
+    ("test_multiple_content_types", "Returns a text, an image and a resource"),
+    ("test_error_handling", "Fails"),
+    ("test_tool_with_logging", "Sends log messages"),
+    ("test_logging_tool", "Sends log messages"),
+    ("test_tool_with_progress", "Sends progress"),
+    ("test_streaming_elicitation", "Sends progress"),
+    ("test_missing_capability", "Needs sampling"),
+];
+
+const JSON_SCHEMA_TOOL: &str = "json_schema_2020_12_tool";
+
+/// The fixtures.
+pub(crate) fn tools() -> Vec<Tool> {
+    let empty = object(json!({ "type": "object", "properties": {} }));
+    let mut tools: Vec<Tool> = NAMES
+        .iter()
+        .map(|(name, description)| Tool::new(*name, *description, empty.clone()))
+        .collect();
+    tools.push(Tool::new(
+        JSON_SCHEMA_TOOL,
+        "Tool with JSON Schema 2020-12 features",
+        object(json!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "type": "object",
+            "$defs": {
+                "address": {
+                    "$anchor": "addressDef",
+                    "type": "object",
+                    "properties": { "street": { "type": "string" }, "city": { "type": "string" } },
+                },
+            },
+            "properties": {
+                "name": { "type": "string" },
+                "address": { "$ref": "#/$defs/address" },
+                "contactMethod": { "type": "string", "enum": ["phone", "email"] },
+                "phone": { "type": "string" },
+                "email": { "type": "string" },
+            },
+            "allOf": [{ "anyOf": [{ "required": ["phone"] }, { "required": ["email"] }] }],
+            "if": {
+                "properties": { "contactMethod": { "const": "phone" } },
+                "required": ["contactMethod"],
+            },
+            "then": { "required": ["phone"] },
+            "else": { "required": ["email"] },
+            "additionalProperties": false,
+        })),
+    ));
+    tools
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+/// Calls a fixture; `None` if `name` is none.
+pub(crate) async fn call(
+    name: &str,
+    server: &Server,
+    context: &RequestContext<RoleServer>,
+) -> Option<Result<CallToolResult, ErrorData>> {
+    let content = match name {
+        "test_simple_text" => {
+            vec![ContentBlock::text("This is a simple text response for testing.")]
+        }
+        "test_image_content" => vec![ContentBlock::image(PNG, "image/png")],
+        "test_audio_content" => vec![ContentBlock::audio(WAV, "audio/wav")],
+        "test_embedded_resource" => vec![ContentBlock::embedded_text(
+            "test://embedded-resource",
+            "This is an embedded resource content.",
+        )],
+        "test_multiple_content_types" => vec![
+            ContentBlock::text("Multiple content types test:"),
+            ContentBlock::image(PNG, "image/png"),
+            ContentBlock::embedded_text("test://mixed-content-resource", "{}"),
+        ],
+        "test_error_handling" => {
+            return Some(Ok(CallToolResult::error(vec![ContentBlock::text(
+                "This tool intentionally returns an error for testing",
+            )])));
+        }
+        "test_tool_with_logging" | "test_logging_tool" => {
+            let threshold = server.threshold(context);
+            for text in
+                ["Tool execution started", "Tool processing data", "Tool execution completed"]
+            {
+                log(context, threshold, LoggingLevel::Info, text.to_owned()).await;
+            }
+            vec![ContentBlock::text("Tool with logging executed successfully")]
+        }
+        "test_tool_with_progress" | "test_streaming_elicitation" => {
+            if let Some(token) = context.meta.get_progress_token() {
+                for progress in [0.0, 50.0, 100.0] {
+                    let param =
+                        ProgressNotificationParam::new(token.clone(), progress).with_total(100.0);
+                    // A client that is gone has no use for it.
+                    let _ = context.peer.notify_progress(param).await;
+                }
+            }
+            vec![ContentBlock::text("Tool with progress executed successfully")]
+        }
+        "test_missing_capability" => {
+            if context.client_capabilities().is_none_or(|client| client.sampling.is_none()) {
+                let needed = ClientCapabilities::builder().enable_sampling().build();
+                return Some(Err(ErrorData::missing_required_client_capability(needed)));
+            }
+            vec![ContentBlock::text("Success")]
+        }
+        JSON_SCHEMA_TOOL => vec![ContentBlock::text("ok")],
+        _ => return None,
+    };
+    Some(Ok(CallToolResult::success(content)))
+}
