@@ -24,7 +24,7 @@ import { OutputLines } from './output.js';
 
 /** @typedef {{ code: string, globals: string, limits: Limits }} Run */
 
-/** A frame: one JSON object that leaves the sandbox. @typedef {Record<string, unknown>} Frame */
+/** Takes a frame, the text of one JSON object, out of the sandbox. @typedef {(frame: string) => void} Emit */
 
 export class Interpreter {
   /** @param {any} pyodide @param {Pulse} pulse */
@@ -33,6 +33,7 @@ export class Interpreter {
     this.pulse = pulse;
     this.runner = pyodide.pyimport('_sandbox.runner');
     this.running = false;
+    this.fresh = true;
   }
 
   /** @param {Assets} assets */
@@ -48,7 +49,7 @@ export class Interpreter {
       _loadSnapshot: snapshot && snapshotHeader(snapshot),
       /** @param {object} settings */
       createPyodideModule: async (settings) => {
-        const module = await assets.createPyodideModule(Object.assign(settings, { pollSignals: () => pulse.poll() }));
+        const module = await assets.createPyodideModule(Object.assign(settings, { pollSignals: pulse.pollSignals }));
         pulse.attach(module);
         if (snapshot) applySnapshot(module, snapshot);
         return module;
@@ -61,8 +62,7 @@ export class Interpreter {
   /**
    * Runs one program. Resolves when it has ended, one way or the other.
    * @param {Run} run
-   * @param {(frame: Frame) => void} emit takes each frame; the last is the one with `end`
-   * @returns {Promise<boolean>} whether the interpreter may be used again
+   * @param {Emit} emit takes each frame; the last is the one with `end`
    */
   async run({ code, globals, limits }, emit) {
     if (this.running) throw new Error('one run at a time');
@@ -70,12 +70,16 @@ export class Interpreter {
     const output = new OutputLines(limits.output, emit);
     this.pyodide.setStdout({ write: output.writer('stdout') });
     this.pyodide.setStderr({ write: output.writer('stderr') });
-    this.runner.renew();
-    const ended = await this.pulse.watch(limits, this.runner, () => this.runner.run(code, globals, limits.value));
+    this.pulse.onTurn = () => output.flush();
+    if (this.fresh) this.runner.renew();
+    this.fresh = false;
+    const ended = await this.pulse.watch(limits, this.runner, () =>
+      this.runner.run(code, globals, `${limits.time / 1000}`, limits.value),
+    );
     output.end();
-    emit({ end: ended.result ?? { status: 'run-error', error: ended.reason } });
-    this.running = !ended.alive;
-    return ended.alive;
+    // An interpreter that was ended is stuck in its run for good: the host must not use it again.
+    emit(ended.lost ? JSON.stringify({ end: { status: 'run-error', error: ended.lost }, lost: true }) : `{"end":${ended.text}}`);
+    this.running = ended.lost !== undefined;
   }
 
   /** Lets go of everything that cannot be in a snapshot. */

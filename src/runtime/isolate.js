@@ -28,7 +28,7 @@ async function serve(request) {
     type: 'bytes',
     start(controller) {
       interpreter
-        .run(run, (frame) => controller.enqueue(encoder.encode(`${JSON.stringify(frame)}\n`)))
+        .run(run, (frame) => controller.enqueue(encoder.encode(`${frame}\n`)))
         .finally(() => controller.close());
     },
     cancel: () => interpreter.stop(),

@@ -18,7 +18,7 @@ export class OutputLines {
   #decoder = new TextDecoder();
   #emit;
 
-  /** @param {number} limit bytes of output; the rest is dropped, and its size told @param {(frame: object) => void} emit */
+  /** @param {number} limit bytes of output; the rest is dropped, and its size told @param {import('./boot.js').Emit} emit */
   constructor(limit, emit) {
     this.#left = limit;
     this.#emit = emit;
@@ -48,7 +48,7 @@ export class OutputLines {
   }
 
   flush() {
-    if (this.#batch) this.#emit({ out: this.#batch.stream, lines: this.#batch.lines });
+    if (this.#batch) this.#emit(JSON.stringify(this.#batch));
     this.#batch = null;
     this.#batched = 0;
   }

@@ -4,12 +4,12 @@
 /** @type {{ why: string, find: string, replace: string }[]} */
 export const patches = [
   {
-    why: 'CPython asks for signals here: our poll decides, and may suspend the whole run (JSPI) until it does.',
+    why: 'CPython asks for signals here: pulse.js answers, and may suspend the whole run (JSPI) before it does.',
     find:
       'function _Py_CheckEmscriptenSignals_Helper(){if(!Module.Py_EmscriptenSignalBuffer){return 0}' +
       'try{let result=Module.Py_EmscriptenSignalBuffer[0];Module.Py_EmscriptenSignalBuffer[0]=0;return result}' +
       'catch(e){return 0}}',
-    replace: 'var _Py_CheckEmscriptenSignals_Helper=new WebAssembly.Suspending(()=>Module.pollSignals());',
+    replace: 'var _Py_CheckEmscriptenSignals_Helper=Module.pollSignals;',
   },
   {
     why: 'A poll that suspends saves and restores what Pyodide itself saves when it suspends.',

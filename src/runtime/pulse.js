@@ -2,13 +2,17 @@
 //
 // **Boundary.** What Python code can do to its signal handlers it does to itself: a run that outlives its time and
 // its grace is never resumed (or, where it cannot be suspended, ended by an exception that no Python code can catch).
-import { hostTimer, turn, wakeAll } from './turn.js';
+import { POLL_WASM } from './poll_wasm.js';
+import { endTurn, hostTimer, turn, wakeAll } from './turn.js';
 
 /** How long a run keeps the thread before others get a turn, in milliseconds. */
 const YIELD_EVERY = 20;
 
 /** The same in polls, for clocks that stand still while code runs: about 20 ms of bytecode at the fastest. */
 const YIELD_POLLS = 20_000;
+
+/** What the poll answers for "suspend me first". */
+const TURN = -1;
 
 /** Python's signal numbers: SIGINT raises KeyboardInterrupt; for SIGALRM the runner raises TimeoutError. */
 const SIGINT = 2;
@@ -18,53 +22,73 @@ const SIGALRM = 14;
 const CANCEL_AFTER = 50;
 
 /** @typedef {import('./boot.js').Limits} Limits */
-/** @typedef {{ alive: boolean, result?: object, reason?: string }} Ended */
+/** How a run ended: the runner's JSON, or why the interpreter is lost. @typedef {{ text: string, lost?: undefined } | { lost: string }} Ended */
 
 export class Pulse {
   /** @type {any} Emscripten's module */
   #module;
-  /** @type {null | { end: (ended: Ended) => void, deadline: number, grace: number, seconds: number, cancel: () => void }} */
+  /** Called before each turn: the time to send what has been written. */
+  onTurn = () => {};
+  /** @type {null | { end: (ended: Ended) => void, deadline: number, grace: number, seconds: number, cancel: (signal: number) => void }} */
   #run = null;
   #signal = 0;
+  /** @type {unknown} what Pyodide keeps of a suspended stack */
+  #suspended;
   /** When the run's end can no longer be caught. */
   #last = Infinity;
   #reason = '';
   #turnedAt = 0;
   #polls = 0;
 
+  /**
+   * What CPython calls for signals: gives the number of one, or 0.
+   * @returns {() => number}
+   */
+  get pollSignals() {
+    const turn = new WebAssembly.Suspending(() => this.#turn());
+    const imports = { poll: () => this.#poll(), turn, back: () => this.#back() };
+    // @ts-ignore: an export is a function
+    return new WebAssembly.Instance(new WebAssembly.Module(POLL_WASM), { e: imports }).exports.poll;
+  }
+
   /** @param {any} module */
   attach(module) {
     this.#module = module;
   }
 
-  /**
-   * Called by CPython. Gives the number of a signal, 0 for none, or a promise of it while the run is suspended.
-   * @returns {number | Promise<number>}
-   */
-  poll() {
+  #poll() {
     if (!this.#run) return 0;
     if (++this.#polls < YIELD_POLLS && Date.now() - this.#turnedAt < YIELD_EVERY) return this.#take();
-    const state = this.#module.canSuspend() ? this.#module.saveState() : this.#module.error;
-    if (state === this.#module.error) {
-      // Called from a JavaScript frame, which cannot be suspended.
-      this.#turned();
-      if (this.#check()) return this.#take();
-      throw new Error(this.#reason);
-    }
-    return new Promise((resolve) =>
+    if (this.#module.canSuspend()) return TURN;
+    // Called from a JavaScript frame, which cannot be suspended.
+    this.#turned();
+    if (this.#check()) return this.#take();
+    throw new Error(this.#reason);
+  }
+
+  /** Suspends the run for a turn of the event loop; never resumes it when its time is over. */
+  #turn() {
+    this.onTurn();
+    this.#suspended = this.#module.saveState();
+    return new Promise((resume) =>
       turn(() => {
-        this.#turned();
-        if (!this.#check()) return; // never resumed
-        this.#module.restoreState(state);
-        resolve(this.#take());
+        if (this.#check()) resume(0);
       }),
     );
+  }
+
+  /** The run goes on, on its own stack. */
+  #back() {
+    endTurn();
+    this.#module.restoreState(this.#suspended);
+    this.#turned();
+    return this.#take();
   }
 
   /**
    * Starts a run and watches over it.
    * @param {Limits} limits
-   * @param {{ cancel: () => void }} runner
+   * @param {{ cancel: (signal: number) => void }} runner
    * @param {() => Promise<string>} start
    * @returns {Promise<Ended>}
    */
@@ -72,13 +96,14 @@ export class Pulse {
     return new Promise((resolve) => {
       const tick = () => {
         if (this.#run !== run) return;
+        this.onTurn();
         if (this.#check()) run.timer = hostTimer.set(tick, YIELD_EVERY);
       };
       const run = {
         deadline: Date.now() + limits.time,
         grace: limits.grace,
         seconds: limits.time / 1000,
-        cancel: () => runner.cancel(),
+        cancel: (/** @type {number} */ signal) => runner.cancel(signal),
         /** @type {any} */
         timer: undefined,
         /** @param {Ended} ended */
@@ -90,13 +115,14 @@ export class Pulse {
         },
       };
       this.#run = run;
+      this.#module.HEAP8[this.#module._Py_EMSCRIPTEN_SIGNAL_HANDLING] = 1; // or CPython never asks
       this.#signal = 0;
       this.#last = Infinity;
       this.#turned();
       run.timer = hostTimer.set(tick, YIELD_EVERY);
       start().then(
-        (text) => run.end({ alive: true, result: JSON.parse(text) }),
-        (error) => run.end({ alive: false, reason: `the interpreter failed: ${error?.message ?? error}` }),
+        (text) => run.end({ text }),
+        (error) => run.end({ lost: `the interpreter failed: ${error?.message ?? error}` }),
       );
     });
   }
@@ -123,7 +149,7 @@ export class Pulse {
     if (!run) return false;
     const now = Date.now();
     if (now >= this.#last) {
-      run.end({ alive: false, reason: this.#reason });
+      run.end({ lost: this.#reason });
       return false;
     }
     if (this.#last === Infinity && now >= run.deadline) {
@@ -141,7 +167,10 @@ export class Pulse {
     this.#last = Date.now() + run.grace;
     wakeAll();
     hostTimer.set(() => {
-      if (this.#run === run && this.#signal === signal) run.cancel();
+      if (this.#run !== run || !this.#signal) return;
+      // No bytecode runs that could see the signal: the run waits for something.
+      this.#signal = 0;
+      run.cancel(signal);
     }, CANCEL_AFTER);
   }
 }

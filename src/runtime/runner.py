@@ -1,14 +1,18 @@
 """Runs one program in a fresh namespace. All that happens in it becomes one JSON text."""
 
-import ast
 import asyncio
+import importlib
 import json
 import linecache
+import logging
+import random
 import re
 import signal
 import sys
+import tempfile
+import time
 import traceback
-from typing import Any
+import uuid
 
 from _pyodide._base import eval_code_async
 
@@ -16,42 +20,108 @@ from .to_json import to_json
 
 FILENAME = 'main.py'
 
-# The frames of Pyodide and of this file, which are nobody's business: as the original removes them.
-_OWN_FRAMES = re.compile(r' {2}File "(?:/lib/python\d+\.zip/_pyodide/|[^"]*runner\.py").*\n {4}.*\n(?: {4}.*\n)*')
+# Imported here, so that they are in the snapshot and cost a program nothing.
+PRELOADED = (
+    'abc bisect calendar collections collections.abc contextlib copy csv dataclasses datetime decimal enum fractions '
+    'functools hashlib heapq inspect io itertools math operator os pathlib pprint statistics string struct textwrap '
+    'types typing urllib.parse zoneinfo'
+).split()
 
-_stdout, _stderr, _stdin = sys.stdout, sys.stderr, sys.stdin
-_task: asyncio.Task[Any] | None = None
-_stopped_by: BaseException | None = None
+# How long tasks that a program left behind may take to end once they are cancelled, in seconds.
+LEAVE = 1.0
+
+# The frames of Pyodide and of this file, which are nobody's business: removed as the original removes Pyodide's.
+_OWN_FRAMES = re.compile(
+    r' {2}File "(?:/lib/python\d+\.zip/_pyodide/|/lib/python[\d.]+/site-packages/_sandbox/).*\n(?: {4}.*\n)*'
+)
+
+_streams = sys.stdin, sys.stdout, sys.stderr
+_task: asyncio.Task[object] | None = None
+_time_limit = ''
+_cancelled_by: type[BaseException] | None = None
 
 
 def renew() -> None:
-    """Makes anew what a snapshot froze: every generator of randomness. The clock needs nothing."""
+    """Makes anew what a snapshot froze: every source of randomness, and what started counting when it was made."""
+    random.seed()
+    tempfile._name_sequence = None
+    uuid._node = uuid._last_timestamp = None
+    logging._startTime = time.time_ns()
 
 
-async def run(code: str, global_variables: str, max_bytes: int) -> str:
-    """Runs `code`; gives the JSON of how it ended: `status` and `text`, `json` or `error`."""
-    namespace = {**json.loads(global_variables), '__name__': '__main__'}
+async def run(code: str, global_variables: str, time_limit: str, max_bytes: int) -> str:
+    """Runs `code`; gives the JSON of how it ended: its `status`, and its `text`, `json` or `error`."""
+    global _task, _time_limit, _cancelled_by
+    _task, _time_limit, _cancelled_by = asyncio.current_task(), time_limit, None
+    sys.stdin, sys.stdout, sys.stderr = _streams
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGALRM, _on_time_limit)
+    linecache.cache.pop(FILENAME, None)
+    before = asyncio.all_tasks()
     try:
+        namespace = {**json.loads(global_variables), '__name__': '__main__'}
         value = await eval_code_async(code, namespace, filename=FILENAME)
-        ended = {'status': 'success', **_returned(value)}
+        ended = {'status': 'success', **_returned(value, max_bytes)}
     except BaseException as error:
-        ended = {'status': 'run-error', 'error': _traceback(error)}
-    sys.stdout.flush()
-    sys.stderr.flush()
+        ended = _failed(error, max_bytes)
+    _task = None
+    await _leave(asyncio.all_tasks() - before)
+    for stream in (*_streams[1:], sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BaseException:  # the program's own stream: its failure is not the run's
+            pass
     return json.dumps(ended)
 
 
-def cancel() -> None:
-    """Cancels the run's task."""
+def cancel(signum: int) -> None:
+    """Ends a run that only waits: where no bytecode runs, no signal is seen."""
+    global _cancelled_by
+    if _task is not None:
+        _cancelled_by = TimeoutError if signum == signal.SIGALRM else KeyboardInterrupt
+        _task.cancel()
 
 
-def _returned(value: object) -> dict[str, str]:
+def _on_time_limit(_signum: int, _frame: object) -> None:
+    raise _timeout()
+
+
+def _timeout() -> TimeoutError:
+    return TimeoutError(f'the run took longer than {_time_limit} s')
+
+
+async def _leave(tasks: set[asyncio.Task[object]]) -> None:
+    """Cancels the tasks that a program left running: they must not print into another run's output."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=LEAVE)
+
+
+def _returned(value: object, max_bytes: int) -> dict[str, str]:
     if value is None:
         return {}
     if isinstance(value, str):
-        return {'text': value}
+        return {'text': _unicode(value)}
     return {'json': to_json(value)}
 
 
-def _traceback(error: BaseException) -> str:
-    return _OWN_FRAMES.sub('', ''.join(traceback.format_exception(error)))
+def _failed(error: BaseException, max_bytes: int) -> dict[str, str]:
+    if isinstance(error, SystemExit) and not error.code:
+        return {'status': 'success'}
+    if isinstance(error, asyncio.CancelledError) and _cancelled_by is not None:
+        error = (_timeout() if _cancelled_by is TimeoutError else _cancelled_by()).with_traceback(error.__traceback__)
+    try:
+        text = _OWN_FRAMES.sub('', ''.join(traceback.format_exception(error)))
+    except BaseException as broken:
+        text = f'{type(error).__name__}: its traceback could not be written ({type(broken).__name__})\n'
+    return {'status': 'run-error', 'error': _unicode(text)[:max_bytes]}
+
+
+def _unicode(text: str) -> str:
+    """The text without lone surrogates, which no JSON may carry."""
+    return str(text).encode('utf-8', 'backslashreplace').decode()
+
+
+for _name in PRELOADED:
+    importlib.import_module(_name)

@@ -42,20 +42,20 @@ Object.assign(globalThis, {
   },
 });
 // Pyodide prefers a MessageChannel for short delays; its messages could not be held back.
-// @ts-ignore
-delete globalThis.MessageChannel;
+Object.defineProperty(globalThis, 'MessageChannel', { value: undefined });
 
 /**
- * Lets the event loop turn once, with Python's timers held back, and then calls `then` as the first thing of a turn
- * of its own: nothing can come between what it does and the microtasks that it queues.
+ * Lets the event loop turn once, with Python's timers held back until `endTurn`, and then calls `then`.
  * @param {() => void} then
  */
 export function turn(then) {
   turning = true;
-  realSetTimeout(() => {
-    turning = false;
-    then();
-  }, 0);
+  realSetTimeout(then, 0);
+}
+
+/** Python runs again. */
+export function endTurn() {
+  turning = false;
 }
 
 /** Fires every pending timer now: whoever sleeps wakes up. */

@@ -9,6 +9,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { patch } from '../../src/runtime/patches.js';
+import { POLL_WASM } from '../../src/runtime/poll_wasm.js';
 import { check } from './check.mjs';
 import { withWorkerd } from './workerd.mjs';
 
@@ -19,7 +20,7 @@ const pyodide = dirname(createRequire(import.meta.url).resolve('pyodide/package.
 /** The Pyodide that the patches and the lock file are for. */
 const PYODIDE = '314.0.3';
 
-const OWN = ['shim.js', 'turn.js', 'boot.js', 'pulse.js', 'output.js', 'snapshot.js', 'isolate.js'];
+const OWN = ['shim.js', 'turn.js', 'boot.js', 'pulse.js', 'poll_wasm.js', 'output.js', 'snapshot.js', 'isolate.js'];
 
 const out = process.argv[2];
 if (!out) throw new Error('usage: node build.mjs OUTPUT_FOLDER');
@@ -36,7 +37,7 @@ writeFileSync(join(out, 'pyodide.asm.mjs'), patch(readFileSync(join(pyodide, 'py
 console.log('recording the modules that Pyodide generates');
 const recorded = execFileSync(process.execPath, ['--experimental-wasm-jspi', join(here, 'record.mjs')], { encoding: 'utf8' });
 /** @type {string[]} */
-const generated = JSON.parse(recorded.trim().split('\n').at(-1) ?? '');
+const generated = [Buffer.from(POLL_WASM).toString('hex'), ...JSON.parse(recorded.trim().split('\n').at(-1) ?? '')];
 generated.forEach((hex, i) => writeFileSync(join(out, `generated/${i}.wasm`), Buffer.from(hex, 'hex')));
 writeFileSync(
   join(out, 'generated.js'),
