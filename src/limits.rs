@@ -12,8 +12,8 @@ pub const MAX_REQUEST_DEPTH: usize = 128;
 /// Most messages in one JSON-RPC batch (2025-03-26).
 pub const MAX_BATCH: usize = 64;
 
-/// Longest frame, in bytes, that an isolate may send: a result of [`Limits::output_bytes`], JSON-escaped, fits.
-pub const MAX_FRAME: usize = 16 * 1024 * 1024;
+/// What a frame of an isolate may carry besides the output or the value, in bytes.
+pub const FRAME_OVERHEAD: usize = 64 * 1024;
 
 /// Deepest nesting of a returned value: where `pydantic_core.to_json` gives up too.
 pub const MAX_VALUE_DEPTH: usize = 255;
@@ -21,8 +21,8 @@ pub const MAX_VALUE_DEPTH: usize = 255;
 /// How long the first message of a call is awaited before its status line is sent and SSE begins.
 pub const FIRST_MESSAGE: Duration = Duration::from_millis(50);
 
-/// How much later than an isolate's own last resort the host gives up on it.
-pub const WATCHDOG_MARGIN: Duration = Duration::from_secs(2);
+/// How much longer than a run's own limits the host waits for its end: a busy machine's start of an isolate is in it.
+pub const WATCHDOG_MARGIN: Duration = Duration::from_secs(10);
 
 /// Limits of one run; a host may set each.
 #[derive(Debug, Clone, Copy)]

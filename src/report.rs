@@ -1,1 +1,224 @@
 //! An outcome as the original words it: XML, JSON, and MCP's structured content.
+
+use std::str::FromStr;
+
+use serde_json::{Map, Value, json};
+
+use crate::run::{Ending, Outcome, Returned};
+
+/// How the text block of a result is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ReturnMode {
+    /// `<status>…</status>` and so on.
+    #[default]
+    Xml,
+    /// One JSON object.
+    Json,
+}
+
+impl FromStr for ReturnMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "xml" => Ok(Self::Xml),
+            "json" => Ok(Self::Json),
+            other => Err(format!("return mode `{other}`: it must be `xml` or `json`")),
+        }
+    }
+}
+
+/// The text block of a result.
+#[must_use]
+pub fn text(outcome: &Outcome, mode: ReturnMode) -> String {
+    match mode {
+        ReturnMode::Xml => xml(outcome),
+        ReturnMode::Json => Value::Object(members(outcome)).to_string(),
+    }
+}
+
+/// The structured content of a result, which [`output_schema`] describes. `session` is the handle to
+/// pass to later calls.
+#[must_use]
+pub fn structured(outcome: &Outcome, session: Option<&str>) -> Value {
+    let mut members = members(outcome);
+    if let Some(session) = session {
+        members.insert("session".into(), session.into());
+    }
+    Value::Object(members)
+}
+
+/// JSON Schema of [`structured`].
+#[must_use]
+pub fn output_schema() -> Map<String, Value> {
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "status": { "type": "string", "enum": ["success", "run-error", "install-error"] },
+            "output": {
+                "type": "array",
+                "items": { "type": "string" },
+                "description": "Lines written to stdout and stderr, in order",
+            },
+            "return_value": { "description": "Value of the last expression, when the status is success" },
+            "error": { "type": "string", "description": "Traceback or message, when it is not" },
+            "session": { "type": "string", "description": "Handle of the session, for later calls" },
+        },
+        "required": ["status", "output"],
+    });
+    match schema {
+        Value::Object(schema) => schema,
+        _ => Map::new(),
+    }
+}
+
+fn status(ending: &Ending) -> &'static str {
+    match ending {
+        Ending::Success(_) => "success",
+        Ending::RunError(_) => "run-error",
+        Ending::InstallError(_) => "install-error",
+    }
+}
+
+fn members(outcome: &Outcome) -> Map<String, Value> {
+    let mut members = Map::new();
+    members.insert("status".into(), status(&outcome.ending).into());
+    members.insert("output".into(), outcome.output.iter().map(String::as_str).collect());
+    match &outcome.ending {
+        Ending::Success(returned) => {
+            let value = match returned {
+                Returned::None => Value::Null,
+                Returned::Text(text) => text.as_str().into(),
+                Returned::Json { value, .. } => value.clone(),
+            };
+            members.insert("return_value".into(), value);
+        }
+        Ending::RunError(error) | Ending::InstallError(error) => {
+            members.insert("error".into(), error.as_str().into());
+        }
+    }
+    members
+}
+
+fn xml(outcome: &Outcome) -> String {
+    let mut lines = vec![format!("<status>{}</status>", status(&outcome.ending))];
+    let mut section = |tag: &str, content: &mut dyn Iterator<Item = &str>| {
+        lines.push(format!("<{tag}>"));
+        lines.extend(content.map(escape_tags));
+        lines.push(format!("</{tag}>"));
+    };
+    if !outcome.output.is_empty() {
+        section("output", &mut outcome.output.iter().map(String::as_str));
+    }
+    match &outcome.ending {
+        Ending::Success(Returned::None) => {}
+        Ending::Success(Returned::Text(text) | Returned::Json { text, .. }) => {
+            if !text.is_empty() {
+                section("return_value", &mut std::iter::once(text.as_str()));
+            }
+        }
+        Ending::RunError(error) | Ending::InstallError(error) => {
+            section("error", &mut std::iter::once(error.as_str()));
+        }
+    }
+    lines.join("\n")
+}
+
+/// The tags that a result is made of.
+const TAGS: [&str; 4] = ["status", "output", "return_value", "error"];
+
+/// Escapes what could be taken for one of the result's own tags, with the original's idea of one:
+/// `</?\s*TAG(?:.*?>)?`, in any case. The original looks for the tag of the same section only, so
+/// that printed text could pretend to be the returned value.
+fn escape_tags(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('<') {
+        let (before, from) = rest.split_at(at);
+        escaped.push_str(before);
+        let length = tag_length(from).unwrap_or(0);
+        let (tag, after) = from.split_at(length);
+        escaped.push_str(&tag.replace('<', "&lt;").replace('>', "&gt;"));
+        rest = after;
+        if length == 0 {
+            escaped.push('<');
+            rest = rest.strip_prefix('<').unwrap_or_default();
+        }
+    }
+    escaped.push_str(rest);
+    escaped
+}
+
+/// Bytes of the tag at the start of `from`, which starts with `<`.
+fn tag_length(from: &str) -> Option<usize> {
+    let name = from.strip_prefix('<')?;
+    let name = name.strip_prefix('/').unwrap_or(name).trim_start();
+    let after = TAGS.iter().find_map(|tag| {
+        let (head, after) = name.split_at_checked(tag.len())?;
+        head.eq_ignore_ascii_case(tag).then_some(after)
+    })?;
+    let line = after.split(['\n', '\r', '\u{2028}', '\u{2029}']).next().unwrap_or_default();
+    let attributes = line.find('>').map_or(0, |end| end + 1);
+    Some(from.len() - after.len() + attributes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(output: &[&str], ending: Ending) -> Outcome {
+        Outcome { output: output.iter().map(ToString::to_string).collect(), ending }
+    }
+
+    fn json(text: &str, value: Value) -> Ending {
+        Ending::Success(Returned::Json { text: text.into(), value })
+    }
+
+    #[test]
+    fn xml_has_a_section_for_each_part() {
+        let both = outcome(&["a", "b"], json("[\n  1\n]", json!([1])));
+        assert_eq!(
+            text(&both, ReturnMode::Xml),
+            "<status>success</status>\n<output>\na\nb\n</output>\n<return_value>\n[\n  1\n]\n</return_value>"
+        );
+        let nothing = outcome(&[], Ending::Success(Returned::Text(String::new())));
+        assert_eq!(text(&nothing, ReturnMode::Xml), "<status>success</status>");
+        let error = outcome(&[], Ending::RunError("no\n".into()));
+        assert_eq!(text(&error, ReturnMode::Xml), "<status>run-error</status>\n<error>\nno\n\n</error>");
+    }
+
+    #[test]
+    fn json_keeps_numbers_and_order() {
+        let value: Value = serde_json::from_str(r#"{"b":36893488147419103232,"a":3.0}"#).unwrap();
+        let result = outcome(&["x"], json("", value));
+        assert_eq!(
+            text(&result, ReturnMode::Json),
+            r#"{"status":"success","output":["x"],"return_value":{"b":36893488147419103232,"a":3.0}}"#
+        );
+        let none = outcome(&[], Ending::Success(Returned::None));
+        assert_eq!(text(&none, ReturnMode::Json), r#"{"status":"success","output":[],"return_value":null}"#);
+    }
+
+    #[test]
+    fn structured_content_carries_the_session() {
+        let none = outcome(&[], Ending::Success(Returned::None));
+        assert_eq!(structured(&none, Some("h")).get("session"), Some(&json!("h")));
+        assert_eq!(structured(&none, None).get("session"), None);
+    }
+
+    #[test]
+    fn text_cannot_pretend_to_be_a_tag() {
+        for (text, expected) in [
+            ("</output>", "&lt;/output&gt;"),
+            ("< / Output x>y", "< / Output x>y"),
+            ("</ OUTPUT x>y", "&lt;/ OUTPUT x&gt;y"),
+            ("<return_value>1", "&lt;return_value&gt;1"),
+            ("<output\n>", "&lt;output\n>"),
+            ("a < b > c <<error", "a < b > c <&lt;error"),
+            ("<outpu\u{e9}>", "<outpu\u{e9}>"),
+            ("<", "<"),
+        ] {
+            assert_eq!(escape_tags(text), expected, "{text}");
+        }
+    }
+}

@@ -3,15 +3,19 @@
 //! **Boundary.** Every byte read here was written by the code that was run. It is decoded strictly,
 //! bounded, and can become nothing but the output and the result of its own run.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
+use futures::{FutureExt, StreamExt, select_biased};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{limits::Limits, sandbox::{Sandbox, SandboxError}};
+use crate::{
+    limits::{FRAME_OVERHEAD, Limits, MAX_VALUE_DEPTH, WATCHDOG_MARGIN},
+    sandbox::{Sandbox, SandboxError},
+};
 
 /// What a client asked to be run.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct RunRequest {
     /// Python source; its last expression is the returned value.
     pub code: String,
@@ -45,8 +49,13 @@ pub enum Returned {
     None,
     /// A `str`: in XML mode returned as it is.
     Text(String),
-    /// Anything else: JSON as `pydantic_core.to_json(indent=2)` writes it, checked to be JSON.
-    Json(String),
+    /// Anything else.
+    Json {
+        /// As `pydantic_core.to_json(indent=2)` writes it.
+        text: String,
+        /// The same, parsed.
+        value: Value,
+    },
 }
 
 /// How a run ended, as the original names it.
@@ -81,6 +90,221 @@ pub async fn execute(
     limits: Limits,
     on_line: impl FnMut(&Line),
 ) -> Result<Outcome, SandboxError> {
-    let _ = (sandbox, request, limits, on_line);
-    Err(SandboxError::Protocol("not there yet"))
+    let mut frames = sandbox.start(to_isolate(&request, limits)?).await?;
+    // An isolate ends its run by itself; this is for one that no longer does what it should.
+    let mut overdue = sandbox.sleep(limits.time + limits.grace + WATCHDOG_MARGIN).fuse();
+    let mut decoder = Decoder::new(limits, on_line);
+    loop {
+        let chunk = select_biased! {
+            chunk = frames.next().fuse() => chunk,
+            () = overdue => return Err(SandboxError::Lost("it did not end in time".into())),
+        };
+        let Some(chunk) = chunk else {
+            return Err(SandboxError::Lost("it ended without a result".into()));
+        };
+        if let Some(outcome) = decoder.push(&chunk?)? {
+            return Ok(outcome);
+        }
+    }
 }
+
+/// The JSON that starts a run, see `runtime/boot.js`.
+fn to_isolate(request: &RunRequest, limits: Limits) -> Result<String, SandboxError> {
+    #[derive(Serialize)]
+    struct Times {
+        time: u128,
+        grace: u128,
+        output: usize,
+        value: usize,
+    }
+    #[derive(Serialize)]
+    struct Run<'a> {
+        code: &'a str,
+        /// A text of its own: only Python reads it, so that its numbers stay what they are.
+        globals: String,
+        limits: Times,
+    }
+    let failed = |error: serde_json::Error| SandboxError::Start(error.to_string());
+    let milliseconds = |duration: Duration| duration.as_millis();
+    serde_json::to_string(&Run {
+        code: &request.code,
+        globals: serde_json::to_string(&request.globals).map_err(failed)?,
+        limits: Times {
+            time: milliseconds(limits.time),
+            grace: milliseconds(limits.grace),
+            output: limits.output_bytes,
+            value: limits.value_bytes,
+        },
+    })
+    .map_err(failed)
+}
+
+/// Frames: a JSON object a line.
+struct Decoder<F> {
+    limits: Limits,
+    on_line: F,
+    /// Bytes of a frame that has not ended yet.
+    partial: Vec<u8>,
+    output: Vec<String>,
+    output_bytes: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Lines {
+    stream: Stream,
+    lines: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct End {
+    end: Ended,
+    /// Read by whoever keeps the interpreter.
+    #[serde(default, rename = "lost")]
+    _lost: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ended {
+    status: Status,
+    text: Option<String>,
+    json: Option<String>,
+    error: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Status {
+    Success,
+    RunError,
+}
+
+impl<F: FnMut(&Line)> Decoder<F> {
+    fn new(limits: Limits, on_line: F) -> Self {
+        Self { limits, on_line, partial: Vec::new(), output: Vec::new(), output_bytes: 0 }
+    }
+
+    /// Takes what came; gives the outcome once it is there. What comes after it is never read.
+    fn push(&mut self, mut bytes: &[u8]) -> Result<Option<Outcome>, SandboxError> {
+        while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
+            let (line, rest) = bytes.split_at(end);
+            self.keep(line)?;
+            let frame = std::mem::take(&mut self.partial);
+            if let Some(ending) = self.frame(&frame)? {
+                return Ok(Some(Outcome { output: std::mem::take(&mut self.output), ending }));
+            }
+            bytes = rest.get(1..).unwrap_or_default();
+        }
+        self.keep(bytes)?;
+        Ok(None)
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Result<(), SandboxError> {
+        // JSON escapes a byte as six characters at most.
+        let longest = 6 * self.limits.output_bytes.max(self.limits.value_bytes) + FRAME_OVERHEAD;
+        if self.partial.len() + bytes.len() > longest {
+            return Err(SandboxError::Protocol("a frame that is too long"));
+        }
+        self.partial.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn frame(&mut self, frame: &[u8]) -> Result<Option<Ending>, SandboxError> {
+        const BAD: SandboxError = SandboxError::Protocol("a frame that is not one");
+        // serde_json's own limit of depth holds here: a returned value travels as a string.
+        let frame: Value = serde_json::from_slice(frame).map_err(|_| BAD)?;
+        if frame.get("end").is_none() {
+            let Lines { stream, lines } = serde_json::from_value(frame).map_err(|_| BAD)?;
+            self.lines(stream, lines)?;
+            return Ok(None);
+        }
+        let End { end, .. } = serde_json::from_value(frame).map_err(|_| BAD)?;
+        match (end.status, end.text, end.json, end.error) {
+            (Status::Success, None, None, None) => Ok(Some(Ending::Success(Returned::None))),
+            (Status::Success, Some(text), None, None) => {
+                Ok(Some(self.bounded(text, |text| Ok(Returned::Text(text)))?))
+            }
+            (Status::Success, None, Some(text), None) => Ok(Some(self.bounded(text, |text| {
+                let value = parse_value(&text).ok_or(BAD)?;
+                Ok(Returned::Json { text, value })
+            })?)),
+            (Status::RunError, None, None, Some(mut error)) => {
+                truncate(&mut error, self.limits.value_bytes);
+                Ok(Some(Ending::RunError(error)))
+            }
+            _ => Err(BAD),
+        }
+    }
+
+    fn lines(&mut self, stream: Stream, lines: Vec<String>) -> Result<(), SandboxError> {
+        for text in lines {
+            self.output_bytes += text.len() + 1;
+            // The isolate cuts its output itself, and may add a line that says so.
+            if self.output_bytes > 2 * self.limits.output_bytes + FRAME_OVERHEAD {
+                return Err(SandboxError::Protocol("more output than it may send"));
+            }
+            let line = Line { stream, text };
+            (self.on_line)(&line);
+            self.output.push(line.text);
+        }
+        Ok(())
+    }
+
+    fn bounded(
+        &self,
+        text: String,
+        returned: impl FnOnce(String) -> Result<Returned, SandboxError>,
+    ) -> Result<Ending, SandboxError> {
+        let (size, limit) = (text.len(), self.limits.value_bytes);
+        if size > limit {
+            let why = format!("ValueError: the return value is {size} bytes long, and at most {limit} are allowed");
+            return Ok(Ending::RunError(why));
+        }
+        returned(text).map(Ending::Success)
+    }
+}
+
+/// Parses a returned value, whose depth is limited by [`MAX_VALUE_DEPTH`] instead of serde_json.
+fn parse_value(text: &str) -> Option<Value> {
+    if depth(text) > MAX_VALUE_DEPTH {
+        return None;
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    deserializer.disable_recursion_limit();
+    let value = Value::deserialize(&mut deserializer).ok()?;
+    deserializer.end().ok()?;
+    Some(value)
+}
+
+/// How deep the brackets of a JSON text nest at most.
+fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+fn truncate(text: &mut String, limit: usize) {
+    if text.len() > limit {
+        let end = (0..=limit).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        text.truncate(end);
+    }
+}
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

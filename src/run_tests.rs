@@ -1,0 +1,95 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn decode(chunks: &[&str]) -> (Vec<Line>, Result<Option<Outcome>, SandboxError>) {
+    let limits = Limits { output_bytes: 1000, value_bytes: 100, ..Limits::default() };
+    let mut lines = Vec::new();
+    let mut decoder = Decoder::new(limits, |line: &Line| lines.push(line.clone()));
+    let mut outcome = Ok(None);
+    for chunk in chunks {
+        outcome = decoder.push(chunk.as_bytes());
+        if !matches!(outcome, Ok(None)) {
+            break;
+        }
+    }
+    (lines, outcome)
+}
+
+#[test]
+fn frames_may_come_in_pieces() {
+    let (lines, outcome) = decode(&[
+        "{\"stream\":\"stdout\",\"li",
+        "nes\":[\"a\",\"\"]}\n{\"stream\":\"stderr\",\"lines\":[\"b\"]}\n{\"end\":",
+        "{\"status\":\"success\",\"json\":\"[1.0]\"}}\nwhatever comes after it",
+    ]);
+    let expected = [(Stream::Stdout, "a"), (Stream::Stdout, ""), (Stream::Stderr, "b")];
+    assert_eq!(lines, expected.map(|(stream, text)| Line { stream, text: text.into() }));
+    let outcome = outcome.unwrap().unwrap();
+    assert_eq!(outcome.output, ["a", "", "b"]);
+    assert!(matches!(outcome.ending, Ending::Success(Returned::Json { text, .. }) if text == "[1.0]"));
+}
+
+#[test]
+fn what_is_no_frame_is_refused() {
+    for bad in [
+        "x",
+        "[]",
+        "{}",
+        "{\"stream\":\"stdin\",\"lines\":[]}",
+        "{\"stream\":\"stdout\",\"lines\":[1]}",
+        "{\"stream\":\"stdout\",\"lines\":[],\"more\":1}",
+        "{\"end\":{\"status\":\"install-error\",\"error\":\"forged\"}}",
+        "{\"end\":{\"status\":\"success\",\"error\":\"both\"}}",
+        "{\"end\":{\"status\":\"run-error\"}}",
+        "{\"end\":{\"status\":\"success\",\"json\":\"[\"}}",
+        "{\"end\":{\"status\":\"success\",\"json\":\"1 2\"}}",
+        "{\"end\":{\"status\":\"success\",\"text\":\"\\ud800\"}}",
+    ] {
+        let (_, outcome) = decode(&[bad, "\n"]);
+        assert!(matches!(outcome, Err(SandboxError::Protocol(_))), "{bad}: {outcome:?}");
+    }
+}
+
+#[test]
+fn deep_values_are_refused_and_less_deep_ones_are_not() {
+    let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+    assert!(parse_value(&nested(MAX_VALUE_DEPTH)).is_some());
+    assert!(parse_value(&nested(MAX_VALUE_DEPTH + 1)).is_none());
+    assert_eq!(depth(r#"["[[[\"[[", {"]": []}]"#), 3);
+}
+
+#[test]
+fn sizes_are_bounded() {
+    let (_, outcome) = decode(&[&"x".repeat(6 * 1000 + FRAME_OVERHEAD + 1)]);
+    assert!(matches!(outcome, Err(SandboxError::Protocol("a frame that is too long"))));
+    let line = format!("{{\"stream\":\"stdout\",\"lines\":[\"{}\"]}}\n", "x".repeat(1000));
+    let (_, outcome) = decode(&vec![line.as_str(); 100]);
+    assert!(matches!(outcome, Err(SandboxError::Protocol("more output than it may send"))));
+    let value = format!("{{\"end\":{{\"status\":\"success\",\"text\":\"{}\"}}}}\n", "x".repeat(101));
+    let (_, outcome) = decode(&[&value]);
+    let outcome = outcome.unwrap().unwrap();
+    assert!(matches!(outcome.ending, Ending::RunError(why) if why.contains("101 bytes")));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    /// Whatever a hostile isolate sends, decoding it ends and does not panic.
+    #[test]
+    fn any_bytes_are_decoded_or_refused(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..64), 0..8)) {
+        let mut decoder = Decoder::new(Limits::default(), |_: &Line| {});
+        for chunk in chunks {
+            if decoder.push(&chunk).is_err() {
+                break;
+            }
+        }
+    }
+
+    /// The same, nearer to the truth.
+    #[test]
+    fn any_text_is_decoded_or_refused(frame in r#"\{"(stream|end|lost)":("stdout"|\{"status":"(success|run-error)","(json|text|error)":"[\[\]{}0-9a\\"]{0,9}"\}),?("lines":\[("[a-z]*",?)*\])?\}\n"#) {
+        let mut decoder = Decoder::new(Limits::default(), |_: &Line| {});
+        let _ = decoder.push(frame.as_bytes());
+    }
+}
