@@ -138,7 +138,7 @@ pub(super) fn check_modern(headers: &HeaderMap, request: &Request) -> Result<(),
     if !ProtocolVersion::KNOWN_VERSIONS.iter().any(|known| known.as_str() == version) {
         return Err(reject(unsupported(version)));
     }
-    if let JsonRpcMessage::Request(rpc) = &request.rpc {
+    if let JsonRpcMessage::Request(rpc) = &*request.rpc {
         let missing = rpc.request.get_meta().missing_required_keys(&ProtocolVersion::NO_INITIALIZE);
         if !missing.is_empty() {
             let why = format!("Invalid params: missing or malformed in _meta: {}", missing.join(", "));

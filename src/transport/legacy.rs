@@ -179,7 +179,7 @@ pub(super) struct Initialized {
 
 /// Serves `initialize`.
 pub(super) async fn initialize(server: &Server, request: Request) -> Initialized {
-    let params = match &request.rpc {
+    let params = match &*request.rpc {
         JsonRpcMessage::Request(rpc) => match &rpc.request {
             ClientRequest::InitializeRequest(initialize) => Some(initialize.params.clone()),
             _ => None,

@@ -47,7 +47,7 @@ pub struct SessionRecord {
 #[derive(Debug)]
 pub enum Change {
     /// The record is new, or changed.
-    Save(SessionRecord),
+    Save(Box<SessionRecord>),
     /// The session ended: forget it, and its interpreter.
     End,
 }
@@ -226,9 +226,9 @@ impl LegacySession {
         Ok(super::reply::events(messages, self.options.platform, STREAM_KEEP_ALIVE))
     }
 
-    fn record(&self) -> Option<SessionRecord> {
+    fn record(&self) -> Option<Box<SessionRecord>> {
         let client = self.client.borrow().clone()?;
-        Some(SessionRecord { client, level: self.server.level() })
+        Some(Box::new(SessionRecord { client, level: self.server.level() }))
     }
 }
 

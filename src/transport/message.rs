@@ -7,7 +7,7 @@
 use rmcp::{
     ErrorData,
     model::{
-        CallToolRequestParams, ClientJsonRpcMessage, ClientRequest, CompleteRequestParams,
+        CallToolRequestParams, ClientJsonRpcMessage, CompleteRequestParams,
         ErrorCode, GetExtensions, GetPromptRequestParams, InitializeRequestParams,
         JsonRpcMessage, PaginatedRequestParams, ReadResourceRequestParams, RequestId,
         SetLevelRequestParams,
@@ -51,7 +51,8 @@ pub(super) struct Request {
     pub(super) target: Option<String>,
     /// `_meta`'s protocol version: there is one in modern requests only.
     pub(super) meta_version: Option<String>,
-    pub(super) rpc: ClientJsonRpcMessage,
+    /// Boxed: it is large.
+    pub(super) rpc: Box<ClientJsonRpcMessage>,
 }
 
 /// A message that wants none.
@@ -183,29 +184,23 @@ fn request(
             Some(_) => return Err(invalid_params("`arguments` must be an object".into())),
         }
     }
-    let params = object.get("params").cloned();
+    let params = object.get("params").cloned().unwrap_or_else(|| Value::Object(Map::new()));
+    check_params(&method, params).map_err(|error| invalid_params(error.to_string()))?;
     let mut rpc: ClientJsonRpcMessage = serde_json::from_value(Value::Object(object))
         .map_err(|error| invalid_params(error.to_string()))?;
     if let JsonRpcMessage::Request(request) = &mut rpc {
-        // A known method with parameters of the wrong shape falls through rmcp's untagged union.
-        if matches!(request.request, ClientRequest::CustomRequest(_))
-            && let Some(why) = wrong_params(&method, params.unwrap_or_else(|| Value::Object(Map::new())))
-        {
-            return Err(invalid_params(why));
-        }
         request.request.extensions_mut().insert(arguments);
     }
-    Ok(Request { id, method, target, meta_version, rpc })
+    Ok(Request { id, method, target, meta_version, rpc: Box::new(rpc) })
 }
 
-/// What is wrong with the parameters of a method that rmcp knows; `None` if it does not know it.
-fn wrong_params(method: &str, params: Value) -> Option<String> {
-    fn check<T: DeserializeOwned>(params: Value) -> String {
-        serde_json::from_value::<T>(params)
-            .err()
-            .map_or_else(|| "wrong type".to_owned(), |error| error.to_string())
+/// Checks the parameters of the methods that rmcp knows. Its union of all requests would take one with
+/// wrong parameters for a method that it does not know, or drop what is optional.
+fn check_params(method: &str, params: Value) -> serde_json::Result<()> {
+    fn check<T: DeserializeOwned>(params: Value) -> serde_json::Result<()> {
+        serde_json::from_value::<T>(params).map(drop)
     }
-    Some(match method {
+    match method {
         "initialize" => check::<InitializeRequestParams>(params),
         "logging/setLevel" => check::<SetLevelRequestParams>(params),
         "tools/call" => check::<CallToolRequestParams>(params),
@@ -215,7 +210,6 @@ fn wrong_params(method: &str, params: Value) -> Option<String> {
         "prompts/get" => check::<GetPromptRequestParams>(params),
         "resources/read" => check::<ReadResourceRequestParams>(params),
         "completion/complete" => check::<CompleteRequestParams>(params),
-        "ping" | "server/discover" => "wrong type".to_owned(),
-        _ => return None,
-    })
+        _ => Ok(()),
+    }
 }

@@ -39,7 +39,7 @@ impl RequestLoop {
     pub(super) fn start(
         service: impl Service<RoleServer>,
         client: Option<InitializeRequestParams>,
-        request: ClientJsonRpcMessage,
+        request: Box<ClientJsonRpcMessage>,
     ) -> io::Result<Self> {
         let driver = Driver::new()?;
         let signal = driver.signal();
@@ -47,7 +47,7 @@ impl RequestLoop {
         let (responses, outbox) = unbounded();
         let transport = ChannelTransport { requests, responses, signal: signal.clone() };
         // The receiver is alive: it is in `transport`.
-        let _ = inbox.unbounded_send(request);
+        let _ = inbox.unbounded_send(*request);
         driver.spawn(async move {
             let running = serve_directly(Signalled { service, signal }, transport, client);
             // Held, as is the inbox: to drop either quits the loop by a tokio timer, which traps on wasm.

@@ -66,3 +66,6 @@ impl TransportOptions {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
