@@ -115,7 +115,7 @@ pub(crate) async fn call(
             for text in
                 ["Tool execution started", "Tool processing data", "Tool execution completed"]
             {
-                log(context, threshold, LoggingLevel::Info, text.to_owned()).await;
+                log(context, threshold, LoggingLevel::Info, text).await;
             }
             vec![ContentBlock::text("Tool with logging executed successfully")]
         }

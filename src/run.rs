@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     limits::{FRAME_OVERHEAD, Limits, MAX_VALUE_DEPTH, WATCHDOG_MARGIN},
-    sandbox::{Sandbox, SandboxError},
+    sandbox::{Frames, Sandbox, SandboxError},
 };
 
 /// What a client asked to be run.
@@ -21,6 +21,8 @@ pub struct RunRequest {
     pub code: String,
     /// Global variables, besides `__name__`, of the run's fresh namespace.
     pub globals: Map<String, Value>,
+    /// Whether the namespace is that of the run before, as in a session that was asked for by handle.
+    pub keep_variables: bool,
 }
 
 /// Which of Python's two streams a line was written to.
@@ -90,7 +92,21 @@ pub async fn execute(
     limits: Limits,
     on_line: impl FnMut(&Line),
 ) -> Result<Outcome, SandboxError> {
-    let mut frames = sandbox.start(to_isolate(&request, limits)?).await?;
+    let frames = sandbox.start(to_isolate(&request, limits)?).await?;
+    let outcome = follow(&*sandbox, frames, limits, on_line).await;
+    if !matches!(outcome, Ok((_, false))) {
+        sandbox.discard();
+    }
+    outcome.map(|(outcome, _)| outcome)
+}
+
+/// Reads the frames of a run up to its end; gives its outcome, and whether the interpreter was lost with it.
+async fn follow(
+    sandbox: &dyn Sandbox,
+    mut frames: Frames,
+    limits: Limits,
+    on_line: impl FnMut(&Line),
+) -> Result<(Outcome, bool), SandboxError> {
     // An isolate ends its run by itself; this is for one that no longer does what it should.
     let mut overdue = sandbox.sleep(limits.time + limits.grace + WATCHDOG_MARGIN).fuse();
     let mut decoder = Decoder::new(limits, on_line);
@@ -103,7 +119,7 @@ pub async fn execute(
             return Err(SandboxError::Lost("it ended without a result".into()));
         };
         if let Some(outcome) = decoder.push(&chunk?)? {
-            return Ok(outcome);
+            return Ok((outcome, decoder.lost));
         }
     }
 }
@@ -122,6 +138,7 @@ fn to_isolate(request: &RunRequest, limits: Limits) -> Result<String, SandboxErr
         code: &'a str,
         /// A text of its own: only Python reads it, so that its numbers stay what they are.
         globals: String,
+        keep: bool,
         limits: Times,
     }
     let failed = |error: serde_json::Error| SandboxError::Start(error.to_string());
@@ -129,6 +146,7 @@ fn to_isolate(request: &RunRequest, limits: Limits) -> Result<String, SandboxErr
     serde_json::to_string(&Run {
         code: &request.code,
         globals: serde_json::to_string(&request.globals).map_err(failed)?,
+        keep: request.keep_variables,
         limits: Times {
             time: milliseconds(limits.time),
             grace: milliseconds(limits.grace),
@@ -147,6 +165,7 @@ struct Decoder<F> {
     partial: Vec<u8>,
     output: Vec<String>,
     output_bytes: usize,
+    lost: bool,
 }
 
 #[derive(Deserialize)]
@@ -160,9 +179,9 @@ struct Lines {
 #[serde(deny_unknown_fields)]
 struct End {
     end: Ended,
-    /// Read by whoever keeps the interpreter.
-    #[serde(default, rename = "lost")]
-    _lost: bool,
+    /// The interpreter did not survive the run.
+    #[serde(default)]
+    lost: bool,
 }
 
 #[derive(Deserialize)]
@@ -183,7 +202,7 @@ enum Status {
 
 impl<F: FnMut(&Line)> Decoder<F> {
     fn new(limits: Limits, on_line: F) -> Self {
-        Self { limits, on_line, partial: Vec::new(), output: Vec::new(), output_bytes: 0 }
+        Self { limits, on_line, partial: Vec::new(), output: Vec::new(), output_bytes: 0, lost: false }
     }
 
     /// Takes what came; gives the outcome once it is there. What comes after it is never read.
@@ -220,7 +239,8 @@ impl<F: FnMut(&Line)> Decoder<F> {
             self.lines(stream, lines)?;
             return Ok(None);
         }
-        let End { end, .. } = serde_json::from_value(frame).map_err(|_| BAD)?;
+        let End { end, lost } = serde_json::from_value(frame).map_err(|_| BAD)?;
+        self.lost = lost;
         match (end.status, end.text, end.json, end.error) {
             (Status::Success, None, None, None) => Ok(Some(Ending::Success(Returned::None))),
             (Status::Success, Some(text), None, None) => {

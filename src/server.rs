@@ -19,13 +19,13 @@ use rmcp::{
     },
     service::RequestContext,
 };
-use serde_json::Value;
 
 pub use self::tool::PYTHON_VERSION;
 use crate::{
     limits::Limits,
     report::{self, ReturnMode},
-    run::{self, Ending, Line, Outcome, Stream},
+    run::{self, Ending, Line, Outcome, RunRequest, Stream},
+    sandbox::Sandbox,
     session::{Host, Opened, SessionError},
     transport::RawArguments,
 };
@@ -100,69 +100,77 @@ impl Server {
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResult, ErrorData> {
         let (outcome, handle) = match self.host.open(call.session).await {
-            Ok(Opened { sandbox, handle }) => {
-                let mut progress = Progress::new(context);
-                progress.report("Running Python code").await;
-                let ticks = sandbox.clone();
-                let (lines_in, mut lines) = mpsc::unbounded();
-                let threshold = self.threshold(context);
-                let wanted = threshold.is_some_and(|threshold| passes(LoggingLevel::Warning, threshold));
-                let mut run = Box::pin(
-                    run::execute(sandbox, call.request, self.options.limits, move |line: &Line| {
-                        if wanted {
-                            // The receiver lives as long as the run.
-                            let _ = lines_in.unbounded_send(line.clone());
-                        }
-                    })
-                    .fuse(),
-                );
-                let mut tick = ticks.sleep(PROGRESS_PERIOD).fuse();
-                let outcome = loop {
-                    select_biased! {
-                        line = lines.select_next_some() => log_line(context, threshold, line).await,
-                        outcome = run => break outcome,
-                        () = tick => {
-                            progress.tick().await;
-                            tick = ticks.sleep(PROGRESS_PERIOD).fuse();
-                        }
-                    }
-                };
-                while let Ok(line) = lines.try_recv() {
-                    log_line(context, threshold, line).await;
-                }
-                (outcome.unwrap_or_else(failed), handle)
+            Ok(Opened { sandbox, handle }) => (self.execute(sandbox, call.request, context).await, handle),
+            Err(SessionError::Unknown) => {
+                let why = format!("Invalid params: argument `session`: {}", SessionError::Unknown);
+                return Err(ErrorData::invalid_params(why, None));
             }
-            Err(SessionError::Sandbox(error)) => (failed(error), None),
-            Err(error @ SessionError::Unknown) => {
-                return Err(ErrorData::invalid_params(
-                    format!("Invalid params: argument `session`: {error}"),
-                    None,
-                ));
-            }
-            Err(error) => (failed(error), None),
+            Err(error) => (failed(Vec::new(), error), None),
         };
         let text = report::text(&outcome, self.options.return_mode);
         let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
         result.structured_content = Some(report::structured(&outcome, handle.as_deref()));
         Ok(result)
     }
+
+    /// Runs the code, and tells the client how it goes on.
+    async fn execute(
+        &self,
+        sandbox: Rc<dyn Sandbox>,
+        request: RunRequest,
+        context: &RequestContext<RoleServer>,
+    ) -> Outcome {
+        let threshold = self.threshold(context);
+        let mut progress = Progress::new(context);
+        progress.report("Running Python code").await;
+        let timer = sandbox.clone();
+        let (lines_in, mut lines) = mpsc::unbounded();
+        let mut run = Box::pin(
+            run::execute(sandbox, request, self.options.limits, move |line: &Line| {
+                // The receiver lives as long as the run.
+                let _ = lines_in.unbounded_send(line.clone());
+            })
+            .fuse(),
+        );
+        // Kept for a run whose sandbox fails: it has no outcome to take them from.
+        let mut output = Vec::new();
+        let mut tick = timer.sleep(PROGRESS_PERIOD).fuse();
+        let outcome = loop {
+            select_biased! {
+                line = lines.select_next_some() => {
+                    log_line(context, threshold, &line).await;
+                    output.push(line.text);
+                }
+                outcome = run => break outcome,
+                () = tick => {
+                    progress.tick().await;
+                    tick = timer.sleep(PROGRESS_PERIOD).fuse();
+                }
+            }
+        };
+        while let Ok(line) = lines.try_recv() {
+            log_line(context, threshold, &line).await;
+            output.push(line.text);
+        }
+        outcome.unwrap_or_else(|error| failed(output, error))
+    }
 }
 
 /// A failure of the sandbox as an outcome: the model reads it, and may try again.
-fn failed(error: impl std::fmt::Display) -> Outcome {
-    Outcome { output: Vec::new(), ending: Ending::RunError(error.to_string()) }
+fn failed(output: Vec<String>, error: impl std::fmt::Display) -> Outcome {
+    Outcome { output, ending: Ending::RunError(error.to_string()) }
 }
 
 async fn log_line(
     context: &RequestContext<RoleServer>,
     threshold: Option<LoggingLevel>,
-    line: Line,
+    line: &Line,
 ) {
     let level = match line.stream {
         Stream::Stdout => LoggingLevel::Info,
         Stream::Stderr => LoggingLevel::Warning,
     };
-    log(context, threshold, level, line.text).await;
+    log(context, threshold, level, &line.text).await;
 }
 
 /// Sends a log message if its level reaches `threshold`.
@@ -170,10 +178,10 @@ pub(crate) async fn log(
     context: &RequestContext<RoleServer>,
     threshold: Option<LoggingLevel>,
     level: LoggingLevel,
-    text: String,
+    text: &str,
 ) {
     if threshold.is_some_and(|threshold| passes(level, threshold)) {
-        let message = LoggingMessageNotificationParam::new(level, Value::String(text));
+        let message = LoggingMessageNotificationParam::new(level, text.into());
         // A client that is gone ends the run by other means.
         let _ = context.peer.notify_logging_message(message).await;
     }

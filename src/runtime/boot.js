@@ -22,7 +22,10 @@ import { OutputLines } from './output.js';
  * @property {number} value bytes of the returned value or the error
  */
 
-/** @typedef {{ code: string, globals: string, limits: Limits }} Run */
+/**
+ * `globals` is the JSON of the global variables, `keep` says whether the namespace is that of the run before.
+ * @typedef {{ code: string, globals: string, keep: boolean, limits: Limits }} Run
+ */
 
 /** Takes a frame, the text of one JSON object, out of the sandbox. @typedef {(frame: string) => void} Emit */
 
@@ -32,7 +35,8 @@ export class Interpreter {
     this.pyodide = pyodide;
     this.pulse = pulse;
     this.runner = pyodide.pyimport('_sandbox.runner');
-    this.running = false;
+    /** The run that is going on; resolves to whether the interpreter lives on. @type {Promise<boolean> | null} */
+    this.running = null;
     this.fresh = true;
   }
 
@@ -64,9 +68,15 @@ export class Interpreter {
    * @param {Run} run
    * @param {Emit} emit takes each frame; the last is the one with `end`
    */
-  async run({ code, globals, limits }, emit) {
+  async run(run, emit) {
     if (this.running) throw new Error('one run at a time');
-    this.running = true;
+    this.running = this.#run(run, emit);
+    // An interpreter that was ended is stuck in its run for good: it stays `running`.
+    if (await this.running) this.running = null;
+  }
+
+  /** @param {Run} run @param {Emit} emit */
+  async #run({ code, globals, keep, limits }, emit) {
     const output = new OutputLines(limits.output, emit);
     this.pyodide.setStdout({ write: output.writer('stdout') });
     this.pyodide.setStderr({ write: output.writer('stderr') });
@@ -74,22 +84,26 @@ export class Interpreter {
     if (this.fresh) this.runner.renew();
     this.fresh = false;
     const ended = await this.pulse.watch(limits, this.runner, () =>
-      this.runner.run(code, globals, `${limits.time / 1000}`, limits.value),
+      this.runner.run(code, globals, keep, `${limits.time / 1000}`, limits.value),
     );
     output.end();
-    // An interpreter that was ended is stuck in its run for good: the host must not use it again.
-    emit(ended.lost ? JSON.stringify({ end: { status: 'run-error', error: ended.lost }, lost: true }) : `{"end":${ended.text}}`);
-    this.running = ended.lost !== undefined;
+    const lost = ended.lost && JSON.stringify({ end: { status: 'run-error', error: ended.lost }, lost: true });
+    emit(lost ?? `{"end":${ended.text}}`);
+    return !lost;
+  }
+
+  /**
+   * Asks the run, if there is one, to stop: `KeyboardInterrupt`, and after the grace period its end.
+   * @returns {Promise<boolean>} whether the interpreter lived on
+   */
+  async stop() {
+    this.pulse.stop();
+    return (await this.running) ?? true;
   }
 
   /** Lets go of everything that cannot be in a snapshot. */
   rest() {
     this.runner.destroy();
-  }
-
-  /** Asks the run, if there is one, to stop: `KeyboardInterrupt`, and after the grace period its end. */
-  stop() {
-    this.pulse.stop();
   }
 }
 

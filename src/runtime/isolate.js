@@ -17,8 +17,8 @@ let booted;
 /** @param {Request} request */
 async function serve(request) {
   if (new URL(request.url).pathname === '/stop') {
-    (await booted)?.stop();
-    return new Response(null, { status: 204 });
+    const alive = (await (await booted)?.stop()) ?? true;
+    return new Response(null, { status: alive ? 204 : 410 });
   }
   booted ??= Interpreter.boot({ loadPyodide, createPyodideModule, lockFile, snapshot });
   const interpreter = await booted;
@@ -31,7 +31,7 @@ async function serve(request) {
         .run(run, (frame) => controller.enqueue(encoder.encode(`${frame}\n`)))
         .finally(() => controller.close());
     },
-    cancel: () => interpreter.stop(),
+    cancel: async () => void (await interpreter.stop()),
   });
   return new Response(body);
 }

@@ -37,6 +37,7 @@ _OWN_FRAMES = re.compile(
 
 _streams = sys.stdin, sys.stdout, sys.stderr
 _task: asyncio.Task[object] | None = None
+_namespace: dict[str, object] = {}
 _time_limit = ''
 _cancelled_by: type[BaseException] | None = None
 
@@ -49,9 +50,9 @@ def renew() -> None:
     logging._startTime = time.time_ns()
 
 
-async def run(code: str, global_variables: str, time_limit: str, max_bytes: int) -> str:
+async def run(code: str, global_variables: str, keep: bool, time_limit: str, max_bytes: int) -> str:
     """Runs `code`; gives the JSON of how it ended: its `status`, and its `text`, `json` or `error`."""
-    global _task, _time_limit, _cancelled_by
+    global _task, _time_limit, _cancelled_by, _namespace
     _task, _time_limit, _cancelled_by = asyncio.current_task(), time_limit, None
     sys.stdin, sys.stdout, sys.stderr = _streams
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -59,8 +60,8 @@ async def run(code: str, global_variables: str, time_limit: str, max_bytes: int)
     linecache.cache.pop(FILENAME, None)
     before = asyncio.all_tasks()
     try:
-        namespace = {**json.loads(global_variables), '__name__': '__main__'}
-        value = await eval_code_async(code, namespace, filename=FILENAME)
+        _namespace = {**(_namespace if keep else {}), **json.loads(global_variables), '__name__': '__main__'}
+        value = await eval_code_async(code, _namespace, filename=FILENAME)
         ended = {'status': 'success', **_returned(value, max_bytes)}
     except BaseException as error:
         ended = _failed(error, max_bytes)

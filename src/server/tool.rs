@@ -106,7 +106,9 @@ pub(super) fn arguments(
         Some(Value::String(session)) => SessionChoice::parse(&session),
         Some(other) => return Err(wrong("session", "a string", &other)),
     };
-    Ok(Call { request: RunRequest { code, globals }, session })
+    // A session asked for by name keeps its variables; a legacy session, as the original, does not.
+    let keep_variables = session != SessionChoice::Unnamed;
+    Ok(Call { request: RunRequest { code, globals, keep_variables }, session })
 }
 
 fn wrong(argument: &str, expected: &str, actual: &Value) -> ErrorData {
@@ -161,15 +163,18 @@ mod tests {
         let call = parse(json!({ "python_code": "1", "session": 3, "timeout": 1 }), false).unwrap();
         assert_eq!(call.session, SessionChoice::Unnamed);
         assert!(call.request.globals.is_empty());
+        assert!(!call.request.keep_variables);
     }
 
     #[test]
     fn sessions_are_new_or_a_handle() {
-        let choice = |name: &str| {
-            parse(json!({ "python_code": "", "session": name }), true).unwrap().session
-        };
-        assert_eq!(choice("new"), SessionChoice::New);
-        assert_eq!(choice("abc"), SessionChoice::Handle("abc".into()));
+        for (session, choice) in
+            [("new", SessionChoice::New), ("abc", SessionChoice::Handle("abc".into()))]
+        {
+            let call = parse(json!({ "python_code": "", "session": session }), true).unwrap();
+            assert_eq!(call.session, choice);
+            assert!(call.request.keep_variables);
+        }
     }
 
     #[test]

@@ -3,10 +3,7 @@
 //! Its owner keeps one object per `Mcp-Session-Id`, and stores its [`SessionRecord`]: that is all that
 //! has to survive a restart.
 
-use std::{
-    cell::{Cell, RefCell},
-    time::Duration,
-};
+use std::{cell::RefCell, time::Duration};
 
 use futures::channel::mpsc;
 use http::{Method, StatusCode, header};
@@ -60,7 +57,6 @@ pub struct LegacySession {
     client: RefCell<Option<InitializeRequestParams>>,
     in_flight: InFlight,
     streams: RefCell<Vec<mpsc::UnboundedSender<ServerJsonRpcMessage>>>,
-    ended: Cell<bool>,
 }
 
 impl LegacySession {
@@ -83,7 +79,6 @@ impl LegacySession {
             client: RefCell::new(record.map(|record| record.client)),
             in_flight: InFlight::default(),
             streams: RefCell::default(),
-            ended: Cell::new(false),
         }
     }
 
@@ -95,7 +90,6 @@ impl LegacySession {
 
     /// Ends the session: its runs and its streams end, and whatever comes is answered by 404.
     pub fn end(&self) {
-        self.ended.set(true);
         self.client.take();
         self.in_flight.cancel_all();
         self.streams.take();
@@ -158,8 +152,9 @@ impl LegacySession {
             );
             return Ok((response.await, None));
         }
+        // With an id it is for a session that was: that one is not begun again.
         if is_initialize(&payload)
-            && !self.ended.get()
+            && (self.client.borrow().is_some() || !request.headers.contains_key(HEADER_SESSION_ID))
             && let Payload::One(Message::Request(initialization)) = payload
         {
             return Ok(self.initialize(accept, initialization).await);

@@ -23,9 +23,9 @@ use crate::server::Server;
 pub enum Routed {
     /// It is answered.
     Answered(Response),
-    /// The [`LegacySession`](super::LegacySession) of this id is to answer it. The body was not touched. An
-    /// id that was not given out is answered by [`Response::session_not_found`].
-    Session(String),
+    /// The [`LegacySession`](super::LegacySession) of this id is to answer the request, whose body was not
+    /// touched. An id that was not given out is answered by [`Response::session_not_found`].
+    Session(String, Request),
     /// A new [`LegacySession`](super::LegacySession) is to answer it. This is its body.
     NewSession(Vec<u8>),
 }
@@ -62,10 +62,8 @@ impl Endpoint {
         let modern = headers::is_modern(&request.headers);
         let sessions = self.options.legacy_sessions && !modern;
         if sessions && let Some(id) = request.headers.get(HEADER_SESSION_ID) {
-            return id
-                .to_str()
-                .map(|id| Routed::Session(id.to_owned()))
-                .map_err(|_| Response::session_not_found());
+            let id = id.to_str().map(str::to_owned).map_err(|_| Response::session_not_found())?;
+            return Ok(Routed::Session(id, request));
         }
         match request.method {
             Method::POST => self.post(request).await,

@@ -1,1 +1,53 @@
-//! The edge.
+//! The edge: a Cloudflare Worker that serves MCP and runs Python in dynamic isolates.
+//!
+//! A stateless call runs in a fresh isolate ([`isolate`]); a session is a Durable Object ([`session`]) whose
+//! interpreter lives in a facet of it ([`interpreter`]).
+
+mod code;
+mod config;
+mod http;
+mod interpreter;
+mod isolate;
+mod loader;
+mod pages;
+mod remote;
+mod session;
+
+use mcp_run_python::{
+    server::Server,
+    transport::{Endpoint, Response as CoreResponse, Routed},
+};
+use worker::{Context, Env, Request, Response, Result, event};
+
+use crate::{config::Config, isolate::EdgeHost, remote::Sessions};
+
+#[event(fetch)]
+async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
+    let config = match Config::read(&env) {
+        Ok(config) => config,
+        Err(why) => return Response::error(format!("This server is configured wrongly: {why}"), 500),
+    };
+    match request.path().as_str() {
+        "/mcp" => mcp(request, env, config).await,
+        "/health" => pages::health(),
+        "/" => pages::home(),
+        _ => Response::error("Not Found", 404),
+    }
+}
+
+async fn mcp(request: Request, env: Env, config: Config) -> Result<Response> {
+    let sessions = Sessions::new(&env)?;
+    let host = EdgeHost::new(env, sessions.clone());
+    let endpoint = Endpoint::new(Server::new(host, config.server), config.transport);
+    // A request that turns out to be a session's is handed on as it came.
+    let original = request.clone_mut()?;
+    let response = match endpoint.route(http::request(request)?).await {
+        Routed::Answered(response) => response,
+        Routed::Session(id) => match sessions.find(&id) {
+            Some(session) => return session.fetch_with_request(original).await,
+            None => CoreResponse::session_not_found(),
+        },
+        Routed::NewSession(body) => return sessions.create()?.fetch_with_request(http::with_body(&original, &body)?).await,
+    };
+    http::response(response)
+}

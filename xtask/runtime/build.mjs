@@ -3,6 +3,9 @@
 // in it.
 //
 // usage: node build.mjs OUTPUT_FOLDER
+//
+// It gets: isolate/, the modules of an isolate as they are; edge/, the same as modules of the Worker that starts
+// isolates (`modules.js`); assets/, what is too large for a Worker's script.
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -11,6 +14,7 @@ import { fileURLToPath } from 'node:url';
 import { patch } from '../../src/runtime/patches.js';
 import { POLL_WASM } from '../../src/runtime/poll_wasm.js';
 import { check } from './check.mjs';
+import { packForEdge } from './edge.mjs';
 import { withWorkerd } from './workerd.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -22,12 +26,13 @@ const PYODIDE = '314.0.3';
 
 const OWN = ['shim.js', 'turn.js', 'boot.js', 'pulse.js', 'poll_wasm.js', 'output.js', 'snapshot.js', 'isolate.js'];
 
-const out = process.argv[2];
-if (!out) throw new Error('usage: node build.mjs OUTPUT_FOLDER');
+const target = process.argv[2];
+if (!target) throw new Error('usage: node build.mjs OUTPUT_FOLDER');
+const out = join(target, 'isolate');
 const { version } = JSON.parse(readFileSync(join(pyodide, 'package.json'), 'utf8'));
 if (version !== PYODIDE) throw new Error(`the runtime is made for pyodide ${PYODIDE}, and ${version} is installed`);
 
-rmSync(out, { recursive: true, force: true });
+rmSync(target, { recursive: true, force: true });
 mkdirSync(join(out, 'generated'), { recursive: true });
 for (const file of OWN) cpSync(join(source, file), join(out, file));
 for (const file of ['pyodide.mjs', 'pyodide.asm.wasm', 'python_stdlib.zip']) cpSync(join(pyodide, file), join(out, file));
@@ -61,4 +66,5 @@ writeFileSync(join(out, 'snapshot.bin'), snapshot);
 
 console.log('checking the snapshot');
 await withWorkerd(out, 'isolate.js', check);
+packForEdge(out, target);
 console.log(`runtime built: snapshot ${(snapshot.length / 1e6).toFixed(1)} MB, ${generated.length} generated modules`);

@@ -19,7 +19,7 @@ export async function check(url) {
   for (const [code, expected] of PROGRAMS) {
     const response = await fetch(`${url}/run`, {
       method: 'POST',
-      body: JSON.stringify({ code, globals: '{}', limits: LIMITS }),
+      body: JSON.stringify({ code, globals: '{}', keep: false, limits: LIMITS }),
     });
     const text = await response.text();
     const frames = text.trim().split('\n').map((line) => JSON.parse(line));

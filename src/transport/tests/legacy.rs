@@ -40,7 +40,7 @@ fn a_session_from_initialize_to_delete() {
                 assert_eq!(call.send(&home).await.status, StatusCode::NOT_FOUND);
             }
             let again = post(initialize_request(version)).send(&home).await;
-            assert_eq!(again.status, StatusCode::NOT_FOUND);
+            assert_eq!(again.status, StatusCode::NOT_FOUND, "an id is not used twice");
         });
     }
 }

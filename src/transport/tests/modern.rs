@@ -250,6 +250,7 @@ fn sessions_are_asked_for_by_argument() {
 fn a_lost_sandbox_is_an_outcome() {
     let reply = send(Call::modern_run("print a\nlose"));
     assert_eq!(reply.structured()["status"], "run-error");
+    assert_eq!(reply.structured()["output"], json!(["a"]), "what was printed is not lost");
     assert!(reply.structured()["error"].as_str().unwrap().contains("lost"), "{reply:?}");
     assert_eq!(reply.last()["result"]["isError"], false);
 }

@@ -1,0 +1,13 @@
+//! A whole server in a test: the transport, a home that does what a real one does, and a sandbox whose
+//! "Python" is a few words. Time is virtual: it jumps to the next timer whenever nothing else can happen.
+
+mod call;
+mod clock;
+mod home;
+mod sandbox;
+
+pub(super) use self::{
+    call::{Call, Reply, initialize, initialize_request, request, run_params},
+    clock::{now, run, sleep, spawn},
+    home::Home,
+};

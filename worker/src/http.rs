@@ -1,0 +1,68 @@
+//! Requests and responses between workerd and the core.
+
+use ::http::{HeaderMap, HeaderName, HeaderValue};
+use futures::{FutureExt, StreamExt, future::LocalBoxFuture, stream};
+use mcp_run_python::transport::{Body, Request as CoreRequest, Response as CoreResponse};
+use wasm_bindgen::JsCast;
+use worker::{Error, Headers, Method, Request, RequestInit, Response, ResponseBuilder, Result};
+
+/// A request for the core.
+pub fn request(mut request: Request) -> Result<CoreRequest> {
+    let invalid = |error: ::http::Error| Error::RustError(error.to_string());
+    let body = match request.inner().body() {
+        Some(_) => request.stream()?.map(|piece| piece.map_err(|error| error.to_string())).boxed_local(),
+        None => stream::empty().boxed_local(),
+    };
+    Ok(CoreRequest {
+        method: ::http::Method::from_bytes(request.method().as_ref().as_bytes()).map_err(|e| invalid(e.into()))?,
+        uri: request.inner().url().parse().map_err(|error: ::http::uri::InvalidUri| invalid(error.into()))?,
+        headers: headers(request.headers()),
+        body,
+        closed: closed(&request),
+    })
+}
+
+/// A copy of a POST whose body was read.
+pub fn with_body(original: &Request, body: &[u8]) -> Result<Request> {
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post)
+        .with_headers(original.headers().clone())
+        .with_body(Some(js_sys::Uint8Array::from(body).into()));
+    Request::new_with_init(original.url()?.as_str(), &init)
+}
+
+/// The core's response.
+pub fn response(response: CoreResponse) -> Result<Response> {
+    let headers = Headers::new();
+    for (name, value) in &response.headers {
+        headers.append(name.as_str(), value.to_str().unwrap_or_default())?;
+    }
+    let builder = ResponseBuilder::new().with_status(response.status.as_u16()).with_headers(headers);
+    match response.body {
+        Body::Empty => Ok(builder.empty()),
+        Body::Full(bytes) => Ok(builder.fixed(bytes)),
+        Body::Events(events) => builder.from_stream(events.map(|event| Ok::<_, Error>(event.into_bytes()))),
+    }
+}
+
+/// Headers that Rust's `http` does not take are no headers that anyone here reads.
+fn headers(headers: &Headers) -> HeaderMap {
+    headers
+        .entries()
+        .filter_map(|(name, value)| {
+            Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(&value).ok()?))
+        })
+        .collect()
+}
+
+/// Resolves when the client of `request` is gone (compatibility flag `enable_request_signal`).
+fn closed(request: &Request) -> LocalBoxFuture<'static, ()> {
+    let signal = request.inner().signal();
+    if signal.aborted() {
+        return futures::future::ready(()).boxed_local();
+    }
+    let promise = js_sys::Promise::new(&mut |resolve, _| {
+        let _ = signal.add_event_listener_with_callback("abort", resolve.unchecked_ref());
+    });
+    wasm_bindgen_futures::JsFuture::from(promise).map(|_| ()).boxed_local()
+}

@@ -1,0 +1,101 @@
+//! A fresh isolate for each run.
+
+use std::{rc::Rc, time::Duration};
+
+use futures::{FutureExt, StreamExt, future::LocalBoxFuture};
+use mcp_run_python::{
+    sandbox::{Frames, Sandbox, SandboxError},
+    session::{Host, Opened, SessionChoice, SessionError},
+};
+use worker::{AbortController, Env, Method, RequestInit, Response, Result};
+
+use crate::{
+    code,
+    config::PLATFORM,
+    loader::{Fetcher, WorkerLoader},
+    remote::Sessions,
+};
+
+/// Where an isolate takes runs, see `runtime/isolate.js`.
+const RUN: &str = "http://sandbox/run";
+
+/// Serves calls that are not of a legacy session.
+pub struct EdgeHost {
+    env: Env,
+    sessions: Sessions,
+}
+
+impl EdgeHost {
+    /// A host that starts isolates by the bindings of `env`.
+    pub fn new(env: Env, sessions: Sessions) -> Rc<Self> {
+        Rc::new(Self { env, sessions })
+    }
+}
+
+impl Host for EdgeHost {
+    fn offers_sessions(&self) -> bool {
+        true
+    }
+
+    fn open(&self, choice: SessionChoice) -> LocalBoxFuture<'static, std::result::Result<Opened, SessionError>> {
+        let (env, sessions) = (self.env.clone(), self.sessions.clone());
+        async move {
+            match choice {
+                SessionChoice::Unnamed => Ok(Opened { sandbox: Rc::new(FreshIsolate(env)), handle: None }),
+                SessionChoice::New => sessions.start().await,
+                SessionChoice::Handle(handle) => sessions.open(&handle).await,
+            }
+        }
+        .boxed_local()
+    }
+}
+
+/// An isolate of its own for each run. It ends with its run: nothing holds it any longer.
+struct FreshIsolate(Env);
+
+impl Sandbox for FreshIsolate {
+    fn start(&self, request: String) -> LocalBoxFuture<'static, std::result::Result<Frames, SandboxError>> {
+        let env = self.0.clone();
+        let started = async move {
+            let code = code::python(&env).await?;
+            let isolate = WorkerLoader::new(&env)?.load(&code)?;
+            frames(&isolate.entrypoint()?, request).await
+        };
+        started.map(|frames| frames.map_err(|error| SandboxError::Start(error.to_string()))).boxed_local()
+    }
+
+    fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
+        (PLATFORM.sleep)(duration)
+    }
+}
+
+/// Hands a run to an isolate; its frames are the response's body. Dropping them aborts the request, and with
+/// it everything that goes on in an isolate that serves no other.
+pub async fn frames(isolate: &Fetcher, request: String) -> Result<Frames> {
+    let abort = Abort(Some(AbortController::default()));
+    let signal = abort.0.as_ref().map(|controller| controller.signal());
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post).with_body(Some(request.into()));
+    let response = isolate.fetch(RUN, &init, signal.as_deref().map(AsRef::as_ref)).await?;
+    body(response, abort)
+}
+
+/// The body of a response as frames, for as long as which `held` is held.
+pub fn body(mut response: Response, held: impl 'static) -> Result<Frames> {
+    let chunks = response.stream()?.map(move |chunk| {
+        let _held = &held;
+        chunk.map_err(|error| SandboxError::Lost(error.to_string()))
+    });
+    Ok(chunks.boxed_local())
+}
+
+/// Aborts when it is dropped.
+struct Abort(Option<AbortController>);
+
+impl Drop for Abort {
+    fn drop(&mut self) {
+        if let Some(controller) = self.0.take() {
+            controller.abort();
+        }
+    }
+}
