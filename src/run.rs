@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     limits::{FRAME_OVERHEAD, Limits, MAX_VALUE_DEPTH, WATCHDOG_MARGIN},
-    sandbox::{Frames, Sandbox, SandboxError},
+    sandbox::{Sandbox, SandboxError},
 };
 
 /// What a client asked to be run.
@@ -92,21 +92,7 @@ pub async fn execute(
     limits: Limits,
     on_line: impl FnMut(&Line),
 ) -> Result<Outcome, SandboxError> {
-    let frames = sandbox.start(to_isolate(&request, limits)?).await?;
-    let outcome = follow(&*sandbox, frames, limits, on_line).await;
-    if !matches!(outcome, Ok((_, false))) {
-        sandbox.discard();
-    }
-    outcome.map(|(outcome, _)| outcome)
-}
-
-/// Reads the frames of a run up to its end; gives its outcome, and whether the interpreter was lost with it.
-async fn follow(
-    sandbox: &dyn Sandbox,
-    mut frames: Frames,
-    limits: Limits,
-    on_line: impl FnMut(&Line),
-) -> Result<(Outcome, bool), SandboxError> {
+    let mut frames = sandbox.start(to_isolate(&request, limits)?).await?;
     // An isolate ends its run by itself; this is for one that no longer does what it should.
     let mut overdue = sandbox.sleep(limits.time + limits.grace + WATCHDOG_MARGIN).fuse();
     let mut decoder = Decoder::new(limits, on_line);
@@ -119,7 +105,7 @@ async fn follow(
             return Err(SandboxError::Lost("it ended without a result".into()));
         };
         if let Some(outcome) = decoder.push(&chunk?)? {
-            return Ok((outcome, decoder.lost));
+            return Ok(outcome);
         }
     }
 }
@@ -165,7 +151,6 @@ struct Decoder<F> {
     partial: Vec<u8>,
     output: Vec<String>,
     output_bytes: usize,
-    lost: bool,
 }
 
 #[derive(Deserialize)]
@@ -179,9 +164,6 @@ struct Lines {
 #[serde(deny_unknown_fields)]
 struct End {
     end: Ended,
-    /// The interpreter did not survive the run.
-    #[serde(default)]
-    lost: bool,
 }
 
 #[derive(Deserialize)]
@@ -202,7 +184,7 @@ enum Status {
 
 impl<F: FnMut(&Line)> Decoder<F> {
     fn new(limits: Limits, on_line: F) -> Self {
-        Self { limits, on_line, partial: Vec::new(), output: Vec::new(), output_bytes: 0, lost: false }
+        Self { limits, on_line, partial: Vec::new(), output: Vec::new(), output_bytes: 0 }
     }
 
     /// Takes what came; gives the outcome once it is there. What comes after it is never read.
@@ -239,8 +221,7 @@ impl<F: FnMut(&Line)> Decoder<F> {
             self.lines(stream, lines)?;
             return Ok(None);
         }
-        let End { end, lost } = serde_json::from_value(frame).map_err(|_| BAD)?;
-        self.lost = lost;
+        let End { end } = serde_json::from_value(frame).map_err(|_| BAD)?;
         match (end.status, end.text, end.json, end.error) {
             (Status::Success, None, None, None) => Ok(Some(Ending::Success(Returned::None))),
             (Status::Success, Some(text), None, None) => {

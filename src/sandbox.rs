@@ -40,10 +40,6 @@ pub trait Sandbox {
     /// Starts one run. `request` is the JSON of a [`RunRequest`](crate::run::RunRequest).
     fn start(&self, request: String) -> LocalBoxFuture<'static, Result<Frames, SandboxError>>;
 
-    /// The interpreter that runs were started in is of no more use: the next run needs a new one. Called for
-    /// a run that was started, before its frames are dropped.
-    fn discard(&self) {}
-
     /// Resolves after `duration`. The host's own timer, as this target has none.
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()>;
 }

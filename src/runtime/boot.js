@@ -67,12 +67,15 @@ export class Interpreter {
    * Runs one program. Resolves when it has ended, one way or the other.
    * @param {Run} run
    * @param {Emit} emit takes each frame; the last is the one with `end`
+   * @returns {Promise<boolean>} whether the interpreter lived on
    */
   async run(run, emit) {
     if (this.running) throw new Error('one run at a time');
     this.running = this.#run(run, emit);
+    const alive = await this.running;
     // An interpreter that was ended is stuck in its run for good: it stays `running`.
-    if (await this.running) this.running = null;
+    if (alive) this.running = null;
+    return alive;
   }
 
   /** @param {Run} run @param {Emit} emit */
@@ -87,9 +90,8 @@ export class Interpreter {
       this.runner.run(code, globals, keep, `${limits.time / 1000}`, limits.value),
     );
     output.end();
-    const lost = ended.lost && JSON.stringify({ end: { status: 'run-error', error: ended.lost }, lost: true });
-    emit(lost ?? `{"end":${ended.text}}`);
-    return !lost;
+    emit(`{"end":${ended.text ?? JSON.stringify({ status: 'run-error', error: ended.lost })}}`);
+    return ended.lost === undefined;
   }
 
   /**

@@ -24,14 +24,20 @@ async function serve(request) {
   const interpreter = await booted;
   const run = await request.json();
   const encoder = new TextEncoder();
+  let wanted = true;
   const body = new ReadableStream({
     type: 'bytes',
     start(controller) {
       interpreter
-        .run(run, (frame) => controller.enqueue(encoder.encode(`${frame}\n`)))
-        .finally(() => controller.close());
+        .run(run, (frame) => wanted && controller.enqueue(encoder.encode(`${frame}\n`)))
+        // Without its end the parent takes a run for one that goes on, and asks `/stop` what became of it.
+        .then((alive) => wanted && alive && controller.close())
+        .catch((error) => controller.error(error));
     },
-    cancel: async () => void (await interpreter.stop()),
+    async cancel() {
+      wanted = false;
+      await interpreter.stop();
+    },
   });
   return new Response(body);
 }

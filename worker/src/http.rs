@@ -1,25 +1,41 @@
 //! Requests and responses between workerd and the core.
 
 use ::http::{HeaderMap, HeaderName, HeaderValue};
-use futures::{FutureExt, StreamExt, future::LocalBoxFuture, stream};
+use futures::{
+    FutureExt, StreamExt,
+    future::LocalBoxFuture,
+    stream::{self, LocalBoxStream},
+};
 use mcp_run_python::transport::{Body, Request as CoreRequest, Response as CoreResponse};
 use wasm_bindgen::JsCast;
 use worker::{Error, Headers, Method, Request, RequestInit, Response, ResponseBuilder, Result};
 
-/// A request for the core.
-pub fn request(mut request: Request) -> Result<CoreRequest> {
+/// A request for the core. `request` itself is only read from when its body is.
+pub fn request(request: &Request) -> Result<CoreRequest> {
     let invalid = |error: ::http::Error| Error::RustError(error.to_string());
-    let body = match request.inner().body() {
-        Some(_) => request.stream()?.map(|piece| piece.map_err(|error| error.to_string())).boxed_local(),
-        None => stream::empty().boxed_local(),
-    };
+    let inner = request.inner();
     Ok(CoreRequest {
         method: ::http::Method::from_bytes(request.method().as_ref().as_bytes()).map_err(|e| invalid(e.into()))?,
-        uri: request.inner().url().parse().map_err(|error: ::http::uri::InvalidUri| invalid(error.into()))?,
+        uri: inner.url().parse().map_err(|error: ::http::uri::InvalidUri| invalid(error.into()))?,
         headers: headers(request.headers()),
-        body,
-        closed: closed(&request),
+        body: match inner.body() {
+            Some(_) => pieces(Clone::clone(inner)),
+            None => stream::empty().boxed_local(),
+        },
+        closed: closed(inner),
     })
+}
+
+/// The body of a request, which is touched when the first piece is asked for.
+fn pieces(inner: web_sys::Request) -> LocalBoxStream<'static, std::result::Result<Vec<u8>, String>> {
+    let body = async move { Request::from(inner).stream().map_err(|error| error.to_string()) };
+    stream::once(body)
+        .map(|body| match body {
+            Ok(body) => body.map(|piece| piece.map_err(|error| error.to_string())).boxed_local(),
+            Err(error) => stream::once(async { Err(error) }).boxed_local(),
+        })
+        .flatten()
+        .boxed_local()
 }
 
 /// A copy of a POST whose body was read.
@@ -56,8 +72,8 @@ fn headers(headers: &Headers) -> HeaderMap {
 }
 
 /// Resolves when the client of `request` is gone (compatibility flag `enable_request_signal`).
-fn closed(request: &Request) -> LocalBoxFuture<'static, ()> {
-    let signal = request.inner().signal();
+fn closed(request: &web_sys::Request) -> LocalBoxFuture<'static, ()> {
+    let signal = request.signal();
     if signal.aborted() {
         return futures::future::ready(()).boxed_local();
     }

@@ -2,12 +2,13 @@
 
 use std::{rc::Rc, time::Duration};
 
-use futures::{FutureExt, StreamExt, future::LocalBoxFuture};
+use futures::{FutureExt, StreamExt, future::LocalBoxFuture, select_biased};
+use wasm_bindgen::JsValue;
 use mcp_run_python::{
     sandbox::{Frames, Sandbox, SandboxError},
     session::{Host, Opened, SessionChoice, SessionError},
 };
-use worker::{AbortController, Env, Method, RequestInit, Response, Result};
+use worker::{AbortController, AbortSignal, Env, Method, RequestInit, Response, Result};
 
 use crate::{
     code,
@@ -18,6 +19,9 @@ use crate::{
 
 /// Where an isolate takes runs, see `runtime/isolate.js`.
 const RUN: &str = "http://sandbox/run";
+
+/// How long an isolate may take to boot.
+const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// Serves calls that are not of a legacy session.
 pub struct EdgeHost {
@@ -59,7 +63,8 @@ impl Sandbox for FreshIsolate {
         let started = async move {
             let code = code::python(&env).await?;
             let isolate = WorkerLoader::new(&env)?.load(&code)?;
-            frames(&isolate.entrypoint()?, request).await
+            let (abort, signal) = Abort::new();
+            body(run(&isolate.entrypoint()?, &request, Some(signal.as_ref())).await?, abort)
         };
         started.map(|frames| frames.map_err(|error| SandboxError::Start(error.to_string()))).boxed_local()
     }
@@ -69,19 +74,25 @@ impl Sandbox for FreshIsolate {
     }
 }
 
-/// Hands a run to an isolate; its frames are the response's body. Dropping them aborts the request, and with
-/// it everything that goes on in an isolate that serves no other.
-pub async fn frames(isolate: &Fetcher, request: String) -> Result<Frames> {
-    let abort = Abort(Some(AbortController::default()));
-    let signal = abort.0.as_ref().map(|controller| controller.signal());
+/// Hands a run to an isolate; its frames are the response's body. `signal` aborts the request.
+///
+/// # Errors
+/// Also when no response comes in time: the code of a session may have changed what answers.
+pub async fn run(isolate: &Fetcher, request: &str, signal: Option<&JsValue>) -> Result<Response> {
     let mut init = RequestInit::new();
     init.with_method(Method::Post).with_body(Some(request.into()));
-    let response = isolate.fetch(RUN, &init, signal.as_deref().map(AsRef::as_ref)).await?;
-    body(response, abort)
+    let response = select_biased! {
+        response = isolate.fetch(RUN, &init, signal).fuse() => response?,
+        () = (PLATFORM.sleep)(START_LIMIT).fuse() => return Err("it did not answer in time".into()),
+    };
+    match response.status_code() {
+        200 => Ok(response),
+        status => Err(format!("it answered {status}").into()),
+    }
 }
 
 /// The body of a response as frames, for as long as which `held` is held.
-pub fn body(mut response: Response, held: impl 'static) -> Result<Frames> {
+pub fn body(mut response: Response, held: impl Sized + 'static) -> Result<Frames> {
     let chunks = response.stream()?.map(move |chunk| {
         let _held = &held;
         chunk.map_err(|error| SandboxError::Lost(error.to_string()))
@@ -89,8 +100,17 @@ pub fn body(mut response: Response, held: impl 'static) -> Result<Frames> {
     Ok(chunks.boxed_local())
 }
 
-/// Aborts when it is dropped.
+/// Aborts a request when it is dropped, and with it everything that goes on in an isolate that serves no
+/// other.
 struct Abort(Option<AbortController>);
+
+impl Abort {
+    fn new() -> (Self, AbortSignal) {
+        let controller = AbortController::default();
+        let signal = controller.signal();
+        (Self(Some(controller)), signal)
+    }
+}
 
 impl Drop for Abort {
     fn drop(&mut self) {

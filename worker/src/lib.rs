@@ -30,7 +30,7 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
     match request.path().as_str() {
         "/mcp" => mcp(request, env, config).await,
         "/health" => pages::health(),
-        "/" => pages::home(),
+        "/" => pages::home(&request.url()?),
         _ => Response::error("Not Found", 404),
     }
 }
@@ -39,15 +39,16 @@ async fn mcp(request: Request, env: Env, config: Config) -> Result<Response> {
     let sessions = Sessions::new(&env)?;
     let host = EdgeHost::new(env, sessions.clone());
     let endpoint = Endpoint::new(Server::new(host, config.server), config.transport);
-    // A request that turns out to be a session's is handed on as it came.
-    let original = request.clone_mut()?;
-    let response = match endpoint.route(http::request(request)?).await {
+    let response = match endpoint.route(http::request(&request)?).await {
         Routed::Answered(response) => response,
-        Routed::Session(id) => match sessions.find(&id) {
-            Some(session) => return session.fetch_with_request(original).await,
+        // Its body was not touched: it goes on as it came.
+        Routed::Session(id, _) => match sessions.find(&id) {
+            Some(session) => return session.fetch_with_request(request).await,
             None => CoreResponse::session_not_found(),
         },
-        Routed::NewSession(body) => return sessions.create()?.fetch_with_request(http::with_body(&original, &body)?).await,
+        Routed::NewSession(body) => {
+            return sessions.create()?.fetch_with_request(http::with_body(&request, &body)?).await;
+        }
     };
     http::response(response)
 }

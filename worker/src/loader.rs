@@ -39,6 +39,8 @@ mod sys {
         pub fn get(this: &Facets, name: &str, start: &Function) -> Result<Fetcher, JsValue>;
         #[wasm_bindgen(method, catch)]
         pub fn abort(this: &Facets, name: &str, reason: &JsValue) -> Result<(), JsValue>;
+        #[wasm_bindgen(method, catch)]
+        pub fn delete(this: &Facets, name: &str) -> Result<(), JsValue>;
     }
 }
 
@@ -110,5 +112,9 @@ impl Facets {
     /// Ends the facet `name` at once: its calls fail, and the next [`Self::get`] starts it anew.
     pub fn abort(&self, name: &str, reason: &str) -> Result<()> {
         Ok(self.0.abort(name, &js_sys::Error::new(reason))?)
+    }
+    /// Ends the facet `name`, and deletes what it stored.
+    pub fn delete(&self, name: &str) -> Result<()> {
+        Ok(self.0.delete(name)?)
     }
 }

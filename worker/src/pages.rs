@@ -2,7 +2,7 @@
 
 use mcp_run_python::server::PYTHON_VERSION;
 use serde_json::json;
-use worker::{Response, Result};
+use worker::{Response, Result, Url};
 
 /// `/health`: whether it is up, and what it runs.
 pub fn health() -> Result<Response> {
@@ -14,9 +14,11 @@ pub fn health() -> Result<Response> {
     }))
 }
 
-/// `/`: how to connect.
-pub fn home() -> Result<Response> {
-    let mut response = Response::from_html(include_str!("home.html"))?;
+/// `/`: how to connect. `url` is the address that was asked for.
+pub fn home(url: &Url) -> Result<Response> {
+    // An origin cannot hold a character that HTML would read.
+    let endpoint = format!("{}/mcp", url.origin().ascii_serialization());
+    let mut response = Response::from_html(include_str!("home.html").replace("{{endpoint}}", &endpoint))?;
     response.headers_mut().set("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'")?;
     Ok(response)
 }

@@ -1,0 +1,222 @@
+//! A session's interpreter: a facet of the session's Durable Object, of a class from a dynamic isolate. It
+//! lives from the session's first run on, until it is lost or the session ends.
+
+use std::{
+    cell::{Cell, RefCell},
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures::{
+    FutureExt, Stream, StreamExt,
+    future::LocalBoxFuture,
+    lock::{Mutex, OwnedMutexGuard},
+    select_biased, stream,
+};
+use mcp_run_python::sandbox::{Frames, Sandbox, SandboxError};
+use worker::{Date, Env, Method, RequestInit, Result, State, Storage};
+
+use crate::{
+    code,
+    config::PLATFORM,
+    isolate::{self, body},
+    loader::{Facets, Fetcher, WorkerLoader},
+};
+
+/// The facet's name. One at a time, and each start of it loads an isolate of its own.
+const FACET: &str = "python";
+
+/// Where an isolate is told to stop its run, see `runtime/isolate.js`.
+const STOP: &str = "http://sandbox/stop";
+
+/// Set once the session has had an interpreter.
+const USED: &str = "used";
+
+/// Between two wake-ups of an object with an interpreter: workerd evicts one that gets nothing for 10 s.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(8);
+
+/// How long the body of a run that gave its result may take to end.
+const LAST_BYTE: Duration = Duration::from_millis(50);
+
+/// Written before the first output of an interpreter that is not the session's first.
+const RESTARTED: &str = concat!(
+    r#"{"stream":"stderr","lines":["The Python interpreter of this session was restarted: "#,
+    r#"its files, imported modules and variables are gone."]}"#,
+    "\n"
+);
+
+/// A session's interpreter. Runs wait for each other.
+#[derive(Clone)]
+pub struct Interpreter(Rc<Inner>);
+
+struct Inner {
+    env: Env,
+    facets: Facets,
+    storage: Storage,
+    /// How long a run that is stopped may take to end.
+    patience: Duration,
+    turn: Arc<Mutex<()>>,
+    facet: RefCell<Option<Fetcher>>,
+    used: Cell<bool>,
+    used_at: Cell<u64>,
+}
+
+impl Interpreter {
+    /// That of the object whose state this is; it starts with its first run.
+    pub async fn new(state: &State, env: Env, grace: Duration) -> Result<Self> {
+        let storage = state.storage();
+        let used = storage.get(USED).await?.unwrap_or(false);
+        Ok(Self(Rc::new(Inner {
+            env,
+            facets: Facets::new(state)?,
+            storage,
+            patience: grace + Duration::from_millis(1500),
+            turn: Arc::default(),
+            facet: RefCell::default(),
+            used: Cell::new(used),
+            used_at: Cell::new(0),
+        })))
+    }
+
+    /// Whether it has started and was not lost.
+    pub fn is_alive(&self) -> bool {
+        self.0.facet.borrow().is_some()
+    }
+
+    /// Whether no run is going on.
+    pub fn is_idle(&self) -> bool {
+        self.0.turn.try_lock().is_some()
+    }
+
+    /// When a run last started or ended, in milliseconds since 1970; 0 for never.
+    pub fn used_at(&self) -> u64 {
+        self.0.used_at.get()
+    }
+
+    /// Ends it for good, with whatever it stored.
+    pub fn end(&self) -> Result<()> {
+        self.0.discard("its session ended");
+        self.0.facets.delete(FACET)
+    }
+}
+
+impl Sandbox for Interpreter {
+    fn start(&self, request: String) -> LocalBoxFuture<'static, std::result::Result<Frames, SandboxError>> {
+        let inner = self.0.clone();
+        async move { inner.start(request).await.map_err(|error| SandboxError::Start(error.to_string())) }
+            .boxed_local()
+    }
+
+    fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
+        (PLATFORM.sleep)(duration)
+    }
+}
+
+impl Inner {
+    async fn start(self: Rc<Self>, request: String) -> Result<Frames> {
+        let turn = self.turn.clone().lock_owned().await;
+        self.used_at.set(Date::now().as_millis());
+        let alive = self.facet.borrow().clone();
+        let (facet, frames) = match alive {
+            Some(facet) => match self.run(&facet, &request).await {
+                Ok(frames) => (facet, frames),
+                Err(_) => {
+                    // It was lost since its last run: with its isolate, or by what the code did to it.
+                    self.discard("it does not answer");
+                    self.restart(&request).await?
+                }
+            },
+            None => self.restart(&request).await?,
+        };
+        Ok(Run { interpreter: self, facet, going: Some((frames, turn)) }.boxed_local())
+    }
+
+    /// Starts the facet and a run in it, which says so if it is not the session's first.
+    async fn restart(&self, request: &str) -> Result<(Fetcher, Frames)> {
+        let code = code::python(&self.env).await?;
+        let env = self.env.clone();
+        let facet = self.facets.get(FACET, move || WorkerLoader::new(&env)?.load(&code)?.class("Python"))?;
+        let frames = match self.run(&facet, request).await {
+            Ok(frames) => frames,
+            Err(error) => {
+                self.discard("it did not start");
+                return Err(error);
+            }
+        };
+        self.facet.replace(Some(facet.clone()));
+        self.storage.set_alarm(KEEP_ALIVE).await?;
+        if !self.used.replace(true) {
+            self.storage.put(USED, true).await?;
+            return Ok((facet, frames));
+        }
+        let notice = stream::once(async { Ok(RESTARTED.as_bytes().to_vec()) });
+        Ok((facet, notice.chain(frames).boxed_local()))
+    }
+
+    async fn run(&self, facet: &Fetcher, request: &str) -> Result<Frames> {
+        body(isolate::run(facet, request, None).await?, ())
+    }
+
+    /// Waits for the end of a run that nobody follows any longer; or stops it; or gives the interpreter up.
+    async fn settle(&self, facet: &Fetcher, mut frames: Frames) {
+        select_biased! {
+            chunk = frames.next().fuse() => if chunk.is_none() { return },
+            () = (PLATFORM.sleep)(LAST_BYTE).fuse() => {}
+        }
+        let mut init = RequestInit::new();
+        init.with_method(Method::Post);
+        let stopped = select_biased! {
+            response = facet.fetch(STOP, &init, None).fuse() => response.is_ok_and(|response| response.status_code() == 204),
+            () = (PLATFORM.sleep)(self.patience).fuse() => false,
+        };
+        // **Boundary.** Whether it lives is the isolate's own word. One that lies harms the session that it is
+        // of, which is whose code runs in it.
+        if !stopped {
+            self.discard("its run did not end");
+        }
+    }
+
+    fn discard(&self, reason: &str) {
+        self.facet.take();
+        if let Err(error) = self.facets.abort(FACET, reason) {
+            worker::console_error!("an interpreter could not be ended: {error}");
+        }
+    }
+}
+
+/// The frames of a run, and its turn, which lasts until the interpreter is ready for the next.
+struct Run {
+    interpreter: Rc<Inner>,
+    facet: Fetcher,
+    going: Option<(Frames, OwnedMutexGuard<()>)>,
+}
+
+impl Stream for Run {
+    type Item = std::result::Result<Vec<u8>, SandboxError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let Some((frames, _turn)) = &mut self.going else { return Poll::Ready(None) };
+        let next = frames.poll_next_unpin(cx);
+        if let Poll::Ready(None) = next {
+            self.going = None;
+        }
+        next
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let interpreter = self.interpreter.clone();
+        interpreter.used_at.set(Date::now().as_millis());
+        if let Some((frames, turn)) = self.going.take() {
+            let facet = self.facet.clone();
+            wasm_bindgen_futures::spawn_local(async move {
+                interpreter.settle(&facet, frames).await;
+                drop(turn);
+            });
+        }
+    }
+}
