@@ -8,7 +8,19 @@ import { endTurn, hostTimer, turn, wakeAll } from './turn.js';
 /** How long a run keeps the thread before others get a turn, in milliseconds. */
 const YIELD_EVERY = 20;
 
-/** The same in polls, for clocks that stand still while code runs: about 20 ms of bytecode at the fastest. */
+/** The same while others have work to do: each of their steps waits for one of these. */
+const YIELD_SOON = 3;
+
+/** How long, in milliseconds, after the last sign of it others are taken to have work to do. */
+const CROWDED_FOR = 100;
+
+/** A turn of the event loop that took no longer than this, in milliseconds, had no work of others in it. */
+const QUIET = 2;
+
+/** How long, in milliseconds, others may go on with their work before a run gets its next turn. */
+const OTHERS_SHARE = 100;
+
+/** `YIELD_EVERY` in polls, for clocks that stand still while code runs: about 20 ms of bytecode at the fastest. */
 const YIELD_POLLS = 20_000;
 
 /** What the poll answers for "suspend me first". */
@@ -38,6 +50,8 @@ export class Pulse {
   #last = Infinity;
   #reason = '';
   #turnedAt = 0;
+  #crowdedAt = 0;
+  #slice = YIELD_EVERY;
   #polls = 0;
 
   /**
@@ -58,7 +72,7 @@ export class Pulse {
 
   #poll() {
     if (!this.#run) return 0;
-    if (++this.#polls < YIELD_POLLS && Date.now() - this.#turnedAt < YIELD_EVERY) return this.#take();
+    if (++this.#polls < YIELD_POLLS && Date.now() - this.#turnedAt < this.#slice) return this.#take();
     if (this.#module.canSuspend()) return TURN;
     // Called from a JavaScript frame, which cannot be suspended.
     this.#turned();
@@ -66,15 +80,26 @@ export class Pulse {
     throw new Error(this.#reason);
   }
 
-  /** Suspends the run for a turn of the event loop; never resumes it when its time is over. */
+  /**
+   * Suspends the run for a turn of the event loop, or for several while others have work to do; never resumes it
+   * when its time is over.
+   */
   #turn() {
     this.onTurn();
     this.#suspended = this.#module.saveState();
-    return new Promise((resume) =>
-      turn(() => {
-        if (this.#check()) resume(0);
-      }),
-    );
+    const start = Date.now();
+    let last = start;
+    return new Promise((resume) => {
+      const turned = () => {
+        if (!this.#check()) return;
+        const now = Date.now();
+        if (now - last > QUIET) this.#crowdedAt = now;
+        if (this.#crowdedAt !== now || now - start >= OTHERS_SHARE) return resume(0);
+        last = now;
+        turn(turned);
+      };
+      turn(turned);
+    });
   }
 
   /** The run goes on, on its own stack. */
@@ -135,6 +160,7 @@ export class Pulse {
   #turned() {
     this.#polls = 0;
     this.#turnedAt = Date.now();
+    this.#slice = this.#turnedAt - this.#crowdedAt < CROWDED_FOR ? YIELD_SOON : YIELD_EVERY;
   }
 
   #take() {
