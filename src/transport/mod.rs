@@ -55,14 +55,14 @@ pub struct TransportOptions {
 }
 
 impl TransportOptions {
-    /// The defaults: reached on loopback, with sessions, a comment every 2 s.
+    /// The defaults: reached on loopback, with sessions, a comment every second.
     #[must_use]
     pub fn new(platform: Platform) -> Self {
         Self {
             platform,
             access: Access::default(),
             legacy_sessions: true,
-            keep_alive: Duration::from_secs(2),
+            keep_alive: Duration::from_secs(1),
         }
     }
 }

@@ -9,7 +9,7 @@ use mcp_run_python::{
     server::ServerOptions,
     transport::{Access, Hosts, Platform, TransportOptions},
 };
-use worker::{Delay, Env};
+use worker::Env;
 
 /// What the variables say.
 pub struct Config {
@@ -49,7 +49,7 @@ impl Config {
 
 /// Timers and tasks of workerd.
 pub const PLATFORM: Platform = Platform {
-    sleep: |duration| Delay::from(duration).boxed_local(),
+    sleep: |duration| gloo_timers::future::sleep(duration).boxed_local(),
     spawn: wasm_bindgen_futures::spawn_local,
 };
 
