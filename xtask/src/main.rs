@@ -1,2 +1,57 @@
-//! xtask
-fn main() {}
+//! `cargo xtask`: sets up, builds, serves and tests the project, from a clean clone on.
+
+mod bench;
+mod build;
+mod dev;
+mod node;
+mod python;
+mod step;
+mod suites;
+mod tests;
+mod toolchain;
+mod wasm;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Sets up, builds, serves and tests the project. Every command gets what it needs first, and skips what is
+/// already there.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Builds the worker and serves it on this machine, until Ctrl-C.
+    Dev(dev::Dev),
+    /// Runs the tests: all, or the suites named.
+    Test(tests::Test),
+    /// Builds everything for deployment into dist/, and prints its size.
+    Build,
+    /// Runs the benchmarks: a table, and target/bench.json.
+    Bench(bench::Bench),
+    /// Builds worker/build, as `wrangler dev` and `wrangler deploy` ask for by themselves.
+    #[command(hide = true)]
+    Worker,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Dev(dev) => dev.run(),
+        Command::Test(test) => test.run(),
+        Command::Build => build::for_deployment(),
+        Command::Bench(bench) => bench.run(),
+        Command::Worker => build::worker(build::Variant::Release).map(|_| ()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

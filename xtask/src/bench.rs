@@ -1,0 +1,115 @@
+//! Benchmarks of the worker on this machine.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::{
+    build::{self, Variant},
+    dev::{Server, call, run_python},
+    step::{output, target, timed},
+};
+
+/// Runs the benchmarks.
+#[derive(Args)]
+pub struct Bench {
+    /// Repetitions of each measurement; sessions get five times as many.
+    #[arg(long, default_value_t = 100)]
+    runs: usize,
+}
+
+impl Bench {
+    /// Measures and prints.
+    pub fn run(self) -> Result<()> {
+        build::worker(Variant::Release)?;
+        let start = Instant::now();
+        let server = Server::start(Variant::Release, "bench", &[])?;
+        let first = start.elapsed();
+        let url = server.url();
+        let mut table = vec![row("process start to the first 1+1", &mut [first])];
+        let (rest, after_one) = (Value::Null, memory(&server)?);
+        let mut measure = |name: &str, runs: usize, run: &dyn Fn() -> Result<String>| -> Result<()> {
+            let mut times = Vec::with_capacity(runs);
+            for _ in 0..runs {
+                let start = Instant::now();
+                run()?;
+                times.push(start.elapsed());
+            }
+            table.push(row(name, &mut times));
+            Ok(())
+        };
+        timed("measuring", || {
+            measure("1+1 in a fresh isolate", self.runs, &|| run_python(&url, "1+1"))?;
+            let session = open_session(&url)?;
+            measure("1+1 in a session", self.runs * 5, &|| in_session(&url, &session, "1+1"))?;
+            measure("tools/list", self.runs, &|| call(&url, "tools/list", None, meta(json!({}))))
+        })?;
+        std::thread::sleep(Duration::from_secs(3));
+        let after_many = memory(&server)?;
+        println!("{:34} {:>9} {:>9} {:>9} {:>9} {:>6}", "", "min ms", "p50 ms", "p99 ms", "max ms", "runs");
+        for row in &table {
+            let ms = |key: &str| row[key].as_f64().unwrap_or_default();
+            println!(
+                "{:34} {:9.1} {:9.1} {:9.1} {:9.1} {:>6}",
+                row["name"].as_str().unwrap_or_default(),
+                ms("min"),
+                ms("p50"),
+                ms("p99"),
+                ms("max"),
+                row["runs"]
+            );
+        }
+        println!("memory of the worker's process: {after_one} MB after one run, {after_many} MB after {}", self.runs);
+        let report = json!({ "times_ms": table, "memory_mb": { "rest": rest, "one": after_one, "many": after_many } });
+        fs::write(target().join("bench.json"), serde_json::to_string_pretty(&report)?)?;
+        println!("written to target/bench.json");
+        Ok(())
+    }
+}
+
+fn row(name: &str, times: &mut [Duration]) -> Value {
+    times.sort();
+    let at = |quantile: f64| {
+        let index = ((times.len() as f64 * quantile).ceil() as usize).clamp(1, times.len()) - 1;
+        times[index].as_secs_f64() * 1000.0
+    };
+    json!({ "name": name, "runs": times.len(), "min": at(0.0), "p50": at(0.5), "p99": at(0.99), "max": at(1.0) })
+}
+
+fn meta(mut params: Value) -> Value {
+    params["_meta"] = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    params
+}
+
+fn in_session(url: &str, session: &str, code: &str) -> Result<String> {
+    let arguments = json!({ "python_code": code, "session": session });
+    let params = meta(json!({ "name": "run_python_code", "arguments": arguments }));
+    call(url, "tools/call", Some("run_python_code"), params)
+}
+
+fn open_session(url: &str) -> Result<String> {
+    let body = in_session(url, "new", "1+1")?;
+    let (_, handle) = body.split_once("\"session\":\"").context("no session was started")?;
+    Ok(handle.split('"').next().unwrap_or_default().to_owned())
+}
+
+/// Resident memory, in MB, of the largest workerd of a server: the one that the isolates are in.
+fn memory(server: &Server) -> Result<u64> {
+    let group = server.group().to_string();
+    let sizes = output(std::process::Command::new("ps").args(["-o", "pgid=,rss=,comm=", "-A"]))?;
+    let of_group = sizes.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        (words.next()? == group).then_some(())?;
+        let rss: u64 = words.next()?.parse().ok()?;
+        words.next()?.contains("workerd").then_some(rss / 1000)
+    });
+    of_group.max().context("workerd is not running")
+}

@@ -1,0 +1,143 @@
+//! What is built: the runtime of the isolates, the Worker, and the folder to be deployed.
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Result, bail};
+use flate2::{Compression, write::GzEncoder};
+use walkdir::WalkDir;
+
+use crate::{
+    node,
+    step::{Inputs, root, run, step, target, timed},
+    toolchain, wasm,
+};
+
+/// The largest Worker that we deploy, gzip, in bytes. The platform takes 10 MB.
+const MAX_WORKER: usize = 9_500_000;
+
+/// Which Worker.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Variant {
+    /// The one to be deployed.
+    Release,
+    /// With the tools that tests need. Nothing deployable is built with them: see [`for_deployment`].
+    Testing,
+}
+
+impl Variant {
+    /// The folder with this variant's `build` and `wrangler.jsonc`.
+    pub fn folder(self) -> PathBuf {
+        match self {
+            Self::Release => root().join("worker"),
+            Self::Testing => target().join("testing"),
+        }
+    }
+}
+
+/// Builds `build/` of a variant, and all that it needs.
+pub fn worker(variant: Variant) -> Result<PathBuf> {
+    node::install()?;
+    toolchain::install()?;
+    runtime()?;
+    let folder = variant.folder();
+    let out = folder.join("build");
+    let (what, features): (_, &[&str]) = match variant {
+        Variant::Release => ("building the worker", &[]),
+        Variant::Testing => ("building the worker with the tools of tests", &["conformance"]),
+    };
+    let inputs = Inputs::default()
+        .path("Cargo.toml")?
+        .path("Cargo.lock")?
+        .path("src")?
+        .path("worker/Cargo.toml")?
+        .path("worker/src")?
+        .path("worker/wrangler.jsonc")?
+        .path("xtask/src")?
+        .path("target/runtime")?;
+    step(what, inputs, &[out.join("worker/index.js"), out.join("assets")], || {
+        let _ = fs::remove_dir_all(&out);
+        wasm::build(features, &out.join("worker"))?;
+        copy(&target().join("runtime/edge"), &out.join("worker/runtime"))?;
+        copy(&target().join("runtime/assets"), &out.join("assets"))?;
+        if variant != Variant::Release {
+            // A copy builds nothing by itself.
+            let config = fs::read_to_string(root().join("worker/wrangler.jsonc"))?;
+            fs::write(folder.join("wrangler.jsonc"), config.replace("\"command\": \"cargo xtask worker\"", ""))?;
+        }
+        Ok(())
+    })?;
+    Ok(folder)
+}
+
+/// Builds `target/runtime`: Pyodide, patched, and its memory snapshot.
+fn runtime() -> Result<()> {
+    let inputs =
+        Inputs::default().path("src/runtime")?.path("xtask/runtime")?.path("package-lock.json")?;
+    let out = target().join("runtime");
+    step("building the Python runtime", inputs, &[out.join("edge"), out.join("assets")], || {
+        run(node::command("node").arg("xtask/runtime/build.mjs").arg(&out))
+    })
+}
+
+/// Builds `dist/`: what wrangler would upload, checked for its size.
+pub fn for_deployment() -> Result<()> {
+    worker(Variant::Release)?;
+    let dist = root().join("dist");
+    let _ = fs::remove_dir_all(&dist);
+    timed("packing with wrangler", || {
+        run(node::command("wrangler")
+            .args(["deploy", "--dry-run", "--outdir"])
+            .arg(dist.join("worker"))
+            .current_dir(root().join("worker")))
+    })?;
+    copy(&root().join("worker/build/assets"), &dist.join("assets"))?;
+    let (worker, packed) = size(&dist.join("worker"))?;
+    let (assets, _) = size(&dist.join("assets"))?;
+    println!("worker: {:.2} MB, {:.2} MB gzip (limit {:.1} MB)", mb(worker), mb(packed), mb(MAX_WORKER));
+    println!("static assets: {:.2} MB", mb(assets));
+    if packed > MAX_WORKER {
+        bail!("the worker is too large");
+    }
+    println!("built: dist/worker, dist/assets; deploy with `npx wrangler deploy` in worker/");
+    Ok(())
+}
+
+fn mb(bytes: usize) -> f64 {
+    bytes as f64 / 1e6
+}
+
+/// Bytes of all files in a folder, raw and gzip.
+fn size(folder: &Path) -> Result<(usize, usize)> {
+    let (mut raw, mut packed) = (0, 0);
+    for entry in WalkDir::new(folder) {
+        let entry = entry?;
+        // Source maps and wrangler's own notes are not uploaded.
+        if !entry.file_type().is_file() || entry.path().extension().is_some_and(|end| end == "map" || end == "md") {
+            continue;
+        }
+        let bytes = fs::read(entry.path())?;
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+        gzip.write_all(&bytes)?;
+        raw += bytes.len();
+        packed += gzip.finish()?.len();
+    }
+    Ok((raw, packed))
+}
+
+/// Copies a folder with everything in it.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    for entry in WalkDir::new(from) {
+        let entry = entry?;
+        let place = to.join(entry.path().strip_prefix(from)?);
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(place)?;
+        } else {
+            fs::copy(entry.path(), place)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,246 @@
+//! A worker served on this machine by `wrangler dev`.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::{Ipv4Addr, TcpListener},
+    os::unix::process::CommandExt,
+    path::PathBuf,
+    process::{Child, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::Signals,
+};
+
+use crate::{
+    build::{self, Variant},
+    node,
+    step::timed,
+};
+
+/// How long a worker may take to answer its first run.
+const START: Duration = Duration::from_secs(120);
+
+/// How long wrangler may take to end by itself.
+const END: Duration = Duration::from_secs(5);
+
+/// How the text of results is written.
+#[derive(Clone, Copy, ValueEnum)]
+enum ReturnMode {
+    Xml,
+    Json,
+}
+
+/// Builds the worker and serves it on this machine, until Ctrl-C.
+#[derive(Args)]
+pub struct Dev {
+    /// Port, on 127.0.0.1.
+    #[arg(long, default_value_t = 8787)]
+    port: u16,
+    /// How the text of results is written.
+    #[arg(long, value_enum, default_value = "xml")]
+    return_mode: ReturnMode,
+    /// A setting of wrangler.jsonc, as NAME=VALUE; may be given several times.
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
+    vars: Vec<(String, String)>,
+    /// Folder where sessions are kept [default: worker/.wrangler/state]
+    #[arg(long, value_name = "FOLDER")]
+    state: Option<PathBuf>,
+    /// Serves the worker with the tools of tests.
+    #[arg(long, hide = true)]
+    testing: bool,
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it must be NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+impl Dev {
+    /// Serves until a signal comes, or wrangler ends.
+    pub fn run(self) -> Result<()> {
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+        let (ending, ended) = mpsc::channel();
+        thread::spawn(move || {
+            for signal in &mut signals {
+                let _ = ending.send(signal);
+            }
+        });
+        let mode = match self.return_mode {
+            ReturnMode::Xml => "xml",
+            ReturnMode::Json => "json",
+        };
+        let mut vars = vec![("RETURN_MODE".to_owned(), mode.to_owned())];
+        vars.extend(self.vars);
+        let variant = if self.testing { Variant::Testing } else { Variant::Release };
+        build::worker(variant)?;
+        let mut server = Server::spawn(&Settings { variant, port: self.port, vars, state: self.state })?;
+        if timed("starting", || server.wait_ready(Some(&ended)))? {
+            println!("Ready on {}", server.url());
+            while ended.recv_timeout(Duration::from_millis(200)).is_err() {
+                if let Some(status) = server.wrangler.try_wait()? {
+                    bail!("wrangler ended: {status}");
+                }
+            }
+        }
+        server.end();
+        eprintln!("stopped");
+        Ok(())
+    }
+}
+
+/// How to serve.
+pub struct Settings {
+    pub variant: Variant,
+    pub port: u16,
+    pub vars: Vec<(String, String)>,
+    pub state: Option<PathBuf>,
+}
+
+/// A running `wrangler dev`. It ends, with all its processes, when this is dropped.
+pub struct Server {
+    wrangler: Child,
+    port: u16,
+}
+
+impl Server {
+    /// Starts one on a free port, with state of its own, and waits until it runs Python.
+    pub fn start(variant: Variant, name: &str, vars: &[(&str, &str)]) -> Result<Self> {
+        let state = crate::step::target().join("state").join(name);
+        let _ = fs::remove_dir_all(&state);
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let vars = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut server = Self::spawn(&Settings { variant, port, vars, state: Some(state) })?;
+        server.wait_ready(None)?;
+        Ok(server)
+    }
+
+    fn spawn(settings: &Settings) -> Result<Self> {
+        let port = settings.port;
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+            .with_context(|| format!("port {port} is in use; choose another by --port"))?;
+        let mut command = node::command("wrangler");
+        command
+            .args(["dev", "--local", "--ip", "127.0.0.1", "--port", &port.to_string()])
+            .args(["--log-level", "warn", "--show-interactive-dev-session=false"])
+            .current_dir(settings.variant.folder())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            // A group of its own: a signal ends wrangler with all the processes that it started.
+            .process_group(0);
+        for (name, value) in &settings.vars {
+            command.args(["--var", &format!("{name}:{value}")]);
+        }
+        if let Some(state) = &settings.state {
+            command.arg("--persist-to").arg(state);
+        }
+        let mut wrangler = command.spawn().context("wrangler cannot be started")?;
+        if let Some(errors) = wrangler.stderr.take() {
+            thread::spawn(move || show(BufReader::new(errors)));
+        }
+        Ok(Self { wrangler, port })
+    }
+
+    /// The endpoint.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/mcp", self.port)
+    }
+
+    /// The processes: wrangler and what it started.
+    pub fn group(&self) -> u32 {
+        self.wrangler.id()
+    }
+
+    /// Waits until a run succeeds. False: `ended` came first.
+    fn wait_ready(&mut self, ended: Option<&mpsc::Receiver<i32>>) -> Result<bool> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.wrangler.try_wait()? {
+                bail!("wrangler ended: {status}");
+            }
+            if ended.is_some_and(|ended| ended.try_recv().is_ok()) {
+                return Ok(false);
+            }
+            match run_python(&self.url(), "1+1") {
+                Ok(answer) if answer.contains("\"return_value\":2") => return Ok(true),
+                Ok(answer) if start.elapsed() > START => bail!("1+1 was answered by {answer}"),
+                Err(error) if start.elapsed() > START => return Err(error.context("the worker does not answer")),
+                _ => thread::sleep(Duration::from_millis(100)),
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        let group = Pid::from_raw(self.wrangler.id() as i32);
+        let _ = killpg(group, Signal::SIGTERM);
+        let start = Instant::now();
+        while start.elapsed() < END && matches!(self.wrangler.try_wait(), Ok(None)) {
+            thread::sleep(Duration::from_millis(20));
+        }
+        let _ = killpg(group, Signal::SIGKILL);
+        let _ = self.wrangler.wait();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Passes on what wrangler complains of, but for what it cannot do without a network and does not need to.
+fn show(lines: impl BufRead) {
+    let mut harmless = false;
+    for line in lines.lines().map_while(Result::ok) {
+        if line.contains("Unable to fetch the `Request.cf` object") {
+            harmless = true;
+        } else if harmless && (line.starts_with("    at ") || line.contains("ENOTFOUND") || line.trim().is_empty()) {
+            continue;
+        } else {
+            harmless = false;
+            if !line.trim().is_empty() {
+                eprintln!("{line}");
+            }
+        }
+    }
+}
+
+/// Runs code by the tool, as a client of 2026-07-28 does; gives the response's body.
+pub fn run_python(url: &str, code: &str) -> Result<String> {
+    let params = serde_json::json!({
+        "name": "run_python_code",
+        "arguments": { "python_code": code },
+        "_meta": {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientInfo": { "name": "xtask", "version": env!("CARGO_PKG_VERSION") },
+            "io.modelcontextprotocol/clientCapabilities": {},
+        },
+    });
+    call(url, "tools/call", Some("run_python_code"), params)
+}
+
+/// Makes one request of 2026-07-28.
+pub fn call(url: &str, method: &str, name: Option<&str>, params: serde_json::Value) -> Result<String> {
+    let body = serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+    let mut request = ureq::post(url)
+        .header("content-type", "application/json")
+        .header("accept", "application/json, text/event-stream")
+        .header("mcp-protocol-version", "2026-07-28")
+        .header("mcp-method", method);
+    if let Some(name) = name {
+        request = request.header("mcp-name", name);
+    }
+    Ok(request.send(body.to_string())?.body_mut().read_to_string()?)
+}

@@ -1,0 +1,36 @@
+//! Node, and what npm installs.
+
+use std::{env, ffi::OsString, process::Command};
+
+use anyhow::{Context, Result};
+
+use crate::step::{Inputs, root, run, step};
+
+/// Installs the packages of `package-lock.json`; Node itself, in the version that wrangler needs, is one of
+/// them.
+pub fn install() -> Result<()> {
+    let inputs = Inputs::default().path("package.json")?.path("package-lock.json")?;
+    let outputs = [root().join("node_modules/.bin/wrangler"), root().join("node_modules/.bin/node")];
+    step("installing npm packages", inputs, &outputs, || {
+        run(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(root()))
+            .context("npm is needed (it comes with Node)")
+    })
+}
+
+/// A command of an npm package, or `node` itself.
+pub fn command(name: &str) -> Command {
+    let bin = root().join("node_modules/.bin");
+    let mut path = OsString::from(&bin);
+    if let Some(inherited) = env::var_os("PATH") {
+        path.push(":");
+        path.push(inherited);
+    }
+    let mut command = Command::new(bin.join(name));
+    command
+        .env("PATH", path)
+        .env("CI", "1")
+        .env("WRANGLER_SEND_METRICS", "false")
+        .env("WRANGLER_HIDE_BANNER", "true")
+        .current_dir(root());
+    command
+}

@@ -1,0 +1,130 @@
+//! Steps: each says what it does and how long it took, and is skipped when its result is there.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Instant,
+};
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+use walkdir::WalkDir;
+
+/// The folder of the whole project.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// Where build results are.
+pub fn target() -> PathBuf {
+    root().join("target")
+}
+
+/// What a step depends on: a hash of it tells whether the step was done.
+#[derive(Default)]
+pub struct Inputs(Sha256);
+
+impl Inputs {
+    /// The contents and names of a file, or of all files in a folder.
+    pub fn path(mut self, path: impl AsRef<Path>) -> Result<Self> {
+        let path = root().join(path);
+        for entry in WalkDir::new(&path).sort_by_file_name() {
+            let entry = entry.with_context(|| format!("{} cannot be read", path.display()))?;
+            if entry.file_type().is_file() {
+                self.0.update(entry.path().as_os_str().as_encoded_bytes());
+                self.0.update(fs::read(entry.path())?);
+            }
+        }
+        Ok(self)
+    }
+
+    fn fingerprint(self) -> String {
+        self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// Does a step, unless it was done with the same inputs and its outputs are still there.
+pub fn step(what: &str, inputs: Inputs, outputs: &[PathBuf], run: impl FnOnce() -> Result<()>) -> Result<()> {
+    let name: String = what.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
+    let stamp = target().join("xtask").join(name);
+    let fingerprint = inputs.fingerprint();
+    let done = fs::read_to_string(&stamp).is_ok_and(|stamp| stamp == fingerprint);
+    if done && outputs.iter().all(|output| output.exists()) {
+        return Ok(());
+    }
+    timed(what, run)?;
+    fs::create_dir_all(target().join("xtask"))?;
+    Ok(fs::write(stamp, fingerprint)?)
+}
+
+/// Does a step, and says how long it took.
+pub fn timed<T>(what: &str, run: impl FnOnce() -> Result<T>) -> Result<T> {
+    eprintln!("==> {what}");
+    let start = Instant::now();
+    let done = run().with_context(|| what.to_owned())?;
+    eprintln!("    {what}: {:.1} s", start.elapsed().as_secs_f32());
+    Ok(done)
+}
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// Names the command, if it cannot be started or fails.
+pub fn run(command: &mut Command) -> Result<()> {
+    let name = shown(command);
+    let status = command.status().with_context(|| format!("`{name}` cannot be started"))?;
+    if !status.success() {
+        bail!("`{name}` failed: {status}");
+    }
+    Ok(())
+}
+
+/// Runs a command to its end, and gives what it printed.
+pub fn output(command: &mut Command) -> Result<String> {
+    let name = shown(command);
+    let output = command.output().with_context(|| format!("`{name}` cannot be started"))?;
+    if !output.status.success() {
+        bail!("`{name}` failed: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_done_again_when_its_inputs_change_or_its_output_is_gone() {
+        let output = target().join("xtask-step-test");
+        let run = |path: &str| {
+            let mut ran = false;
+            step("test of steps", Inputs::default().path(path).unwrap(), std::slice::from_ref(&output), || {
+                ran = true;
+                Ok(fs::write(&output, "")?)
+            })
+            .unwrap();
+            ran
+        };
+        let _ = fs::remove_file(&output);
+        assert!(run("Cargo.toml"));
+        assert!(!run("Cargo.toml"));
+        assert!(run("xtask/src"));
+        fs::remove_file(&output).unwrap();
+        assert!(run("xtask/src"));
+        fs::remove_file(&output).unwrap();
+    }
+
+    #[test]
+    fn a_failing_command_is_named() {
+        let error = run(Command::new("false").arg("--why")).unwrap_err().to_string();
+        assert!(error.contains("false --why"), "{error}");
+        let error = run(&mut Command::new("no-such-command")).unwrap_err().to_string();
+        assert!(error.contains("no-such-command"), "{error}");
+    }
+}

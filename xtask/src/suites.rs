@@ -1,0 +1,134 @@
+//! The suites of `cargo xtask test`, in the order in which they run.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::{
+    build::{self, Variant},
+    dev::Server,
+    node, python,
+    toolchain::{WASM, cargo},
+};
+
+/// A suite.
+pub struct Suite {
+    pub name: &'static str,
+    /// What it needs, and the commands that it consists of.
+    pub prepare: fn() -> Result<Prepared>,
+}
+
+/// A suite that is ready to run. Its servers live as long as it does.
+#[derive(Default)]
+pub struct Prepared {
+    pub commands: Vec<Command>,
+    pub servers: Vec<Server>,
+}
+
+/// All suites.
+pub const SUITES: &[Suite] = &[
+    Suite { name: "fmt", prepare: fmt },
+    Suite { name: "lint", prepare: lint },
+    Suite { name: "rust", prepare: rust },
+    Suite { name: "edge", prepare: edge },
+    Suite { name: "clients", prepare: clients },
+    Suite { name: "parity", prepare: parity },
+    Suite { name: "conformance", prepare: conformance },
+    Suite { name: "deploy", prepare: deploy },
+];
+
+fn of(commands: impl IntoIterator<Item = Command>) -> Result<Prepared> {
+    Ok(Prepared { commands: commands.into_iter().collect(), ..Prepared::default() })
+}
+
+fn with<'a>(mut command: Command, arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    command.args(arguments);
+    command
+}
+
+fn fmt() -> Result<Prepared> {
+    node::install()?;
+    python::install()?;
+    of([
+        with(cargo(), ["fmt", "--all", "--check"]),
+        with(node::command("biome"), ["format"]),
+        with(python::command("ruff"), ["format", "--check"]),
+    ])
+}
+
+fn lint() -> Result<Prepared> {
+    node::install()?;
+    python::install()?;
+    build::worker(Variant::Release)?;
+    let clippy = ["clippy", "--quiet", "--all-targets"];
+    of([
+        with(with(cargo(), clippy), ["--package", "mcp-run-python", "--package", "xtask", "--", "-D", "warnings"]),
+        with(
+            with(cargo(), ["clippy", "--quiet", "--package", "worker-edge", "--target", WASM]),
+            ["--all-features", "--", "-D", "warnings"],
+        ),
+        with(node::command("biome"), ["lint"]),
+        with(node::command("tsc"), ["--project", "tsconfig.json"]),
+        with(python::command("ruff"), ["check"]),
+    ])
+}
+
+fn rust() -> Result<Prepared> {
+    of([with(cargo(), ["test", "--quiet", "--package", "mcp-run-python", "--package", "xtask"])])
+}
+
+/// The worker as it is, driven from outside.
+fn edge() -> Result<Prepared> {
+    build::worker(Variant::Testing)?;
+    let mut command = node::command("node");
+    command.args(["--test", "--test-reporter=spec", "--test-concurrency=1", "tests/edge/*.test.mjs"]);
+    // Its tests start the workers that they need, with settings of their own, by `cargo xtask dev`.
+    command.env("XTASK", std::env::current_exe()?);
+    of([command])
+}
+
+/// Real clients, in the languages that they are written in.
+fn clients() -> Result<Prepared> {
+    python::install()?;
+    build::worker(Variant::Release)?;
+    let servers = [Server::start(Variant::Release, "clients", &[])?];
+    let [server] = &servers;
+    let commands = [
+        with(node::command("node"), ["--test", "--test-reporter=spec", "tests/clients/*.test.mjs"]),
+        with(python::command("pytest"), ["--quiet", "tests/clients"]),
+    ];
+    let commands = commands.into_iter().map(|mut command| {
+        command.env("MCP_URL", server.url());
+        command
+    });
+    Ok(Prepared { commands: commands.collect(), servers: servers.into() })
+}
+
+/// The original's answers.
+fn parity() -> Result<Prepared> {
+    python::install()?;
+    build::worker(Variant::Release)?;
+    let servers = [
+        Server::start(Variant::Release, "parity-xml", &[])?,
+        Server::start(Variant::Release, "parity-json", &[("RETURN_MODE", "json")])?,
+    ];
+    let [xml, json] = &servers;
+    let mut compare = with(node::command("node"), ["tests/parity/compare.mjs"]);
+    compare.env("MCP_URL", xml.url()).env("MCP_JSON_URL", json.url());
+    let commands = vec![with(python::command("pytest"), ["--quiet", "tests/parity"]), compare];
+    Ok(Prepared { commands, servers: servers.into() })
+}
+
+/// The official suite of the protocol.
+fn conformance() -> Result<Prepared> {
+    build::worker(Variant::Testing)?;
+    let server = Server::start(Variant::Testing, "conformance", &[])?;
+    let mut command = with(node::command("node"), ["tests/conformance/run.mjs"]);
+    command.env("MCP_URL", server.url());
+    Ok(Prepared { commands: vec![command], servers: vec![server] })
+}
+
+/// What would be deployed can be, and has no tools of tests in it.
+fn deploy() -> Result<Prepared> {
+    of([with(Command::new(std::env::current_exe()?), ["build"]), with(node::command("node"), ["tests/deploy/check.mjs"])])
+}
