@@ -3,7 +3,7 @@
 //! **Boundary.** Every byte read here was written by the code that was run. It is decoded strictly,
 //! bounded, and can become nothing but the output and the result of its own run.
 
-use std::{rc::Rc, time::Duration};
+use std::{borrow::Cow, rc::Rc, time::Duration};
 
 use futures::{FutureExt, StreamExt, select_biased};
 use serde::{Deserialize, Serialize};
@@ -272,11 +272,45 @@ fn parse_value(text: &str) -> Option<Value> {
     if depth(text) > MAX_VALUE_DEPTH {
         return None;
     }
-    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let text = quote_constants(text);
+    let mut deserializer = serde_json::Deserializer::from_str(&text);
     deserializer.disable_recursion_limit();
     let value = Value::deserialize(&mut deserializer).ok()?;
     deserializer.end().ok()?;
     Some(value)
+}
+
+/// Puts the constants `NaN`, `Infinity` and `-Infinity`, which pydantic_core writes and JSON does not know, between
+/// quotes.
+fn quote_constants(text: &str) -> Cow<'_, str> {
+    const CONSTANTS: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
+    if !CONSTANTS.iter().any(|constant| text.contains(constant)) {
+        return text.into();
+    }
+    let mut quoted = String::with_capacity(text.len() + 64);
+    let mut in_string = false;
+    let mut rest = text;
+    while let Some(at) = rest.find(['"', '\\', 'N', 'I', '-']) {
+        let (before, from) = rest.split_at(at);
+        quoted.push_str(before);
+        let constant = CONSTANTS.iter().find(|constant| !in_string && from.starts_with(**constant));
+        let taken = match constant {
+            Some(constant) => {
+                quoted.extend(["\"", constant, "\""]);
+                constant.len()
+            }
+            None => {
+                in_string ^= from.starts_with('"');
+                // Together with what it escapes.
+                let length = if from.starts_with('\\') { 2 } else { 1 };
+                quoted.push_str(from.get(..length).unwrap_or(from));
+                length
+            }
+        };
+        rest = from.get(taken..).unwrap_or_default();
+    }
+    quoted.push_str(rest);
+    quoted.into()
 }
 
 /// How deep the brackets of a JSON text nest at most.

@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 
@@ -91,5 +92,19 @@ proptest! {
     fn any_text_is_decoded_or_refused(frame in r#"\{"(stream|end|value)":("stdout"|\{"status":"(success|run-error)","(json|text|error)":"[\[\]{}0-9a\\"]{0,9}"\}),?("lines":\[("[a-z]*",?)*\])?\}\n"#) {
         let mut decoder = Decoder::new(Limits::default(), |_: &Line| {});
         let _ = decoder.push(frame.as_bytes());
+    }
+}
+
+#[test]
+fn constants_that_json_does_not_know_are_quoted() {
+    for (text, expected) in [
+        ("NaN", json!("NaN")),
+        ("[NaN, -Infinity, Infinity, -1]", json!(["NaN", "-Infinity", "Infinity", -1])),
+        (r#"{"NaN": "a \" NaN", "b\\": NaN}"#, json!({ "NaN": "a \" NaN", "b\\": "NaN" })),
+    ] {
+        assert_eq!(parse_value(text), Some(expected), "{text}");
+    }
+    for bad in ["Nan", "NaNNaN", "\\é", "\"\\", "-Inf", "\\NaN"] {
+        assert_eq!(parse_value(bad), None, "{bad}");
     }
 }

@@ -104,7 +104,7 @@ def _returned(value: object, max_bytes: int) -> dict[str, str]:
         return {}
     if isinstance(value, str):
         return {'text': _unicode(value)}
-    return {'json': to_json(value)}
+    return {'json': to_json(value, max_bytes)}
 
 
 def _failed(error: BaseException, max_bytes: int) -> dict[str, str]:

@@ -1,0 +1,30 @@
+"""The corpus: programs by name, and what is no difference between two answers to one of them."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+MODES = 'xml', 'json'
+
+
+def programs() -> dict[str, dict[str, Any]]:
+    """All programs: the arguments of the tool by the program's name."""
+    found: dict[str, dict[str, Any]] = {}
+    for file in sorted((HERE / 'programs').glob('*.toml')):
+        for name, program in tomllib.loads(file.read_text()).items():
+            assert name not in found, f'two programs have the name {name}'
+            found[name] = {'python_code': program['code'], 'global_variables': program.get('globals', {})}
+    return found
+
+
+def golden(mode: str) -> dict[str, dict[str, Any]]:
+    """The original's answers in a return mode, by program: `text` and `logs`, or `failure`."""
+    return json.loads((HERE / 'golden' / f'{mode}.json').read_text())
+
+
+def normalize(answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer without what differs from run to run: addresses of objects."""
+    return json.loads(re.sub(r'\b0x[0-9a-f]{4,}\b', '0x…', json.dumps(answer, ensure_ascii=False)))

@@ -1,0 +1,80 @@
+"""Every program gives the original's answer, or deviates for a reason that docs/parity.md gives."""
+
+import json
+import os
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+from programs import HERE, MODES, golden, normalize, programs
+
+PROGRAMS = programs()
+URLS = {'xml': os.environ['MCP_URL'], 'json': os.environ['MCP_JSON_URL']}
+# By program: its `reason`, a heading of docs/parity.md, and what is answered instead: `xml`, `json` and `logs`.
+DEVIATIONS: dict[str, dict[str, Any]] = tomllib.loads((HERE / 'deviations.toml').read_text())
+META = {
+    'io.modelcontextprotocol/protocolVersion': '2026-07-28',
+    'io.modelcontextprotocol/clientInfo': {'name': 'parity', 'version': '1'},
+    'io.modelcontextprotocol/clientCapabilities': {},
+    'io.modelcontextprotocol/logLevel': 'info',
+}
+
+
+def ask(mode: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The answer of a fresh isolate."""
+    params = {'name': 'run_python_code', 'arguments': arguments, '_meta': META}
+    headers = {
+        'accept': 'application/json, text/event-stream',
+        'mcp-protocol-version': '2026-07-28',
+        'mcp-method': 'tools/call',
+        'mcp-name': 'run_python_code',
+    }
+    call = {'jsonrpc': '2.0', 'id': 1, 'method': 'tools/call', 'params': params}
+    response = httpx.post(URLS[mode], json=call, headers=headers, timeout=60)
+    if response.headers['content-type'].startswith('text/event-stream'):
+        data = [line[5:] for line in response.text.split('\n') if line.startswith('data:') and line[5:].strip()]
+    else:
+        data = [response.text]
+    *notifications, answer = map(json.loads, data)
+    if 'error' in answer:
+        return {'failure': answer['error']['message']}
+    logs = [[n['params']['level'], n['params']['data']] for n in notifications if n['method'] == 'notifications/message']
+    return {'text': answer['result']['content'][0]['text'], 'logs': logs}
+
+
+@pytest.fixture(scope='session')
+def answers() -> dict[str, dict[str, dict[str, Any]]]:
+    """All answers, by mode and program; asked for side by side."""
+    with ThreadPoolExecutor(4) as pool:
+        return {
+            mode: dict(
+                zip(PROGRAMS, pool.map(lambda arguments, mode=mode: ask(mode, arguments), PROGRAMS.values()), strict=True)
+            )
+            for mode in MODES
+        }
+
+
+def expected(name: str, mode: str) -> dict[str, Any]:
+    """The original's answer, as far as we do not deviate from it."""
+    original, deviation = golden(mode)[name], DEVIATIONS.get(name, {})
+    if mode not in deviation:
+        return original
+    return {'text': deviation[mode], 'logs': deviation.get('logs', original.get('logs', []))}
+
+
+@pytest.mark.parametrize('mode', MODES)
+@pytest.mark.parametrize('name', PROGRAMS)
+def test_answer(name: str, mode: str, answers: dict[str, dict[str, dict[str, Any]]]) -> None:
+    answer, wanted = normalize(answers[mode][name]), normalize(expected(name, mode))
+    assert answer.get('text') == wanted.get('text')
+    assert answer.get('logs') == wanted.get('logs')
+
+
+def test_deviations_deviate_and_have_a_reason() -> None:
+    headings = [line.removeprefix('## ') for line in (HERE / '../../docs/parity.md').read_text().split('\n')]
+    for name, deviation in DEVIATIONS.items():
+        assert deviation['reason'] in headings, name
+        for mode in set(MODES) & set(deviation):
+            assert normalize(golden(mode)[name]) != normalize(expected(name, mode)), f'{name}: no deviation in {mode}'
