@@ -5,10 +5,7 @@
 
 use rmcp::{
     ErrorData, RoleServer,
-    model::{
-        CallToolResult, ClientCapabilities, ContentBlock, LoggingLevel, ProgressNotificationParam,
-        Tool,
-    },
+    model::{CallToolResult, ClientCapabilities, ContentBlock, LoggingLevel, ProgressNotificationParam, Tool},
     service::RequestContext,
 };
 use serde_json::{Map, Value, json};
@@ -40,10 +37,8 @@ const JSON_SCHEMA_TOOL: &str = "json_schema_2020_12_tool";
 /// The fixtures.
 pub(crate) fn tools() -> Vec<Tool> {
     let empty = object(json!({ "type": "object", "properties": {} }));
-    let mut tools: Vec<Tool> = NAMES
-        .iter()
-        .map(|(name, description)| Tool::new(*name, *description, empty.clone()))
-        .collect();
+    let mut tools: Vec<Tool> =
+        NAMES.iter().map(|(name, description)| Tool::new(*name, *description, empty.clone())).collect();
     tools.push(Tool::new(
         JSON_SCHEMA_TOOL,
         "Tool with JSON Schema 2020-12 features",
@@ -96,10 +91,9 @@ pub(crate) async fn call(
         }
         "test_image_content" => vec![ContentBlock::image(PNG, "image/png")],
         "test_audio_content" => vec![ContentBlock::audio(WAV, "audio/wav")],
-        "test_embedded_resource" => vec![ContentBlock::embedded_text(
-            "test://embedded-resource",
-            "This is an embedded resource content.",
-        )],
+        "test_embedded_resource" => {
+            vec![ContentBlock::embedded_text("test://embedded-resource", "This is an embedded resource content.")]
+        }
         "test_multiple_content_types" => vec![
             ContentBlock::text("Multiple content types test:"),
             ContentBlock::image(PNG, "image/png"),
@@ -112,9 +106,7 @@ pub(crate) async fn call(
         }
         "test_tool_with_logging" | "test_logging_tool" => {
             let threshold = server.threshold(context);
-            for text in
-                ["Tool execution started", "Tool processing data", "Tool execution completed"]
-            {
+            for text in ["Tool execution started", "Tool processing data", "Tool execution completed"] {
                 log(context, threshold, LoggingLevel::Info, text).await;
             }
             vec![ContentBlock::text("Tool with logging executed successfully")]
@@ -122,8 +114,7 @@ pub(crate) async fn call(
         "test_tool_with_progress" | "test_streaming_elicitation" => {
             if let Some(token) = context.meta.get_progress_token() {
                 for progress in [0.0, 50.0, 100.0] {
-                    let param =
-                        ProgressNotificationParam::new(token.clone(), progress).with_total(100.0);
+                    let param = ProgressNotificationParam::new(token.clone(), progress).with_total(100.0);
                     // A client that is gone has no use for it.
                     let _ = context.peer.notify_progress(param).await;
                 }

@@ -224,9 +224,7 @@ impl<F: FnMut(&Line)> Decoder<F> {
         let End { end } = serde_json::from_value(frame).map_err(|_| BAD)?;
         match (end.status, end.text, end.json, end.error) {
             (Status::Success, None, None, None) => Ok(Some(Ending::Success(Returned::None))),
-            (Status::Success, Some(text), None, None) => {
-                Ok(Some(self.bounded(text, |text| Ok(Returned::Text(text)))?))
-            }
+            (Status::Success, Some(text), None, None) => Ok(Some(self.bounded(text, |text| Ok(Returned::Text(text)))?)),
             (Status::Success, None, Some(text), None) => Ok(Some(self.bounded(text, |text| {
                 let value = parse_value(&text).ok_or(BAD)?;
                 Ok(Returned::Json { text, value })

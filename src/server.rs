@@ -11,11 +11,10 @@ use futures::{FutureExt, StreamExt, channel::mpsc, select_biased};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock,
-        DiscoverResult, Implementation, ListToolsResult, LoggingLevel,
-        LoggingMessageNotificationParam, PaginatedRequestParams, ProgressNotificationParam,
-        ProgressToken, ProtocolVersion, ServerCapabilities, ServerConfig, SetLevelRequestParams,
-        Tool,
+        CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, DiscoverResult,
+        Implementation, ListToolsResult, LoggingLevel, LoggingMessageNotificationParam, PaginatedRequestParams,
+        ProgressNotificationParam, ProgressToken, ProtocolVersion, ServerCapabilities, ServerConfig,
+        SetLevelRequestParams, Tool,
     },
     service::RequestContext,
 };
@@ -94,11 +93,7 @@ impl Server {
         }
     }
 
-    async fn run(
-        &self,
-        call: tool::Call,
-        context: &RequestContext<RoleServer>,
-    ) -> Result<CallToolResult, ErrorData> {
+    async fn run(&self, call: tool::Call, context: &RequestContext<RoleServer>) -> Result<CallToolResult, ErrorData> {
         let (outcome, handle) = match self.host.open(call.session).await {
             Ok(Opened { sandbox, handle }) => (self.execute(sandbox, call.request, context).await, handle),
             Err(SessionError::Unknown) => {
@@ -161,11 +156,7 @@ fn failed(output: Vec<String>, error: impl std::fmt::Display) -> Outcome {
     Outcome { output, ending: Ending::RunError(error.to_string()) }
 }
 
-async fn log_line(
-    context: &RequestContext<RoleServer>,
-    threshold: Option<LoggingLevel>,
-    line: &Line,
-) {
+async fn log_line(context: &RequestContext<RoleServer>, threshold: Option<LoggingLevel>, line: &Line) {
     let level = match line.stream {
         Stream::Stdout => LoggingLevel::Info,
         Stream::Stderr => LoggingLevel::Warning,
@@ -225,8 +216,7 @@ impl<'a> Progress<'a> {
 
     async fn report(&self, message: &str) {
         if let Some(token) = &self.token {
-            let param = ProgressNotificationParam::new(token.clone(), self.elapsed.as_secs_f64())
-                .with_message(message);
+            let param = ProgressNotificationParam::new(token.clone(), self.elapsed.as_secs_f64()).with_message(message);
             let _ = self.context.peer.notify_progress(param).await;
         }
     }
@@ -241,10 +231,7 @@ impl ServerHandler for Server {
             .with_instructions("Call the \"run_python_code\" tool with the Python code to run.")
     }
 
-    async fn discover(
-        &self,
-        _context: RequestContext<RoleServer>,
-    ) -> Result<DiscoverResult, ErrorData> {
+    async fn discover(&self, _context: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
         let versions = self.supported_protocol_versions().into_owned();
         Ok(DiscoverResult::from_server_info(versions, self.get_info())
             .with_ttl_ms(TOOLS_TTL_MS)

@@ -59,6 +59,8 @@ export class Interpreter {
         return module;
       },
     });
+    pyodide._api.on_fatal = (/** @type {Error} */ error) => pulse.fatal(error);
+    pyodide.setStdin({ stdin: () => null });
     if (assets.pythonSources) install(pyodide, assets.pythonSources);
     return new Interpreter(pyodide, pulse);
   }
@@ -90,7 +92,9 @@ export class Interpreter {
       this.runner.run(code, globals, keep, `${limits.time / 1000}`, limits.value),
     );
     output.end();
-    emit(`{"end":${ended.text ?? JSON.stringify({ status: 'run-error', error: ended.lost })}}`);
+    emit(
+      `{"end":${ended.lost === undefined ? ended.text : JSON.stringify({ status: 'run-error', error: ended.lost })}}`,
+    );
     return ended.lost === undefined;
   }
 

@@ -24,7 +24,8 @@ export const patches = [
 export function patch(source) {
   for (const { why, find, replace } of patches) {
     const found = source.split(find).length - 1;
-    if (found !== 1) throw new Error(`Pyodide has changed: found ${found} times instead of once, the place for: ${why}`);
+    if (found !== 1)
+      throw new Error(`Pyodide has changed: found ${found} times instead of once, the place for: ${why}`);
     source = source.replace(find, () => replace);
   }
   return source;

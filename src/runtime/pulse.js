@@ -59,9 +59,10 @@ export class Pulse {
    * @returns {() => number}
    */
   get pollSignals() {
+    // @ts-expect-error: not in TypeScript's library yet
     const turn = new WebAssembly.Suspending(() => this.#turn());
     const imports = { poll: () => this.#poll(), turn, back: () => this.#back() };
-    // @ts-ignore: an export is a function
+    // @ts-expect-error: an export is a function
     return new WebAssembly.Instance(new WebAssembly.Module(POLL_WASM), { e: imports }).exports.poll;
   }
 
@@ -152,6 +153,12 @@ export class Pulse {
     });
   }
 
+  /** The interpreter is no more: `os._exit`, an abort, a trap. @param {Error} error Pyodide's */
+  fatal(error) {
+    this.onTurn();
+    this.#run?.end({ lost: `the program ended the interpreter: ${error.message}` });
+  }
+
   /** Asks the run to stop. */
   stop() {
     if (this.#run && this.#last === Infinity) this.#interrupt(SIGINT, 'stopped');
@@ -179,7 +186,10 @@ export class Pulse {
       return false;
     }
     if (this.#last === Infinity && now >= run.deadline) {
-      this.#interrupt(SIGALRM, `TimeoutError: the run took longer than ${run.seconds} s and did not end when it was told to`);
+      this.#interrupt(
+        SIGALRM,
+        `TimeoutError: the run took longer than ${run.seconds} s and did not end when it was told to`,
+      );
     }
     return true;
   }

@@ -1,7 +1,9 @@
 """Runs one program in a fresh namespace. All that happens in it becomes one JSON text."""
 
 import asyncio
+import contextlib
 import importlib
+import inspect
 import json
 import linecache
 import logging
@@ -16,7 +18,7 @@ import uuid
 
 from _pyodide._base import eval_code_async
 
-from .to_json import to_json
+from .to_json import to_json, to_unicode
 
 FILENAME = 'main.py'
 
@@ -30,9 +32,11 @@ PRELOADED = (
 # How long tasks that a program left behind may take to end once they are cancelled, in seconds.
 LEAVE = 1.0
 
-# The frames of Pyodide and of this file, which are nobody's business: removed as the original removes Pyodide's.
+# The frames of Pyodide and of this package, which are nobody's business. Those of exception groups have a margin.
 _OWN_FRAMES = re.compile(
-    r' {2}File "(?:/lib/python\d+\.zip/_pyodide/|/lib/python[\d.]+/site-packages/_sandbox/).*\n(?: {4}.*\n)*'
+    r'^((?: *\| )?) {2}File "(?:/lib/python\d+\.zip/_pyodide/|/lib/python[\d.]+/site-packages/_sandbox/).*\n'
+    r'(?:\1 {4}.*\n)*',
+    re.MULTILINE,
 )
 
 _streams = sys.stdin, sys.stdout, sys.stderr
@@ -62,16 +66,17 @@ async def run(code: str, global_variables: str, keep: bool, time_limit: str, max
     try:
         _namespace = {**(_namespace if keep else {}), **json.loads(global_variables), '__name__': '__main__'}
         value = await eval_code_async(code, _namespace, filename=FILENAME)
+        while inspect.isawaitable(value):
+            value = await value
         ended = {'status': 'success', **_returned(value, max_bytes)}
     except BaseException as error:
         ended = _failed(error, max_bytes)
     _task = None
     await _leave(asyncio.all_tasks() - before)
     for stream in (*_streams[1:], sys.stdout, sys.stderr):
-        try:
+        # The program's own stream: its failure is not the run's.
+        with contextlib.suppress(BaseException):
             stream.flush()
-        except BaseException:  # the program's own stream: its failure is not the run's
-            pass
     return json.dumps(ended)
 
 
@@ -103,7 +108,7 @@ def _returned(value: object, max_bytes: int) -> dict[str, str]:
     if value is None:
         return {}
     if isinstance(value, str):
-        return {'text': _unicode(value)}
+        return {'text': to_unicode(value)}
     return {'json': to_json(value, max_bytes)}
 
 
@@ -116,12 +121,7 @@ def _failed(error: BaseException, max_bytes: int) -> dict[str, str]:
         text = _OWN_FRAMES.sub('', ''.join(traceback.format_exception(error)))
     except BaseException as broken:
         text = f'{type(error).__name__}: its traceback could not be written ({type(broken).__name__})\n'
-    return {'status': 'run-error', 'error': _unicode(text)[:max_bytes]}
-
-
-def _unicode(text: str) -> str:
-    """The text without lone surrogates, which no JSON may carry."""
-    return str(text).encode('utf-8', 'backslashreplace').decode()
+    return {'status': 'run-error', 'error': to_unicode(text)[:max_bytes]}
 
 
 for _name in PRELOADED:

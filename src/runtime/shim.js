@@ -28,7 +28,7 @@ function precompiled(source) {
 const { Module, Instance } = WebAssembly;
 WebAssembly.Module = new Proxy(Module, { construct: (_, [source]) => precompiled(source) });
 WebAssembly.compile = async (source) => precompiled(source);
-// @ts-ignore: one function for both overloads
+// @ts-expect-error: one function for both overloads
 WebAssembly.instantiate = async (source, imports) => {
   if (source instanceof Module) return new Instance(source, imports);
   const module = precompiled(source);

@@ -1,12 +1,15 @@
 """JSON of any value, laid out as `pydantic_core.to_json(value, indent=2)` does, without pydantic_core.
 
-It differs where that one fails: what is cyclic, too deep, or not Unicode is written as its `repr`.
+It differs where that one fails: bytes and keys that are no text are written as their `repr`, and what is cyclic or too
+deep as Python elides it.
 """
 
 import dataclasses
 import datetime
 import decimal
 import enum
+import ipaddress
+import json
 import json.encoder
 import math
 import pathlib
@@ -14,7 +17,7 @@ import re
 import sys
 import types
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 # How deep arrays and objects nest at most: where pydantic_core gives up.
@@ -58,7 +61,8 @@ class _Writer:
         elif isinstance(plain, Scalar):
             self.put(plain.text)
         elif id(value) in self.above or len(self.above) >= MAX_DEPTH:
-            self.put(_quoted(_unicode(_safe_repr(value))))
+            # Not its `repr`: as deep as it may be, that could overflow the stack and end the interpreter.
+            self.put(_ELIDED[type(plain)])
         else:
             self.above.add(id(value))
             self.container(plain)
@@ -102,6 +106,10 @@ class Object:
     items: Iterable[tuple[Any, Any]]
 
 
+# What Python writes for a part that is left out.
+_ELIDED = {Array: '"[...]"', Object: '"{...}"'}
+
+
 def simplify(value: object) -> str | Scalar | Array | Object:
     """What `value` is in JSON, one level deep."""
     found = type(value)
@@ -115,14 +123,12 @@ def _special(value: Any) -> Callable[[Any], Any] | None:
     """For types that are known by what they have, not by what they are."""
     found = type(value)
     if hasattr(found, '__pydantic_serializer__') and 'pydantic_core' in sys.modules:
-        return lambda value: simplify(value.__pydantic_serializer__.to_python(value, mode='json', fallback=_plain_object))
+        return _by_pydantic
     if hasattr(found, '__dataclass_fields__'):
         return lambda value: Object((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
     if isinstance(value, enum.Enum):
         return lambda value: simplify(value.value)
-    if isinstance(value, pathlib.PurePath):
-        return str
-    return None
+    return Array if isinstance(value, Iterator) else None
 
 
 def _fallback(value: Any) -> str | Scalar | Array | Object:
@@ -133,12 +139,19 @@ def _fallback(value: Any) -> str | Scalar | Array | Object:
             return simplify(simple)
     elif found.__module__ == 'pyodide.ffi' and type(simple := value.to_py()) is not found:
         return simplify(simple)
-    return _unicode(repr(value))
+    return to_unicode(repr(value))
 
 
-def _plain_object(value: Any) -> Any:
-    """As [`_fallback`], for pydantic, which writes what it knows itself."""
-    return json.loads(to_json(value))
+def _by_pydantic(value: Any) -> str | Scalar | Array | Object:
+    return simplify(value.__pydantic_serializer__.to_python(value, mode='json', fallback=_plain))
+
+
+def _plain(value: object) -> object:
+    """What pydantic does not know, in types that it does."""
+    simple = simplify(value)
+    if isinstance(simple, Scalar):
+        return json.loads(simple.text)
+    return simple if isinstance(simple, str) else [*simple.items] if isinstance(simple, Array) else dict(simple.items)
 
 
 def _key(key: object) -> str:
@@ -152,19 +165,20 @@ def _key(key: object) -> str:
     simple = simplify(key)
     if isinstance(simple, Scalar):
         return simple.text
-    return simple if isinstance(simple, str) else _unicode(_safe_repr(key))
+    return simple if isinstance(simple, str) else to_unicode(repr(key))
 
 
-def _unicode(text: str) -> str:
-    """The text without lone surrogates, which no JSON may carry."""
-    return str(text).encode('utf-8', 'backslashreplace').decode()
-
-
-def _safe_repr(value: object) -> str:
+def to_unicode(text: str) -> str:
+    """The text without surrogates, which no JSON may carry: pairs are joined, lone ones escaped."""
+    text = str.__str__(text)
     try:
-        return repr(value)
-    except RecursionError:
-        return object.__repr__(value)
+        text.encode()
+    except UnicodeEncodeError:
+        try:
+            return text.encode('utf-16', 'surrogatepass').decode('utf-16')
+        except UnicodeDecodeError:
+            return text.encode('utf-8', 'backslashreplace').decode()
+    return text
 
 
 def _int(value: int) -> Scalar:
@@ -231,20 +245,21 @@ def _timedelta(value: datetime.timedelta) -> str:
     return f'{sign}P{date}{"T" if time else ""}{time}'
 
 
+_ADDRESSES = [getattr(ipaddress, f'IPv{n}{kind}') for n in (4, 6) for kind in ('Address', 'Interface', 'Network')]
+
 _KNOWN: dict[type, Callable[[Any], str | Scalar | Array | Object]] = {
     types.NoneType: lambda _: Scalar('null'),
     bool: lambda value: Scalar('true' if value else 'false'),
     int: _int,
     float: _float,
     complex: _complex,
-    str: _unicode,
+    str: to_unicode,
     bytes: _bytes,
     bytearray: _bytes,
     list: Array,
     tuple: Array,
     set: Array,
     frozenset: Array,
-    types.GeneratorType: Array,
     dict: lambda value: Object(value.items()),
     datetime.datetime: _moment,
     datetime.date: datetime.date.isoformat,
@@ -252,5 +267,7 @@ _KNOWN: dict[type, Callable[[Any], str | Scalar | Array | Object]] = {
     datetime.timedelta: _timedelta,
     decimal.Decimal: str,
     uuid.UUID: str,
+    pathlib.PosixPath: str,
+    **dict.fromkeys(_ADDRESSES, str),
     re.Pattern: lambda value: simplify(value.pattern),
 }

@@ -38,10 +38,7 @@ pub(super) fn definition(offers_sessions: bool) -> Tool {
 
 fn input_schema(offers_sessions: bool) -> Map<String, Value> {
     let mut properties = Map::new();
-    properties.insert(
-        "python_code".into(),
-        json!({ "type": "string", "description": "Python code to run" }),
-    );
+    properties.insert("python_code".into(), json!({ "type": "string", "description": "Python code to run" }));
     properties.insert(
         "global_variables".into(),
         json!({
@@ -149,10 +146,7 @@ mod tests {
                 json!({ "python_code": "1", "global_variables": [] }),
                 "argument `global_variables` must be an object, not an array",
             ),
-            (
-                json!({ "python_code": "1", "session": {} }),
-                "argument `session` must be a string, not an object",
-            ),
+            (json!({ "python_code": "1", "session": {} }), "argument `session` must be a string, not an object"),
         ] {
             assert_eq!(parse(given, true).unwrap_err(), format!("Invalid params: {expected}"));
         }
@@ -168,9 +162,7 @@ mod tests {
 
     #[test]
     fn sessions_are_new_or_a_handle() {
-        for (session, choice) in
-            [("new", SessionChoice::New), ("abc", SessionChoice::Handle("abc".into()))]
-        {
+        for (session, choice) in [("new", SessionChoice::New), ("abc", SessionChoice::Handle("abc".into()))] {
             let call = parse(json!({ "python_code": "", "session": session }), true).unwrap();
             assert_eq!(call.session, choice);
             assert!(call.request.keep_variables);

@@ -46,15 +46,9 @@ impl Access {
         let accepted = Origin::parse(origin).is_some_and(|origin| {
             self.origins.iter().any(|listed| Origin::parse(listed).as_ref() == Some(&origin))
                 || (is_loopback(host.host()) && is_loopback(&origin.host))
-                || request.uri.scheme_str().is_some_and(|scheme| {
-                    Origin::new(scheme, &host).as_ref() == Some(&origin)
-                })
+                || request.uri.scheme_str().is_some_and(|scheme| Origin::new(scheme, &host).as_ref() == Some(&origin))
         });
-        if accepted {
-            Ok(())
-        } else {
-            Err(Response::refusal(StatusCode::FORBIDDEN, "Forbidden: Origin not allowed"))
-        }
+        if accepted { Ok(()) } else { Err(Response::refusal(StatusCode::FORBIDDEN, "Forbidden: Origin not allowed")) }
     }
 
     fn check_host(&self, request: &Request) -> Result<Authority, Response> {
@@ -68,15 +62,11 @@ impl Access {
         let accepted = match &self.hosts {
             Hosts::Loopback => is_loopback(host.host()),
             Hosts::Any => true,
-            Hosts::Only(names) => names.iter().any(|name| {
-                name.eq_ignore_ascii_case(host.host()) || name.eq_ignore_ascii_case(host.as_str())
-            }),
+            Hosts::Only(names) => names
+                .iter()
+                .any(|name| name.eq_ignore_ascii_case(host.host()) || name.eq_ignore_ascii_case(host.as_str())),
         };
-        if accepted {
-            Ok(host)
-        } else {
-            Err(Response::refusal(StatusCode::FORBIDDEN, "Forbidden: Host not allowed"))
-        }
+        if accepted { Ok(host) } else { Err(Response::refusal(StatusCode::FORBIDDEN, "Forbidden: Host not allowed")) }
     }
 }
 
@@ -117,10 +107,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
     match (values.next().map(HeaderValue::to_str), values.next()) {
         (None, _) => Ok(None),
         (Some(Ok(value)), None) => Ok(Some(value)),
-        _ => Err(Response::refusal(
-            StatusCode::BAD_REQUEST,
-            format!("Bad Request: invalid {name} header"),
-        )),
+        _ => Err(Response::refusal(StatusCode::BAD_REQUEST, format!("Bad Request: invalid {name} header"))),
     }
 }
 

@@ -97,10 +97,7 @@ impl<F: Future> Future for External<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         self.signal.note_activity();
-        let waker = Waker::from(Arc::new(Both {
-            task: cx.waker().clone(),
-            signal: self.signal.clone(),
-        }));
+        let waker = Waker::from(Arc::new(Both { task: cx.waker().clone(), signal: self.signal.clone() }));
         self.future.as_mut().poll(&mut Context::from_waker(&waker))
     }
 }

@@ -6,8 +6,8 @@ use rmcp::{
     ErrorData,
     model::{ErrorCode, GetMeta, JsonRpcMessage, ProtocolVersion},
     transport::common::http_header::{
-        BASE64_HEADER_PREFIX, BASE64_HEADER_SUFFIX, EVENT_STREAM_MIME_TYPE,
-        HEADER_MCP_METHOD, HEADER_MCP_NAME, HEADER_MCP_PROTOCOL_VERSION, JSON_MIME_TYPE,
+        BASE64_HEADER_PREFIX, BASE64_HEADER_SUFFIX, EVENT_STREAM_MIME_TYPE, HEADER_MCP_METHOD, HEADER_MCP_NAME,
+        HEADER_MCP_PROTOCOL_VERSION, JSON_MIME_TYPE,
     },
 };
 
@@ -78,10 +78,7 @@ pub(super) fn check_get(headers: &HeaderMap) -> Result<(), Response> {
     if Accept::of(headers).events {
         Ok(())
     } else {
-        Err(Response::refusal(
-            StatusCode::NOT_ACCEPTABLE,
-            "Not Acceptable: client must accept text/event-stream",
-        ))
+        Err(Response::refusal(StatusCode::NOT_ACCEPTABLE, "Not Acceptable: client must accept text/event-stream"))
     }
 }
 
@@ -92,8 +89,7 @@ pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 /// Whether the protocol version header names the stateless era.
 pub(super) fn is_modern(headers: &HeaderMap) -> bool {
-    text(headers, HEADER_MCP_PROTOCOL_VERSION)
-        .is_some_and(|version| version >= ProtocolVersion::NO_INITIALIZE.as_str())
+    text(headers, HEADER_MCP_PROTOCOL_VERSION).is_some_and(|version| version >= ProtocolVersion::NO_INITIALIZE.as_str())
 }
 
 /// The legacy version that the header names; 2025-03-26 if there is none (2025-11-25, Protocol Version
@@ -111,10 +107,7 @@ pub(super) fn legacy_version(headers: &HeaderMap) -> Result<ProtocolVersion, Res
         .find(|known| known.as_str() == version && known.has_initialize())
         .cloned()
         .ok_or_else(|| {
-            Response::refusal(
-                StatusCode::BAD_REQUEST,
-                format!("Bad Request: Unsupported protocol version: {version}"),
-            )
+            Response::refusal(StatusCode::BAD_REQUEST, format!("Bad Request: Unsupported protocol version: {version}"))
         })
 }
 
@@ -159,9 +152,9 @@ pub(super) fn check_modern(headers: &HeaderMap, request: &Request) -> Result<(),
     let name = required(headers, HEADER_MCP_NAME).map_err(mismatch)?;
     match decode_name(name) {
         None => Err(mismatch(format!("{HEADER_MCP_NAME} header is not valid Base64"))),
-        Some(name) if name != *target => Err(mismatch(format!(
-            "{HEADER_MCP_NAME} header `{name}` does not match body `{target}`"
-        ))),
+        Some(name) if name != *target => {
+            Err(mismatch(format!("{HEADER_MCP_NAME} header `{name}` does not match body `{target}`")))
+        }
         Some(_) => Ok(()),
     }
 }
@@ -170,10 +163,7 @@ pub(super) fn check_modern(headers: &HeaderMap, request: &Request) -> Result<(),
 ///
 /// # Errors
 /// As [`check_modern`].
-pub(super) fn check_modern_notification(
-    headers: &HeaderMap,
-    notification: &Notification,
-) -> Result<(), Rejection> {
+pub(super) fn check_modern_notification(headers: &HeaderMap, notification: &Notification) -> Result<(), Rejection> {
     let mismatch = |why: String| Rejection { id: None, error: ErrorData::header_mismatch(why, None) };
     let version = required(headers, HEADER_MCP_PROTOCOL_VERSION).map_err(mismatch)?;
     if notification.meta_version.as_ref().is_some_and(|body| body != version) {

@@ -90,10 +90,7 @@ impl fmt::Debug for Request {
 }
 
 fn too_large() -> Response {
-    Response::refusal(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        format!("Payload Too Large: a body may have {MAX_BODY} bytes"),
-    )
+    Response::refusal(StatusCode::PAYLOAD_TOO_LARGE, format!("Payload Too Large: a body may have {MAX_BODY} bytes"))
 }
 
 /// The body of a [`Response`].

@@ -16,9 +16,8 @@ use http::StatusCode;
 use rmcp::{
     ErrorData,
     model::{
-        ClientCapabilities, ClientRequest, ErrorCode, Implementation,
-        InitializeRequestParams, JsonRpcMessage, ProtocolVersion, RequestId,
-        ServerJsonRpcMessage, ServerResult,
+        ClientCapabilities, ClientRequest, ErrorCode, Implementation, InitializeRequestParams, JsonRpcMessage,
+        ProtocolVersion, RequestId, ServerJsonRpcMessage, ServerResult,
     },
 };
 
@@ -98,12 +97,7 @@ pub(super) struct Serving<'a> {
 
 impl Serving<'_> {
     /// Answers a POST that is not `initialize`.
-    pub(super) async fn post(
-        self,
-        accept: Accept,
-        payload: Payload,
-        closed: LocalBoxFuture<'static, ()>,
-    ) -> Response {
+    pub(super) async fn post(self, accept: Accept, payload: Payload, closed: LocalBoxFuture<'static, ()>) -> Response {
         let (items, batch) = match payload {
             Payload::One(message) => (vec![Ok(message)], false),
             Payload::Batch(items) => {
@@ -130,10 +124,7 @@ impl Serving<'_> {
     }
 
     /// The messages that answer one; `None` if it wants no answer.
-    fn message(
-        &self,
-        item: Result<Message, Rejection>,
-    ) -> Option<LocalBoxStream<'static, ServerJsonRpcMessage>> {
+    fn message(&self, item: Result<Message, Rejection>) -> Option<LocalBoxStream<'static, ServerJsonRpcMessage>> {
         let request = match item {
             Ok(Message::Request(request)) => request,
             Ok(Message::Notification(notification)) => {
@@ -245,8 +236,7 @@ pub(super) async fn stateless(
         let Initialized { response, .. } = initialize(&server, request).await;
         return send_initialized(response, accept, options).await;
     }
-    let mut client =
-        InitializeRequestParams::new(ClientCapabilities::default(), Implementation::new("unknown", ""));
+    let mut client = InitializeRequestParams::new(ClientCapabilities::default(), Implementation::new("unknown", ""));
     client.protocol_version = version;
     let in_flight = InFlight::default();
     Serving { server: &server, options, client, in_flight }.post(accept, payload, closed).await
@@ -257,4 +247,3 @@ pub(super) fn session_required(rpc: Option<RequestId>) -> Response {
     let error = ErrorData::new(ErrorCode(-32000), "Bad Request: Mcp-Session-Id header is required", None);
     Response::error(StatusCode::BAD_REQUEST, rpc, error)
 }
-

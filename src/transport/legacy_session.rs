@@ -63,12 +63,7 @@ impl LegacySession {
     /// The session `id`: one to be initialized, or one restored from its record. `server` runs code in this
     /// session's own interpreter.
     #[must_use]
-    pub fn new(
-        id: String,
-        server: Server,
-        options: TransportOptions,
-        record: Option<SessionRecord>,
-    ) -> Self {
+    pub fn new(id: String, server: Server, options: TransportOptions, record: Option<SessionRecord>) -> Self {
         if let Some(record) = &record {
             server.restore_level(record.level);
         }
@@ -142,14 +137,8 @@ impl LegacySession {
             && let Payload::One(message) = payload
         {
             // It has the id of a session, and so not the headers of its era: this says which.
-            let response = modern::serve(
-                &self.server,
-                &self.options,
-                &request.headers,
-                accept,
-                message,
-                request.closed,
-            );
+            let response =
+                modern::serve(&self.server, &self.options, &request.headers, accept, message, request.closed);
             return Ok((response.await, None));
         }
         // With an id it is for a session that was: that one is not begun again.
@@ -161,12 +150,8 @@ impl LegacySession {
         }
         let client = self.live(&request)?;
         let level = self.server.level();
-        let serving = Serving {
-            server: &self.server,
-            options: &self.options,
-            client,
-            in_flight: self.in_flight.clone(),
-        };
+        let serving =
+            Serving { server: &self.server, options: &self.options, client, in_flight: self.in_flight.clone() };
         let response = serving.post(accept, payload, request.closed).await;
         let change = (self.server.level() != level).then(|| self.record().map(Change::Save)).flatten();
         Ok((response, change))
@@ -178,14 +163,10 @@ impl LegacySession {
         request: super::message::Request,
     ) -> (Response, Option<Change>) {
         let id = request.id.clone();
-        let initialized = if self.client.borrow().is_some() {
-            None
-        } else {
-            Some(initialize(&self.server, request).await)
-        };
+        let initialized =
+            if self.client.borrow().is_some() { None } else { Some(initialize(&self.server, request).await) };
         // Looked at once more: another `initialize` may have come first.
-        let Some(Initialized { response, client }) = initialized.filter(|_| self.client.borrow().is_none())
-        else {
+        let Some(Initialized { response, client }) = initialized.filter(|_| self.client.borrow().is_none()) else {
             let error = ErrorData::invalid_request("Invalid Request: already initialized", None);
             return (Response::error(StatusCode::BAD_REQUEST, Some(id), error), None);
         };
@@ -193,10 +174,8 @@ impl LegacySession {
         let change = self.record().map(Change::Save);
         let mut response = send_initialized(response, accept, &self.options).await;
         if change.is_some()
-            && let (Ok(name), Ok(value)) = (
-                http::HeaderName::from_bytes(HEADER_SESSION_ID.as_bytes()),
-                http::HeaderValue::from_str(&self.id),
-            )
+            && let (Ok(name), Ok(value)) =
+                (http::HeaderName::from_bytes(HEADER_SESSION_ID.as_bytes()), http::HeaderValue::from_str(&self.id))
         {
             response.headers.insert(name, value);
         }

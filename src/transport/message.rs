@@ -7,10 +7,9 @@
 use rmcp::{
     ErrorData,
     model::{
-        CallToolRequestParams, ClientJsonRpcMessage, CompleteRequestParams,
-        ErrorCode, GetExtensions, GetPromptRequestParams, InitializeRequestParams,
-        JsonRpcMessage, PaginatedRequestParams, ReadResourceRequestParams, RequestId,
-        SetLevelRequestParams,
+        CallToolRequestParams, ClientJsonRpcMessage, CompleteRequestParams, ErrorCode, GetExtensions,
+        GetPromptRequestParams, InitializeRequestParams, JsonRpcMessage, PaginatedRequestParams,
+        ReadResourceRequestParams, RequestId, SetLevelRequestParams,
     },
 };
 use serde::de::DeserializeOwned;
@@ -84,9 +83,8 @@ impl Rejection {
 /// -32700 for what is not JSON, -32600 for JSON that is no message, -32602 for wrong parameters.
 pub(super) fn decode(body: &[u8]) -> Result<Payload, Rejection> {
     let parse_error = |why: String| Rejection::new(None, ErrorCode::PARSE_ERROR, why);
-    let text = std::str::from_utf8(body).map_err(|error| {
-        parse_error(format!("Parse error: invalid UTF-8 at byte {}", error.valid_up_to()))
-    })?;
+    let text = std::str::from_utf8(body)
+        .map_err(|error| parse_error(format!("Parse error: invalid UTF-8 at byte {}", error.valid_up_to())))?;
     // serde_json refuses lone surrogates, and nesting deeper than MAX_REQUEST_DEPTH.
     let value: Value = serde_json::from_str(text).map_err(|error| {
         let why = error.to_string();
@@ -98,10 +96,9 @@ pub(super) fn decode(body: &[u8]) -> Result<Payload, Rejection> {
     })?;
     match value {
         Value::Array(items) if items.is_empty() => Err(invalid_request(None, "empty batch")),
-        Value::Array(items) if items.len() > MAX_BATCH => Err(invalid_request(
-            None,
-            format!("batch of {} messages, at most {MAX_BATCH} are taken", items.len()),
-        )),
+        Value::Array(items) if items.len() > MAX_BATCH => {
+            Err(invalid_request(None, format!("batch of {} messages, at most {MAX_BATCH} are taken", items.len())))
+        }
         Value::Array(items) => Ok(Payload::Batch(items.into_iter().map(message).collect())),
         value => message(value).map(Payload::One),
     }
@@ -132,11 +129,7 @@ fn message(value: Value) -> Result<Message, Rejection> {
         None => return Err(invalid_request(id, "`method` is missing")),
     };
     if object.get("params").is_some_and(|params| !params.is_object()) {
-        return Err(Rejection::new(
-            id,
-            ErrorCode::INVALID_PARAMS,
-            "Invalid params: `params` must be an object",
-        ));
+        return Err(Rejection::new(id, ErrorCode::INVALID_PARAMS, "Invalid params: `params` must be an object"));
     }
     let meta_version = object
         .get("params")
@@ -161,9 +154,8 @@ fn request(
     meta_version: Option<String>,
     mut object: Map<String, Value>,
 ) -> Result<Request, Rejection> {
-    let invalid_params = |why: String| {
-        Rejection::new(Some(id.clone()), ErrorCode::INVALID_PARAMS, format!("Invalid params: {why}"))
-    };
+    let invalid_params =
+        |why: String| Rejection::new(Some(id.clone()), ErrorCode::INVALID_PARAMS, format!("Invalid params: {why}"));
     let params = object.get_mut("params").and_then(Value::as_object_mut);
     let target = params
         .as_ref()
@@ -186,8 +178,8 @@ fn request(
     }
     let params = object.get("params").cloned().unwrap_or_else(|| Value::Object(Map::new()));
     check_params(&method, params).map_err(|error| invalid_params(error.to_string()))?;
-    let mut rpc: ClientJsonRpcMessage = serde_json::from_value(Value::Object(object))
-        .map_err(|error| invalid_params(error.to_string()))?;
+    let mut rpc: ClientJsonRpcMessage =
+        serde_json::from_value(Value::Object(object)).map_err(|error| invalid_params(error.to_string()))?;
     if let JsonRpcMessage::Request(request) = &mut rpc {
         request.request.extensions_mut().insert(arguments);
     }

@@ -15,8 +15,8 @@ use futures::{
 use rmcp::{
     ErrorData, RoleServer, Service,
     model::{
-        ClientJsonRpcMessage, ClientNotification, ClientRequest, InitializeRequestParams,
-        ProtocolVersion, ServerConfig, ServerJsonRpcMessage, ServerResult,
+        ClientJsonRpcMessage, ClientNotification, ClientRequest, InitializeRequestParams, ProtocolVersion,
+        ServerConfig, ServerJsonRpcMessage, ServerResult,
     },
     service::{NotificationContext, RequestContext, serve_directly},
     transport::Transport,

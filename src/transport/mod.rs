@@ -58,12 +58,7 @@ impl TransportOptions {
     /// The defaults: reached on loopback, with sessions, a comment every second.
     #[must_use]
     pub fn new(platform: Platform) -> Self {
-        Self {
-            platform,
-            access: Access::default(),
-            legacy_sessions: true,
-            keep_alive: Duration::from_secs(1),
-        }
+        Self { platform, access: Access::default(), legacy_sessions: true, keep_alive: Duration::from_secs(1) }
     }
 }
 

@@ -18,8 +18,7 @@ use super::{
 use crate::server::Server;
 
 /// Methods of the legacy eras that are gone.
-const REMOVED: &[&str] =
-    &["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"];
+const REMOVED: &[&str] = &["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"];
 
 /// Answers one message.
 pub(super) async fn serve(

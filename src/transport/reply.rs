@@ -43,11 +43,8 @@ impl Answer {
     /// longer than [`FIRST_MESSAGE`]: the headers of a long quiet run are not held back.
     pub(super) async fn send(mut self, accept: Accept, platform: Platform, keep_alive: Duration) -> Response {
         let mut ended = self.ended.fuse();
-        let mut wait: future::Fuse<LocalBoxFuture<'static, ()>> = if accept.events {
-            (platform.sleep)(FIRST_MESSAGE).fuse()
-        } else {
-            future::Fuse::terminated()
-        };
+        let mut wait: future::Fuse<LocalBoxFuture<'static, ()>> =
+            if accept.events { (platform.sleep)(FIRST_MESSAGE).fuse() } else { future::Fuse::terminated() };
         let mut responses = Vec::new();
         let mut stream_from = None;
         loop {
@@ -73,11 +70,7 @@ impl Answer {
     }
 }
 
-fn json(
-    responses: &[ServerJsonRpcMessage],
-    batch: bool,
-    status: fn(&ServerJsonRpcMessage) -> StatusCode,
-) -> Response {
+fn json(responses: &[ServerJsonRpcMessage], batch: bool, status: fn(&ServerJsonRpcMessage) -> StatusCode) -> Response {
     match responses {
         _ if batch => Response::json(StatusCode::OK, &responses),
         [response] => Response::json(status(response), response),

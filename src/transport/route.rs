@@ -1,10 +1,7 @@
 //! The endpoint: which era a request is of, and who answers it.
 
 use http::{HeaderMap, Method, StatusCode, header};
-use rmcp::{
-    model::ProtocolVersion,
-    transport::common::http_header::HEADER_SESSION_ID,
-};
+use rmcp::{model::ProtocolVersion, transport::common::http_header::HEADER_SESSION_ID};
 
 use super::{
     TransportOptions,
@@ -83,8 +80,7 @@ impl Endpoint {
             };
             drop(body);
             let Request { headers, closed, .. } = request;
-            let response =
-                modern::serve(&self.server, &self.options, &headers, accept, message, closed).await;
+            let response = modern::serve(&self.server, &self.options, &headers, accept, message, closed).await;
             return Ok(Routed::Answered(response));
         }
         if !self.options.legacy_sessions {
@@ -95,8 +91,7 @@ impl Endpoint {
                 legacy_version(&request.headers)?
             };
             let Request { closed, .. } = request;
-            let response =
-                stateless(&self.server, &self.options, version, accept, payload, closed).await;
+            let response = stateless(&self.server, &self.options, version, accept, payload, closed).await;
             return Ok(Routed::Answered(response));
         }
         if is_initialize(&payload) {
@@ -115,9 +110,7 @@ pub(super) fn is_modern(headers: &HeaderMap, payload: &Payload) -> bool {
     let by_body = |method: &str, meta_version: &Option<String>| {
         method == "server/discover"
             || meta_version.as_ref().is_some_and(|version| {
-                !ProtocolVersion::KNOWN_VERSIONS
-                    .iter()
-                    .any(|known| known.as_str() == version && known.has_initialize())
+                !ProtocolVersion::KNOWN_VERSIONS.iter().any(|known| known.as_str() == version && known.has_initialize())
             })
     };
     headers::is_modern(headers)
@@ -131,9 +124,7 @@ pub(super) fn is_modern(headers: &HeaderMap, payload: &Payload) -> bool {
 }
 
 fn batch_in_modern() -> Response {
-    let error = rmcp::ErrorData::invalid_request(
-        "Invalid Request: batches are of 2025-03-26 only, not of 2026-07-28",
-        None,
-    );
+    let error =
+        rmcp::ErrorData::invalid_request("Invalid Request: batches are of 2025-03-26 only, not of 2026-07-28", None);
     Response::error(StatusCode::BAD_REQUEST, None, error)
 }

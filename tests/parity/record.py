@@ -29,7 +29,8 @@ def ask(command: str, mode: str, arguments: dict[str, Any]) -> dict[str, Any]:
         text=True,
         encoding='utf-8',
     )
-    assert process.stdin and process.stdout
+    assert process.stdin
+    assert process.stdout
     lines: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:

@@ -40,20 +40,21 @@ def ask(mode: str, arguments: dict[str, Any]) -> dict[str, Any]:
     *notifications, answer = map(json.loads, data)
     if 'error' in answer:
         return {'failure': answer['error']['message']}
-    logs = [[n['params']['level'], n['params']['data']] for n in notifications if n['method'] == 'notifications/message']
-    return {'text': answer['result']['content'][0]['text'], 'logs': logs}
+    logs = [message['params'] for message in notifications if message['method'] == 'notifications/message']
+    return {
+        'text': answer['result']['content'][0]['text'],
+        'logs': [[params['level'], params['data']] for params in logs],
+    }
 
 
 @pytest.fixture(scope='session')
 def answers() -> dict[str, dict[str, dict[str, Any]]]:
     """All answers, by mode and program; asked for side by side."""
     with ThreadPoolExecutor(4) as pool:
-        return {
-            mode: dict(
-                zip(PROGRAMS, pool.map(lambda arguments, mode=mode: ask(mode, arguments), PROGRAMS.values()), strict=True)
-            )
-            for mode in MODES
+        asked = {
+            mode: {name: pool.submit(ask, mode, arguments) for name, arguments in PROGRAMS.items()} for mode in MODES
         }
+        return {mode: {name: answer.result() for name, answer in answers.items()} for mode, answers in asked.items()}
 
 
 def expected(name: str, mode: str) -> dict[str, Any]:

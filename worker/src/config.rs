@@ -59,9 +59,7 @@ fn variable(env: &Env, name: &str) -> Option<String> {
 }
 
 fn parsed<T: FromStr<Err: std::fmt::Display>>(env: &Env, name: &str) -> Result<Option<T>, String> {
-    variable(env, name)
-        .map(|value| value.parse().map_err(|error| format!("{name} is `{value}`: {error}")))
-        .transpose()
+    variable(env, name).map(|value| value.parse().map_err(|error| format!("{name} is `{value}`: {error}"))).transpose()
 }
 
 fn list(env: &Env, name: &str) -> Vec<String> {
@@ -72,7 +70,9 @@ fn list(env: &Env, name: &str) -> Vec<String> {
 fn seconds(env: &Env, name: &str, default: Duration) -> Result<Duration, String> {
     match parsed::<f64>(env, name)? {
         None => Ok(default),
-        Some(seconds) if seconds > 0.0 => Duration::try_from_secs_f64(seconds).map_err(|error| format!("{name}: {error}")),
+        Some(seconds) if seconds > 0.0 => {
+            Duration::try_from_secs_f64(seconds).map_err(|error| format!("{name}: {error}"))
+        }
         Some(seconds) => Err(format!("{name} is {seconds}: it must be more than 0")),
     }
 }

@@ -106,8 +106,7 @@ impl Interpreter {
 impl Sandbox for Interpreter {
     fn start(&self, request: String) -> LocalBoxFuture<'static, std::result::Result<Frames, SandboxError>> {
         let inner = self.0.clone();
-        async move { inner.start(request).await.map_err(|error| SandboxError::Start(error.to_string())) }
-            .boxed_local()
+        async move { inner.start(request).await.map_err(|error| SandboxError::Start(error.to_string())) }.boxed_local()
     }
 
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {

@@ -3,11 +3,11 @@
 use std::{rc::Rc, time::Duration};
 
 use futures::{FutureExt, StreamExt, future::LocalBoxFuture, select_biased};
-use wasm_bindgen::JsValue;
 use mcp_run_python::{
     sandbox::{Frames, Sandbox, SandboxError},
     session::{Host, Opened, SessionChoice, SessionError},
 };
+use wasm_bindgen::JsValue;
 use worker::{AbortController, AbortSignal, Env, Method, RequestInit, Response, Result};
 
 use crate::{

@@ -13,9 +13,7 @@ use mcp_run_python::{
     session::{Host, Opened, SessionChoice, SessionError},
     transport::{Change, LegacySession, SessionRecord},
 };
-use worker::{
-    Date, DurableObject, Env, Error, Request, Response, ResponseBuilder, Result, State, durable_object,
-};
+use worker::{Date, DurableObject, Env, Error, Request, Response, ResponseBuilder, Result, State, durable_object};
 
 use crate::{
     config::Config,

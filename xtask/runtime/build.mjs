@@ -35,15 +35,18 @@ if (version !== PYODIDE) throw new Error(`the runtime is made for pyodide ${PYOD
 rmSync(target, { recursive: true, force: true });
 mkdirSync(join(out, 'generated'), { recursive: true });
 for (const file of OWN) cpSync(join(source, file), join(out, file));
-for (const file of ['pyodide.mjs', 'pyodide.asm.wasm', 'python_stdlib.zip']) cpSync(join(pyodide, file), join(out, file));
+for (const file of ['pyodide.mjs', 'pyodide.asm.wasm', 'python_stdlib.zip'])
+  cpSync(join(pyodide, file), join(out, file));
 cpSync(join(pyodide, 'pyodide-lock.json'), join(out, 'pyodide-lock.txt'));
 writeFileSync(join(out, 'pyodide.asm.mjs'), patch(readFileSync(join(pyodide, 'pyodide.asm.mjs'), 'utf8')));
 
 console.log('recording the modules that Pyodide generates');
-const recorded = execFileSync(process.execPath, ['--experimental-wasm-jspi', join(here, 'record.mjs')], { encoding: 'utf8' });
+const recorded = execFileSync(process.execPath, ['--experimental-wasm-jspi', join(here, 'record.mjs')], {
+  encoding: 'utf8',
+});
 /** @type {string[]} */
 const generated = [Buffer.from(POLL_WASM).toString('hex'), ...JSON.parse(recorded.trim().split('\n').at(-1) ?? '')];
-generated.forEach((hex, i) => writeFileSync(join(out, `generated/${i}.wasm`), Buffer.from(hex, 'hex')));
+for (const [i, hex] of generated.entries()) writeFileSync(join(out, `generated/${i}.wasm`), Buffer.from(hex, 'hex'));
 writeFileSync(
   join(out, 'generated.js'),
   `${generated.map((_, i) => `import m${i} from './generated/${i}.wasm';`).join('\n')}

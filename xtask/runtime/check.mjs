@@ -22,7 +22,10 @@ export async function check(url) {
       body: JSON.stringify({ code, globals: '{}', keep: false, limits: LIMITS }),
     });
     const text = await response.text();
-    const frames = text.trim().split('\n').map((line) => JSON.parse(line));
+    const frames = text
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
     assert.deepEqual(frames.at(-1)?.end, expected, `${code}: ${text}`);
   }
 }

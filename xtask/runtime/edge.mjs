@@ -22,7 +22,10 @@ export function packForEdge(isolate, target) {
     const kind = KINDS[extname(file)];
     if (!kind) {
       // An address of its own for each content: it may be cached for ever.
-      const hash = createHash('sha256').update(readFileSync(join(isolate, file))).digest('hex').slice(0, 16);
+      const hash = createHash('sha256')
+        .update(readFileSync(join(isolate, file)))
+        .digest('hex')
+        .slice(0, 16);
       const path = `runtime/${hash}/${file}`;
       copy(join(isolate, file), join(target, 'assets', path));
       assets.push(`  ${JSON.stringify(file)}: ${JSON.stringify(`/${path}`)},`);

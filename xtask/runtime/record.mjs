@@ -27,7 +27,6 @@ WebAssembly.Module = new Proxy(RealModule, {
 });
 for (const name of /** @type {const} */ (['instantiate', 'compile'])) {
   const real = /** @type {(...args: any[]) => any} */ (WebAssembly[name]);
-  // @ts-ignore: any overload
   WebAssembly[name] = (...args) => {
     note(args[0]);
     return real.apply(WebAssembly, args);

@@ -45,7 +45,9 @@ const worker :Workerd.Worker = (
 `,
   );
   const binary = join(dirname(createRequire(import.meta.url).resolve('workerd/package.json')), 'bin/workerd');
-  const child = spawn(resolve(binary), ['serve', config, '--control-fd=3'], { stdio: ['ignore', 'inherit', 'inherit', 'pipe'] });
+  const child = spawn(resolve(binary), ['serve', config, '--control-fd=3'], {
+    stdio: ['ignore', 'inherit', 'inherit', 'pipe'],
+  });
   const exited = new Promise((_, reject) => {
     child.on('error', reject);
     child.on('exit', (code) => reject(new Error(`workerd ended with ${code}`)));

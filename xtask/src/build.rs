@@ -75,8 +75,7 @@ pub fn worker(variant: Variant) -> Result<PathBuf> {
 
 /// Builds `target/runtime`: Pyodide, patched, and its memory snapshot.
 fn runtime() -> Result<()> {
-    let inputs =
-        Inputs::default().path("src/runtime")?.path("xtask/runtime")?.path("package-lock.json")?;
+    let inputs = Inputs::default().path("src/runtime")?.path("xtask/runtime")?.path("package-lock.json")?;
     let out = target().join("runtime");
     step("building the Python runtime", inputs, &[out.join("edge"), out.join("assets")], || {
         run(node::command("node").arg("xtask/runtime/build.mjs").arg(&out))

@@ -130,5 +130,8 @@ fn conformance() -> Result<Prepared> {
 
 /// What would be deployed can be, and has no tools of tests in it.
 fn deploy() -> Result<Prepared> {
-    of([with(Command::new(std::env::current_exe()?), ["build"]), with(node::command("node"), ["tests/deploy/check.mjs"])])
+    of([
+        with(Command::new(std::env::current_exe()?), ["build"]),
+        with(node::command("node"), ["tests/deploy/check.mjs"]),
+    ])
 }

@@ -33,17 +33,19 @@ pub fn install() -> Result<()> {
             Ok(()) => Ok(()),
             Err(error) => {
                 eprintln!("    {error}: building it from Debian's rust-src instead");
-                from_debian(&library)
-                    .with_context(|| format!("the target {WASM} is missing; where there is a network, `rustup target add {WASM}` installs it"))
+                from_debian(&library).with_context(|| {
+                    format!(
+                        "the target {WASM} is missing; where there is a network, `rustup target add {WASM}` installs it"
+                    )
+                })
             }
         }
     })
 }
 
 fn has_core(library: &Path) -> bool {
-    fs::read_dir(library).is_ok_and(|files| {
-        files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("libcore-"))
-    })
+    fs::read_dir(library)
+        .is_ok_and(|files| files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("libcore-")))
 }
 
 /// Builds the target's standard library from its source.
@@ -59,7 +61,8 @@ fn from_debian(library: &Path) -> Result<()> {
     let mirrors = mirrors();
     let downloaded = mirrors.iter().any(|mirror| {
         // apt's own downloader knows the machine's proxies.
-        run(Command::new("/usr/lib/apt/apt-helper").arg("download-file").arg(format!("{mirror}/{package}")).arg(&deb)).is_ok()
+        run(Command::new("/usr/lib/apt/apt-helper").arg("download-file").arg(format!("{mirror}/{package}")).arg(&deb))
+            .is_ok()
     });
     if !downloaded {
         bail!("rust-src could not be downloaded from any of apt's mirrors: {mirrors:?}");

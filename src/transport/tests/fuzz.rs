@@ -29,25 +29,36 @@ fn valid_messages() -> Vec<Vec<u8>> {
 
 /// Pieces that break what they are put into, in interesting ways.
 const PIECES: &[&str] = &[
-    "null", "\"id\":", "[", "{", "}", "]", ",", "\\ud800", "\u{0}", "1e999", "-0.0", "99999999999999999999",
-    "{\"$serde_json::private::Number\":\"x\"}", "{\"$serde_json::private::Number\":\"1\"}",
-    "\"method\":\"tools/call\"", "\"params\":[]", "true",
+    "null",
+    "\"id\":",
+    "[",
+    "{",
+    "}",
+    "]",
+    ",",
+    "\\ud800",
+    "\u{0}",
+    "1e999",
+    "-0.0",
+    "99999999999999999999",
+    "{\"$serde_json::private::Number\":\"x\"}",
+    "{\"$serde_json::private::Number\":\"1\"}",
+    "\"method\":\"tools/call\"",
+    "\"params\":[]",
+    "true",
 ];
 
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
     let edit = (any::<prop::sample::Index>(), 0_usize..12, 0..PIECES.len(), any::<u8>());
-    (prop::sample::select(valid_messages()), prop::collection::vec(edit, 1..5)).prop_map(
-        |(mut bytes, edits)| {
-            for (at, length, piece, byte) in edits {
-                let at = at.index(bytes.len() + 1);
-                let end = (at + length).min(bytes.len());
-                let replacement =
-                    if byte % 4 == 0 { vec![byte] } else { PIECES[piece].as_bytes().to_vec() };
-                bytes.splice(at..end, replacement);
-            }
-            bytes
-        },
-    )
+    (prop::sample::select(valid_messages()), prop::collection::vec(edit, 1..5)).prop_map(|(mut bytes, edits)| {
+        for (at, length, piece, byte) in edits {
+            let at = at.index(bytes.len() + 1);
+            let end = (at + length).min(bytes.len());
+            let replacement = if byte % 4 == 0 { vec![byte] } else { PIECES[piece].as_bytes().to_vec() };
+            bytes.splice(at..end, replacement);
+        }
+        bytes
+    })
 }
 
 /// The endpoint answers `body` by something well-formed.

@@ -5,9 +5,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::harness::{
-    Call, Home, initialize, initialize_request, now, request, run, run_params, sleep, spawn,
-};
+use super::harness::{Call, Home, initialize, initialize_request, now, request, run, run_params, sleep, spawn};
 use crate::limits::MAX_BATCH;
 
 const VERSIONS: [&str; 3] = ["2025-03-26", "2025-06-18", "2025-11-25"];
@@ -18,9 +16,7 @@ fn a_session_from_initialize_to_delete() {
         run(async move {
             let home = Home::new();
             let id = initialize(&home, version).await;
-            let post = |body: Value| {
-                Call::post(&body).session(&id).header("mcp-protocol-version", version)
-            };
+            let post = |body: Value| Call::post(&body).session(&id).header("mcp-protocol-version", version);
             let initialized = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
             assert_eq!(post(initialized).send(&home).await.status, StatusCode::ACCEPTED);
             let ping = post(request(1, "ping", json!({}))).send(&home).await;
@@ -34,9 +30,7 @@ fn a_session_from_initialize_to_delete() {
 
             let delete = || Call::new(Method::DELETE).session(&id);
             assert_eq!(delete().send(&home).await.status, StatusCode::OK);
-            for call in
-                [delete(), Call::new(Method::GET).session(&id), post(request(4, "ping", json!({})))]
-            {
+            for call in [delete(), Call::new(Method::GET).session(&id), post(request(4, "ping", json!({})))] {
                 assert_eq!(call.send(&home).await.status, StatusCode::NOT_FOUND);
             }
             let again = post(initialize_request(version)).send(&home).await;
@@ -53,10 +47,7 @@ fn initialize_answers_with_the_originals_words_and_a_version_that_it_speaks() {
         let result = &reply.last()["result"];
         assert_eq!(result["protocolVersion"], "2025-11-25");
         assert_eq!(result["serverInfo"]["name"], "MCP Run Python");
-        assert_eq!(
-            result["instructions"],
-            "Call the \"run_python_code\" tool with the Python code to run."
-        );
+        assert_eq!(result["instructions"], "Call the \"run_python_code\" tool with the Python code to run.");
     });
 }
 
@@ -98,11 +89,8 @@ fn the_version_header_is_checked() {
     run(async {
         let home = Home::new();
         let id = initialize(&home, "2025-06-18").await;
-        let ping = |version| {
-            Call::post(&request(1, "ping", json!({})))
-                .session(&id)
-                .header("mcp-protocol-version", version)
-        };
+        let ping =
+            |version| Call::post(&request(1, "ping", json!({}))).session(&id).header("mcp-protocol-version", version);
         assert_eq!(ping("2025-06-18").send(&home).await.status, StatusCode::OK);
         assert_eq!(ping("1999-01-01").send(&home).await.status, StatusCode::BAD_REQUEST);
     });
@@ -234,10 +222,7 @@ fn the_get_stream_stays_open_until_delete() {
         let home = Home::new();
         let id = initialize(&home, "2025-11-25").await;
         let get = || Call::new(Method::GET).session(&id);
-        assert_eq!(
-            get().header("accept", "application/json").send(&home).await.status,
-            StatusCode::NOT_ACCEPTABLE
-        );
+        assert_eq!(get().header("accept", "application/json").send(&home).await.status, StatusCode::NOT_ACCEPTABLE);
         let in_task = home.clone();
         let delete = Call::new(Method::DELETE).session(&id);
         spawn(Box::pin(async move {

@@ -35,9 +35,12 @@ fn tools_are_the_originals_and_may_be_cached() {
     let tool = &result["tools"][0];
     assert_eq!(tool["name"], "run_python_code");
     assert_eq!(tool["title"], "Run Python code");
-    assert!(tool["description"].as_str().unwrap().starts_with(
-        "Tool to execute Python code and return stdout, stderr, and return value.\n\n"
-    ));
+    assert!(
+        tool["description"]
+            .as_str()
+            .unwrap()
+            .starts_with("Tool to execute Python code and return stdout, stderr, and return value.\n\n")
+    );
     assert_eq!(tool["inputSchema"]["required"], json!(["python_code"]));
     assert_eq!(tool["inputSchema"]["properties"]["global_variables"]["default"], json!({}));
     assert_eq!(tool["outputSchema"]["type"], "object");
@@ -98,9 +101,7 @@ fn unsupported_versions_are_told_what_is_supported() {
         "io.modelcontextprotocol/protocolVersion": "2099-01-01",
         "io.modelcontextprotocol/clientCapabilities": {},
     });
-    let call = Call::post(&body)
-        .header("mcp-protocol-version", "2099-01-01")
-        .header("mcp-method", "tools/list");
+    let call = Call::post(&body).header("mcp-protocol-version", "2099-01-01").header("mcp-method", "tools/list");
     let reply = send(call);
     assert_eq!((reply.status.as_u16(), reply.error_code()), (400, -32022));
     assert_eq!(reply.last()["id"], 7);

@@ -109,9 +109,7 @@ fn a_client_that_goes_ends_its_run_in_both_eras() {
         let id = initialize(&home, "2025-11-25").await;
         let after = Duration::from_secs(5);
         let modern = Call::modern_run("sleep 100").closes_after(after);
-        let legacy = Call::post(&request(1, "tools/call", run_params("sleep 100")))
-            .session(&id)
-            .closes_after(after);
+        let legacy = Call::post(&request(1, "tools/call", run_params("sleep 100"))).session(&id).closes_after(after);
         let responses = (modern.response(&home).await, legacy.response(&home).await);
         assert_eq!((home.seen.started.get(), home.seen.dropped.get()), (2, 0));
         sleep(Duration::from_secs(6)).await;
@@ -124,9 +122,8 @@ fn a_client_that_goes_ends_its_run_in_both_eras() {
 fn a_client_that_goes_before_the_first_message_ends_its_run_too() {
     run(async {
         let home = Home::new();
-        let call = Call::modern_run("sleep 100")
-            .header("accept", "application/json")
-            .closes_after(Duration::from_secs(1));
+        let call =
+            Call::modern_run("sleep 100").header("accept", "application/json").closes_after(Duration::from_secs(1));
         call.send(&home).await;
         assert_eq!((now(), home.seen.dropped.get()), (Duration::from_secs(1), 1));
     });

@@ -59,10 +59,7 @@ impl Call {
     }
 
     pub(in crate::transport::tests) fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers.insert(
-            HeaderName::from_bytes(name.as_bytes()).unwrap(),
-            HeaderValue::from_str(value).unwrap(),
-        );
+        self.headers.insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
         self
     }
 
@@ -82,8 +79,7 @@ impl Call {
     }
 
     pub(in crate::transport::tests) async fn response(self, home: &Home) -> Response {
-        let mut request =
-            Request::new(self.method, self.uri.parse().unwrap(), self.headers, self.body);
+        let mut request = Request::new(self.method, self.uri.parse().unwrap(), self.headers, self.body);
         request.closed = self.closed;
         home.serve(request).await
     }
@@ -111,8 +107,7 @@ pub(in crate::transport::tests) struct Reply {
 impl Reply {
     async fn read(response: Response) -> Self {
         let Response { status, headers, body } = response;
-        let mut reply =
-            Self { status, headers, text: String::new(), messages: Vec::new(), keep_alives: 0 };
+        let mut reply = Self { status, headers, text: String::new(), messages: Vec::new(), keep_alives: 0 };
         match body {
             Body::Empty => {}
             Body::Full(bytes) => {

@@ -37,8 +37,7 @@ pub(in crate::transport::tests) fn run<T: 'static>(future: impl Future<Output = 
         if let Some(result) = result.try_recv().unwrap() {
             return result;
         }
-        let ((due, _), waker) =
-            TIMERS.with_borrow_mut(BTreeMap::pop_first).expect("something must be going to happen");
+        let ((due, _), waker) = TIMERS.with_borrow_mut(BTreeMap::pop_first).expect("something must be going to happen");
         NOW.set(due);
         waker.wake();
     }

@@ -11,8 +11,7 @@ use crate::{
     report::ReturnMode,
     server::{Server, ServerOptions},
     transport::{
-        Change, Endpoint, LegacySession, Platform, Request, Response, Routed, SessionRecord,
-        TransportOptions,
+        Change, Endpoint, LegacySession, Platform, Request, Response, Routed, SessionRecord, TransportOptions,
     },
 };
 
@@ -44,25 +43,18 @@ impl Home {
     }
 
     fn server(seen: &Rc<Seen>) -> Server {
-        let options =
-            ServerOptions { limits: Limits::default(), return_mode: ReturnMode::Xml };
+        let options = ServerOptions { limits: Limits::default(), return_mode: ReturnMode::Xml };
         Server::new(Rc::new(TestHost(seen.clone())), options)
     }
 
     /// What a real home does with a request.
     pub(in crate::transport::tests) async fn serve(&self, request: Request) -> Response {
-        let (method, uri, headers) =
-            (request.method.clone(), request.uri.clone(), request.headers.clone());
+        let (method, uri, headers) = (request.method.clone(), request.uri.clone(), request.headers.clone());
         match self.endpoint.route(request).await {
             Routed::Answered(response) => response,
             Routed::Session(id, request) => {
-                let known = self.sessions.borrow().contains_key(&id)
-                    || self.records.borrow().contains_key(&id);
-                if known {
-                    self.in_session(&id, request).await
-                } else {
-                    Response::session_not_found()
-                }
+                let known = self.sessions.borrow().contains_key(&id) || self.records.borrow().contains_key(&id);
+                if known { self.in_session(&id, request).await } else { Response::session_not_found() }
             }
             Routed::NewSession(body) => {
                 let id = format!("s{}", self.sessions.borrow().len());
@@ -76,12 +68,7 @@ impl Home {
         let session = session.unwrap_or_else(|| {
             let record = self.records.borrow().get(id).cloned();
             let record = record.map(|record| serde_json::from_str::<SessionRecord>(&record).unwrap());
-            Rc::new(LegacySession::new(
-                id.to_owned(),
-                Self::server(&self.seen),
-                self.options.clone(),
-                record,
-            ))
+            Rc::new(LegacySession::new(id.to_owned(), Self::server(&self.seen), self.options.clone(), record))
         });
         self.sessions.borrow_mut().insert(id.to_owned(), session.clone());
         let (response, change) = session.handle(request).await;

@@ -35,13 +35,11 @@ impl Sandbox for Scripted {
         self.0.started.set(self.0.started.get() + 1);
         let request: Value = serde_json::from_str(&request).unwrap();
         let globals = request["globals"].as_str().unwrap().to_owned();
-        let mut lines: Vec<String> =
-            request["code"].as_str().unwrap().lines().map(str::to_owned).collect();
+        let mut lines: Vec<String> = request["code"].as_str().unwrap().lines().map(str::to_owned).collect();
         lines.push("return null".into());
         let running = Running(Some(self.0.clone()));
-        let frames = stream::unfold(
-            (lines.into_iter(), running, globals),
-            |(mut lines, mut running, globals)| async move {
+        let frames =
+            stream::unfold((lines.into_iter(), running, globals), |(mut lines, mut running, globals)| async move {
                 running.0.as_ref()?;
                 let line = lines.next()?;
                 let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
@@ -62,8 +60,7 @@ impl Sandbox for Scripted {
                 }
                 let frame = frame.map(|frame| format!("{frame}\n").into_bytes());
                 Some((frame, (lines, running, globals)))
-            },
-        );
+            });
         Box::pin(async move { Ok(frames.boxed_local()) })
     }
 
