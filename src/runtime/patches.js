@@ -12,11 +12,15 @@ export const patches = [
     replace: 'var _Py_CheckEmscriptenSignals_Helper=Module.pollSignals;',
   },
   {
-    why: 'A poll that suspends saves and restores what Pyodide itself saves when it suspends.',
+    why:
+      'A poll that suspends keeps the C stack, and gives whoever calls Python meanwhile a thread state of their own. ' +
+      "Pyodide's saveState imports modules for that, which fails in code that has restricted builtins.",
     find: 'Module["newDSO"]=newDSO',
     replace:
-      'Module["saveState"]=saveState;Module["restoreState"]=restoreState;Module["canSuspend"]=()=>validSuspender.value;' +
-      'Module["growMemory"]=growMemory;Module["newDSO"]=newDSO',
+      'let spareThread;Module["suspend"]=()=>{const stack=new StackState,suspender=suspenderGlobal.value,' +
+      'thread=_PyThreadState_Swap(spareThread??=_PyThreadState_New(_PyInterpreterState_Get()));' +
+      'return()=>{stack.restore();_PyThreadState_Swap(thread);suspenderGlobal.value=suspender;validSuspender.value=true}};' +
+      'Module["canSuspend"]=()=>validSuspender.value;Module["growMemory"]=growMemory;Module["newDSO"]=newDSO',
   },
 ];
 

@@ -44,8 +44,8 @@ export class Pulse {
   /** @type {null | { end: (ended: Ended) => void, deadline: number, grace: number, seconds: number, cancel: (signal: number) => void }} */
   #run = null;
   #signal = 0;
-  /** @type {unknown} what Pyodide keeps of a suspended stack */
-  #suspended;
+  /** Puts a suspended run back on its stack. */
+  #resume = () => {};
   /** When the run's end can no longer be caught. */
   #last = Infinity;
   #reason = '';
@@ -87,7 +87,7 @@ export class Pulse {
    */
   #turn() {
     this.onTurn();
-    this.#suspended = this.#module.saveState();
+    this.#resume = this.#module.suspend();
     const start = Date.now();
     let last = start;
     return new Promise((resume) => {
@@ -106,7 +106,7 @@ export class Pulse {
   /** The run goes on, on its own stack. */
   #back() {
     endTurn();
-    this.#module.restoreState(this.#suspended);
+    this.#resume();
     this.#turned();
     return this.#take();
   }
