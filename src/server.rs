@@ -80,7 +80,7 @@ impl Server {
         #[allow(unused_mut)]
         let mut tools = vec![tool::definition(self.host.offers_sessions())];
         #[cfg(feature = "conformance")]
-        tools.extend(crate::fixtures::tools());
+        tools.splice(0..0, crate::fixtures::tools()); // first: the suite calls the first one without arguments
         tools
     }
 

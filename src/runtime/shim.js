@@ -52,3 +52,8 @@ Object.assign(globalThis, {
     throw new TypeError('the sandbox has no network');
   },
 });
+
+// **Boundary.** What is logged in an isolate goes to the operator's log: not for the code that runs here to write.
+for (const [name, member] of Object.entries(console)) {
+  if (typeof member === 'function') Object.assign(console, { [name]: () => {} });
+}

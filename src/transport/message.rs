@@ -24,6 +24,10 @@ pub(crate) struct RawArguments(pub(crate) Map<String, Value>);
 /// The `_meta` key that makes a request a modern one (2026-07-28, Versioning).
 pub(super) const META_PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 
+/// Methods of the legacy eras that are gone in 2026-07-28.
+pub(super) const REMOVED: &[&str] =
+    &["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"];
+
 /// A body.
 #[derive(Debug)]
 pub(super) enum Payload {
@@ -177,7 +181,10 @@ fn request(
         }
     }
     let params = object.get("params").cloned().unwrap_or_else(|| Value::Object(Map::new()));
-    check_params(&method, params).map_err(|error| invalid_params(error.to_string()))?;
+    // A method that is gone is not found, whatever its parameters.
+    let removed = meta_version.is_some() && REMOVED.contains(&method.as_str());
+    let checked = if removed { Ok(()) } else { check_params(&method, params) };
+    checked.map_err(|error| invalid_params(error.to_string()))?;
     let mut rpc: ClientJsonRpcMessage =
         serde_json::from_value(Value::Object(object)).map_err(|error| invalid_params(error.to_string()))?;
     if let JsonRpcMessage::Request(request) = &mut rpc {

@@ -11,14 +11,11 @@ use super::{
     TransportOptions,
     headers::{Accept, check_modern, check_modern_notification},
     http::Response,
-    message::{Message, Rejection},
+    message::{Message, REMOVED, Rejection},
     message_loop::RequestLoop,
     reply::Answer,
 };
 use crate::server::Server;
-
-/// Methods of the legacy eras that are gone.
-const REMOVED: &[&str] = &["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"];
 
 /// Answers one message.
 pub(super) async fn serve(

@@ -50,7 +50,7 @@ def moments(rng: random.Random) -> datetime.datetime:
 KINDS = {
     'floats': lambda rng: rng.uniform(-1, 1) * 10 ** rng.randint(-30, 30),
     'ints': lambda rng: rng.randint(-(2 ** rng.randint(0, 300)), 2**64),
-    'complex': lambda rng: complex(rng.choice([0.0, -0.0, 1.5]), rng.choice([-0.0, 2, -2.5])),
+    'complex': lambda rng: complex(rng.choice([0.0, -0.0, 1.5]), rng.choice([2.0, -2.5])),
     'texts': lambda rng: ''.join(map(chr, rng.choices([*range(0xD800), *range(0x10000, 0x10400)], k=20))),
     'moments': moments,
     'times': lambda rng: moments(rng).time(),

@@ -31,6 +31,8 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
         "/mcp" => mcp(request, env, config).await,
         "/health" => pages::health(),
         "/" => pages::home(&request.url()?),
+        #[cfg(feature = "conformance")]
+        "/panic" => panic!("asked for by a test"),
         _ => Response::error("Not Found", 404),
     }
 }

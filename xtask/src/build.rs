@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use flate2::{Compression, write::GzEncoder};
 use walkdir::WalkDir;
 
@@ -18,6 +18,9 @@ use crate::{
 
 /// The largest Worker that we deploy, gzip, in bytes. The platform takes 10 MB.
 const MAX_WORKER: usize = 9_500_000;
+
+/// The part of `wrangler.jsonc` that calls us.
+const BUILD_COMMAND: &str = r#""command": "cargo xtask worker", "cwd": "..""#;
 
 /// Which Worker.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,7 +69,9 @@ pub fn worker(variant: Variant) -> Result<PathBuf> {
         if variant != Variant::Release {
             // A copy builds nothing by itself.
             let config = fs::read_to_string(root().join("worker/wrangler.jsonc"))?;
-            fs::write(folder.join("wrangler.jsonc"), config.replace("\"command\": \"cargo xtask worker\"", ""))?;
+            let (before, after) =
+                config.split_once(BUILD_COMMAND).context("wrangler.jsonc has another build command")?;
+            fs::write(folder.join("wrangler.jsonc"), before.to_owned() + after)?;
         }
         Ok(())
     })?;

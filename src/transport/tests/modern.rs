@@ -128,6 +128,7 @@ fn methods_of_other_eras_and_unknown_ones_are_not_found() {
             _ => json!({}),
         };
         refused(Call::modern(method, params), 404, -32601);
+        refused(Call::modern(method, json!({})), 404, -32601);
     }
 }
 

@@ -1,0 +1,43 @@
+// What `cargo xtask build` left in dist/: complete, small enough, and without the tools of tests.
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+
+const DIST = new URL('../../dist/', import.meta.url).pathname;
+/** What only the worker of the tests has: names of fixture tools, and the route that panics. */
+const FIXTURES = ['test_simple_text', 'test_image_content', 'json_schema_2020_12_tool', 'asked for by a test'];
+/** The platform's limit is 10 MB, gzip. */
+const MAX_WORKER = 9_500_000;
+
+/** @param {string} folder @returns {string[]} */
+const files = (folder) =>
+  readdirSync(join(DIST, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && !/\.(map|md)$/.test(entry.name))
+    .map((entry) => join(entry.parentPath, entry.name));
+
+test('the worker and its assets are there', () => {
+  const worker = files('worker').join('\n');
+  assert.match(worker, /index\.js/);
+  assert.match(worker, /\.wasm/);
+  assert.equal(files('assets').filter((file) => file.endsWith('snapshot.bin')).length, 1);
+});
+
+test('the worker is small enough', () => {
+  const size = files('worker').reduce((sum, file) => sum + gzipSync(readFileSync(file)).length, 0);
+  assert.ok(size < MAX_WORKER, `${size} bytes gzip`);
+});
+
+test('nothing of the tests is in it', () => {
+  for (const file of files('worker')) {
+    const bytes = readFileSync(file);
+    for (const fixture of FIXTURES) assert.ok(!bytes.includes(fixture), `${fixture} is in ${file}`);
+  }
+});
+
+test('there are settings for everything that the worker reads, and no secrets', () => {
+  const settings = readFileSync(new URL('../../worker/wrangler.jsonc', import.meta.url), 'utf8');
+  const read = readFileSync(new URL('../../worker/src/config.rs', import.meta.url), 'utf8');
+  for (const [, name] of read.matchAll(/"([A-Z][A-Z_]+)"/g)) assert.ok(settings.includes(`"${name}"`), name);
+});
