@@ -41,7 +41,7 @@ export class Pulse {
   #module;
   /** Called before each turn: the time to send what has been written. */
   onTurn = () => {};
-  /** @type {null | { end: (ended: Ended) => void, deadline: number, grace: number, seconds: number, cancel: (signal: number) => void }} */
+  /** @type {null | { end: (ended: Ended) => void, deadline: number, grace: number, seconds: number, cancel: (signal: number) => boolean }} */
   #run = null;
   #signal = 0;
   /** Puts a suspended run back on its stack. */
@@ -114,7 +114,7 @@ export class Pulse {
   /**
    * Starts a run and watches over it.
    * @param {Limits} limits
-   * @param {{ cancel: (signal: number) => void }} runner
+   * @param {{ cancel: (signal: number) => boolean }} runner
    * @param {() => Promise<string>} start
    * @returns {Promise<Ended>}
    */
@@ -201,12 +201,16 @@ export class Pulse {
     this.#signal = signal;
     this.#reason = reason;
     this.#last = Date.now() + run.grace;
-    wakeAll();
     hostTimer.set(() => {
       if (this.#run !== run || !this.#signal) return;
       // No bytecode runs that could see the signal: the run waits for something.
-      this.#signal = 0;
-      run.cancel(signal);
+      if (run.cancel(signal)) {
+        this.#signal = 0;
+        return;
+      }
+      // It waits on its stack, as in `time.sleep`: once it is woken up, its first bytecode is to see the signal.
+      this.#module.HEAP32[this.#module.__Py_emscripten_signal_clock >> 2] = 1;
+      wakeAll();
     }, CANCEL_AFTER);
   }
 }

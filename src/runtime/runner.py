@@ -80,12 +80,13 @@ async def run(code: str, global_variables: str, keep: bool, time_limit: str, max
     return json.dumps(ended)
 
 
-def cancel(signum: int) -> None:
-    """Ends a run that only waits: where no bytecode runs, no signal is seen."""
+def cancel(signum: int) -> bool:
+    """Ends a run that only waits: where no bytecode runs, no signal is seen. False: it does not wait in an `await`."""
     global _cancelled_by
-    if _task is not None:
-        _cancelled_by = TimeoutError if signum == signal.SIGALRM else KeyboardInterrupt
-        _task.cancel()
+    if _task is None or _task._fut_waiter is None:
+        return False
+    _cancelled_by = TimeoutError if signum == signal.SIGALRM else KeyboardInterrupt
+    return _task.cancel()
 
 
 def _on_time_limit(_signum: int, _frame: object) -> None:

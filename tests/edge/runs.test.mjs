@@ -1,0 +1,171 @@
+// Runs in time: output as it comes, others beside a busy loop, and ways to end a run.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { answer, LegacyClient, median, messages, meta, modern, run, sleep, startWorker, timed } from './worker.mjs';
+
+const LOOP = 'while True: pass';
+
+/** @param {string} code @param {Record<string, unknown>} [more] */
+const call = (code, more) => ({ name: 'run_python_code', arguments: { python_code: code, ...more } });
+
+describe('runs', () => {
+  /** @type {Awaited<ReturnType<typeof startWorker>>} */
+  let worker;
+  before(async () => {
+    worker = await startWorker({ TIME_LIMIT_SECONDS: '20' });
+  });
+  after(() => worker?.stop());
+
+  /** @param {string} code @param {AbortSignal} signal @param {Record<string, unknown>} [more] */
+  const inBackground = (code, signal, more) =>
+    modern(worker.url, 'tools/call', call(code, more), signal)
+      .then((response) => response.text())
+      .catch(() => undefined);
+
+  test('a busy loop streams its output line by line', async () => {
+    const code = `
+import time
+end = time.time() + 1.5
+n = 0
+while time.time() < end:
+    if time.time() > end - 1.5 + n / 10:
+        print(n)
+        n += 1`;
+    const _meta = meta({ 'io.modelcontextprotocol/logLevel': 'info' });
+    const response = await modern(worker.url, 'tools/call', { ...call(code), _meta });
+    const start = performance.now();
+    const times = [];
+    for await (const message of messages(response)) {
+      if (message.method !== 'notifications/message') continue;
+      assert.deepEqual(message.params, { level: 'info', data: `${times.length}` });
+      times.push(performance.now() - start);
+    }
+    assert.equal(times.length, 15);
+    assert.ok((times.at(-1) ?? 0) - times[0] > 1000, `${times}`);
+  });
+
+  test('while one run loops, others are answered', async () => {
+    const looping = new AbortController();
+    const loop = inBackground(LOOP, looping.signal);
+    await sleep(1500);
+    const runs = [];
+    const lists = [];
+    for (let i = 0; i < 9; i++) {
+      runs.push(await timed(() => run(worker.url, '1 + 1')));
+      lists.push(await timed(async () => (await modern(worker.url, 'tools/list')).text()));
+    }
+    looping.abort();
+    await loop;
+    console.log(
+      `beside a busy loop: 1+1 ${median(runs).toFixed(0)} ms, tools/list ${median(lists).toFixed(0)} ms (medians)`,
+    );
+    // Measured: 160 and 20 ms on two quiet cores. Without preemption both would wait for 20 s.
+    assert.ok(median(runs) < 1000, `1+1: ${runs}`);
+    assert.ok(median(lists) < 500, `tools/list: ${lists}`);
+  });
+
+  for (const [what, code] of [
+    ['a busy loop', LOOP],
+    ['a loop that prints', 'while True: print("x")'],
+    ['a sleep', 'import asyncio\nawait asyncio.sleep(100)'],
+    ['a loop that catches everything', 'while True:\n  try:\n    while True: pass\n  except BaseException: pass'],
+  ]) {
+    test(`a closed connection ends ${what} within 2 s`, async () => {
+      const { session } = await run(worker.url, '1', { session: 'new' });
+      const connection = new AbortController();
+      const running = inBackground(code, connection.signal, { session });
+      await sleep(500);
+      connection.abort();
+      await running;
+      // The session takes one run at a time: the next one waits for the end of the last.
+      const waited = await timed(() => run(worker.url, '1', { session }));
+      // A grace period of 1 s is in it for code that does not listen.
+      assert.ok(waited < (code.includes('except') ? 4000 : 2000), `${waited} ms`);
+    });
+
+    test(`notifications/cancelled ends ${what} within 2 s`, async () => {
+      const client = await LegacyClient.connect(worker.url);
+      const params = { name: 'run_python_code', arguments: { python_code: code } };
+      const running = client.send({ id: 77, method: 'tools/call', params }).then((response) => response.text());
+      await sleep(500);
+      await client.send({ method: 'notifications/cancelled', params: { requestId: 77, reason: 'test' } });
+      const waited = await timed(async () => {
+        assert.doesNotMatch(await running, /"result"/, 'a cancelled request has no answer');
+        await client.run('1');
+      });
+      assert.ok(waited < (code.includes('except') ? 4000 : 2000), `${waited} ms`);
+    });
+  }
+
+  test('progress is told to who asks for it, and nobody else', async () => {
+    const code = 'import asyncio\nfor i in range(3):\n    print(i)\n    await asyncio.sleep(0.01)';
+    const { result, notifications } = await answer(await modern(worker.url, 'tools/call', call(code)));
+    assert.equal(result.structuredContent.status, 'success');
+    assert.deepEqual(notifications, []);
+  });
+
+  test('twenty runs at once each get their own answer', async () => {
+    const numbers = Array.from({ length: 20 }, (_, n) => n);
+    const results = await Promise.all(numbers.map((n) => run(worker.url, `print(${n})\n${n} * ${n}`)));
+    assert.deepEqual(
+      results.map(({ output, return_value }) => [output, return_value]),
+      numbers.map((n) => [[`${n}`], n * n]),
+    );
+  });
+});
+
+describe('the time limit', () => {
+  /** @type {Awaited<ReturnType<typeof startWorker>>} */
+  let worker;
+  before(async () => {
+    worker = await startWorker({ TIME_LIMIT_SECONDS: '1.5' });
+  });
+  after(() => worker?.stop());
+
+  test('ends a loop, with its traceback', async () => {
+    const { status, error, output } = await run(worker.url, `print("begun")\n${LOOP}`);
+    assert.equal(status, 'run-error');
+    assert.deepEqual(output, ['begun']);
+    assert.match(error, /File "main.py", line 2.*\n.*TimeoutError: the run took longer than 1.5 s/s);
+  });
+
+  test('ends what waits', async () => {
+    for (const wait of [
+      'await asyncio.sleep(100)',
+      'time.sleep(100)',
+      'await asyncio.gather(asyncio.sleep(100), asyncio.sleep(200))',
+      'asyncio.run(asyncio.sleep(100))',
+      'await asyncio.Event().wait()',
+    ]) {
+      const { error, output } = await run(worker.url, `import asyncio, time\n${wait}\nprint("woke up")`);
+      assert.match(error ?? 'no error', /TimeoutError: the run took longer than 1.5 s/, wait);
+      assert.deepEqual(output, [], wait);
+    }
+  });
+
+  test('lets code clean up, for as long as the grace period', async () => {
+    for (const busy of [LOOP, 'await asyncio.sleep(100)', 'time.sleep(100)']) {
+      const clean = 'await asyncio.sleep(0.3)\n    time.sleep(0.3)\n    print("cleaned up")';
+      const { error, output } = await run(
+        worker.url,
+        `import asyncio, time\ntry:\n    ${busy}\nfinally:\n    ${clean}`,
+      );
+      assert.match(error, /TimeoutError/, busy);
+      assert.deepEqual(output, ['cleaned up'], busy);
+    }
+  });
+
+  test('cannot be caught for long', async () => {
+    const stubborn = `while True:\n    try:\n        ${LOOP}\n    except BaseException:\n        print("caught")`;
+    const start = performance.now();
+    const { status, error } = await run(worker.url, stubborn);
+    assert.equal(status, 'run-error');
+    assert.match(error, /did not end when it was told to/);
+    assert.ok(performance.now() - start < 8000);
+  });
+
+  test('cannot be taken away by the code', async () => {
+    const code = `import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n${LOOP}`;
+    assert.match((await run(worker.url, code)).error, /did not end when it was told to/);
+  });
+});

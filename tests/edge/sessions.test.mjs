@@ -1,0 +1,168 @@
+// Sessions: what they keep, what they share (nothing), how they end, and that they outlive the worker.
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { answer, LEGACY, LegacyClient, modern, run, sleep, startWorker } from './worker.mjs';
+
+const LOST = /^The Python interpreter of this session was restarted/;
+
+describe('sessions', () => {
+  /** @type {Awaited<ReturnType<typeof startWorker>>} */
+  let worker;
+  before(async () => {
+    worker = await startWorker();
+  });
+  after(() => worker?.stop());
+
+  test('a legacy session keeps files and modules, not variables', async () => {
+    const client = await LegacyClient.connect(worker.url);
+    await client.run('import math\nmath.mark = 1\nopen("kept.txt", "w").write("kept")\nx = 1');
+    const { return_value, output } = await client.run(
+      'import sys\n[open("kept.txt").read(), sys.modules["math"].mark, "x" in globals()]',
+    );
+    assert.deepEqual(return_value, ['kept', 1, false]);
+    assert.deepEqual(output, []);
+  });
+
+  test('sessions share nothing, also when their runs overlap', async () => {
+    const clients = await Promise.all(Array.from({ length: 4 }, () => LegacyClient.connect(worker.url)));
+    assert.equal(new Set(clients.map(({ session }) => session)).size, 4);
+    const results = await Promise.all(
+      clients.map((client, n) =>
+        client.run(`
+import asyncio, builtins, os, time
+builtins.owner = getattr(builtins, "owner", []) + [${n}]
+with open("owner.txt", "a") as file: file.write("${n}")
+end = time.time() + 0.3
+i = 0
+while time.time() < end:
+    print("${n}")
+    for _ in range(10_000): i += 1
+await asyncio.sleep(0.05)
+[builtins.owner, open("owner.txt").read()]`),
+      ),
+    );
+    for (const [n, { return_value, output }] of results.entries()) {
+      assert.deepEqual(return_value, [[n], `${n}`]);
+      assert.ok(output.length > 1 && output.every((/** @type {string} */ line) => line === `${n}`));
+    }
+  });
+
+  test('a session takes its calls one after the other', async () => {
+    const client = await LegacyClient.connect(worker.url);
+    const code = 'import asyncio\nprint("a", end="")\nawait asyncio.sleep(0.1)\nprint("b")';
+    const results = await Promise.all(Array.from({ length: 5 }, () => client.run(code)));
+    for (const { output } of results) assert.deepEqual(output, ['ab']);
+  });
+
+  test('a deleted session is gone, and an unknown one never was', async () => {
+    const client = await LegacyClient.connect(worker.url);
+    await client.run('open("f", "w").close()');
+    const gone = await fetch(worker.url, { method: 'DELETE', headers: client.headers });
+    assert.ok(gone.ok, String(gone.status));
+    for (const session of [client.session, '0'.repeat(64), 'no such session', '../../etc']) {
+      const other = new LegacyClient(worker.url, session, LEGACY);
+      const { status, error } = await answer(await other.request('tools/list'));
+      assert.equal(status, 404, session ?? '');
+      assert.equal(typeof error.code, 'number');
+    }
+  });
+
+  test('a session by handle keeps variables, too', async () => {
+    const { session } = await run(worker.url, 'import math\nx = [1]\nopen("f", "w").write("file")', { session: 'new' });
+    assert.match(session, /^[0-9a-f]{64}$/);
+    const next = await run(worker.url, 'x.append(math.pi > 3)\n[x, open("f").read()]', { session });
+    assert.deepEqual(next.return_value, [[1, true], 'file']);
+    assert.equal(next.session, session);
+    const other = await run(worker.url, '"x" in globals()', { session: 'new' });
+    assert.equal(other.return_value, false);
+    assert.notEqual(other.session, session);
+  });
+
+  test('only a handle that was given out opens a session', async () => {
+    const legacy = await LegacyClient.connect(worker.url);
+    for (const session of ['0'.repeat(64), 'nonsense', '', legacy.session]) {
+      const args = { name: 'run_python_code', arguments: { python_code: '1', session } };
+      const { error } = await answer(await modern(worker.url, 'tools/call', args));
+      assert.equal(error?.code, -32602, `${session}`);
+      assert.match(error.message, /session/);
+    }
+    // And the other way round: a handle is no Mcp-Session-Id.
+    const { session } = await run(worker.url, '1', { session: 'new' });
+    const other = new LegacyClient(worker.url, session, LEGACY);
+    assert.equal((await answer(await other.request('tools/list'))).status, 404);
+  });
+
+  test('a lost interpreter is replaced, and the next result says so', async () => {
+    const client = await LegacyClient.connect(worker.url);
+    await client.run('open("f", "w").close()');
+    const lost = await client.run('print("last words")\nimport os\nos._exit(7)');
+    assert.equal(lost.status, 'run-error');
+    assert.deepEqual(lost.output, ['last words']);
+    assert.match(lost.error, /ended the interpreter.*7/);
+    const next = await client.run('import os\nos.path.exists("f")');
+    assert.equal(next.return_value, false);
+    assert.match(next.output[0], LOST);
+    assert.deepEqual((await client.run('1')).output, []);
+  });
+});
+
+describe('a session in time', () => {
+  test('it survives a restart of the worker, without its interpreter', async () => {
+    const state = mkdtempSync(join(tmpdir(), 'sessions-'));
+    try {
+      const first = await startWorker({}, state);
+      const client = await LegacyClient.connect(first.url);
+      const { session } = await run(first.url, 'x = 1', { session: 'new' });
+      await client.run('open("f", "w").close()');
+      await first.stop();
+      const second = await startWorker({}, state);
+      try {
+        const { return_value, output } = await new LegacyClient(second.url, client.session, LEGACY).run('40 + 2');
+        assert.equal(return_value, 42);
+        assert.match(output[0], LOST);
+        const byHandle = await run(second.url, '"x" in globals()', { session });
+        assert.equal(byHandle.return_value, false);
+        assert.match(byHandle.output[0], LOST);
+      } finally {
+        await second.stop();
+      }
+    } finally {
+      rmSync(state, { recursive: true, force: true });
+    }
+  });
+
+  test('it ends when it is idle, and not before', async () => {
+    const worker = await startWorker({ SESSION_IDLE_SECONDS: '3' });
+    try {
+      const client = await LegacyClient.connect(worker.url);
+      const { session } = await run(worker.url, 'x = 1', { session: 'new' });
+      for (let i = 0; i < 3; i++) {
+        await sleep(1500);
+        assert.equal((await client.run('1')).return_value, 1);
+        assert.deepEqual((await run(worker.url, 'x', { session })).output, []);
+      }
+      await sleep(6000);
+      assert.equal((await answer(await client.request('ping'))).status, 404);
+      await assert.rejects(run(worker.url, 'x', { session }), /session/);
+    } finally {
+      await worker.stop();
+    }
+  });
+
+  test('without sessions, legacy clients are served call by call', async () => {
+    const worker = await startWorker({ LEGACY_SESSIONS: 'false' });
+    try {
+      const client = await LegacyClient.connect(worker.url);
+      assert.equal(client.session, null);
+      assert.equal((await client.run('import builtins\nbuiltins.mark = 1\n1 + 1')).return_value, 2);
+      assert.equal((await client.run('import builtins\nhasattr(builtins, "mark")')).return_value, false);
+      assert.equal((await fetch(worker.url, { headers: { accept: 'text/event-stream' } })).status, 405);
+      assert.equal((await fetch(worker.url, { method: 'DELETE' })).status, 405);
+    } finally {
+      await worker.stop();
+    }
+  });
+});
