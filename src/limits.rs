@@ -6,6 +6,9 @@ use std::time::Duration;
 /// Looked at before the body is held, for wasm memory never shrinks.
 pub const MAX_BODY: usize = 8 * 1024 * 1024;
 
+/// How much of a body that is too large is read, and dropped, before it is refused, in bytes.
+pub const MAX_DRAINED: usize = 4 * MAX_BODY;
+
 /// Deepest nesting of a client's JSON: what serde_json allows by default.
 pub const MAX_REQUEST_DEPTH: usize = 128;
 

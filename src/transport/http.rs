@@ -13,7 +13,7 @@ use rmcp::{
     model::{ErrorCode, JsonRpcError, RequestId},
 };
 
-use crate::limits::MAX_BODY;
+use crate::limits::{MAX_BODY, MAX_DRAINED};
 
 /// What the transport needs from the platform: this target has neither timers nor threads.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +63,7 @@ impl Request {
             .and_then(|length| length.to_str().ok())
             .and_then(|length| length.parse::<u64>().ok());
         if declared.is_some_and(|length| length > MAX_BODY as u64) {
+            self.drain(0).await;
             return Err(too_large());
         }
         let mut body = Vec::new();
@@ -70,12 +71,25 @@ impl Request {
             let piece = piece.map_err(|error| {
                 Response::refusal(StatusCode::BAD_REQUEST, format!("the body could not be read: {error}"))
             })?;
-            if body.len() + piece.len() > MAX_BODY {
+            let size = body.len() + piece.len();
+            if size > MAX_BODY {
+                drop(body);
+                self.drain(size).await;
                 return Err(too_large());
             }
             body.extend_from_slice(&piece);
         }
         Ok(body)
+    }
+
+    /// Drops the rest of a body that is too large, of which `size` bytes have come: many clients look for a response
+    /// only after they have sent their request.
+    async fn drain(&mut self, mut size: usize) {
+        while size < MAX_DRAINED
+            && let Some(Ok(piece)) = self.body.next().await
+        {
+            size += piece.len();
+        }
     }
 }
 
