@@ -115,7 +115,7 @@ export async function* messages(response) {
 /** @param {Response} response @returns {Promise<Answer>} */
 export async function answer(response) {
   const copy = response.clone();
-  /** @type {Answer} */
+  /** @type {any} */
   const found = { status: response.status, headers: response.headers, text: '', notifications: [] };
   if (/json|event-stream/.test(response.headers.get('content-type') ?? '')) {
     for await (const message of messages(response)) {

@@ -7,7 +7,7 @@ mod node;
 mod python;
 mod step;
 mod suites;
-mod tests;
+mod test;
 mod toolchain;
 mod wasm;
 
@@ -29,7 +29,7 @@ enum Command {
     /// Builds the worker and serves it on this machine, until Ctrl-C.
     Dev(dev::Dev),
     /// Runs the tests: all, or the suites named.
-    Test(tests::Test),
+    Test(test::Test),
     /// Builds everything for deployment into dist/, and prints its size.
     Build,
     /// Runs the benchmarks: a table, and target/bench.json.

@@ -103,8 +103,10 @@ fn run_command(mut command: Command) -> Result<Count> {
 /// What one line of a runner's output says: cargo's `test result: ok. 5 passed; 0 failed; ...`, pytest's
 /// `1 failed, 4 passed in 0.5s`, node's `pass 4` and `fail 1`, and our own `4 passed, 1 failed`.
 fn count(line: &str) -> Count {
-    let words: Vec<&str> =
-        line.split(|c: char| !c.is_alphanumeric() && c != '.' && c != '_').filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> = line
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '_')
+        .filter(|word| !word.is_empty())
+        .collect();
     match words.as_slice() {
         ["pass", n] => return Count { passed: n.parse().unwrap_or(0), failed: 0 },
         ["fail", n] => return Count { passed: 0, failed: n.parse().unwrap_or(0) },
