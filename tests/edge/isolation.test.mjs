@@ -51,14 +51,16 @@ import os, random, secrets, tempfile, time, uuid
   test('nothing is left of the run before', async () => {
     const mark = `
 import builtins, json, os, sys, js
-from pyodide.code import run_js
 builtins.mark = json.mark = 1
 json.dumps = lambda *args, **kwargs: "forged"
-sys.modules["_sandbox.to_json"].to_json = lambda *args: '"forged"'
 for folder in ("/tmp", "/home/pyodide", os.getcwd()): open(f"{folder}/mark", "w").close()
-run_js("globalThis.mark = 1; JSON.stringify = () => 'forged'; Array.prototype.push = () => 0; undefined")
+js.mark = 1
 js.mark`;
-    await run(worker.url, mark);
+    const marked = await run(worker.url, mark);
+    assert.equal(marked.return_value ?? marked.error, 1);
+    // A run that forges its own frames spoils its own result.
+    const forged = await run(worker.url, 'import js\njs.JSON.stringify = lambda *args: "forged"\nprint(1)');
+    assert.match(forged.error ?? '', /broke its protocol/);
     const look = `
 import builtins, json, os, js
 [hasattr(builtins, "mark"), hasattr(json, "mark"), json.dumps(1), hasattr(js, "mark"), js.JSON.stringify(1),
@@ -71,36 +73,42 @@ import builtins, json, os, js
     const { return_value, error } = await run(
       worker.url,
       `
-from pyodide.code import run_js
-from js import Object
+import inspect, js
 
-async def fails(code):
+async def outcome(attempt):
     try:
-        await run_js(f"(async () => {{ {code} }})()")
-    except Exception as error:
-        return True
-    return False
+        result = attempt()
+        if inspect.isawaitable(result):
+            result = await result
+        return "done"
+    except BaseException as error:
+        return f"{type(error).__name__}"
 
-[
-    await fails("await fetch('https://example.com')"),
-    await fails("await fetch('http://127.0.0.1:1')"),
-    await fails("const { connect } = await import('cloudflare:sockets'); await connect('127.0.0.1:1').opened"),
-    await fails("const { env } = await import('cloudflare:workers'); if (Object.keys(env).length === 0) throw 1"),
-    await fails("await new Promise((open, fail) => { const s = new WebSocket('wss://example.com'); s.onopen = open; s.onerror = fail })"),
-    await fails("await caches.default.put('http://x/', new Response('x')); if (!(await caches.default.match('http://x/'))) throw 1"),
-    await fails("await WebAssembly.compile(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]))"),
-    await fails("new Worker('data:text/javascript,')"),
-    await fails("process.exit(0); throw 1"),
-    await fails("await import('node:fs')"),
-]`,
+real_fetch = js.Reflect.get(js.Object.getPrototypeOf(js.globalThis), "fetch") or js.fetch
+attempts = {
+    "control": lambda: js.Promise.resolve(js.Math.max(1, 2)),
+    "fetch": lambda: js.fetch("https://example.com"),
+    "own server": lambda: js.Reflect.apply(real_fetch, js.globalThis, ["${worker.url}"]),
+    "private address": lambda: js.Reflect.apply(real_fetch, js.globalThis, ["http://127.0.0.1:1"]),
+    "WebSocket": lambda: js.Reflect.construct(js.WebSocket, ["ws://127.0.0.1:1"]).send("x"),
+    "cache": lambda: js.caches.default.match("http://127.0.0.1:1"),
+    "eval": lambda: js.eval("1"),
+    "Function": lambda: js.Function.new("return 1"),
+    "wasm": lambda: js.WebAssembly.Module.new(js.Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 0, 2, 1, 120)),
+    "process": lambda: js.process.exit(0),
+    "worker": lambda: js.Worker.new("data:text/javascript,"),
+}
+{name: await outcome(attempt) for name, attempt in attempts.items()}`,
     );
     assert.ok(return_value, error);
-    assert.deepEqual(return_value, new Array(10).fill(true));
+    const { control, ...attacks } = return_value;
+    assert.equal(control, 'done', 'JavaScript can be reached at all');
+    for (const [attack, outcome] of Object.entries(attacks)) assert.notEqual(outcome, 'done', attack);
+    assert.equal(Object.keys(attacks).length, 10);
   });
 
   test('what a sandbox logs is not in the log of the server', async () => {
     await run(worker.url, 'import js\njs.console.log("FORGED LOG")\njs.console.error("FORGED LOG")');
-    await run(worker.url, 'from pyodide.code import run_js\nrun_js("console.warn(\'FORGED LOG\')")');
     assert.doesNotMatch(worker.said(), /FORGED/);
   });
 });
