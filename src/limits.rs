@@ -40,6 +40,10 @@ pub struct Limits {
     pub output_bytes: usize,
     /// Bytes of the returned value's JSON, or of the error.
     pub value_bytes: usize,
+    /// How many images a result may have.
+    pub images: usize,
+    /// Bytes of one image, as PNG.
+    pub image_bytes: usize,
 }
 
 impl Default for Limits {
@@ -50,6 +54,8 @@ impl Default for Limits {
             code_bytes: 1024 * 1024,
             output_bytes: 2 * 1024 * 1024,
             value_bytes: 4 * 1024 * 1024,
+            images: 16,
+            image_bytes: 2 * 1024 * 1024,
         }
     }
 }

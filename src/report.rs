@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     fn outcome(output: &[&str], ending: Ending) -> Outcome {
-        Outcome { output: output.iter().map(ToString::to_string).collect(), ending }
+        Outcome { output: output.iter().map(ToString::to_string).collect(), images: Vec::new(), ending }
     }
 
     fn json(text: &str, value: Value) -> Ending {

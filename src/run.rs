@@ -5,6 +5,7 @@
 
 use std::{borrow::Cow, rc::Rc, time::Duration};
 
+use base64::{Engine, prelude::BASE64_STANDARD as BASE64};
 use futures::{FutureExt, StreamExt, select_biased};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -71,11 +72,20 @@ pub enum Ending {
     InstallError(String),
 }
 
+/// What a program drew, or an image that it returned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Png {
+    /// Its bytes in base64 (RFC 4648, section 4).
+    pub base64: String,
+}
+
 /// The result of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// Lines of stdout and stderr in the order in which they were written.
     pub output: Vec<String>,
+    /// Figures, in the order of their numbers, and a returned image.
+    pub images: Vec<Png>,
     /// How it ended.
     pub ending: Ending,
 }
@@ -118,6 +128,9 @@ fn to_isolate(request: &RunRequest, limits: Limits) -> Result<String, SandboxErr
         grace: u128,
         output: usize,
         value: usize,
+        images: usize,
+        #[serde(rename = "imageBytes")]
+        image_bytes: usize,
     }
     #[derive(Serialize)]
     struct Run<'a> {
@@ -138,6 +151,8 @@ fn to_isolate(request: &RunRequest, limits: Limits) -> Result<String, SandboxErr
             grace: milliseconds(limits.grace),
             output: limits.output_bytes,
             value: limits.value_bytes,
+            images: limits.images,
+            image_bytes: limits.image_bytes,
         },
     })
     .map_err(failed)
@@ -151,6 +166,7 @@ struct Decoder<F> {
     partial: Vec<u8>,
     output: Vec<String>,
     output_bytes: usize,
+    images: Vec<Png>,
 }
 
 #[derive(Deserialize)]
@@ -158,6 +174,12 @@ struct Decoder<F> {
 struct Lines {
     stream: Stream,
     lines: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Image {
+    image: String,
 }
 
 #[derive(Deserialize)]
@@ -184,7 +206,7 @@ enum Status {
 
 impl<F: FnMut(&Line)> Decoder<F> {
     fn new(limits: Limits, on_line: F) -> Self {
-        Self { limits, on_line, partial: Vec::new(), output: Vec::new(), output_bytes: 0 }
+        Self { limits, on_line, partial: Vec::new(), output: Vec::new(), output_bytes: 0, images: Vec::new() }
     }
 
     /// Takes what came; gives the outcome once it is there. What comes after it is never read.
@@ -194,7 +216,8 @@ impl<F: FnMut(&Line)> Decoder<F> {
             self.keep(line)?;
             let frame = std::mem::take(&mut self.partial);
             if let Some(ending) = self.frame(&frame)? {
-                return Ok(Some(Outcome { output: std::mem::take(&mut self.output), ending }));
+                let output = std::mem::take(&mut self.output);
+                return Ok(Some(Outcome { output, images: std::mem::take(&mut self.images), ending }));
             }
             bytes = rest.get(1..).unwrap_or_default();
         }
@@ -204,7 +227,8 @@ impl<F: FnMut(&Line)> Decoder<F> {
 
     fn keep(&mut self, bytes: &[u8]) -> Result<(), SandboxError> {
         // JSON escapes a byte as six characters at most.
-        let longest = 6 * self.limits.output_bytes.max(self.limits.value_bytes) + FRAME_OVERHEAD;
+        let Limits { output_bytes, value_bytes, image_bytes, .. } = self.limits;
+        let longest = 6 * output_bytes.max(value_bytes).max(image_bytes) + FRAME_OVERHEAD;
         if self.partial.len() + bytes.len() > longest {
             return Err(SandboxError::Protocol("a frame that is too long"));
         }
@@ -216,6 +240,11 @@ impl<F: FnMut(&Line)> Decoder<F> {
         const BAD: SandboxError = SandboxError::Protocol("a frame that is not one");
         // serde_json's own limit of depth holds here: a returned value travels as a string.
         let frame: Value = serde_json::from_slice(frame).map_err(|_| BAD)?;
+        if frame.get("image").is_some() {
+            let Image { image } = serde_json::from_value(frame).map_err(|_| BAD)?;
+            self.image(image)?;
+            return Ok(None);
+        }
         if frame.get("end").is_none() {
             let Lines { stream, lines } = serde_json::from_value(frame).map_err(|_| BAD)?;
             self.lines(stream, lines)?;
@@ -248,6 +277,21 @@ impl<F: FnMut(&Line)> Decoder<F> {
             (self.on_line)(&line);
             self.output.push(line.text);
         }
+        Ok(())
+    }
+
+    fn image(&mut self, base64: String) -> Result<(), SandboxError> {
+        /// How every PNG begins (PNG specification, section 5.2).
+        const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
+        let png = BASE64.decode(&base64).map_err(|_| SandboxError::Protocol("an image that is not base64"))?;
+        // The isolate keeps to both limits by itself.
+        if self.images.len() >= self.limits.images || png.len() > self.limits.image_bytes {
+            return Err(SandboxError::Protocol("more images than it may send"));
+        }
+        if !png.starts_with(SIGNATURE) {
+            return Err(SandboxError::Protocol("an image that is no PNG"));
+        }
+        self.images.push(Png { base64 });
         Ok(())
     }
 

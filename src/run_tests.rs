@@ -4,7 +4,7 @@ use serde_json::json;
 use super::*;
 
 fn decode(chunks: &[&str]) -> (Vec<Line>, Result<Option<Outcome>, SandboxError>) {
-    let limits = Limits { output_bytes: 1000, value_bytes: 100, ..Limits::default() };
+    let limits = Limits { output_bytes: 1000, value_bytes: 100, image_bytes: 100, ..Limits::default() };
     let mut lines = Vec::new();
     let mut decoder = Decoder::new(limits, |line: &Line| lines.push(line.clone()));
     let mut outcome = Ok(None);
@@ -107,4 +107,23 @@ fn constants_that_json_does_not_know_are_quoted() {
     for bad in ["Nan", "NaNNaN", "\\é", "\"\\", "-Inf", "\\NaN"] {
         assert_eq!(parse_value(bad), None, "{bad}");
     }
+}
+
+#[test]
+fn images_are_pngs_few_and_small() {
+    let limits = Limits { images: 2, image_bytes: 20, ..Limits::default() };
+    let with = |images: &[&[u8]]| {
+        let mut decoder = Decoder::new(limits, |_: &Line| ());
+        let frames: String =
+            images.iter().map(|bytes| json!({ "image": BASE64.encode(bytes) }).to_string() + "\n").collect();
+        decoder.push((frames + "{\"end\":{\"status\":\"success\"}}\n").as_bytes())
+    };
+    let png = b"\x89PNG\r\n\x1a\n 1";
+    let outcome = with(&[png, png]).unwrap().unwrap();
+    assert_eq!(outcome.images, [BASE64.encode(png), BASE64.encode(png)].map(|base64| Png { base64 }));
+    assert!(with(&[png, png, png]).is_err(), "too many");
+    assert!(with(&[b"\x89PNG\r\n\x1a\n and too long"]).is_err());
+    assert!(with(&[b"GIF89a"]).is_err());
+    let (_, outcome) = decode(&["{\"image\":\"=\"}\n"]);
+    assert!(matches!(outcome, Err(SandboxError::Protocol(_))));
 }

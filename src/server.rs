@@ -23,7 +23,7 @@ pub use self::tool::PYTHON_VERSION;
 use crate::{
     limits::Limits,
     report::{self, ReturnMode},
-    run::{self, Ending, Line, Outcome, RunRequest, Stream},
+    run::{self, Ending, Line, Outcome, Png, RunRequest, Stream},
     sandbox::Sandbox,
     session::{Host, Opened, SessionError},
     transport::RawArguments,
@@ -103,7 +103,9 @@ impl Server {
             Err(error) => (failed(Vec::new(), error), None),
         };
         let text = report::text(&outcome, self.options.return_mode);
-        let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
+        let images = outcome.images.iter().map(|Png { base64 }| ContentBlock::image(base64.as_str(), "image/png"));
+        let content = std::iter::once(ContentBlock::text(text)).chain(images).collect();
+        let mut result = CallToolResult::success(content);
         result.structured_content = Some(report::structured(&outcome, handle.as_deref()));
         Ok(result)
     }
@@ -153,7 +155,7 @@ impl Server {
 
 /// A failure of the sandbox as an outcome: the model reads it, and may try again.
 fn failed(output: Vec<String>, error: impl std::fmt::Display) -> Outcome {
-    Outcome { output, ending: Ending::RunError(error.to_string()) }
+    Outcome { output, images: Vec::new(), ending: Ending::RunError(error.to_string()) }
 }
 
 async fn log_line(context: &RequestContext<RoleServer>, threshold: Option<LoggingLevel>, line: &Line) {

@@ -1,8 +1,10 @@
 // Starts CPython from a snapshot and runs programs in it, one at a time. The same in every home: a home gives the
 // assets, carries a run's JSON in and the frames out.
+import { recordLibraries } from './libraries.js';
+import { OutputLines } from './output.js';
+import { mountPackages } from './packages.js';
 import { Pulse } from './pulse.js';
 import { applySnapshot, snapshotHeader } from './snapshot.js';
-import { OutputLines } from './output.js';
 
 /**
  * @typedef {object} Assets
@@ -10,6 +12,7 @@ import { OutputLines } from './output.js';
  * @property {(settings: object) => Promise<any>} createPyodideModule the patched `pyodide.asm.mjs`
  * @property {string} lockFile text of `pyodide-lock.json`
  * @property {ArrayBuffer} [snapshot] see snapshot.js; without one, Python boots from scratch
+ * @property {import('./packages.js').Package[]} packages those of the snapshot first
  * @property {Record<string, string>} [pythonSources] our own modules, to be installed when there is no snapshot
  */
 
@@ -20,6 +23,8 @@ import { OutputLines } from './output.js';
  * @property {number} grace how long it may clean up after that, before the interpreter ends
  * @property {number} output bytes of output
  * @property {number} value bytes of the returned value or the error
+ * @property {number} images how many images at most
+ * @property {number} imageBytes bytes of one image
  */
 
 /**
@@ -27,13 +32,15 @@ import { OutputLines } from './output.js';
  * @typedef {{ code: string, globals: string, keep: boolean, limits: Limits }} Run
  */
 
-/** Takes a frame, the text of one JSON object, out of the sandbox. @typedef {(frame: string) => void} Emit */
+/** Takes a frame, the text of one JSON object, or several with a newline between them, out of the sandbox. @typedef {(frame: string) => void} Emit */
 
 export class Interpreter {
-  /** @param {any} pyodide @param {Pulse} pulse */
-  constructor(pyodide, pulse) {
+  /** @param {any} pyodide @param {Pulse} pulse @param {import('./libraries.js').LibraryEvent[]} libraries */
+  constructor(pyodide, pulse, libraries) {
     this.pyodide = pyodide;
     this.pulse = pulse;
+    /** What happened to native libraries since the start. */
+    this.libraries = libraries;
     this.runner = pyodide.pyimport('_sandbox.runner');
     /** The run that is going on; resolves to whether the interpreter lives on. @type {Promise<boolean> | null} */
     this.running = null;
@@ -44,6 +51,8 @@ export class Interpreter {
   static async boot(assets) {
     const pulse = new Pulse();
     const { snapshot } = assets;
+    /** @type {import('./libraries.js').LibraryEvent[]} */
+    let libraries = [];
     const pyodide = await assets.loadPyodide({
       indexURL: 'http://pyodide/',
       packageBaseUrl: 'http://pyodide/',
@@ -53,16 +62,18 @@ export class Interpreter {
       _loadSnapshot: snapshot && snapshotHeader(snapshot),
       /** @param {object} settings */
       createPyodideModule: async (settings) => {
+        libraries = recordLibraries(settings);
         const module = await assets.createPyodideModule(Object.assign(settings, { pollSignals: pulse.pollSignals }));
         pulse.attach(module);
-        if (snapshot) applySnapshot(module, snapshot);
+        mountPackages(module, assets.packages);
+        if (snapshot) await applySnapshot(module, snapshot);
         return module;
       },
     });
     pyodide._api.on_fatal = (/** @type {Error} */ error) => pulse.fatal(error);
     pyodide.setStdin({ stdin: () => null });
     if (assets.pythonSources) install(pyodide, assets.pythonSources);
-    return new Interpreter(pyodide, pulse);
+    return new Interpreter(pyodide, pulse, libraries);
   }
 
   /**
@@ -89,12 +100,11 @@ export class Interpreter {
     if (this.fresh) this.runner.renew();
     this.fresh = false;
     const ended = await this.pulse.watch(limits, this.runner, () =>
-      this.runner.run(code, globals, keep, `${limits.time / 1000}`, limits.value),
+      this.runner.run(code, globals, keep, `${limits.time / 1000}`, limits.value, limits.images, limits.imageBytes),
     );
     output.end();
-    emit(
-      `{"end":${ended.lost === undefined ? ended.text : JSON.stringify({ status: 'run-error', error: ended.lost })}}`,
-    );
+    if (ended.lost === undefined) emit(ended.frames);
+    else emit(JSON.stringify({ end: { status: 'run-error', error: ended.lost } }));
     return ended.lost === undefined;
   }
 

@@ -5,11 +5,12 @@
 // isolate for one run or one session, and every byte that leaves is decoded as an attacker's).
 import './shim.js';
 import { DurableObject } from 'cloudflare:workers';
-import lockFile from './pyodide-lock.txt';
+import { Interpreter } from './boot.js';
+import packages from './packages/index.js';
 import createPyodideModule from './pyodide.asm.mjs';
 import { loadPyodide } from './pyodide.mjs';
+import lockFile from './pyodide-lock.txt';
 import snapshot from './snapshot.bin';
-import { Interpreter } from './boot.js';
 
 /** @type {Promise<Interpreter> | undefined} */
 let booted;
@@ -20,7 +21,7 @@ async function serve(request) {
     const alive = (await (await booted)?.stop()) ?? true;
     return new Response(null, { status: alive ? 204 : 410 });
   }
-  booted ??= Interpreter.boot({ loadPyodide, createPyodideModule, lockFile, snapshot });
+  booted ??= Interpreter.boot({ loadPyodide, createPyodideModule, lockFile, snapshot, packages });
   const interpreter = await booted;
   const run = await request.json();
   const encoder = new TextEncoder();

@@ -20,7 +20,49 @@ export const patches = [
       'let spareThread;Module["suspend"]=()=>{const stack=new StackState,suspender=suspenderGlobal.value,' +
       'thread=_PyThreadState_Swap(spareThread??=_PyThreadState_New(_PyInterpreterState_Get()));' +
       'return()=>{stack.restore();_PyThreadState_Swap(thread);suspenderGlobal.value=suspender;validSuspender.value=true}};' +
-      'Module["canSuspend"]=()=>validSuspender.value;Module["growMemory"]=growMemory;Module["newDSO"]=newDSO',
+      'Module["canSuspend"]=()=>validSuspender.value;Module["newDSO"]=newDSO',
+  },
+  {
+    why: 'The libraries of packages are compiled already: no bytes of theirs are read, nor compiled (packages.js).',
+    find: 'function loadLibData(){',
+    replace:
+      'function loadLibData(){const prepared=Module.libraries?.get(libName);' +
+      'if(prepared)return flags.loadAsync?Promise.resolve(prepared):prepared;',
+  },
+  {
+    why: 'What libraries a snapshot has is recorded, and repeated when it is restored (libraries.js): where each lies,',
+    find:
+      'var memoryBase=metadata.memorySize?alignMemory(getMemory(metadata.memorySize+memAlign),memAlign):0;' +
+      'var tableBase=metadata.tableSize?wasmTable.length:0;',
+    replace:
+      'var place=Module.placeLibrary(libName);var tableBase=metadata.tableSize?wasmTable.length:0;' +
+      'var memoryBase=place?place(tableBase):' +
+      'metadata.memorySize?alignMemory(getMemory(metadata.memorySize+memAlign),memAlign):0;' +
+      'if(!place)Module.noteLibrary({load:libName,memoryBase,tableBase});',
+  },
+  {
+    why: 'what it relocated,',
+    find: 'if(applyRelocs){if(runtimeInitialized){applyRelocs()}',
+    replace: 'if(applyRelocs&&!place){if(runtimeInitialized){applyRelocs()}',
+  },
+  {
+    why: 'and constructed, is in the memory of the snapshot,',
+    find: 'var init=moduleExports["__wasm_call_ctors"];if(init){',
+    replace: 'var init=moduleExports["__wasm_call_ctors"];if(init&&!place){',
+  },
+  {
+    why: 'what was looked up in it has its place in the table,',
+    find: 'result=addFunction(result,result.sig);HEAPU32[symbolIndex>>>2>>>0]=newSymIndex',
+    replace:
+      'result=addFunction(result,result.sig);Module.noteLibrary({symbol,handle,slot:result});' +
+      'HEAPU32[symbolIndex>>>2>>>0]=newSymIndex',
+  },
+  {
+    why: 'and how it was opened.',
+    find: 'var combinedFlags={global,nodelete:Boolean(flags&4096),loadAsync:jsflags.loadAsync};',
+    replace:
+      'var combinedFlags={global,nodelete:Boolean(flags&4096),loadAsync:jsflags.loadAsync};' +
+      'Module.noteLibrary({open:filename,handle,global,nodelete:combinedFlags.nodelete});',
   },
 ];
 

@@ -34,7 +34,7 @@ const SIGALRM = 14;
 const CANCEL_AFTER = 50;
 
 /** @typedef {import('./boot.js').Limits} Limits */
-/** How a run ended: the runner's JSON, or why the interpreter is lost. @typedef {{ text: string, lost?: undefined } | { lost: string }} Ended */
+/** How a run ended: the runner's frames, or why the interpreter is lost. @typedef {{ frames: string, lost?: undefined } | { lost: string }} Ended */
 
 export class Pulse {
   /** @type {any} Emscripten's module */
@@ -147,7 +147,7 @@ export class Pulse {
       this.#turned();
       run.timer = hostTimer.set(tick, YIELD_EVERY);
       start().then(
-        (text) => run.end({ text }),
+        (frames) => run.end({ frames }),
         (error) => run.end({ lost: `the interpreter failed: ${error?.message ?? error}` }),
       );
     });

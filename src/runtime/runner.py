@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import inspect
-import json
 import linecache
 import logging
 import random
@@ -15,9 +15,11 @@ import tempfile
 import time
 import traceback
 import uuid
+from json import dumps, loads  # by name: a program may replace json's
 
 from _pyodide._base import eval_code_async
 
+from .images import images
 from .to_json import to_json, to_unicode
 
 FILENAME = 'main.py'
@@ -28,6 +30,9 @@ PRELOADED = (
     'functools hashlib heapq inspect io itertools math operator os pathlib pprint statistics string struct textwrap '
     'types typing urllib.parse zoneinfo'
 ).split()
+
+# Where packages are mounted: packages.js.
+PACKAGES = '/lib/python3.14/packages'
 
 # How long tasks that a program left behind may take to end once they are cancelled, in seconds.
 LEAVE = 1.0
@@ -52,10 +57,26 @@ def renew() -> None:
     tempfile._name_sequence = None
     uuid._node = uuid._last_timestamp = None
     logging._startTime = time.time_ns()
+    if numpy_random := sys.modules.get('numpy.random'):
+        numpy_random.seed()
+    # The packages may be others.
+    importlib.invalidate_caches()
 
 
-async def run(code: str, global_variables: str, keep: bool, time_limit: str, max_bytes: int) -> str:
-    """Runs `code`; gives the JSON of how it ended: its `status`, and its `text`, `json` or `error`."""
+def preload(modules: str) -> None:
+    """Imports modules, a JSON list of names, for the snapshot that is about to be made."""
+    for name in loads(modules):
+        importlib.import_module(name)
+    if font_manager := sys.modules.get('matplotlib.font_manager'):
+        # It has files open, which no snapshot keeps.
+        font_manager._get_font.cache_clear()
+    gc.collect()
+
+
+async def run(
+    code: str, global_variables: str, keep: bool, time_limit: str, max_bytes: int, most_images: int, max_image: int
+) -> str:
+    """Runs `code`; gives its last frames: what it drew, and how it ended: `status`, and `text`, `json` or `error`."""
     global _task, _time_limit, _cancelled_by, _namespace
     _task, _time_limit, _cancelled_by = asyncio.current_task(), time_limit, None
     sys.stdin, sys.stdout, sys.stderr = _streams
@@ -63,21 +84,26 @@ async def run(code: str, global_variables: str, keep: bool, time_limit: str, max
     signal.signal(signal.SIGALRM, _on_time_limit)
     linecache.cache.pop(FILENAME, None)
     before = asyncio.all_tasks()
+    value = None
     try:
-        _namespace = {**(_namespace if keep else {}), **json.loads(global_variables), '__name__': '__main__'}
+        _namespace = {**(_namespace if keep else {}), **loads(global_variables), '__name__': '__main__'}
         value = await eval_code_async(code, _namespace, filename=FILENAME)
         while inspect.isawaitable(value):
             value = await value
         ended = {'status': 'success', **_returned(value, max_bytes)}
     except BaseException as error:
         ended = _failed(error, max_bytes)
+    frames = []
+    # Drawing runs the program's code, too: its failure is not the run's.
+    with contextlib.suppress(BaseException):
+        frames.extend(dumps({'image': png}) for png in images(value, most_images, max_image))
     _task = None
     await _leave(asyncio.all_tasks() - before)
     for stream in (*_streams[1:], sys.stdout, sys.stderr):
         # The program's own stream: its failure is not the run's.
         with contextlib.suppress(BaseException):
             stream.flush()
-    return json.dumps(ended)
+    return '\n'.join([*frames, dumps({'end': ended})])
 
 
 def cancel(signum: int) -> bool:
@@ -127,3 +153,4 @@ def _failed(error: BaseException, max_bytes: int) -> dict[str, str]:
 
 for _name in PRELOADED:
     importlib.import_module(_name)
+sys.path.append(PACKAGES)

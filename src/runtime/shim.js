@@ -1,8 +1,9 @@
 // What Pyodide misses in a workerd isolate. Must be imported before Pyodide: it compiles a module while it is
 // being evaluated, and an isolate may compile nothing (neither wasm nor JavaScript) at run time.
-import stdlib from './python_stdlib.zip';
-import asmWasm from './pyodide.asm.wasm';
+
 import generated from './generated.js';
+import asmWasm from './pyodide.asm.wasm';
+import stdlib from './python_stdlib.zip';
 
 /** A `WebAssembly.Module` for each of the tiny modules that Pyodide generates, by its bytes in hexadecimal. */
 const modules = new Map(generated);

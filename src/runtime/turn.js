@@ -14,25 +14,37 @@ let turning = false;
 const timers = new Map();
 let lastId = 0;
 
+/** Those that came due during a turn, in that order: asyncio relies on it. @type {number[]} */
+const held = [];
+
 /** @typedef {{ callback: () => void, handle: any }} Timer */
+
+/** @param {number} id */
+function due(id) {
+  if (turning || held.length) held.push(id);
+  else fire(id);
+}
 
 /** @param {number} id */
 function fire(id) {
   const timer = timers.get(id);
-  if (!timer) return;
-  if (turning) {
-    timer.handle = realSetTimeout(fire, 1, id);
-    return;
-  }
   timers.delete(id);
-  timer.callback();
+  timer?.callback();
+}
+
+/** Fires what was held back, each in a task of its own. */
+function release() {
+  if (turning) return;
+  const id = held.shift();
+  if (held.length) realSetTimeout(release, 0);
+  if (id !== undefined) fire(id);
 }
 
 Object.assign(globalThis, {
   /** @param {(...args: any[]) => void} callback @param {number} [delay] @param {any[]} args */
   setTimeout(callback, delay = 0, ...args) {
     const id = ++lastId;
-    timers.set(id, { callback: () => callback(...args), handle: realSetTimeout(fire, delay, id) });
+    timers.set(id, { callback: () => callback(...args), handle: realSetTimeout(due, delay, id) });
     return id;
   },
   /** @param {number} id */
@@ -56,13 +68,14 @@ export function turn(then) {
 /** Python runs again. */
 export function endTurn() {
   turning = false;
+  if (held.length) realSetTimeout(release, 0);
 }
 
 /** Fires every pending timer now: whoever sleeps wakes up. */
 export function wakeAll() {
   for (const [id, timer] of timers) {
     realClearTimeout(timer.handle);
-    timer.handle = realSetTimeout(fire, 0, id);
+    timer.handle = realSetTimeout(due, 0, id);
   }
 }
 

@@ -2,8 +2,9 @@
 
 use std::cell::RefCell;
 
-use js_sys::{Object, Reflect};
+use js_sys::{Array, ArrayBuffer, Object, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
+use wasm_bindgen_futures::JsFuture;
 use worker::{Env, Error, Fetcher, Result};
 
 #[wasm_bindgen(raw_module = "./runtime/modules.js")]
@@ -12,7 +13,7 @@ extern "C" {
     #[wasm_bindgen(thread_local_v2, js_name = modules)]
     static MODULES: Object;
 
-    /// Those that are static assets, with their addresses.
+    /// Those that are static assets, with the addresses of their parts.
     #[wasm_bindgen(thread_local_v2, js_name = assets)]
     static ASSETS: Object;
 }
@@ -34,10 +35,13 @@ pub async fn python(env: &Env) -> Result<Object> {
     let modules = Object::assign(&Object::new(), &MODULES.with(Clone::clone));
     let assets = env.assets("ASSETS")?;
     for entry in Object::entries(&ASSETS.with(Clone::clone)).iter() {
-        let entry: js_sys::Array = entry.unchecked_into();
-        let address = entry.get(1).as_string().unwrap_or_default();
+        let entry: Array = entry.unchecked_into();
+        let mut parts = Vec::new();
+        for address in entry.get(1).unchecked_into::<Array>().iter() {
+            parts.push(asset(&assets, &address.as_string().unwrap_or_default()).await?);
+        }
         let module = Object::new();
-        Reflect::set(&module, &"data".into(), &asset(&assets, &address).await?)?;
+        Reflect::set(&module, &"data".into(), &joined(parts))?;
         Reflect::set(&modules, &entry.get(0), &module)?;
     }
     let code = Object::new();
@@ -53,13 +57,28 @@ pub async fn python(env: &Env) -> Result<Object> {
     Ok(code)
 }
 
-/// Fetches a static asset.
-async fn asset(assets: &Fetcher, address: &str) -> Result<JsValue> {
-    let mut response = assets.fetch(format!("http://assets{address}"), None).await?;
+/// Fetches a static asset. Its bytes stay outside of our own memory, which never shrinks.
+async fn asset(assets: &Fetcher, address: &str) -> Result<ArrayBuffer> {
+    let response = assets.fetch(format!("http://assets{address}"), None).await?;
     if response.status_code() != 200 {
         let status = response.status_code();
         return Err(Error::RustError(format!("the asset {address} is missing ({status}): was the Worker built?")));
     }
-    let bytes = response.bytes().await?;
-    Ok(js_sys::Uint8Array::from(bytes.as_slice()).buffer().into())
+    let response: web_sys::Response = response.into();
+    Ok(JsFuture::from(response.array_buffer()?).await?.unchecked_into())
+}
+
+fn joined(mut parts: Vec<ArrayBuffer>) -> ArrayBuffer {
+    if parts.len() == 1
+        && let Some(only) = parts.pop()
+    {
+        return only;
+    }
+    let whole = Uint8Array::new_with_length(parts.iter().map(ArrayBuffer::byte_length).sum());
+    let mut at = 0;
+    for part in &parts {
+        whole.set(&Uint8Array::new(part), at);
+        at += part.byte_length();
+    }
+    whole.buffer()
 }

@@ -2,7 +2,9 @@
 // our own code; and a memory snapshot, made and checked in workerd itself, so that what the engine can do (JSPI) is
 // in it.
 //
-// usage: node build.mjs OUTPUT_FOLDER
+// usage: node build.mjs OUTPUT_FOLDER [PACKAGES_FOLDER]
+//
+// PACKAGES_FOLDER has `packages.json` and what it names, see packages.mjs: they are in the snapshot, imported.
 //
 // It gets: isolate/, the modules of an isolate as they are; edge/, the same as modules of the Worker that starts
 // isolates (`modules.js`); assets/, what is too large for a Worker's script.
@@ -15,6 +17,7 @@ import { patch } from '../../src/runtime/patches.js';
 import { POLL_WASM } from '../../src/runtime/poll_wasm.js';
 import { check } from './check.mjs';
 import { packForEdge } from './edge.mjs';
+import { addPackages } from './packages.mjs';
 import { withWorkerd } from './workerd.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -24,10 +27,21 @@ const pyodide = dirname(createRequire(import.meta.url).resolve('pyodide/package.
 /** The Pyodide that the patches and the lock file are for. */
 const PYODIDE = '314.0.3';
 
-const OWN = ['shim.js', 'turn.js', 'boot.js', 'pulse.js', 'poll_wasm.js', 'output.js', 'snapshot.js', 'isolate.js'];
+const OWN = [
+  'shim.js',
+  'turn.js',
+  'boot.js',
+  'pulse.js',
+  'poll_wasm.js',
+  'output.js',
+  'snapshot.js',
+  'packages.js',
+  'libraries.js',
+  'isolate.js',
+];
 
-const target = process.argv[2];
-if (!target) throw new Error('usage: node build.mjs OUTPUT_FOLDER');
+const [target, packagesFolder] = process.argv.slice(2);
+if (!target) throw new Error('usage: node build.mjs OUTPUT_FOLDER [PACKAGES_FOLDER]');
 const out = join(target, 'isolate');
 const { version } = JSON.parse(readFileSync(join(pyodide, 'package.json'), 'utf8'));
 if (version !== PYODIDE) throw new Error(`the runtime is made for pyodide ${PYODIDE}, and ${version} is installed`);
@@ -54,13 +68,16 @@ export default [${generated.map((hex, i) => `['${hex}', m${i}]`).join(',\n')}];
 `,
 );
 
-console.log('making the snapshot');
-const making = ['maker.js', 'runner.txt', 'to_json.txt'].map((file) => join(out, file));
+const { packages, modules } = addPackages(out, packagesFolder);
+console.log(`making the snapshot${modules.length ? `, with ${modules.join(', ')}` : ''}`);
+const making = [join(out, 'maker.js')];
 cpSync(join(here, 'maker.js'), making[0]);
-cpSync(join(source, 'runner.py'), making[1]);
-cpSync(join(source, 'to_json.py'), making[2]);
+for (const name of ['images', 'runner', 'to_json']) {
+  making.push(join(out, `${name}.txt`));
+  cpSync(join(source, `${name}.py`), join(out, `${name}.txt`));
+}
 const snapshot = await withWorkerd(out, 'maker.js', async (url) => {
-  const response = await fetch(url);
+  const response = await fetch(url, { method: 'POST', body: JSON.stringify(modules) });
   if (!response.ok) throw new Error(`the snapshot failed: ${await response.text()}`);
   return Buffer.from(await response.arrayBuffer());
 });
@@ -68,6 +85,6 @@ for (const file of making) rmSync(file);
 writeFileSync(join(out, 'snapshot.bin'), snapshot);
 
 console.log('checking the snapshot');
-await withWorkerd(out, 'isolate.js', check);
-packForEdge(out, target);
+await withWorkerd(out, 'isolate.js', (url) => check(url, modules));
+packForEdge(out, target, packages);
 console.log(`runtime built: snapshot ${(snapshot.length / 1e6).toFixed(1)} MB, ${generated.length} generated modules`);

@@ -1,7 +1,7 @@
 // Checks a snapshot by restoring it in workerd: a wrong one must fail the build, not a user's run.
 import assert from 'node:assert/strict';
 
-const LIMITS = { time: 10_000, grace: 1000, output: 100_000, value: 100_000 };
+const LIMITS = { time: 10_000, grace: 1000, output: 100_000, value: 100_000, images: 4, imageBytes: 1_000_000 };
 
 /** Programs, and how each must end. @type {[string, object][]} */
 const PROGRAMS = [
@@ -14,9 +14,13 @@ const PROGRAMS = [
   ['import csv, sqlite3; csv.QUOTE_ALL', { status: 'success', json: '1' }],
 ];
 
-/** @param {string} url */
-export async function check(url) {
-  for (const [code, expected] of PROGRAMS) {
+/** @param {string} url @param {string[]} modules that the snapshot has imported */
+export async function check(url, modules) {
+  const imports = modules.map(
+    (name) =>
+      /** @type {[string, object]} */ ([`import sys; '${name}' in sys.modules`, { status: 'success', json: 'true' }]),
+  );
+  for (const [code, expected] of [...PROGRAMS, ...imports]) {
     const response = await fetch(`${url}/run`, {
       method: 'POST',
       body: JSON.stringify({ code, globals: '{}', keep: false, limits: LIMITS }),

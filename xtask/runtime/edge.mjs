@@ -6,8 +6,12 @@ import { dirname, extname, join, relative } from 'node:path';
 /** How a module enters an isolate (the Worker Loader's names), by the ending of its name; the rest are assets. */
 const KINDS = /** @type {Record<string, string>} */ ({ '.js': 'js', '.mjs': 'js', '.txt': 'text', '.wasm': 'wasm' });
 
-/** @param {string} isolate folder of an isolate's modules @param {string} target */
-export function packForEdge(isolate, target) {
+/**
+ * @param {string} isolate folder of an isolate's modules
+ * @param {string} target
+ * @param {object[]} packages those that are built in
+ */
+export function packForEdge(isolate, target, packages) {
   /** @type {string[]} */
   const imports = [];
   /** @type {string[]} */
@@ -22,13 +26,16 @@ export function packForEdge(isolate, target) {
     const kind = KINDS[extname(file)];
     if (!kind) {
       // An address of its own for each content: it may be cached for ever.
-      const hash = createHash('sha256')
-        .update(readFileSync(join(isolate, file)))
-        .digest('hex')
-        .slice(0, 16);
-      const path = `runtime/${hash}/${file}`;
-      copy(join(isolate, file), join(target, 'assets', path));
-      assets.push(`  ${JSON.stringify(file)}: ${JSON.stringify(`/${path}`)},`);
+      const bytes = readFileSync(join(isolate, file));
+      const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 16);
+      const parts = [];
+      for (let at = 0; at === 0 || at < bytes.length; at += PART) {
+        const path = `runtime/${hash}/${file}${at ? `.${at / PART}` : ''}`;
+        mkdirSync(dirname(join(target, 'assets', path)), { recursive: true });
+        writeFileSync(join(target, 'assets', path), bytes.subarray(at, at + PART));
+        parts.push(`/${path}`);
+      }
+      assets.push(`  ${JSON.stringify(file)}: ${JSON.stringify(parts)},`);
       continue;
     }
     const name = `m${imports.length}`;
@@ -45,13 +52,18 @@ ${imports.join('\n')}
 export const modules = {
 ${modules.join('\n')}
 };
-/** Modules that are static assets, with their addresses. */
+/** Modules that are static assets, with the addresses of their parts. */
 export const assets = {
 ${assets.join('\n')}
 };
+/** Packages that are built in, by the names of their modules. */
+export const packages = ${JSON.stringify(packages)};
 `,
   );
 }
+
+/** The platform takes files of up to 25 MiB as assets. */
+const PART = 24 * 1024 * 1024;
 
 /** @param {string} from @param {string} to */
 function copy(from, to) {

@@ -1,19 +1,23 @@
-// The main module of the isolate that makes the snapshot: boots CPython, imports what every run needs, and answers
-// with its memory.
+// The main module of the isolate that makes the snapshot: boots CPython, imports what every run needs and what the
+// packages of the build are for, and answers with its memory.
 import './shim.js';
-import lockFile from './pyodide-lock.txt';
+import { Interpreter } from './boot.js';
+import images from './images.txt';
+import packages from './packages/index.js';
 import createPyodideModule from './pyodide.asm.mjs';
 import { loadPyodide } from './pyodide.mjs';
+import lockFile from './pyodide-lock.txt';
 import runner from './runner.txt';
-import toJson from './to_json.txt';
-import { Interpreter } from './boot.js';
 import { packSnapshot } from './snapshot.js';
+import toJson from './to_json.txt';
 
 export default {
-  async fetch() {
-    const pythonSources = { __init__: '', runner, to_json: toJson };
-    const interpreter = await Interpreter.boot({ loadPyodide, createPyodideModule, lockFile, pythonSources });
+  /** @param {Request} request its body names the modules to be imported, as JSON */
+  async fetch(request) {
+    const pythonSources = { __init__: '', images, runner, to_json: toJson };
+    const interpreter = await Interpreter.boot({ loadPyodide, createPyodideModule, lockFile, pythonSources, packages });
+    interpreter.runner.preload(await request.text());
     interpreter.rest();
-    return new Response(packSnapshot(interpreter.pyodide.makeMemorySnapshot()));
+    return new Response(packSnapshot(interpreter.pyodide.makeMemorySnapshot(), interpreter.libraries));
   },
 };

@@ -1,0 +1,55 @@
+// Packages that are built in: their files and libraries become modules of the isolate.
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/**
+ * What `packages.json` says of a package: files in its folder, and `imports`, the modules that it is for.
+ * @typedef {object} Prepared
+ * @property {string} name
+ * @property {string} version
+ * @property {string} archive
+ * @property {[path: string, file: string][]} modules
+ * @property {string[]} imports empty for one that is only needed by another
+ */
+
+/** What people import of these besides, in the snapshot too: it takes seconds. */
+const BESIDES = /** @type {Record<string, string[]>} */ ({
+  matplotlib: ['matplotlib.pyplot', 'matplotlib.backends.backend_agg'],
+  scipy: ['scipy.stats'],
+});
+
+/**
+ * Adds the packages of a folder, in which `packages.json` is, to an isolate.
+ * @param {string} isolate @param {string | undefined} folder
+ */
+export function addPackages(isolate, folder) {
+  const file = folder && join(folder, 'packages.json');
+  /** @type {Prepared[]} */
+  const prepared = file && existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : [];
+  /** @type {string[]} */
+  const imports = [];
+  const packages = prepared.map(({ name, version, archive, modules }, n) => {
+    mkdirSync(join(isolate, `packages/${n}`), { recursive: true });
+    cpSync(join(folder ?? '', archive), join(isolate, `packages/${n}.bin`));
+    imports.push(`import a${n} from './${n}.bin';`);
+    const placed = modules.map(([path, library], k) => {
+      cpSync(join(folder ?? '', library), join(isolate, `packages/${n}/${k}.wasm`));
+      imports.push(`import m${n}_${k} from './${n}/${k}.wasm';`);
+      return /** @type {[string, string]} */ ([path, `packages/${n}/${k}.wasm`]);
+    });
+    return { name, version, archive: `packages/${n}.bin`, modules: placed };
+  });
+  const entries = packages.map(({ name, version, modules }, n) => {
+    const libraries = modules.map(([path], k) => `[${JSON.stringify(path)}, m${n}_${k}]`);
+    return `  { name: '${name}', version: '${version}', archive: a${n}, modules: [${libraries.join(', ')}] },`;
+  });
+  mkdirSync(join(isolate, 'packages'), { recursive: true });
+  writeFileSync(
+    join(isolate, 'packages/index.js'),
+    `// Written by the build.\n${imports.join('\n')}\nexport default [\n${entries.join('\n')}\n];\n`,
+  );
+  return {
+    packages,
+    modules: prepared.flatMap(({ name, imports }) => [...imports, ...((imports.length && BESIDES[name]) || [])]),
+  };
+}
