@@ -6,6 +6,7 @@
 //!
 //! The layers, outermost first: `transport` -> `server` -> `run` -> `sandbox`.
 
+pub mod config;
 #[cfg(feature = "conformance")]
 mod fixtures;
 pub mod limits;

@@ -15,6 +15,9 @@ pub const MAX_REQUEST_DEPTH: usize = 128;
 /// Most messages in one JSON-RPC batch (2025-03-26).
 pub const MAX_BATCH: usize = 64;
 
+/// Most requests of one channel that are served at once.
+pub const MAX_IN_FLIGHT: usize = 256;
+
 /// What a frame of an isolate may carry besides the output or the value, in bytes.
 pub const FRAME_OVERHEAD: usize = 64 * 1024;
 

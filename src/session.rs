@@ -10,6 +10,13 @@ use futures::future::LocalBoxFuture;
 
 use crate::sandbox::{Sandbox, SandboxError};
 
+/// What an isolate would write, before the first output of an interpreter that is not its session's first.
+pub const RESTARTED: &str = concat!(
+    r#"{"stream":"stderr","lines":["The Python interpreter of this session was restarted: "#,
+    r#"its files, imported modules and variables are gone."]}"#,
+    "\n"
+);
+
 /// The tool's `session` argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SessionChoice {

@@ -128,16 +128,7 @@ pub(super) fn check_modern(headers: &HeaderMap, request: &Request) -> Result<(),
         }
         _ => {}
     }
-    if !ProtocolVersion::KNOWN_VERSIONS.iter().any(|known| known.as_str() == version) {
-        return Err(reject(unsupported(version)));
-    }
-    if let JsonRpcMessage::Request(rpc) = &*request.rpc {
-        let missing = rpc.request.get_meta().missing_required_keys(&ProtocolVersion::NO_INITIALIZE);
-        if !missing.is_empty() {
-            let why = format!("Invalid params: missing or malformed in _meta: {}", missing.join(", "));
-            return Err(reject(ErrorData::invalid_params(why, None)));
-        }
-    }
+    check_meta(request, Some(version)).map_err(reject)?;
     let method = required(headers, HEADER_MCP_METHOD).map_err(mismatch)?;
     if method != request.method {
         return Err(mismatch(format!(
@@ -157,6 +148,25 @@ pub(super) fn check_modern(headers: &HeaderMap, request: &Request) -> Result<(),
         }
         Some(_) => Ok(()),
     }
+}
+
+/// Checks what a modern request must have in any transport: a version that is served, if it names one, and `_meta`.
+///
+/// # Errors
+/// -32022 for a version that is not served, -32602 for missing `_meta`.
+pub(super) fn check_meta(request: &Request, version: Option<&str>) -> Result<(), ErrorData> {
+    let known = |version: &str| ProtocolVersion::KNOWN_VERSIONS.iter().any(|known| known.as_str() == version);
+    if let Some(version) = version.filter(|version| !known(version)) {
+        return Err(unsupported(version));
+    }
+    if let JsonRpcMessage::Request(rpc) = &*request.rpc {
+        let missing = rpc.request.get_meta().missing_required_keys(&ProtocolVersion::NO_INITIALIZE);
+        if !missing.is_empty() {
+            let why = format!("Invalid params: missing or malformed in _meta: {}", missing.join(", "));
+            return Err(ErrorData::invalid_params(why, None));
+        }
+    }
+    Ok(())
 }
 
 /// Checks the headers of a modern notification against its body: what it has must be right.

@@ -3,6 +3,7 @@
 use std::{
     cell::RefCell,
     collections::{HashMap, hash_map::Entry},
+    io,
     rc::Rc,
 };
 
@@ -73,6 +74,26 @@ impl InFlight {
     pub(super) fn is_empty(&self) -> bool {
         self.0.borrow().is_empty()
     }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.borrow().len()
+    }
+
+    /// Enters a request and gives its messages, until it is cancelled.
+    pub(super) fn serve(
+        &self,
+        id: RequestId,
+        start: impl FnOnce() -> io::Result<RequestLoop>,
+    ) -> LocalBoxStream<'static, ServerJsonRpcMessage> {
+        let Some(cancelled) = self.enter(&id) else {
+            let error = ErrorData::invalid_request("Invalid Request: `id` is in use", None);
+            return one_error(Some(id), error);
+        };
+        match start() {
+            Ok(messages) => messages.take_until(Box::pin(cancelled)).boxed_local(),
+            Err(error) => one_error(Some(id), ErrorData::internal_error(error.to_string(), None)),
+        }
+    }
 }
 
 struct Entered {
@@ -89,7 +110,6 @@ impl Drop for Entered {
 /// Serves the messages of one initialized client.
 pub(super) struct Serving<'a> {
     pub(super) server: &'a Server,
-    pub(super) options: &'a TransportOptions,
     /// What `initialize` told, with the version that was agreed on.
     pub(super) client: InitializeRequestParams,
     pub(super) in_flight: InFlight,
@@ -97,18 +117,19 @@ pub(super) struct Serving<'a> {
 
 impl Serving<'_> {
     /// Answers a POST that is not `initialize`.
-    pub(super) async fn post(self, accept: Accept, payload: Payload, closed: LocalBoxFuture<'static, ()>) -> Response {
+    pub(super) async fn post(
+        self,
+        options: &TransportOptions,
+        accept: Accept,
+        payload: Payload,
+        closed: LocalBoxFuture<'static, ()>,
+    ) -> Response {
         let (items, batch) = match payload {
             Payload::One(message) => (vec![Ok(message)], false),
-            Payload::Batch(items) => {
-                let version = &self.client.protocol_version;
-                if *version != ProtocolVersion::V_2025_03_26 {
-                    let why = format!("Invalid Request: batches are of 2025-03-26 only, not of {version}");
-                    let error = ErrorData::invalid_request(why, None);
-                    return Response::error(StatusCode::BAD_REQUEST, None, error);
-                }
-                (items, true)
-            }
+            Payload::Batch(items) => match self.check_batch() {
+                Ok(()) => (items, true),
+                Err(error) => return Response::error(StatusCode::BAD_REQUEST, None, error),
+            },
         };
         let mut answers = Vec::new();
         for item in items {
@@ -119,12 +140,28 @@ impl Serving<'_> {
         }
         let messages = stream::select_all(answers).boxed_local();
         Answer { messages, batch, ended: closed, status: |_| StatusCode::OK }
-            .send(accept, self.options.platform, self.options.keep_alive)
+            .send(accept, options.platform, options.keep_alive)
             .await
     }
 
+    /// Whether the client's version has batches.
+    ///
+    /// # Errors
+    /// -32600.
+    pub(super) fn check_batch(&self) -> Result<(), ErrorData> {
+        let version = &self.client.protocol_version;
+        if *version == ProtocolVersion::V_2025_03_26 {
+            return Ok(());
+        }
+        let why = format!("Invalid Request: batches are of 2025-03-26 only, not of {version}");
+        Err(ErrorData::invalid_request(why, None))
+    }
+
     /// The messages that answer one; `None` if it wants no answer.
-    fn message(&self, item: Result<Message, Rejection>) -> Option<LocalBoxStream<'static, ServerJsonRpcMessage>> {
+    pub(super) fn message(
+        &self,
+        item: Result<Message, Rejection>,
+    ) -> Option<LocalBoxStream<'static, ServerJsonRpcMessage>> {
         let request = match item {
             Ok(Message::Request(request)) => request,
             Ok(Message::Notification(notification)) => {
@@ -136,27 +173,16 @@ impl Serving<'_> {
             Ok(Message::Response) => return None,
             Err(Rejection { id, error }) => return Some(one_error(id, error)),
         };
-        Some(self.request(request))
-    }
-
-    fn request(&self, request: Request) -> LocalBoxStream<'static, ServerJsonRpcMessage> {
-        let id = request.id;
         if request.method == "initialize" {
             let error = ErrorData::invalid_request("Invalid Request: already initialized", None);
-            return one_error(Some(id), error);
+            return Some(one_error(Some(request.id), error));
         }
-        let Some(cancelled) = self.in_flight.enter(&id) else {
-            let error = ErrorData::invalid_request("Invalid Request: `id` is in use", None);
-            return one_error(Some(id), error);
-        };
-        match RequestLoop::start(self.server.clone(), Some(self.client.clone()), request.rpc) {
-            Ok(messages) => messages.take_until(Box::pin(cancelled)).boxed_local(),
-            Err(error) => one_error(Some(id), ErrorData::internal_error(error.to_string(), None)),
-        }
+        let start = || RequestLoop::start(self.server.clone(), Some(self.client.clone()), request.rpc);
+        Some(self.in_flight.serve(request.id, start))
     }
 }
 
-fn one_error(id: Option<RequestId>, error: ErrorData) -> LocalBoxStream<'static, ServerJsonRpcMessage> {
+pub(super) fn one_error(id: Option<RequestId>, error: ErrorData) -> LocalBoxStream<'static, ServerJsonRpcMessage> {
     stream::once(future::ready(ServerJsonRpcMessage::error(error, id))).boxed_local()
 }
 
@@ -236,10 +262,15 @@ pub(super) async fn stateless(
         let Initialized { response, .. } = initialize(&server, request).await;
         return send_initialized(response, accept, options).await;
     }
+    let serving = Serving { server: &server, client: unknown_client(version), in_flight: InFlight::default() };
+    serving.post(options, accept, payload, closed).await
+}
+
+/// A client that did not tell about itself.
+pub(super) fn unknown_client(version: ProtocolVersion) -> InitializeRequestParams {
     let mut client = InitializeRequestParams::new(ClientCapabilities::default(), Implementation::new("unknown", ""));
     client.protocol_version = version;
-    let in_flight = InFlight::default();
-    Serving { server: &server, options, client, in_flight }.post(accept, payload, closed).await
+    client
 }
 
 /// A request that is not part of a session that it should be part of.

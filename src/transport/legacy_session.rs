@@ -150,9 +150,8 @@ impl LegacySession {
         }
         let client = self.live(&request)?;
         let level = self.server.level();
-        let serving =
-            Serving { server: &self.server, options: &self.options, client, in_flight: self.in_flight.clone() };
-        let response = serving.post(accept, payload, request.closed).await;
+        let serving = Serving { server: &self.server, client, in_flight: self.in_flight.clone() };
+        let response = serving.post(&self.options, accept, payload, request.closed).await;
         let change = (self.server.level() != level).then(|| self.record().map(Change::Save)).flatten();
         Ok((response, change))
     }

@@ -1,4 +1,5 @@
-//! Streamable HTTP over plain HTTP types, both eras of the protocol on one endpoint.
+//! Streamable HTTP over plain HTTP types, both eras of the protocol on one endpoint; and the same over a channel of
+//! messages ([`Channel`]).
 //!
 //! ```text
 //! Request -> Endpoint::route -+-> modern (2026-07-28): answered, each request by itself
@@ -18,6 +19,7 @@
 #![allow(clippy::result_large_err)]
 
 mod access;
+mod channel;
 mod driver;
 mod headers;
 mod http;
@@ -34,6 +36,7 @@ use std::time::Duration;
 pub(crate) use self::message::RawArguments;
 pub use self::{
     access::{Access, Hosts},
+    channel::Channel,
     http::{Body, Platform, Request, Response},
     legacy_session::{Change, LegacySession, SessionRecord},
     route::{Endpoint, Routed},

@@ -16,7 +16,10 @@ use futures::{
     lock::{Mutex, OwnedMutexGuard},
     select_biased, stream,
 };
-use mcp_run_python::sandbox::{Frames, Sandbox, SandboxError};
+use mcp_run_python::{
+    sandbox::{Frames, Sandbox, SandboxError},
+    session::RESTARTED,
+};
 use worker::{Date, Env, Method, RequestInit, Result, State, Storage};
 
 use crate::{
@@ -40,13 +43,6 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(8);
 
 /// How long the body of a run that gave its result may take to end.
 const LAST_BYTE: Duration = Duration::from_millis(50);
-
-/// Written before the first output of an interpreter that is not the session's first.
-const RESTARTED: &str = concat!(
-    r#"{"stream":"stderr","lines":["The Python interpreter of this session was restarted: "#,
-    r#"its files, imported modules and variables are gone."]}"#,
-    "\n"
-);
 
 /// A session's interpreter. Runs wait for each other.
 #[derive(Clone)]

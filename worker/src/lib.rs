@@ -14,16 +14,17 @@ mod remote;
 mod session;
 
 use mcp_run_python::{
+    config::Config,
     server::Server,
     transport::{Endpoint, Response as CoreResponse, Routed},
 };
 use worker::{Context, Env, Request, Response, Result, event};
 
-use crate::{config::Config, isolate::EdgeHost, remote::Sessions};
+use crate::{isolate::EdgeHost, remote::Sessions};
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
-    let config = match Config::read(&env) {
+    let config = match config::read(&env) {
         Ok(config) => config,
         Err(why) => return Response::error(format!("This server is configured wrongly: {why}"), 500),
     };

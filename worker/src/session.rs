@@ -16,8 +16,7 @@ use mcp_run_python::{
 use worker::{Date, DurableObject, Env, Error, Request, Response, ResponseBuilder, Result, State, durable_object};
 
 use crate::{
-    config::Config,
-    http,
+    config, http,
     interpreter::{Interpreter, KEEP_ALIVE},
     remote::{Sessions, path},
 };
@@ -99,7 +98,7 @@ impl Session {
             return Ok(live.clone());
         }
         let storage = self.state.storage();
-        let config = Config::read(&self.env).map_err(Error::RustError)?;
+        let config = config::read(&self.env).map_err(Error::RustError)?;
         let interpreter = Interpreter::new(&self.state, self.env.clone(), config.server.limits.grace).await?;
         let record = match storage.get::<String>(key::RECORD).await? {
             // Through a `Value`, as all JSON is read here: numbers keep their digits.

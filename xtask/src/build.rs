@@ -63,7 +63,7 @@ pub fn worker(variant: Variant) -> Result<PathBuf> {
         .path("target/runtime")?;
     step(what, inputs, &[out.join("worker/index.js"), out.join("assets")], || {
         let _ = fs::remove_dir_all(&out);
-        wasm::build(features, &out.join("worker"))?;
+        wasm::worker(features, &out.join("worker"))?;
         copy(&target().join("runtime/edge"), &out.join("worker/runtime"))?;
         copy(&target().join("runtime/assets"), &out.join("assets"))?;
         if variant != Variant::Release {
@@ -76,6 +76,24 @@ pub fn worker(variant: Variant) -> Result<PathBuf> {
         Ok(())
     })?;
     Ok(folder)
+}
+
+/// Builds `target/www`: the core for JavaScript.
+pub fn core() -> Result<()> {
+    node::install()?;
+    toolchain::install()?;
+    let inputs = Inputs::default()
+        .path("Cargo.toml")?
+        .path("Cargo.lock")?
+        .path("src")?
+        .path("www/Cargo.toml")?
+        .path("www/src")?
+        .path("xtask/src/wasm.rs")?;
+    let out = target().join("www");
+    step("building the core for JavaScript", inputs, &[out.join("core.js"), out.join("core_bg.wasm")], || {
+        let _ = fs::remove_dir_all(&out);
+        wasm::core(&out)
+    })
 }
 
 /// Builds `target/runtime`: Pyodide, patched, and its memory snapshot.

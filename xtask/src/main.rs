@@ -37,6 +37,9 @@ enum Command {
     /// Builds worker/build, as `wrangler dev` and `wrangler deploy` ask for by themselves.
     #[command(hide = true)]
     Worker,
+    /// Builds target/www: the core for JavaScript.
+    #[command(hide = true)]
+    Core,
 }
 
 fn main() -> ExitCode {
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Test(test) => test.run(),
         Command::Build => build::for_deployment(),
         Command::Bench(bench) => bench.run(),
+        Command::Core => build::core(),
         Command::Worker => build::worker(build::Variant::Release).map(|_| ()),
     };
     match done {

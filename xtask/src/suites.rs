@@ -64,7 +64,7 @@ fn lint() -> Result<Prepared> {
     of([
         with(with(cargo(), clippy), ["--package", "mcp-run-python", "--package", "xtask", "--", "-D", "warnings"]),
         with(
-            with(cargo(), ["clippy", "--quiet", "--package", "worker-edge", "--target", WASM]),
+            with(cargo(), ["clippy", "--quiet", "--package", "worker-edge", "--package", "core-js", "--target", WASM]),
             ["--all-features", "--", "-D", "warnings"],
         ),
         with(node::command("biome"), ["lint"]),

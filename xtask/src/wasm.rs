@@ -1,4 +1,4 @@
-//! The Worker's wasm: from cargo's to what workerd loads.
+//! The core's wasm, for the Worker and for JavaScript: from cargo's to what is loaded.
 
 use std::{fs, path::Path};
 
@@ -14,32 +14,54 @@ use crate::{
 /// The Worker's entry: what `worker-build` of the crate `worker` 0.8 writes, for this Worker's two exports.
 const ENTRY: &str = include_str!("entry.js");
 
-/// Compiles the worker crate with `features` and writes `index.js` and `index_bg.wasm` into `out`.
-pub fn build(features: &[&str], out: &Path) -> Result<()> {
-    timed("compiling the worker", || {
-        run(cargo()
-            .args(["build", "--quiet", "--release", "--package", "worker-edge", "--target", WASM])
-            .args(["--features", &features.join(",")]))
-    })?;
-    timed("generating its bindings", || {
-        Bindgen::new()
-            .input_path(target().join(WASM).join("release/worker_edge.wasm"))
-            .out_name("bindings")
-            .typescript(false)
-            .module(true)?
-            // After a panic, the next request begins with a new instance: see entry.js.
-            .reset_state_function(true)
-            .force_enable_abort_handler(true)
-            .generate(out)
+/// What rustc and wasm-bindgen use of WebAssembly, and Node 20 and every browser that matters know.
+const FEATURES: &[&str] = &[
+    "--enable-bulk-memory",
+    "--enable-multivalue",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-sign-ext",
+];
+
+/// Compiles the worker crate with `features` and writes `index.js` and what it imports into `out`.
+pub fn worker(features: &[&str], out: &Path) -> Result<()> {
+    bindings("worker-edge", features, out, "bindings", |bindgen| {
+        // After a panic, the next request begins with a new instance: see entry.js.
+        Ok(bindgen.typescript(false).module(true)?.reset_state_function(true).force_enable_abort_handler(true))
     })?;
     // What imports a module's source in a bundler's words is an ordinary import to workerd.
     let bindings = out.join("bindings.js");
     let text = fs::read_to_string(&bindings)?;
     fs::write(&bindings, text.replace("import source wasmModule from", "import wasmModule from"))?;
-    fs::write(out.join("index.js"), ENTRY)?;
+    Ok(fs::write(out.join("index.js"), ENTRY)?)
+}
+
+/// Compiles the crate `www` and writes `core.js`, `core_bg.wasm` and their types into `out`.
+pub fn core(out: &Path) -> Result<()> {
+    bindings("core-js", &[], out, "core", |bindgen| bindgen.typescript(true).web(true))
+}
+
+/// Compiles a crate, generates its bindings as `configure` says, and optimizes it.
+fn bindings(
+    package: &str,
+    features: &[&str],
+    out: &Path,
+    name: &str,
+    configure: impl FnOnce(&mut Bindgen) -> Result<&mut Bindgen>,
+) -> Result<()> {
+    timed(&format!("compiling {package}"), || {
+        run(cargo()
+            .args(["build", "--quiet", "--release", "--package", package, "--target", WASM])
+            .args(["--features", &features.join(",")]))
+    })?;
+    timed("generating its bindings", || {
+        let file = format!("release/{}.wasm", package.replace('-', "_"));
+        configure(Bindgen::new().input_path(target().join(WASM).join(file)).out_name(name))?.generate(out)
+    })?;
     timed("optimizing it", || {
-        let wasm = out.join("bindings_bg.wasm");
-        run(node::command("wasm-opt").args(["-Oz", "--all-features"]).arg(&wasm).arg("-o").arg(&wasm))
+        let wasm = out.join(format!("{name}_bg.wasm"));
+        run(node::command("wasm-opt").arg("-Oz").args(FEATURES).arg(&wasm).arg("-o").arg(&wasm))
             .context("wasm-opt comes with npm's binaryen")
     })
 }

@@ -1,9 +1,12 @@
-//! Nothing that a client sends makes the decoder, or the endpoint, panic; every answer is well-formed.
+//! Nothing that a client sends makes the decoder, the endpoint or a channel panic; every answer is well-formed.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::harness::{Call, Home, initialize_request, request, run, run_params};
+use super::{
+    channel::Line,
+    harness::{Call, Home, initialize_request, request, run, run_params},
+};
 use crate::transport::message::{Payload, decode};
 
 fn valid_messages() -> Vec<Vec<u8>> {
@@ -61,7 +64,15 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// The endpoint answers `body` by something well-formed.
+/// The messages of a batch, or the one message.
+fn items(message: &Value) -> Vec<Value> {
+    match message {
+        Value::Array(items) => items.clone(),
+        message => vec![message.clone()],
+    }
+}
+
+/// The endpoint and a channel answer `body` by something well-formed.
 fn check(body: Vec<u8>) {
     match decode(&body) {
         Ok(Payload::Batch(items)) => assert!(!items.is_empty()),
@@ -71,6 +82,14 @@ fn check(body: Vec<u8>) {
             assert!(!rejection.error.message.is_empty());
         }
     }
+    let message = body.clone();
+    run(async move {
+        let line = Line::new();
+        line.channel.receive(&message);
+        for message in line.settle().await.iter().flat_map(items) {
+            assert_eq!(message["jsonrpc"], "2.0", "{message}");
+        }
+    });
     run(async move {
         for sessions in [true, false] {
             let home = Home::with(|options| options.legacy_sessions = sessions);
@@ -82,11 +101,7 @@ fn check(body: Vec<u8>) {
                 };
                 let reply = call.send(&home).await;
                 assert!(reply.status.as_u16() < 500, "{reply:?}");
-                let messages = reply.messages.iter().flat_map(|message| match message {
-                    Value::Array(items) => items.clone(),
-                    message => vec![message.clone()],
-                });
-                for message in messages {
+                for message in reply.messages.iter().flat_map(items) {
                     assert_eq!(message["jsonrpc"], "2.0", "{message}");
                 }
             }

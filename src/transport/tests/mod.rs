@@ -1,6 +1,7 @@
-//! The HTTP layer as a client meets it, in virtual time.
+//! The transports as a client meets it, in virtual time.
 
 mod access;
+mod channel;
 mod fuzz;
 mod harness;
 mod legacy;

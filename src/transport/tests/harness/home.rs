@@ -42,7 +42,8 @@ impl Home {
         })
     }
 
-    fn server(seen: &Rc<Seen>) -> Server {
+    /// A server whose runs are noted in `seen`.
+    pub(in crate::transport::tests) fn server(seen: &Rc<Seen>) -> Server {
         let options = ServerOptions { limits: Limits::default(), return_mode: ReturnMode::Xml };
         Server::new(Rc::new(TestHost(seen.clone())), options)
     }

@@ -10,4 +10,5 @@ pub(super) use self::{
     call::{Call, Reply, initialize, initialize_request, request, run_params},
     clock::{now, run, sleep, spawn},
     home::Home,
+    sandbox::Seen,
 };

@@ -1,0 +1,176 @@
+//! Answers without MCP: for `codeSandbox()`, which is a client of the same server, over a channel of its own.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+};
+
+use futures::{
+    FutureExt,
+    channel::oneshot,
+    future::{self, LocalBoxFuture},
+    select_biased,
+};
+use js_sys::{Array, Function, JSON, Object, Reflect};
+use serde_json::{Map, Value, json};
+use wasm_bindgen::prelude::*;
+use web_sys::AbortSignal;
+
+use crate::{connection::Connection, sessions::Sessions};
+
+/// Evaluates code, in one interpreter.
+#[derive(Clone)]
+pub struct Evaluator(Rc<Inner>);
+
+struct Inner {
+    connection: Connection,
+    waiting: Rc<RefCell<Waiting>>,
+    last_id: Cell<u32>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    answers: HashMap<u64, oneshot::Sender<Value>>,
+    /// Who hears what is printed. Runs of one interpreter wait for each other; those of other sessions do not, and then
+    /// all hear it.
+    listeners: HashMap<u64, Function>,
+}
+
+impl Evaluator {
+    /// One with an interpreter of its own, which starts with the first evaluation.
+    pub fn new(sessions: &Sessions) -> Self {
+        let waiting = Rc::<RefCell<Waiting>>::default();
+        let heard = waiting.clone();
+        let connection = sessions.connect(move |text| hear(&heard, &text));
+        let level = json!({ "jsonrpc": "2.0", "id": 0, "method": "logging/setLevel", "params": { "level": "info" } });
+        connection.receive(&level.to_string());
+        Self(Rc::new(Inner { connection, waiting, last_id: Cell::default() }))
+    }
+
+    /// Evaluates `code`; see `EvalOptions` and `EvalResult` in `types.d.ts`.
+    pub async fn eval(self, code: String, globals: JsValue, options: JsValue) -> Result<JsValue, JsValue> {
+        let id = self.0.last_id.get() + 1;
+        self.0.last_id.set(id);
+        let option = |name: &str| Reflect::get(&options, &name.into()).ok();
+        let mut arguments = Map::new();
+        arguments.insert("python_code".into(), code.into());
+        if globals.is_object() {
+            let text = String::from(JSON::stringify(&globals)?);
+            let globals = serde_json::from_str(&text).map_err(|error| failure(&error.to_string()))?;
+            arguments.insert("global_variables".into(), globals);
+        }
+        if let Some(session) = option("session").and_then(|session| session.as_string()) {
+            arguments.insert("session".into(), session.into());
+        }
+        let (answered, answer) = oneshot::channel();
+        {
+            let mut waiting = self.0.waiting.borrow_mut();
+            waiting.answers.insert(id.into(), answered);
+            if let Some(listener) = option("onOutput").and_then(|listener| listener.dyn_into().ok()) {
+                waiting.listeners.insert(id.into(), listener);
+            }
+        }
+        let waited = Entry { waiting: self.0.waiting.clone(), id: id.into() };
+        let params = json!({ "name": "run_python_code", "arguments": arguments });
+        self.say(&json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params }));
+        let signal = option("signal").and_then(|signal| signal.dyn_into::<AbortSignal>().ok());
+        let message = select_biased! {
+            message = answer.fuse() => message.map_err(|_| failure("the sandbox is closed"))?,
+            reason = aborted(signal).fuse() => {
+                let params = json!({ "requestId": id });
+                self.say(&json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": params }));
+                return Err(reason);
+            }
+        };
+        drop(waited);
+        result(&message)
+    }
+
+    /// Ends it, with its interpreter.
+    pub fn close(&self) {
+        self.0.connection.close();
+        let _ = self.0.waiting.take();
+    }
+
+    fn say(&self, message: &Value) {
+        self.0.connection.receive(&message.to_string());
+    }
+}
+
+/// Someone who waits, until this is dropped.
+struct Entry {
+    waiting: Rc<RefCell<Waiting>>,
+    id: u64,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut waiting = self.waiting.borrow_mut();
+        waiting.answers.remove(&self.id);
+        waiting.listeners.remove(&self.id);
+    }
+}
+
+/// Hears the server.
+fn hear(waiting: &RefCell<Waiting>, text: &str) {
+    let Ok(mut message) = serde_json::from_str::<Value>(text) else { return };
+    if let Some(id) = message.get("id").and_then(Value::as_u64) {
+        let answered = waiting.borrow_mut().answers.remove(&id);
+        if let Some(answered) = answered {
+            let _ = answered.send(message);
+        }
+        return;
+    }
+    let Some(params) = message.get_mut("params").map(Value::take) else { return };
+    let stream = match params.get("level").and_then(Value::as_str) {
+        Some("info") => "stdout",
+        Some("warning") => "stderr",
+        _ => return,
+    };
+    let Some(line) = params.get("data").and_then(Value::as_str) else { return };
+    // What listens may call back in here.
+    let listeners: Vec<Function> = waiting.borrow().listeners.values().cloned().collect();
+    for listener in listeners {
+        // What it throws is its own.
+        let _ = listener.call2(&JsValue::UNDEFINED, &stream.into(), &line.into());
+    }
+}
+
+/// The result of a response, as an object.
+fn result(message: &Value) -> Result<JsValue, JsValue> {
+    let Some(result) = message.get("result") else {
+        let why = message.pointer("/error/message").and_then(Value::as_str).unwrap_or("the request was refused");
+        return Err(failure(why));
+    };
+    let structured = result.get("structuredContent").cloned().unwrap_or_default();
+    let object: Object = JSON::parse(&structured.to_string())?.dyn_into()?;
+    let images = Array::new();
+    for block in result.get("content").and_then(Value::as_array).into_iter().flatten() {
+        if block.get("type").and_then(Value::as_str) != Some("image") {
+            continue;
+        }
+        let image = Object::new();
+        for member in ["mimeType", "data"] {
+            let text = block.get(member).and_then(Value::as_str).unwrap_or_default();
+            Reflect::set(&image, &member.into(), &text.into())?;
+        }
+        images.push(&image);
+    }
+    Reflect::set(&object, &"images".into(), &images)?;
+    Ok(object.into())
+}
+
+fn failure(why: &str) -> JsValue {
+    js_sys::Error::new(why).into()
+}
+
+/// Resolves to the reason when `signal` aborts.
+fn aborted(signal: Option<AbortSignal>) -> LocalBoxFuture<'static, JsValue> {
+    let Some(signal) = signal else { return future::pending().boxed_local() };
+    async move {
+        crate::http::aborted(&signal).await;
+        signal.reason()
+    }
+    .boxed_local()
+}

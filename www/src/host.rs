@@ -1,0 +1,163 @@
+//! What a home implements in JavaScript: sandboxes. `types.d.ts` says what each method does.
+
+use std::{rc::Rc, time::Duration};
+
+use futures::{FutureExt, StreamExt, future::LocalBoxFuture, stream};
+use js_sys::{Array, Promise, Reflect, Uint8Array};
+use mcp_run_python::{
+    sandbox::{Frames, Sandbox, SandboxError},
+    session::{Host, Opened, SessionChoice, SessionError},
+};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{ReadableStream, ReadableStreamDefaultReader};
+
+use crate::{PLATFORM, sessions::Sessions};
+
+#[wasm_bindgen(typescript_custom_section)]
+const TYPES: &str = include_str!("types.d.ts");
+
+#[wasm_bindgen]
+extern "C" {
+    /// See `types.d.ts`.
+    #[derive(Clone)]
+    pub type SandboxHost;
+    #[wasm_bindgen(method, getter, js_name = openSession)]
+    fn session_opener(this: &SandboxHost) -> JsValue;
+    #[wasm_bindgen(method, catch)]
+    fn start(this: &SandboxHost, request: &str, session: Option<&str>, packages: &Array) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = openSession)]
+    fn open_session(this: &SandboxHost) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = hasSession)]
+    fn has_session(this: &SandboxHost, session: &str) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = endSession)]
+    fn end_session(this: &SandboxHost, session: &str) -> Result<Promise, JsValue>;
+}
+
+impl SandboxHost {
+    /// Whether it keeps interpreters between runs.
+    pub fn keeps_sessions(&self) -> bool {
+        self.session_opener().is_function()
+    }
+
+    /// Starts a run in the interpreter `session`, or in a fresh one.
+    pub async fn run(&self, request: &str, session: Option<&str>) -> Result<Run, SandboxError> {
+        let started = settled(self.start(request, session, &Array::new())).await.map_err(SandboxError::Start)?;
+        let stream: ReadableStream =
+            started.dyn_into().map_err(|_| SandboxError::Start("the sandbox host gave no stream".into()))?;
+        Ok(Run(stream.get_reader().unchecked_into()))
+    }
+
+    /// Starts an interpreter that is kept.
+    pub async fn open(&self) -> Result<String, SandboxError> {
+        let session = settled(self.open_session()).await.map_err(SandboxError::Start)?;
+        session.as_string().ok_or_else(|| SandboxError::Start("the sandbox host named no session".into()))
+    }
+
+    /// Whether an interpreter that was kept is still there.
+    pub async fn has(&self, session: &str) -> bool {
+        settled(self.has_session(session)).await.is_ok_and(|has| has.is_truthy())
+    }
+
+    /// Ends an interpreter that was kept.
+    pub async fn end(&self, session: &str) {
+        // One that cannot be ended is one that was lost.
+        let _ = settled(self.end_session(session)).await;
+    }
+}
+
+/// The frames of one run.
+#[derive(Clone)]
+pub struct Run(ReadableStreamDefaultReader);
+
+impl Run {
+    /// The next bytes; `None` once there are no more.
+    pub async fn next(&self) -> Option<Result<Vec<u8>, SandboxError>> {
+        let lost = |error: JsValue| Some(Err(SandboxError::Lost(message(&error))));
+        let read = match JsFuture::from(self.0.read()).await {
+            Ok(read) => read,
+            Err(error) => return lost(error),
+        };
+        let get = |member: &str| Reflect::get(&read, &member.into()).unwrap_or_default();
+        if get("done").is_truthy() {
+            return None;
+        }
+        match get("value").dyn_into::<Uint8Array>() {
+            Ok(bytes) => Some(Ok(bytes.to_vec())),
+            Err(_) => Some(Err(SandboxError::Protocol("frames that are no bytes"))),
+        }
+    }
+
+    /// Ends the run. Resolves when its interpreter is ready for the next, or gone.
+    pub async fn cancel(&self) {
+        let _ = JsFuture::from(self.0.cancel()).await;
+    }
+}
+
+/// Awaits a call of the host.
+async fn settled(call: Result<Promise, JsValue>) -> Result<JsValue, String> {
+    match call {
+        Ok(promise) => JsFuture::from(promise).await.map_err(|error| message(&error)),
+        Err(error) => Err(message(&error)),
+    }
+}
+
+/// What an error says.
+fn message(error: &JsValue) -> String {
+    match error.dyn_ref::<js_sys::Error>() {
+        Some(error) => error.message().into(),
+        None => error.as_string().unwrap_or_else(|| "no reason given".into()),
+    }
+}
+
+/// Serves requests that stand for themselves.
+pub struct FreshHost(Sessions);
+
+impl FreshHost {
+    /// `sessions` are those that can be named.
+    pub fn new(sessions: Sessions) -> Self {
+        Self(sessions)
+    }
+}
+
+impl Host for FreshHost {
+    fn offers_sessions(&self) -> bool {
+        self.0.are_offered()
+    }
+
+    fn open(&self, choice: SessionChoice) -> LocalBoxFuture<'static, Result<Opened, SessionError>> {
+        let opened = match choice {
+            SessionChoice::Unnamed => Ok(Opened { sandbox: Rc::new(Fresh(self.0.host().clone())), handle: None }),
+            named => self.0.open(named),
+        };
+        futures::future::ready(opened).boxed_local()
+    }
+}
+
+/// An interpreter of its own for each run.
+pub struct Fresh(pub SandboxHost);
+
+impl Sandbox for Fresh {
+    fn start(&self, request: String) -> LocalBoxFuture<'static, Result<Frames, SandboxError>> {
+        let host = self.0.clone();
+        async move {
+            let run = Ending(host.run(&request, None).await?);
+            Ok(stream::unfold(run, |run| async move { run.0.next().await.map(|chunk| (chunk, run)) }).boxed_local())
+        }
+        .boxed_local()
+    }
+
+    fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
+        (PLATFORM.sleep)(duration)
+    }
+}
+
+/// Ends its run when it is dropped.
+struct Ending(Run);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let run = self.0.clone();
+        wasm_bindgen_futures::spawn_local(async move { run.cancel().await });
+    }
+}

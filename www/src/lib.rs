@@ -1,0 +1,139 @@
+//! The core for JavaScript: a home (a page, Node) gives it sandboxes, and gets MCP over HTTP requests, over a channel of
+//! messages, or plain answers.
+//!
+//! ```js
+//! import init, { Core } from './core.js';
+//! await init({ module_or_path }); // Node: initSync({ module: bytes })
+//! const core = new Core(host, { timeLimitSeconds: 10 });
+//! const connection = core.connect((text) => port.postMessage(text));
+//! connection.receive(text);
+//! ```
+//! `core.d.ts`, beside the build's result, has the types.
+
+mod connection;
+mod eval;
+mod host;
+mod http;
+mod interpreter;
+mod options;
+mod sessions;
+
+use std::{rc::Rc, time::Duration};
+
+use futures::FutureExt;
+use js_sys::{Function, Promise};
+use mcp_run_python::{
+    server::{PYTHON_VERSION, Server},
+    transport::{Endpoint, Platform, Request, Routed},
+};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::future_to_promise;
+
+use crate::{
+    connection::Connection,
+    eval::Evaluator,
+    host::{FreshHost, SandboxHost},
+    sessions::Sessions,
+};
+
+/// What `setTimeout` can hold.
+const LONGEST_TIMER: Duration = Duration::from_millis(i32::MAX as u64);
+
+/// Timers and tasks of the JavaScript that the core runs in.
+const PLATFORM: Platform = Platform {
+    sleep: |duration| gloo_timers::future::sleep(duration.min(LONGEST_TIMER)).boxed_local(),
+    spawn: wasm_bindgen_futures::spawn_local,
+};
+
+/// The MCP server of a home.
+#[wasm_bindgen]
+pub struct Core {
+    endpoint: Rc<Endpoint>,
+    sessions: Sessions,
+    evaluator: Evaluator,
+}
+
+#[wasm_bindgen]
+impl Core {
+    /// A server whose code runs where `host` says.
+    ///
+    /// # Errors
+    /// Names the option that is wrong, and what it may be.
+    #[wasm_bindgen(constructor)]
+    pub fn new(
+        host: SandboxHost,
+        #[wasm_bindgen(unchecked_param_type = "CoreOptions")] options: JsValue,
+    ) -> Result<Self, JsError> {
+        let config = options::read(&options).map_err(|why| JsError::new(&why))?;
+        let sessions = Sessions::new(host, config.clone());
+        let fresh = Server::new(Rc::new(FreshHost::new(sessions.clone())), config.server);
+        Ok(Self {
+            endpoint: Rc::new(Endpoint::new(fresh, config.transport)),
+            evaluator: Evaluator::new(&sessions),
+            sessions,
+        })
+    }
+
+    /// Connects a client that sends and gets MCP's messages one by one. `send` takes each to it, as text.
+    pub fn connect(
+        &self,
+        #[wasm_bindgen(unchecked_param_type = "(message: string) => void")] send: Function,
+    ) -> Connection {
+        self.sessions.connect(move |text| {
+            // A client that cannot be reached is closed by whoever owns the connection.
+            let _ = send.call1(&JsValue::UNDEFINED, &text.into());
+        })
+    }
+
+    /// Answers a request to the MCP endpoint (streamable HTTP).
+    #[wasm_bindgen(unchecked_return_type = "Promise<Response>")]
+    pub fn handle(&self, request: web_sys::Request) -> Promise {
+        let (endpoint, sessions) = (self.endpoint.clone(), self.sessions.clone());
+        future_to_promise(async move {
+            let core = http::request(&request).map_err(|why| js_sys::Error::new(&why))?;
+            let (method, uri, headers) = (core.method.clone(), core.uri.clone(), core.headers.clone());
+            let response = match endpoint.route(core).await {
+                Routed::Answered(response) => response,
+                Routed::Session(id, request) => sessions.answer(&id, request).await,
+                Routed::NewSession(body) => sessions.begin(Request::new(method, uri, headers, body)).await,
+            };
+            http::response(response).map(Into::into)
+        })
+    }
+
+    /// Runs Python code, without MCP. All code that names no session shares files and imported modules.
+    #[wasm_bindgen(unchecked_return_type = "Promise<EvalResult>")]
+    pub fn eval(
+        &self,
+        code: String,
+        #[wasm_bindgen(unchecked_param_type = "Record<string, unknown> | undefined")] globals: JsValue,
+        #[wasm_bindgen(unchecked_param_type = "EvalOptions | undefined")] options: JsValue,
+    ) -> Promise {
+        future_to_promise(self.evaluator.clone().eval(code, globals, options))
+    }
+
+    /// Ends sessions that have been idle for too long. To be called now and then: the core sets no timer that would
+    /// keep a process alive.
+    #[wasm_bindgen(js_name = endIdle)]
+    pub fn end_idle(&self) {
+        self.sessions.end_idle();
+    }
+
+    /// Ends all sessions, and what `eval` runs. Connections are closed by whoever has them.
+    pub fn close(&self) {
+        self.evaluator.close();
+        self.sessions.end_all();
+    }
+
+    /// The Python that runs, such as `3.14`.
+    #[wasm_bindgen(getter, js_name = pythonVersion)]
+    pub fn python_version(&self) -> String {
+        PYTHON_VERSION.to_owned()
+    }
+
+    /// The version of the core.
+    #[wasm_bindgen(getter)]
+    pub fn version(&self) -> String {
+        env!("CARGO_PKG_VERSION").to_owned()
+    }
+}

@@ -1,0 +1,39 @@
+//! The settings, as members of a JavaScript object.
+
+use js_sys::{Array, Reflect};
+use mcp_run_python::config::Config;
+use wasm_bindgen::{JsCast, JsValue};
+
+use crate::PLATFORM;
+
+/// Reads them.
+///
+/// # Errors
+/// Names the setting that is wrong, and what it may be.
+pub fn read(options: &JsValue) -> Result<Config, String> {
+    Config::read(&|name| text(&Reflect::get(options, &camel_case(name).into()).ok()?), PLATFORM)
+}
+
+/// `RETURN_MODE` as `returnMode`.
+fn camel_case(name: &str) -> String {
+    let mut words = name.split('_').map(str::to_lowercase);
+    let first = words.next().unwrap_or_default();
+    words.fold(first, |name, word| {
+        let (initial, rest) = word.split_at_checked(1).unwrap_or_default();
+        name + &initial.to_uppercase() + rest
+    })
+}
+
+/// A value as the setting's text; a list as its items with commas between them.
+fn text(value: &JsValue) -> Option<String> {
+    if value.is_undefined() || value.is_null() {
+        return None;
+    }
+    if let Some(list) = value.dyn_ref::<Array>() {
+        return Some(list.join(",").into());
+    }
+    value
+        .as_string()
+        .or_else(|| value.as_f64().map(|n| n.to_string()))
+        .or_else(|| value.as_bool().map(|b| b.to_string()))
+}

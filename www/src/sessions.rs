@@ -1,0 +1,211 @@
+//! The sessions of a home: those of the legacy eras, by `Mcp-Session-Id`, and those that were asked for by argument, by
+//! their handles. They live in memory, as long as the home.
+
+use std::{cell::RefCell, collections::HashMap, rc::Rc};
+
+use futures::{FutureExt, future::LocalBoxFuture};
+use http::{HeaderValue, StatusCode, header};
+use mcp_run_python::{
+    config::Config,
+    server::Server,
+    session::{Host, Opened, SessionChoice, SessionError},
+    transport::{Change, Channel, LegacySession, Request, Response},
+};
+use uuid::Uuid;
+
+use crate::{
+    PLATFORM,
+    connection::Connection,
+    host::{Fresh, FreshHost, SandboxHost},
+    interpreter::Interpreter,
+};
+
+/// Most sessions of one home: an interpreter takes about 80 MB.
+const MAX_SESSIONS: usize = 100;
+
+/// All sessions. Clones are of the same.
+#[derive(Clone)]
+pub struct Sessions(Rc<Inner>);
+
+struct Inner {
+    host: SandboxHost,
+    config: Config,
+    by_id: RefCell<HashMap<String, Rc<Session>>>,
+}
+
+struct Session {
+    /// `None`: it was asked for by argument.
+    legacy: Option<LegacySession>,
+    interpreter: Interpreter,
+    seen_at: std::cell::Cell<f64>,
+}
+
+impl Sessions {
+    /// None yet; their interpreters will be those of `host`.
+    pub fn new(host: SandboxHost, config: Config) -> Self {
+        Self(Rc::new(Inner { host, config, by_id: RefCell::default() }))
+    }
+
+    /// The home's.
+    pub fn host(&self) -> &SandboxHost {
+        &self.0.host
+    }
+
+    /// Whether a session can be asked for.
+    pub fn are_offered(&self) -> bool {
+        self.0.host.keeps_sessions()
+    }
+
+    /// Opens a session that is asked for by argument.
+    ///
+    /// # Errors
+    /// It is unknown, or there are too many.
+    pub fn open(&self, choice: SessionChoice) -> Result<Opened, SessionError> {
+        let id = match choice {
+            SessionChoice::Handle(handle) => handle,
+            SessionChoice::New | SessionChoice::Unnamed => {
+                let id = unguessable();
+                self.add(&id, Interpreter::new(self.0.host.clone()), None)?;
+                id
+            }
+        };
+        let session = self.find(&id).filter(|session| session.legacy.is_none()).ok_or(SessionError::Unknown)?;
+        Ok(Opened { sandbox: Rc::new(session.interpreter.clone()), handle: Some(id) })
+    }
+
+    /// A connection to one client, with an interpreter of its own.
+    pub fn connect(&self, send: impl Fn(String) + 'static) -> Connection {
+        let fresh = Server::new(Rc::new(FreshHost::new(self.clone())), self.0.config.server);
+        let interpreter = Interpreter::new(self.0.host.clone());
+        let channel = Channel::new(fresh, self.server(&interpreter), PLATFORM, send);
+        Connection::new(channel, interpreter)
+    }
+
+    /// Begins a legacy session with its `initialize`.
+    pub async fn begin(&self, request: Request) -> Response {
+        let id = unguessable();
+        let interpreter = Interpreter::new(self.0.host.clone());
+        let options = self.0.config.transport.clone();
+        let legacy = LegacySession::new(id.clone(), self.server(&interpreter), options, None);
+        match self.add(&id, interpreter, Some(legacy)) {
+            Ok(()) => {}
+            Err(why) => {
+                let later = HeaderValue::from_static("60");
+                let mut response = Response::refusal(StatusCode::SERVICE_UNAVAILABLE, why.to_string());
+                response.headers.insert(header::RETRY_AFTER, later);
+                return response;
+            }
+        }
+        let response = self.answer(&id, request).await;
+        if response.status != StatusCode::OK || !response.headers.contains_key("mcp-session-id") {
+            self.end(&id);
+        }
+        response
+    }
+
+    /// Answers a request of a legacy session.
+    pub async fn answer(&self, id: &str, request: Request) -> Response {
+        let Some(session) = self.find(id) else { return Response::session_not_found() };
+        let Some(legacy) = &session.legacy else { return Response::session_not_found() };
+        let (response, change) = legacy.handle(request).await;
+        if matches!(change, Some(Change::End)) {
+            self.end(id);
+        }
+        response
+    }
+
+    /// Ends the sessions that have been idle for too long.
+    pub fn end_idle(&self) {
+        let limit = self.0.config.session_idle.as_millis() as f64;
+        let now = js_sys::Date::now();
+        let idle: Vec<String> = self
+            .0
+            .by_id
+            .borrow()
+            .iter()
+            .filter(|(_, session)| session.is_idle() && now - session.used_at() >= limit)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in idle {
+            self.end(&id);
+        }
+    }
+
+    /// Ends all.
+    pub fn end_all(&self) {
+        let all: Vec<String> = self.0.by_id.borrow().keys().cloned().collect();
+        for id in all {
+            self.end(&id);
+        }
+    }
+
+    fn server(&self, interpreter: &Interpreter) -> Server {
+        let host = SessionHost { interpreter: interpreter.clone(), sessions: self.clone() };
+        Server::new(Rc::new(host), self.0.config.server)
+    }
+
+    fn find(&self, id: &str) -> Option<Rc<Session>> {
+        let session = self.0.by_id.borrow().get(id).cloned()?;
+        session.seen_at.set(js_sys::Date::now());
+        Some(session)
+    }
+
+    fn add(&self, id: &str, interpreter: Interpreter, legacy: Option<LegacySession>) -> Result<(), SessionError> {
+        self.end_idle();
+        let mut sessions = self.0.by_id.borrow_mut();
+        if sessions.len() >= MAX_SESSIONS {
+            return Err(SessionError::TooMany { limit: MAX_SESSIONS });
+        }
+        let seen_at = js_sys::Date::now().into();
+        sessions.insert(id.to_owned(), Rc::new(Session { legacy, interpreter, seen_at }));
+        Ok(())
+    }
+
+    fn end(&self, id: &str) {
+        let Some(session) = self.0.by_id.borrow_mut().remove(id) else { return };
+        if let Some(legacy) = &session.legacy {
+            legacy.end();
+        }
+        session.interpreter.end();
+    }
+}
+
+impl Session {
+    fn is_idle(&self) -> bool {
+        self.interpreter.is_idle() && self.legacy.as_ref().is_none_or(LegacySession::is_idle)
+    }
+
+    fn used_at(&self) -> f64 {
+        self.seen_at.get().max(self.interpreter.used_at())
+    }
+}
+
+/// 244 random bits.
+fn unguessable() -> String {
+    format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
+}
+
+/// Serves the calls of one client: in its own interpreter, unless they name another session.
+struct SessionHost {
+    interpreter: Interpreter,
+    sessions: Sessions,
+}
+
+impl Host for SessionHost {
+    fn offers_sessions(&self) -> bool {
+        self.sessions.are_offered()
+    }
+
+    fn open(&self, choice: SessionChoice) -> LocalBoxFuture<'static, Result<Opened, SessionError>> {
+        let opened = match choice {
+            SessionChoice::Unnamed if self.sessions.are_offered() => {
+                Ok(Opened { sandbox: Rc::new(self.interpreter.clone()), handle: None })
+            }
+            SessionChoice::Unnamed => {
+                Ok(Opened { sandbox: Rc::new(Fresh(self.sessions.host().clone())), handle: None })
+            }
+            named => self.sessions.open(named),
+        };
+        futures::future::ready(opened).boxed_local()
+    }
+}
