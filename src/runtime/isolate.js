@@ -6,6 +6,7 @@
 import './shim.js';
 import { DurableObject } from 'cloudflare:workers';
 import { Interpreter } from './boot.js';
+import { packFiles, unpackFiles } from './files.js';
 import packages from './packages/index.js';
 import createPyodideModule from './pyodide.asm.mjs';
 import { loadPyodide } from './pyodide.mjs';
@@ -17,20 +18,30 @@ let booted;
 
 /** @param {Request} request */
 async function serve(request) {
-  if (new URL(request.url).pathname === '/stop') {
+  const { pathname } = new URL(request.url);
+  if (pathname === '/stop') {
     const alive = (await (await booted)?.stop()) ?? true;
     return new Response(null, { status: alive ? 204 : 410 });
   }
   booted ??= Interpreter.boot({ loadPyodide, createPyodideModule, lockFile, snapshot, packages });
   const interpreter = await booted;
-  const run = await request.json();
+  if (pathname !== '/files') return run(interpreter, await request.json());
+  // What a session's files are, or what they were in the interpreter before.
+  const { FS } = interpreter.pyodide;
+  if (request.method === 'GET') return new Response(packFiles(FS));
+  unpackFiles(FS, await request.arrayBuffer());
+  return new Response(null, { status: 204 });
+}
+
+/** @param {Interpreter} interpreter @param {import('./boot.js').Run} request */
+function run(interpreter, request) {
   const encoder = new TextEncoder();
   let wanted = true;
   const body = new ReadableStream({
     type: 'bytes',
     start(controller) {
       interpreter
-        .run(run, (frame) => wanted && controller.enqueue(encoder.encode(`${frame}\n`)))
+        .run(request, (frame) => wanted && controller.enqueue(encoder.encode(`${frame}\n`)))
         // Without its end the parent takes a run for one that goes on, and asks `/stop` what became of it.
         .then((alive) => wanted && alive && controller.close())
         .catch((error) => controller.error(error));

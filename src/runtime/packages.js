@@ -49,8 +49,8 @@ export function mountPackages(module, packages) {
   FS.mount(fileSystem(FS, root), {}, PACKAGES);
 }
 
-/** @param {ArrayBuffer} archive @returns {Iterable<[string, Uint8Array]>} */
-function* filesOf(archive) {
+/** The files of an archive, by their paths. @param {ArrayBuffer} archive @returns {Iterable<[string, Uint8Array]>} */
+export function* filesOf(archive) {
   const start = 4 + new DataView(archive).getUint32(0, true);
   const { files } = JSON.parse(new TextDecoder().decode(new Uint8Array(archive, 4, start - 4)));
   for (const [path, offset, length] of files) yield [path, new Uint8Array(archive, start + offset, length)];

@@ -37,6 +37,7 @@ const OWN = [
   'snapshot.js',
   'packages.js',
   'libraries.js',
+  'files.js',
   'isolate.js',
 ];
 
