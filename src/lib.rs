@@ -10,6 +10,7 @@ pub mod config;
 #[cfg(feature = "conformance")]
 mod fixtures;
 pub mod limits;
+pub mod packages;
 pub mod report;
 pub mod run;
 pub mod sandbox;

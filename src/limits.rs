@@ -30,6 +30,63 @@ pub const FIRST_MESSAGE: Duration = Duration::from_millis(50);
 /// How much longer than a run's own limits the host waits for its end: a busy machine's start of an isolate is in it.
 pub const WATCHDOG_MARGIN: Duration = Duration::from_secs(10);
 
+/// Longest requirement (PEP 508), in bytes: real ones have some tens.
+pub const MAX_REQUIREMENT: usize = 1024;
+
+/// Most modules that are looked for in one run's imports.
+pub const MAX_IMPORTS: usize = 256;
+
+/// How deep brackets, and blocks, of code may nest for its imports to be read. CPython takes 100 blocks itself.
+pub const MAX_NESTING: usize = 100;
+
+/// Most dependencies of a script block.
+pub const MAX_SCRIPT_REQUIREMENTS: usize = 64;
+
+/// Most dependencies in a wheel's metadata, those of its extras included.
+pub const MAX_DEPENDENCIES: usize = 2000;
+
+/// Most packages that one run is resolved to.
+pub const MAX_PACKAGES: usize = 128;
+
+/// Most questions to an index for one run.
+pub const MAX_LOOKUPS: usize = 256;
+
+/// Most imports that are looked for without being sure that they are distributions.
+pub const MAX_WISHES: usize = 16;
+
+/// How many wheels are fetched at once: each is held in memory until it is prepared.
+pub const FETCHES_AT_ONCE: usize = 3;
+
+/// How long one wheel may take to arrive.
+pub const FETCH_TIME: Duration = Duration::from_secs(60);
+
+/// How long an index may take to answer.
+pub const INDEX_TIME: Duration = Duration::from_secs(15);
+
+/// Largest page of an index, in bytes: projects with thousands of files have some megabytes.
+pub const MAX_INDEX_PAGE: usize = 32 * 1024 * 1024;
+
+/// Largest file of metadata, in bytes.
+pub const MAX_METADATA: usize = 2 * 1024 * 1024;
+
+/// Largest wheel, in bytes. The largest that an isolate can hold, scipy, has 14 MB.
+pub const MAX_WHEEL: usize = 32 * 1024 * 1024;
+
+/// Most files in a wheel.
+pub const MAX_WHEEL_FILES: usize = 20_000;
+
+/// Largest wheel when it is unpacked, in bytes: more than an isolate takes as code.
+pub const MAX_WHEEL_UNPACKED: usize = 96 * 1024 * 1024;
+
+/// How much smaller than itself a file in a wheel may be packed. Deflate reaches 1,030; real files stay below 100.
+pub const MAX_WHEEL_RATIO: usize = 200;
+
+/// Files up to this size, in bytes, may be packed as well as they can.
+pub const WHEEL_RATIO_FREE: usize = 1024 * 1024;
+
+/// Longest path in a wheel, in bytes.
+pub const MAX_PATH: usize = 512;
+
 /// Limits of one run; a host may set each.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {

@@ -3,7 +3,9 @@
 mod bench;
 mod build;
 mod dev;
+mod mirror;
 mod node;
+mod packages;
 mod python;
 mod step;
 mod suites;
@@ -34,6 +36,9 @@ enum Command {
     Build,
     /// Runs the benchmarks: a table, and target/bench.json.
     Bench(bench::Bench),
+    /// Resolves requirements, and writes their wheels as isolates get them.
+    #[command(hide = true)]
+    Packages(packages::Bundle),
     /// Builds worker/build, as `wrangler dev` and `wrangler deploy` ask for by themselves.
     #[command(hide = true)]
     Worker,
@@ -49,6 +54,7 @@ fn main() -> ExitCode {
         Command::Build => build::for_deployment(),
         Command::Bench(bench) => bench.run(),
         Command::Core => build::core(),
+        Command::Packages(bundle) => bundle.run(),
         Command::Worker => build::worker(build::Variant::Release).map(|_| ()),
     };
     match done {

@@ -1,0 +1,310 @@
+//! Gets the packages of a run: finds out what it needs, resolves, fetches, checks and prepares.
+
+use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
+
+use futures::{FutureExt, StreamExt, TryStreamExt, future::LocalBoxFuture, stream};
+use pep508_rs::PackageName;
+
+use super::{
+    Plan,
+    index::{self, Project},
+    lock::Lock,
+    metadata::Metadata,
+    options::PackageOptions,
+    requirement::{Origin, Wanted},
+    resolve::{Context, Lookup, resolve},
+    set::{PackageSet, Wheel},
+    supply::{FetchError, FetchRequest, Supply},
+    wheel::{self, sha256},
+};
+use crate::limits::{FETCH_TIME, FETCHES_AT_ONCE, INDEX_TIME, MAX_INDEX_PAGE, MAX_METADATA, MAX_WHEEL, MAX_WISHES};
+
+/// What is told while packages are installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// For those who want to know everything.
+    Debug(String),
+    /// What was installed.
+    Info(String),
+    /// What went wrong without ending it.
+    Warning(String),
+    /// How much is done: this many wheels, of this many.
+    Progress(usize, usize),
+}
+
+/// Takes events.
+pub type Log<'a> = &'a dyn Fn(Event);
+
+/// Why a run was not started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstallError(pub String);
+
+/// The packages of a run, at hand for its isolate.
+#[derive(Debug, Default)]
+pub struct Installed {
+    /// What its isolate is opened with.
+    pub set: PackageSet,
+    /// Imports that nothing was found for, and why: what to say when the run fails for want of them.
+    pub missing: Vec<(String, String)>,
+}
+
+/// Installs packages: a server has one.
+pub struct Packages {
+    lock: Rc<Lock>,
+    options: PackageOptions,
+    bundled: PackageSet,
+    supply: Rc<dyn Supply>,
+}
+
+impl Packages {
+    /// What installs packages of `lock` and, if the options say so, an index. `bundled` are those that are built in.
+    #[must_use]
+    pub fn new(lock: Rc<Lock>, options: PackageOptions, bundled: PackageSet, supply: Rc<dyn Supply>) -> Self {
+        Self { lock, options, bundled, supply }
+    }
+
+    /// Gets everything that `code` needs.
+    ///
+    /// # Errors
+    /// Names what cannot be had, where it was looked for, and what there is instead.
+    pub async fn install_for(&self, code: &str, log: Log<'_>) -> Result<Installed, InstallError> {
+        let plan = Plan::of(code, &self.lock, &self.options).map_err(InstallError)?;
+        for note in &plan.notes {
+            log(Event::Debug(note.clone()));
+        }
+        let installed = self.resolve(plan, log).await?;
+        self.obtain(&installed.set, log).await?;
+        Ok(installed)
+    }
+
+    /// Gets what these requirements, and nothing else, need.
+    ///
+    /// # Errors
+    /// As [`Self::install_for`].
+    pub async fn install(&self, required: Vec<Wanted>, log: Log<'_>) -> Result<PackageSet, InstallError> {
+        let installed = self.resolve(Plan { required, ..Plan::default() }, log).await?;
+        self.obtain(&installed.set, log).await?;
+        Ok(installed.set)
+    }
+
+    async fn resolve(&self, plan: Plan, log: Log<'_>) -> Result<Installed, InstallError> {
+        if plan.required.is_empty() && plan.wished.is_empty() {
+            return Ok(Installed { set: self.bundled.clone(), missing: Vec::new() });
+        }
+        let context = Context { lock: &self.lock, options: &self.options, bundled: self.bundled.wheels() };
+        let lookup = Asking { packages: self, log, projects: RefCell::default() };
+        let failed = |error: super::Unresolved| InstallError(error.to_string());
+        let mut wanted = plan.required;
+        let mut wheels = None;
+        let mut missing = Vec::new();
+        // All at once, as nearly always nothing is missing; then one by one.
+        if !plan.wished.is_empty() {
+            let all: Vec<Wanted> = wanted.iter().chain(&plan.wished).cloned().collect();
+            if let Ok(resolved) = resolve(context, &all, &lookup).await {
+                wheels = Some(resolved);
+            } else {
+                for wish in plan.wished.into_iter().take(MAX_WISHES) {
+                    wanted.push(wish.clone());
+                    match resolve(context, &wanted, &lookup).await {
+                        Ok(resolved) => wheels = Some(resolved),
+                        Err(error) => {
+                            wanted.pop();
+                            log(Event::Debug(error.to_string()));
+                            if let Origin::Import(module) = wish.origin {
+                                missing.push((module, error.to_string()));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        let wheels = match wheels {
+            Some(wheels) => wheels,
+            None => resolve(context, &wanted, &lookup).await.map_err(failed)?,
+        };
+        Ok(Installed { set: self.with_bundled(wheels), missing })
+    }
+
+    /// What is built in is there in any case, unless another version of it was chosen.
+    fn with_bundled(&self, mut wheels: Vec<Wheel>) -> PackageSet {
+        let names: BTreeSet<String> = wheels.iter().map(|wheel| wheel.name.clone()).collect();
+        wheels.extend(self.bundled.wheels().iter().filter(|wheel| !names.contains(&wheel.name)).cloned());
+        wheels.sort_by(|one, two| one.name.cmp(&two.name));
+        PackageSet::new(wheels)
+    }
+
+    /// Fetches, checks and prepares the wheels of a set that are not at hand.
+    ///
+    /// # Errors
+    /// Names the package, and what happened at each place that should have it.
+    pub async fn obtain(&self, set: &PackageSet, log: Log<'_>) -> Result<(), InstallError> {
+        let missing: Vec<&Wheel> =
+            set.wheels().iter().filter(|wheel| self.supply.prepared(&wheel.sha256).is_none()).collect();
+        let (mut done, all) = (0, missing.len());
+        let mut fetched =
+            stream::iter(missing.into_iter().map(|wheel| self.prepare(wheel, log))).buffer_unordered(FETCHES_AT_ONCE);
+        while fetched.try_next().await?.is_some() {
+            done += 1;
+            log(Event::Progress(done, all));
+        }
+        self.check_room(set)
+    }
+
+    /// An isolate takes so much code and no more: better said before it is started.
+    fn check_room(&self, set: &PackageSet) -> Result<(), InstallError> {
+        let mut sizes: Vec<(usize, &Wheel)> =
+            set.wheels().iter().map(|wheel| (self.supply.prepared(&wheel.sha256).unwrap_or(0), wheel)).collect();
+        let total: usize = sizes.iter().map(|(size, _)| size).sum();
+        if total <= self.options.room {
+            return Ok(());
+        }
+        sizes.sort_by_key(|(size, _)| std::cmp::Reverse(*size));
+        let largest = sizes.first().map_or("", |(_, wheel)| wheel.name.as_str());
+        let list: Vec<String> = sizes
+            .iter()
+            .take(5)
+            .map(|(size, wheel)| format!("{} {} {}", wheel.name, wheel.version, megabytes(*size)))
+            .collect();
+        Err(InstallError(format!(
+            "{largest} is too much: the packages of this run have {}, and there is room for {}. The largest: {}.",
+            megabytes(total),
+            megabytes(self.options.room),
+            list.join(", ")
+        )))
+    }
+
+    async fn prepare(&self, wheel: &Wheel, log: Log<'_>) -> Result<(), InstallError> {
+        let Wheel { name, version, sha256, .. } = wheel;
+        let _claim = self.supply.claim(sha256).await;
+        // Another run may have been quicker.
+        if self.supply.prepared(sha256).is_some() {
+            return Ok(());
+        }
+        let bytes = self.bytes(wheel, log).await?;
+        let prepared = wheel::prepare(&bytes).map_err(|why| {
+            InstallError(format!("Cannot install {name} {version}: its wheel is refused, because {why}."))
+        })?;
+        log(Event::Info(format!("Installed {name} {version} ({})", megabytes(prepared.size()))));
+        self.supply.keep(sha256, prepared);
+        Ok(())
+    }
+
+    /// The checked bytes of a wheel.
+    async fn bytes(&self, wheel: &Wheel, log: Log<'_>) -> Result<Vec<u8>, InstallError> {
+        if let Some(bytes) = self.supply.cached(&wheel.sha256).await {
+            match wheel::check(&bytes, &wheel.sha256) {
+                Ok(()) => {
+                    log(Event::Debug(format!("{}: from the cache", wheel.file_name)));
+                    return Ok(bytes);
+                }
+                Err(why) => log(Event::Warning(format!("{}: the cache is not used: {why}", wheel.file_name))),
+            }
+        }
+        let places = match &wheel.url {
+            Some(url) => vec![url.clone()],
+            None => self.options.mirrors.iter().map(|mirror| format!("{mirror}{}", wheel.file_name)).collect(),
+        };
+        let mut failures = Vec::new();
+        for url in places {
+            log(Event::Debug(format!("Fetching {url}")));
+            let request = FetchRequest { url, accept: None, max_bytes: MAX_WHEEL, timeout: FETCH_TIME };
+            let url = request.url.clone();
+            // **Boundary.** Nothing of a wheel is looked at before its sha256 is right.
+            let checked = match self.supply.fetch(request).await {
+                Ok(bytes) => wheel::check(&bytes, &wheel.sha256).map(|()| bytes),
+                Err(error) => Err(error.to_string()),
+            };
+            match checked {
+                Ok(bytes) => {
+                    log(Event::Debug(format!("Fetched {} ({})", wheel.file_name, megabytes(bytes.len()))));
+                    self.supply.cache(&wheel.sha256, &bytes).await;
+                    return Ok(bytes);
+                }
+                Err(why) => {
+                    log(Event::Warning(format!("{url}: {why}")));
+                    failures.push(format!("{url}: {why}"));
+                }
+            }
+        }
+        let failures = if failures.is_empty() { "no mirror is set".into() } else { failures.join("; ") };
+        Err(InstallError(format!(
+            "Cannot install {} {}: its wheel could not be fetched. {failures}.",
+            wheel.name, wheel.version
+        )))
+    }
+}
+
+fn megabytes(bytes: usize) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+/// What a resolution asks for, fetched.
+struct Asking<'a> {
+    packages: &'a Packages,
+    log: Log<'a>,
+    /// Pages that were fetched for this run.
+    projects: RefCell<std::collections::HashMap<PackageName, Result<Rc<Project>, String>>>,
+}
+
+impl Asking<'_> {
+    async fn page(&self, name: &PackageName) -> Result<Rc<Project>, String> {
+        let Packages { supply, lock, options, .. } = self.packages;
+        let index = options.index.as_deref().ok_or("no index is set")?;
+        let url = format!("{index}{name}/");
+        (self.log)(Event::Debug(format!("Looking for {name} at {url}")));
+        let request = FetchRequest {
+            url: url.clone(),
+            accept: Some(index::ACCEPT),
+            max_bytes: MAX_INDEX_PAGE,
+            timeout: INDEX_TIME,
+        };
+        let page = supply.fetch(request).await.map_err(|error| match error {
+            FetchError::Status(404) => format!("it knows no {name}"),
+            error => error.to_string(),
+        })?;
+        Project::parse(&page, &url, name, &lock.tags, &lock.python).map(Rc::new)
+    }
+
+    async fn wheel_metadata(&self, wheel: &Wheel, separate: Option<&(String, String)>) -> Result<Rc<Metadata>, String> {
+        let text = match separate {
+            Some((url, hash)) => {
+                let request =
+                    FetchRequest { url: url.clone(), accept: None, max_bytes: MAX_METADATA, timeout: INDEX_TIME };
+                let bytes = self.packages.supply.fetch(request).await.map_err(|error| error.to_string())?;
+                if sha256(&bytes) != *hash {
+                    return Err("it is not the file that the index speaks of (sha256)".into());
+                }
+                String::from_utf8(bytes).map_err(|error| error.to_string())?
+            }
+            None => {
+                // Whoever else needs this wheel waits for it here; the bytes are in the cache then.
+                let _claim = self.packages.supply.claim(&wheel.sha256).await;
+                let bytes = self.packages.bytes(wheel, self.log).await.map_err(|InstallError(why)| why)?;
+                wheel::metadata(&bytes)?
+            }
+        };
+        Metadata::parse(&text).map(Rc::new)
+    }
+}
+
+impl Lookup for Asking<'_> {
+    fn project<'a>(&'a self, name: &'a PackageName) -> LocalBoxFuture<'a, Result<Rc<Project>, String>> {
+        async move {
+            if let Some(project) = self.projects.borrow().get(name) {
+                return project.clone();
+            }
+            let project = self.page(name).await;
+            self.projects.borrow_mut().insert(name.clone(), project.clone());
+            project
+        }
+        .boxed_local()
+    }
+
+    fn metadata<'a>(
+        &'a self,
+        wheel: &'a Wheel,
+        separate: Option<&'a (String, String)>,
+    ) -> LocalBoxFuture<'a, Result<Rc<Metadata>, String>> {
+        self.wheel_metadata(wheel, separate).boxed_local()
+    }
+}

@@ -1,0 +1,87 @@
+//! A wheel's core metadata: what it requires.
+
+use pep440_rs::VersionSpecifiers;
+use pep508_rs::{ExtraName, MarkerEnvironment};
+
+use super::requirement::{self, Requirement};
+use crate::limits::MAX_DEPENDENCIES;
+
+/// What the file `METADATA` says.
+#[derive(Debug, Default)]
+pub struct Metadata {
+    requires: Vec<Requirement>,
+    /// Versions of Python that it is for.
+    pub requires_python: Option<VersionSpecifiers>,
+    /// The extras that it has.
+    pub extras: Vec<ExtraName>,
+}
+
+impl Metadata {
+    /// Reads the header of a `METADATA` file.
+    ///
+    /// # Errors
+    /// Says what is wrong with it. A requirement that is none would be left out silently otherwise.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut metadata = Self::default();
+        for line in text.lines().take_while(|line| !line.is_empty()) {
+            let Some((field, value)) = line.split_once(':') else { continue };
+            match field.to_ascii_lowercase().as_str() {
+                "requires-dist" => {
+                    if metadata.requires.len() >= MAX_DEPENDENCIES {
+                        return Err(format!("it has more than {MAX_DEPENDENCIES} dependencies"));
+                    }
+                    metadata.requires.push(requirement::parse(value)?);
+                }
+                // Old projects write what is no specifier, such as `>=3.6.*`: then it is no constraint.
+                "requires-python" => metadata.requires_python = value.trim().parse().ok(),
+                "provides-extra" => metadata.extras.extend(ExtraName::new(value.trim().to_owned())),
+                _ => {}
+            }
+        }
+        Ok(metadata)
+    }
+
+    /// What it requires in `environment`: always, or for an extra besides that.
+    pub fn requires<'a>(
+        &'a self,
+        environment: &'a MarkerEnvironment,
+        extra: Option<&'a ExtraName>,
+    ) -> impl Iterator<Item = &'a Requirement> {
+        self.requires.iter().filter(move |requirement| {
+            let always = requirement.evaluate_markers(environment, &[]);
+            match extra {
+                None => always,
+                Some(extra) => !always && requirement.evaluate_markers(environment, std::slice::from_ref(extra)),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requirements_depend_on_platform_and_extra() {
+        let text = "Metadata-Version: 2.4\nName: a\nVersion: 1\nRequires-Python: >=3.9\nProvides-Extra: email\r\n\
+                    Requires-Dist: b>=1\nRequires-Dist: c; sys_platform == 'win32'\n\
+                    Requires-Dist: d>2; extra == 'email'\n\nRequires-Dist: no\n";
+        let metadata = Metadata::parse(text).unwrap();
+        let environment = requirement::environment("3.14.0").unwrap();
+        let email = ExtraName::new("email".into()).unwrap();
+        let names = |extra| -> Vec<String> {
+            metadata.requires(&environment, extra).map(|requirement| requirement.name.to_string()).collect()
+        };
+        assert_eq!(names(None), ["b"]);
+        assert_eq!(names(Some(&email)), ["d"]);
+        assert_eq!(metadata.extras, [email]);
+        assert!(metadata.requires_python.is_some());
+    }
+
+    #[test]
+    fn what_cannot_be_required_is_an_error() {
+        assert!(Metadata::parse("Requires-Dist: =").unwrap_err().contains("`=`"));
+        assert!(Metadata::parse(&"Requires-Dist: a\n".repeat(MAX_DEPENDENCIES + 1)).is_err());
+        assert!(Metadata::parse("Requires-Python: >=3.6.*").unwrap().requires_python.is_none());
+    }
+}

@@ -1,0 +1,30 @@
+//! Packages: what a run needs, where it comes from, and how it gets into an isolate.
+//!
+//! Resolving, fetching and checking happen here, outside of any sandbox, so that code which is not trusted has neither
+//! the network nor the write access that installing needs. In order:
+//! requirements ([`script`], [`imports`], settings) -> [`resolve`] (over the [`lock`] file and an [`index`]) ->
+//! [`install`] (fetch, check, prepare: [`wheel`]) -> a [`PackageSet`], which an isolate is opened with.
+
+mod explain;
+pub mod imports;
+pub mod index;
+pub mod install;
+pub mod lock;
+pub mod metadata;
+pub mod options;
+mod plan;
+pub mod requirement;
+pub mod resolve;
+pub mod script;
+mod set;
+pub mod supply;
+pub mod tags;
+pub mod wheel;
+
+pub use self::{
+    explain::Unresolved,
+    install::{InstallError, Log, Packages},
+    options::{PackageOptions, Source},
+    plan::Plan,
+    set::{PackageSet, Wheel},
+};

@@ -1,0 +1,90 @@
+//! What a run needs: its requirements, from the settings, the code's script block and its imports.
+
+use std::collections::BTreeMap;
+
+use super::{
+    imports,
+    lock::Lock,
+    options::{PackageOptions, Source},
+    requirement::{Origin, Requirement, Wanted, name_of},
+    script,
+};
+
+/// What one run needs.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// What must be there: the run is not started without it.
+    pub required: Vec<Wanted>,
+    /// What is there if it can be: guarded imports, and modules that no lock file knows, which may be the code's own.
+    pub wished: Vec<Wanted>,
+    /// What could not be found out, and why.
+    pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// What this code needs.
+    ///
+    /// # Errors
+    /// Says what is wrong with the script block, or what may not be asked for.
+    pub fn of(code: &str, lock: &Lock, options: &PackageOptions) -> Result<Self, String> {
+        let mut plan = Self::default();
+        let wanted = |origin: Origin| move |requirement: Requirement| Wanted { requirement, origin: origin.clone() };
+        plan.required.extend(options.dependencies.iter().cloned().map(wanted(Origin::Settings)));
+        plan.required.extend(script::requirements(code, &lock.python)?.into_iter().map(wanted(Origin::Script)));
+        let imports = imports::imports(code).unwrap_or_else(|imports::TooDeep| {
+            plan.notes.push("the code nests too deep for its imports to be read".into());
+            BTreeMap::new()
+        });
+        let mut known: Vec<_> = plan.required.iter().map(|wanted| wanted.requirement.name.clone()).collect();
+        for (module, guarded) in imports.into_iter().filter(|(module, _)| !imports::is_present(module)) {
+            let locked = lock.of_import(&module);
+            let name = locked.cloned().or_else(|| name_of(imports::distribution(&module)));
+            // What is no name of a distribution is none.
+            let Some(name) = name else { continue };
+            let is_locked = lock.get(&name).is_some();
+            if known.contains(&name) || !is_locked && options.source != Source::Pypi {
+                continue;
+            }
+            let Ok(requirement) = super::requirement::parse(name.as_ref()) else { continue };
+            let top = module.split('.').next().unwrap_or(&module).to_owned();
+            let wanted = Wanted { requirement, origin: Origin::Import(top) };
+            if guarded || !is_locked || options.source == Source::Bundled {
+                if !plan.wished.contains(&wanted) {
+                    plan.wished.push(wanted);
+                }
+            } else {
+                known.push(name);
+                plan.required.push(wanted);
+            }
+        }
+        plan.wished.retain(|wanted| !known.contains(&wanted.requirement.name));
+        plan.check_allowed(options)?;
+        Ok(plan)
+    }
+
+    /// **Boundary.** What the settings do not allow is not even looked for.
+    fn check_allowed(&mut self, options: &PackageOptions) -> Result<(), String> {
+        let refused = |wanted: &Wanted| {
+            let name = &wanted.requirement.name;
+            let asked =
+                wanted.origin != Origin::Settings && !options.allowed.is_empty() && !options.allowed.contains(name);
+            asked || options.denied.contains(name)
+        };
+        self.wished.retain(|wanted| !refused(wanted));
+        match self.required.iter().find(|wanted| refused(wanted)) {
+            None => Ok(()),
+            Some(Wanted { requirement, origin }) => {
+                let allowed: Vec<String> = options.allowed.iter().map(ToString::to_string).collect();
+                let which = match allowed.as_slice() {
+                    _ if options.denied.contains(&requirement.name) => String::new(),
+                    [] => String::new(),
+                    names => format!(" It installs: {}.", names.join(", ")),
+                };
+                Err(format!(
+                    "Cannot install `{requirement}`, required by {origin}: this server does not install {}.{which}",
+                    requirement.name
+                ))
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What an isolate is opened with: wheels, and nothing about how they are stored.
+
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+
+use super::wheel::sha256;
+
+/// A wheel that was chosen: what it is, and where its bytes are to be had. Its sha256 decides what they must be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wheel {
+    /// The distribution, as PEP 503 normalises it.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// SHA-256 of its file, lower-case hexadecimal.
+    pub sha256: String,
+    /// Its file's name.
+    pub file_name: String,
+    /// Its address on the index; `None` for a wheel of the lock file, which any mirror may serve.
+    pub url: Option<String>,
+}
+
+/// The wheels of one isolate, in the order in which they are installed. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct PackageSet {
+    wheels: Rc<[Wheel]>,
+    hash: Rc<str>,
+}
+
+impl PackageSet {
+    /// A set of these.
+    #[must_use]
+    pub fn new(wheels: Vec<Wheel>) -> Self {
+        let all: Vec<&str> = wheels.iter().map(|wheel| wheel.sha256.as_str()).collect();
+        Self { hash: sha256(all.join(" ").as_bytes()).into(), wheels: wheels.into() }
+    }
+
+    /// The wheels.
+    #[must_use]
+    pub fn wheels(&self) -> &[Wheel] {
+        &self.wheels
+    }
+
+    /// Names the set: two that hold the same wheels have the same.
+    #[must_use]
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.wheels.is_empty()
+    }
+
+    /// Whether each of `others` is in it.
+    #[must_use]
+    pub fn contains(&self, others: &Self) -> bool {
+        others.wheels.iter().all(|wheel| self.wheels.iter().any(|own| own.sha256 == wheel.sha256))
+    }
+}
+
+impl Default for PackageSet {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
+}

@@ -1,0 +1,73 @@
+//! What a home provides for packages: the network, and places to keep wheels.
+
+use std::{any::Any, fmt, time::Duration};
+
+use futures::future::LocalBoxFuture;
+
+use super::wheel::PreparedWheel;
+
+/// One file to be fetched.
+#[derive(Debug, Clone)]
+pub struct FetchRequest {
+    /// Its address: `http:`, `https:`, or what the home itself gave as a mirror.
+    pub url: String,
+    /// The header `Accept`.
+    pub accept: Option<&'static str>,
+    /// How many bytes are taken at most. The rest is never read.
+    pub max_bytes: usize,
+    /// How long the whole of it may take.
+    pub timeout: Duration,
+}
+
+/// Why a file was not fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// It answered with this status instead of 200.
+    Status(u16),
+    /// It is larger than was asked for.
+    TooLarge(usize),
+    /// It did not arrive in time.
+    Timeout(Duration),
+    /// It cannot be reached.
+    Unreachable(String),
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(404) => f.write_str("it is not there (404)"),
+            Self::Status(status) => write!(f, "it answered with status {status}"),
+            Self::TooLarge(limit) => write!(f, "it is larger than {limit} bytes"),
+            Self::Timeout(limit) => write!(f, "it did not arrive within {} s", limit.as_secs()),
+            Self::Unreachable(why) => write!(f, "it cannot be reached: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for FetchError {}
+
+/// Held while a wheel is fetched: see [`Supply::claim`].
+pub type Claim = Box<dyn Any>;
+
+/// What a home provides. Wheels are named by their sha256 everywhere, and never by anything else.
+pub trait Supply {
+    /// Fetches a file; bounded while it is read.
+    fn fetch(&self, request: FetchRequest) -> LocalBoxFuture<'static, Result<Vec<u8>, FetchError>>;
+
+    /// The bytes of a wheel that were cached. They are checked by whoever reads them.
+    fn cached(&self, sha256: &str) -> LocalBoxFuture<'static, Option<Vec<u8>>>;
+
+    /// Caches the bytes of a wheel. Best effort: a cache may refuse.
+    fn cache(&self, sha256: &str, wheel: &[u8]) -> LocalBoxFuture<'static, ()>;
+
+    /// The size of a prepared wheel ([`PreparedWheel::size`]), if it is at hand for the isolates.
+    fn prepared(&self, sha256: &str) -> Option<usize>;
+
+    /// Keeps a prepared wheel at hand.
+    fn keep(&self, sha256: &str, wheel: PreparedWheel);
+
+    /// Waits until nobody else holds the claim on this wheel. Two runs that need one wheel at once fetch it once: the
+    /// second waits for the first, and then finds it [`prepared`](Self::prepared).
+    fn claim(&self, sha256: &str) -> LocalBoxFuture<'static, Claim>;
+}

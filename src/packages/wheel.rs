@@ -1,0 +1,212 @@
+//! A wheel, from the bytes that were fetched to what an isolate gets.
+//!
+//! **Boundary.** Its sha256 is checked before anything else is read. What is in it was still written by a stranger: it
+//! is read strictly, and bounded in size, number and depth; no name leads out of its folder.
+
+use std::io::{Cursor, Read};
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use zip::{CompressionMethod, ZipArchive};
+
+use crate::limits::{MAX_METADATA, MAX_PATH, MAX_WHEEL_FILES, MAX_WHEEL_RATIO, MAX_WHEEL_UNPACKED, WHEEL_RATIO_FREE};
+
+/// How a WebAssembly module begins.
+const WASM_MAGIC: &[u8] = b"\0asm";
+
+/// A wheel as isolates get it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct PreparedWheel {
+    /// All its files that are not modules: the length of a header (`u32`, little-endian), the header, which is the
+    /// JSON `{"files": [["path", offset, length], ...]}`, and the bytes of the files. Offsets are from the header's
+    /// end, paths are relative to site-packages and sorted.
+    pub archive: Vec<u8>,
+    /// Its shared libraries: WebAssembly, by their paths relative to site-packages.
+    pub modules: Vec<(String, Vec<u8>)>,
+}
+
+impl PreparedWheel {
+    /// Bytes of code that it adds to an isolate.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.archive.len() + self.modules.iter().map(|(_, bytes)| bytes.len()).sum::<usize>()
+    }
+}
+
+/// Lower-case hexadecimal SHA-256.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Checks that a wheel is the one that was asked for.
+///
+/// # Errors
+/// Says what it is instead.
+pub fn check(bytes: &[u8], expected: &str) -> Result<(), String> {
+    let actual = sha256(bytes);
+    if actual == expected {
+        return Ok(());
+    }
+    Err(format!("its sha256 is {actual} and not {expected}: it was changed on the way, or its source lies"))
+}
+
+/// Takes a checked wheel apart. Test suites are left out, as Pyodide leaves them out of its own packages.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn prepare(wheel: &[u8]) -> Result<PreparedWheel, String> {
+    let mut files = Vec::new();
+    let mut prepared = PreparedWheel::default();
+    for_each_file(wheel, |path, size, read| {
+        let Some(path) = installed_path(path) else { return Ok(()) };
+        let bytes = read(size)?;
+        if is_library(&path) && bytes.starts_with(WASM_MAGIC) {
+            prepared.modules.push((path, bytes));
+        } else {
+            files.push((path, bytes));
+        }
+        Ok(())
+    })?;
+    files.sort();
+    prepared.modules.sort();
+    if files.windows(2).any(|pair| matches!(pair, [(one, _), (two, _)] if one == two)) {
+        return Err("it installs two files in one place".into());
+    }
+    prepared.archive = archive(&files)?;
+    Ok(prepared)
+}
+
+/// The text of the `METADATA` file of a checked wheel.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn metadata(wheel: &[u8]) -> Result<String, String> {
+    let mut found = None;
+    for_each_file(wheel, |path, size, read| {
+        let is_metadata =
+            path.split_once('/').is_some_and(|(folder, file)| folder.ends_with(".dist-info") && file == "METADATA");
+        if is_metadata {
+            if found.is_some() || size > MAX_METADATA {
+                return Err("its METADATA is there twice, or too large".into());
+            }
+            found = Some(read(size)?);
+        }
+        Ok(())
+    })?;
+    let bytes = found.ok_or("it has no METADATA")?;
+    String::from_utf8(bytes).map_err(|_| "its METADATA is not UTF-8".into())
+}
+
+/// Calls `visit` with the path and size of each file of a wheel, and what reads it.
+fn for_each_file(
+    wheel: &[u8],
+    mut visit: impl FnMut(&str, usize, &mut dyn FnMut(usize) -> Result<Vec<u8>, String>) -> Result<(), String>,
+) -> Result<(), String> {
+    let invalid = |error: zip::result::ZipError| format!("it is not a valid zip archive: {error}");
+    let mut zip = ZipArchive::new(Cursor::new(wheel)).map_err(invalid)?;
+    if zip.has_duplicate_names() {
+        return Err("it has two files of one name".into());
+    }
+    if zip.len() > MAX_WHEEL_FILES {
+        return Err(format!("it has {} files, and at most {MAX_WHEEL_FILES} are taken", zip.len()));
+    }
+    let mut unpacked = 0;
+    for index in 0..zip.len() {
+        let mut file = zip.by_index(index).map_err(invalid)?;
+        let name = std::str::from_utf8(file.name_raw()).map_err(|_| "it has a name that is not UTF-8")?.to_owned();
+        check_path(&name)?;
+        if file.is_symlink() {
+            return Err(format!("`{name}` is a symbolic link"));
+        }
+        if file.encrypted() || !matches!(file.compression(), CompressionMethod::Stored | CompressionMethod::Deflated) {
+            return Err(format!("`{name}` is encrypted, or packed in a way that wheels are not"));
+        }
+        if file.is_dir() {
+            continue;
+        }
+        let size = usize::try_from(file.size()).unwrap_or(usize::MAX);
+        unpacked = size.saturating_add(unpacked);
+        if unpacked > MAX_WHEEL_UNPACKED {
+            return Err(format!("it is more than {MAX_WHEEL_UNPACKED} bytes large when it is unpacked"));
+        }
+        let packed = usize::try_from(file.compressed_size()).unwrap_or(usize::MAX);
+        if size > WHEEL_RATIO_FREE && size / MAX_WHEEL_RATIO > packed {
+            return Err(format!("`{name}` unpacks {packed} bytes to {size}"));
+        }
+        visit(&name, size, &mut |size| {
+            let mut bytes = Vec::with_capacity(size);
+            // One byte more than it says it is would be read, and refused.
+            let read = file.by_ref().take(size as u64 + 1).read_to_end(&mut bytes);
+            read.map_err(|error| format!("`{name}` cannot be unpacked: {error}"))?;
+            if bytes.len() != size {
+                return Err(format!("`{name}` is not as large as it says"));
+            }
+            Ok(bytes)
+        })?;
+    }
+    Ok(())
+}
+
+/// Refuses names that lead anywhere but into the wheel's folder.
+fn check_path(name: &str) -> Result<(), String> {
+    let path = name.strip_suffix('/').unwrap_or(name);
+    let bad_part = |part: &str| matches!(part, "" | "." | "..");
+    if path.len() > MAX_PATH
+        || path.contains(['\\', ':'])
+        || path.chars().any(char::is_control)
+        || path.split('/').any(bad_part)
+    {
+        let shown: String = name.escape_debug().take(100).collect();
+        return Err(format!("it has a file with the name `{shown}`"));
+    }
+    Ok(())
+}
+
+/// Where a file of a wheel is installed, relative to site-packages; `None` for what is not.
+fn installed_path(path: &str) -> Option<String> {
+    let path = match path.split_once('/') {
+        Some((folder, rest)) if folder.ends_with(".data") => {
+            // Scripts, headers and data files have no place in an isolate.
+            rest.strip_prefix("purelib/").or_else(|| rest.strip_prefix("platlib/"))?
+        }
+        _ => path,
+    };
+    let folders = path.rsplit_once('/').map_or("", |(folders, _)| folders);
+    // Not a distribution's own `tests` at the top, nor `numpy.testing`.
+    let is_test = folders.split('/').skip(1).any(|folder| folder == "tests");
+    (!is_test).then(|| path.to_owned())
+}
+
+fn is_library(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.ends_with(".so") || name.contains(".so.")
+}
+
+fn archive(files: &[(String, Vec<u8>)]) -> Result<Vec<u8>, String> {
+    #[derive(Serialize)]
+    struct Header<'a> {
+        files: Vec<(&'a str, usize, usize)>,
+    }
+    let mut offset = 0;
+    let entry = |(path, bytes): &'_ (String, Vec<u8>)| {
+        offset += bytes.len();
+        (offset - bytes.len(), bytes.len(), path.clone())
+    };
+    let placed: Vec<(usize, usize, String)> = files.iter().map(entry).collect();
+    let header =
+        Header { files: placed.iter().map(|(offset, length, path)| (path.as_str(), *offset, *length)).collect() };
+    let header = serde_json::to_vec(&header).map_err(|error| error.to_string())?;
+    let length = u32::try_from(header.len()).map_err(|error| error.to_string())?;
+    let mut archive = Vec::with_capacity(4 + header.len() + offset);
+    archive.extend_from_slice(&length.to_le_bytes());
+    archive.extend_from_slice(&header);
+    for (_, bytes) in files {
+        archive.extend_from_slice(bytes);
+    }
+    Ok(archive)
+}
+
+#[cfg(test)]
+#[path = "wheel_tests.rs"]
+mod tests;
