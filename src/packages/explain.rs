@@ -142,6 +142,9 @@ fn missing(provider: &Provider<'_>, causes: &Causes, name: &PackageName, range: 
     if options.denied.contains(name) {
         return format!("Cannot install {what}: this server does not install {name}.");
     }
+    if let Some(bundled) = provider.bundled(name) {
+        return format!("Cannot install {what}: this server has {name} {} built in, and no other.", bundled.version);
+    }
     let mut places = Vec::new();
     if options.source == Source::Bundled {
         let there: Vec<String> =

@@ -125,7 +125,7 @@ impl Packages {
         Ok(Installed { set: self.with_bundled(wheels), missing })
     }
 
-    /// What is built in is there in any case, unless another version of it was chosen.
+    /// What is built in is there in any case.
     fn with_bundled(&self, mut wheels: Vec<Wheel>) -> PackageSet {
         let names: BTreeSet<String> = wheels.iter().map(|wheel| wheel.name.clone()).collect();
         wheels.extend(self.bundled.wheels().iter().filter(|wheel| !names.contains(&wheel.name)).cloned());

@@ -103,6 +103,15 @@ impl Lock {
         self.packages.get(name)
     }
 
+    /// The modules that a package is there for.
+    #[must_use]
+    pub fn imports_of(&self, name: &PackageName) -> Vec<&str> {
+        let mut modules: Vec<&str> =
+            self.imports.iter().filter(|(_, package)| *package == name).map(|(module, _)| module.as_str()).collect();
+        modules.sort_unstable();
+        modules
+    }
+
     /// The package that has a module: `a.b.c` is of the one that lists it, or `a.b`, or `a`.
     #[must_use]
     pub fn of_import(&self, module: &str) -> Option<&PackageName> {

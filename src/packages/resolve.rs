@@ -179,7 +179,7 @@ impl Provider<'_> {
         })
     }
 
-    fn bundled(&self, name: &PackageName) -> Option<&Wheel> {
+    pub(super) fn bundled(&self, name: &PackageName) -> Option<&Wheel> {
         self.context.bundled.iter().find(|wheel| wheel.name == name.as_ref())
     }
 
@@ -198,10 +198,9 @@ impl Provider<'_> {
         if options.denied.contains(name) {
             return Ok(None);
         }
-        // What is built in comes first: it costs nothing.
-        let bundled = self.bundled(name).and_then(|wheel| wheel.version.parse().ok());
-        if let Some(version) = bundled.filter(|version| range.contains(version)) {
-            return Ok(Some(version));
+        // What is built in is there in any case, in its one version.
+        if let Some(bundled) = self.bundled(name) {
+            return Ok(bundled.version.parse().ok().filter(|version| range.contains(version)));
         }
         if options.source == Source::Bundled {
             return Ok(None);

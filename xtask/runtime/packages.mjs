@@ -7,6 +7,9 @@ import { join } from 'node:path';
  * @typedef {object} Prepared
  * @property {string} name
  * @property {string} version
+ * @property {string} sha256
+ * @property {string} file_name
+ * @property {string | null} url
  * @property {string} archive
  * @property {[path: string, file: string][]} modules
  * @property {string[]} imports empty for one that is only needed by another
@@ -28,7 +31,7 @@ export function addPackages(isolate, folder) {
   const prepared = file && existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : [];
   /** @type {string[]} */
   const imports = [];
-  const packages = prepared.map(({ name, version, archive, modules }, n) => {
+  const packages = prepared.map(({ name, version, sha256, file_name, url, archive, modules }, n) => {
     mkdirSync(join(isolate, `packages/${n}`), { recursive: true });
     cpSync(join(folder ?? '', archive), join(isolate, `packages/${n}.bin`));
     imports.push(`import a${n} from './${n}.bin';`);
@@ -37,7 +40,8 @@ export function addPackages(isolate, folder) {
       imports.push(`import m${n}_${k} from './${n}/${k}.wasm';`);
       return /** @type {[string, string]} */ ([path, `packages/${n}/${k}.wasm`]);
     });
-    return { name, version, archive: `packages/${n}.bin`, modules: placed };
+    const wheel = { name, version, sha256, file_name, url };
+    return { ...wheel, archive: `packages/${n}.bin`, modules: placed };
   });
   const entries = packages.map(({ name, version, modules }, n) => {
     const libraries = modules.map(([path], k) => `[${JSON.stringify(path)}, m${n}_${k}]`);

@@ -124,7 +124,7 @@ fn is_reachable() -> bool {
 fn carried() -> Result<()> {
     let inputs = Inputs::default().path("package-lock.json")?;
     let folder = target().join("wheels");
-    step("looking for Pyodide's packages", inputs, &[folder.clone()], || {
+    step("looking for Pyodide's packages", inputs, std::slice::from_ref(&folder), || {
         fs::create_dir_all(&folder)?;
         if is_reachable() {
             return Ok(());
@@ -181,6 +181,7 @@ pub fn fetch(url: &str, accept: Option<&str>, max_bytes: usize) -> Result<Vec<u8
     }
 }
 
+#[allow(dead_code)] // dev serves it soon
 /// Serves the lock file's wheels on loopback, if Pyodide's own mirror is out of reach; gives the address.
 pub fn serve() -> Result<Option<String>> {
     carried()?;

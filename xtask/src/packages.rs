@@ -48,9 +48,12 @@ impl Bundle {
 /// See [`Bundle::run`]. `requirements` is a list as `--deps` has it.
 pub fn bundle(requirements: &str, out: &Path) -> Result<()> {
     let required = parse_list(requirements).map_err(|why| anyhow!(why))?;
-    let wanted = required.into_iter().map(|requirement| Wanted { requirement, origin: Origin::Settings });
+    let wanted: Vec<Wanted> =
+        required.into_iter().map(|requirement| Wanted { requirement, origin: Origin::Settings }).collect();
+    let lock = fs::read_to_string(root().join("node_modules/pyodide/pyodide-lock.json"))?;
+    let lock = Rc::new(Lock::parse(&lock).map_err(|why| anyhow!(why))?);
     let supply = Rc::new(Disk::default());
-    let set = resolve(wanted.collect(), supply.clone())?;
+    let set = resolve(wanted.clone(), lock.clone(), supply.clone())?;
     let _ = fs::remove_dir_all(out);
     fs::create_dir_all(out)?;
     let mut written = Vec::new();
@@ -66,7 +69,14 @@ pub fn bundle(requirements: &str, out: &Path) -> Result<()> {
             fs::write(out.join(&place), bytes)?;
             places.push(json!([path, place]));
         }
+        // The modules that it was asked for: none for what is only needed by another.
+        let asked = wanted.iter().find(|wanted| wanted.requirement.name.as_ref() == wheel.name);
+        let imports = asked.map(|wanted| match lock.imports_of(&wanted.requirement.name).as_slice() {
+            [] => vec![wheel.name.replace('-', "_")],
+            modules => modules.iter().map(ToString::to_string).collect(),
+        });
         written.push(json!({
+            "imports": imports.unwrap_or_default(),
             "name": wheel.name,
             "version": wheel.version,
             "sha256": wheel.sha256,
@@ -79,12 +89,10 @@ pub fn bundle(requirements: &str, out: &Path) -> Result<()> {
     Ok(fs::write(out.join("packages.json"), serde_json::to_string_pretty(&written)?)?)
 }
 
-fn resolve(wanted: Vec<Wanted>, supply: Rc<Disk>) -> Result<PackageSet> {
+fn resolve(wanted: Vec<Wanted>, lock: Rc<Lock>, supply: Rc<Disk>) -> Result<PackageSet> {
     if wanted.is_empty() {
         return Ok(PackageSet::default());
     }
-    let lock = fs::read_to_string(root().join("node_modules/pyodide/pyodide-lock.json"))?;
-    let lock = Rc::new(Lock::parse(&lock).map_err(|why| anyhow!(why))?);
     let Addresses { mirror, index } = mirror::addresses()?;
     let options = PackageOptions {
         source: Source::Pypi,
