@@ -25,6 +25,8 @@ async function serve(request) {
   }
   booted ??= Interpreter.boot({ loadPyodide, createPyodideModule, lockFile, snapshot, packages });
   const interpreter = await booted;
+  // Ahead of its first run.
+  if (pathname === '/boot') return new Response(null, { status: 204 });
   if (pathname !== '/files') return run(interpreter, await request.json());
   // What a session's files are, or what they were in the interpreter before.
   const { FS } = interpreter.pyodide;

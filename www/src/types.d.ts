@@ -1,4 +1,3 @@
-
 /** What a home implements: where Python runs. */
 export interface SandboxHost {
   /**

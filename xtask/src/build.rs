@@ -4,6 +4,7 @@ use std::{
     fs,
     io::Write,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use anyhow::{Context, Result, bail};
@@ -12,7 +13,7 @@ use walkdir::WalkDir;
 
 use crate::{
     node,
-    step::{Inputs, root, run, step, target, timed},
+    step::{Inputs, output, root, run, step, target, timed},
     toolchain, wasm,
 };
 
@@ -96,6 +97,34 @@ pub fn core() -> Result<()> {
     })
 }
 
+/// Completes `cli/`, the npm package: the core, and what its workerd serves.
+pub fn desk() -> Result<PathBuf> {
+    core()?;
+    runtime()?;
+    let cli = root().join("cli");
+    let (core, runtime) = (cli.join("core"), cli.join("runtime"));
+    let inputs = Inputs::default()
+        .path("target/www")?
+        .path("target/runtime/isolate")?
+        .path("cli/src/parent.js")?
+        .path("xtask/runtime/desk.mjs")?;
+    step("completing the npm package", inputs, &[core.join("core.js"), runtime.join("config.capnp")], || {
+        let _ = fs::remove_dir_all(&core);
+        copy(&target().join("www"), &core)?;
+        fs::copy(root().join("LICENSE"), cli.join("LICENSE"))?;
+        run(node::command("node").arg("xtask/runtime/desk.mjs").arg(target().join("runtime/isolate")).arg(&runtime))
+    })?;
+    Ok(cli)
+}
+
+/// Packs the npm package into a folder; gives its file.
+pub fn npm_package(into: &Path) -> Result<PathBuf> {
+    let cli = desk()?;
+    fs::create_dir_all(into)?;
+    let name = output(Command::new("npm").args(["pack", "--silent", "--pack-destination"]).arg(into).current_dir(cli))?;
+    Ok(into.join(name.lines().last().unwrap_or_default()))
+}
+
 /// Builds `target/runtime`: Pyodide, patched, and its memory snapshot.
 fn runtime() -> Result<()> {
     let inputs = Inputs::default().path("src/runtime")?.path("xtask/runtime")?.path("package-lock.json")?;
@@ -124,6 +153,9 @@ pub fn for_deployment() -> Result<()> {
     if packed > MAX_WORKER {
         bail!("the worker is too large");
     }
+    let package = npm_package(&dist)?;
+    let size = usize::try_from(fs::metadata(&package)?.len())?;
+    println!("npm package: {:.2} MB, {}", mb(size), package.strip_prefix(root()).unwrap_or(&package).display());
     println!("built: dist/worker, dist/assets; deploy with `npx wrangler deploy` in worker/");
     Ok(())
 }

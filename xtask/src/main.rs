@@ -45,6 +45,9 @@ enum Command {
     /// Builds target/www: the core for JavaScript.
     #[command(hide = true)]
     Core,
+    /// Completes cli/, the npm package: `node cli/src/main.js` runs.
+    #[command(hide = true)]
+    Desk,
 }
 
 fn main() -> ExitCode {
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::Build => build::for_deployment(),
         Command::Bench(bench) => bench.run(),
         Command::Core => build::core(),
+        Command::Desk => build::desk().map(drop),
         Command::Packages(bundle) => bundle.run(),
         Command::Worker => build::worker(build::Variant::Release).map(|_| ()),
     };

@@ -1,0 +1,2 @@
+// Library use: `import { codeSandbox } from 'mcp-run-python'`.
+export {};

@@ -1,0 +1,145 @@
+// One interpreter in a workerd process: booted, given runs one at a time, stopped, ended.
+import { randomUUID } from 'node:crypto';
+
+/** How long an interpreter may take to boot, in milliseconds. */
+const BOOT_LIMIT = 30_000;
+
+/** How long a run may take, beyond its time and its grace, to end by itself, in milliseconds. */
+const MARGIN = 1500;
+
+/** How long the end of a run that gave its result may take to come, in milliseconds. */
+const LAST_BYTE = 50;
+
+/** How long a process may take to drop an interpreter, in milliseconds. */
+const END_LIMIT = 2000;
+
+const BYSTANDER = 'another run in its process could not be stopped, and the process was ended';
+
+/** @typedef {{ time: number, grace: number }} Limits */
+
+export class Interpreter {
+  #name = randomUUID();
+  #workerd;
+  #ended = false;
+  /** Whether a run is going on. */
+  busy = false;
+
+  /** @param {import('./workerd.js').Workerd} workerd */
+  constructor(workerd) {
+    this.#workerd = workerd;
+    /** Resolves when it can take a run at once. */
+    this.booted = this.#boot();
+    this.booted.catch(() => {});
+  }
+
+  async #boot() {
+    await this.#workerd.ready;
+    const status = await this.#workerd.status(`/${this.#name}/boot`, BOOT_LIMIT);
+    if (status !== 204) throw new Error(`an interpreter did not boot (${status})`);
+  }
+
+  get alive() {
+    return !this.#ended && this.#workerd.ended === null;
+  }
+
+  /**
+   * Starts a run. Resolves with its frames once it has begun.
+   * @param {string} request JSON
+   * @param {() => void} finished called when it is over, and the interpreter ready for the next or ended
+   * @returns {Promise<ReadableStream<Uint8Array>>}
+   */
+  async run(request, finished) {
+    const { limits } = JSON.parse(request);
+    this.busy = true;
+    const done = () => {
+      clearTimeout(watchdog);
+      if (!this.busy) return;
+      this.busy = false;
+      finished();
+    };
+    let reason = BYSTANDER;
+    const watchdog = setTimeout(
+      () => {
+        reason = `TimeoutError: the run took longer than ${limits.time / 1000} s, could not be stopped, and was ended`;
+        this.#workerd.kill(BYSTANDER);
+      },
+      limits.time + limits.grace + MARGIN,
+    );
+    const lost = (/** @type {unknown} */ error) => {
+      const why = this.#workerd.ended;
+      return new Error(why === BYSTANDER ? reason : (why ?? (error instanceof Error ? error.message : String(error))));
+    };
+    try {
+      const response = await this.#workerd.post(`/${this.#name}/run`, request);
+      if (response.statusCode !== 200) throw new Error(`an interpreter answered ${response.statusCode}`);
+      return this.#frames(response, limits, lost, done);
+    } catch (error) {
+      this.#ended = true;
+      done();
+      throw lost(error);
+    }
+  }
+
+  /**
+   * @param {import('node:http').IncomingMessage} response
+   * @param {Limits} limits
+   * @param {(error: unknown) => Error} lost
+   * @param {() => void} done
+   */
+  #frames(response, limits, lost, done) {
+    const chunks = response[Symbol.asyncIterator]();
+    /** @type {ReadableStream<Uint8Array>} */
+    return new ReadableStream(
+      {
+        async pull(controller) {
+          try {
+            const { done: over, value } = await chunks.next();
+            if (!over) return controller.enqueue(value);
+            controller.close();
+          } catch (error) {
+            controller.error(lost(error));
+          }
+          done();
+        },
+        cancel: async () => {
+          // An error here is that of a process that is no more.
+          await this.#settle(response, limits).catch(() => {});
+          done();
+        },
+      },
+      { highWaterMark: 0 },
+    );
+  }
+
+  /**
+   * Waits for the end of a run that nobody follows any longer; or stops it; or gives the interpreter up.
+   * @param {import('node:http').IncomingMessage} response @param {Limits} limits
+   */
+  async #settle(response, limits) {
+    response.on('error', () => {});
+    response.resume();
+    if (response.complete || (await ends(response, LAST_BYTE))) return;
+    // **Boundary.** Whether it lives is the isolate's own word. One that lies harms whose code runs in it.
+    const status = await this.#workerd.status(`/${this.#name}/stop`, limits.grace + MARGIN).catch(() => 0);
+    if (status === 0) this.#workerd.kill(BYSTANDER);
+    else if (status !== 204) await this.end();
+  }
+
+  /** Ends it for good. A process that does not do so is ended, with all that is in it. */
+  async end() {
+    if (!this.alive) return;
+    this.#ended = true;
+    await this.#workerd.status(`/${this.#name}/end`, END_LIMIT).catch(() => this.#workerd.kill(BYSTANDER));
+  }
+}
+
+/** Whether a response ends in time. @param {import('node:http').IncomingMessage} response @param {number} limit */
+function ends(response, limit) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(false), limit);
+    response.on('close', () => {
+      clearTimeout(timer);
+      resolve(response.complete);
+    });
+  });
+}

@@ -1,0 +1,75 @@
+#!/usr/bin/env node
+// The command `mcp-run-python`.
+import { HELP, readArguments, USAGE, UsageError } from './arguments.js';
+import { runExample } from './example.js';
+import { serveHttp } from './http.js';
+import { Log } from './log.js';
+import { manifest } from './manifest.js';
+import { printConfig } from './print-config.js';
+import { Server } from './server.js';
+import { serveStdio } from './stdio.js';
+import { workerdBinary } from './workerd.js';
+
+/** @param {string[]} words @returns {Promise<number>} the exit code */
+async function main(words) {
+  const args = readArguments(words);
+  if (args === 'help') return print(HELP);
+  if (args === 'version') return print(`mcp-run-python ${manifest.version}\n`);
+  if (args.mode === 'print-config') return print(printConfig(args.rest[0], words));
+  const log = new Log({ verbose: args.verbose, format: args.logFormat });
+  // Told before anything is promised.
+  workerdBinary();
+  const server = new Server({ settings: args.settings, processes: args.processes, log });
+  const stopped = new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => resolve(0));
+  });
+  try {
+    return await Promise.race([stopped, serve(server, args)]);
+  } finally {
+    await server.close();
+  }
+}
+
+/**
+ * @param {Server} server
+ * @param {import('./arguments.js').Arguments} args
+ * @returns {Promise<number>}
+ */
+async function serve(server, { mode, host, port }) {
+  if (mode === 'example') return runExample(server);
+  if (mode === 'stdio') {
+    warm(server);
+    await serveStdio(server);
+    return 0;
+  }
+  const { url } = await serveHttp(server, { host, port });
+  server.log.info(`Running mcp-run-python via ${mode} on ${url}`);
+  warm(server);
+  return new Promise(() => {});
+}
+
+/** Python starts meanwhile. @param {Server} server */
+function warm(server) {
+  server.pool.warm().then(
+    () => server.log.debug('Python is ready'),
+    (error) => server.log.error(error.message),
+  );
+}
+
+/** @param {string} text */
+function print(text) {
+  process.stdout.write(text);
+  return 0;
+}
+
+main(process.argv.slice(2)).then(
+  (code) => process.exit(code),
+  (error) => {
+    if (error instanceof UsageError) {
+      process.stderr.write(`${USAGE}\nmcp-run-python: error: ${error.message}\n`);
+      process.exit(2);
+    }
+    process.stderr.write(`mcp-run-python: error: ${error instanceof Error ? error.message : error}\n`);
+    process.exit(1);
+  },
+);
