@@ -23,6 +23,15 @@ export const patches = [
       'Module["canSuspend"]=()=>validSuspender.value;Module["newDSO"]=newDSO',
   },
   {
+    why:
+      'An exception that leaves Python for JavaScript is formatted by Python code, with JavaScript above it: Pyodide ' +
+      'says already that it could be suspended.',
+    find: '_pythonexc2js=Module["_pythonexc2js"]=wasmExports["pythonexc2js"];',
+    replace:
+      '_pythonexc2js=Module["_pythonexc2js"]=()=>{const valid=validSuspender.value;validSuspender.value=false;' +
+      'try{return wasmExports["pythonexc2js"]()}finally{validSuspender.value=valid}};',
+  },
+  {
     why: 'The libraries of packages are compiled already: no bytes of theirs are read, nor compiled (packages.js).',
     find: 'function loadLibData(){',
     replace:

@@ -41,6 +41,8 @@ export class Pulse {
   #module;
   /** Called before each turn: the time to send what has been written. */
   onTurn = () => {};
+  /** Asked where a run cannot be suspended, so that no message arrives: whether it is to stop. */
+  stopWanted = () => false;
   /** @type {null | { end: (ended: Ended) => void, deadline: number, grace: number, seconds: number, cancel: (signal: number) => boolean }} */
   #run = null;
   #signal = 0;
@@ -59,8 +61,11 @@ export class Pulse {
    * @returns {() => number}
    */
   get pollSignals() {
-    // @ts-expect-error: not in TypeScript's library yet
-    const turn = new WebAssembly.Suspending(() => this.#turn());
+    const turn =
+      'Suspending' in WebAssembly
+        ? // @ts-expect-error: not in TypeScript's library yet
+          new WebAssembly.Suspending(() => this.#turn())
+        : () => 0; // a browser without JSPI: never called, for nothing can suspend
     const imports = { poll: () => this.#poll(), turn, back: () => this.#back() };
     // @ts-expect-error: an export is a function
     return new WebAssembly.Instance(new WebAssembly.Module(POLL_WASM), { e: imports }).exports.poll;
@@ -76,6 +81,8 @@ export class Pulse {
     if (++this.#polls < YIELD_POLLS && Date.now() - this.#turnedAt < this.#slice) return this.#take();
     if (this.#module.canSuspend()) return TURN;
     // Called from a JavaScript frame, which cannot be suspended.
+    this.onTurn();
+    if (this.stopWanted()) this.stop();
     this.#turned();
     if (this.#check()) return this.#take();
     throw new Error(this.#reason);

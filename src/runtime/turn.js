@@ -7,6 +7,10 @@
 
 const realSetTimeout = globalThis.setTimeout;
 const realClearTimeout = globalThis.clearTimeout;
+const RealMessageChannel = globalThis.MessageChannel;
+
+/** How the event loop is let turn once. @type {(then: () => void) => void} */
+let next = (then) => void realSetTimeout(then, 0);
 
 let turning = false;
 
@@ -62,7 +66,18 @@ Object.defineProperty(globalThis, 'MessageChannel', { value: undefined });
  */
 export function turn(then) {
   turning = true;
-  realSetTimeout(then, 0);
+  next(then);
+}
+
+/** From now on turns are messages: a browser lets a timer that was set by a timer wait for 4 ms. */
+export function turnByMessages() {
+  const { port1, port2 } = new RealMessageChannel();
+  let callback = () => {};
+  port1.onmessage = () => callback();
+  next = (then) => {
+    callback = then;
+    port2.postMessage(0);
+  };
 }
 
 /** Python runs again. */

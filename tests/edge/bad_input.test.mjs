@@ -118,7 +118,7 @@ describe('bad input', () => {
     assert.equal((await fetch(new URL('/run', worker.url), { method: 'POST' })).status, 404);
     const health = await (await fetch(new URL('/health', worker.url))).json();
     assert.equal(health.status, 'ok');
-    assert.match(await (await fetch(new URL('/', worker.url))).text(), /claude mcp add .*\/mcp/);
+    assert.match(await (await fetch(new URL('/', worker.url))).text(), /<python-sandbox/);
   });
 
   test('hosts and origins that are not ours', async () => {

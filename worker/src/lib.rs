@@ -31,7 +31,6 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
     match request.path().as_str() {
         "/mcp" => mcp(request, env, config).await,
         "/health" => pages::health(),
-        "/" => pages::home(&request.url()?),
         #[cfg(feature = "conformance")]
         "/panic" => panicking(),
         _ => Response::error("Not Found", 404),

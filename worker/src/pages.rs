@@ -1,8 +1,8 @@
-//! What people and monitors see.
+//! What monitors see. The page at `/` is a static file.
 
 use mcp_run_python::server::PYTHON_VERSION;
 use serde_json::json;
-use worker::{Response, Result, Url};
+use worker::{Response, Result};
 
 /// `/health`: whether it is up, and what it runs.
 pub fn health() -> Result<Response> {
@@ -12,13 +12,4 @@ pub fn health() -> Result<Response> {
         "python": PYTHON_VERSION,
         "packages": [],
     }))
-}
-
-/// `/`: how to connect. `url` is the address that was asked for.
-pub fn home(url: &Url) -> Result<Response> {
-    // An origin cannot hold a character that HTML would read.
-    let endpoint = format!("{}/mcp", url.origin().ascii_serialization());
-    let mut response = Response::from_html(include_str!("home.html").replace("{{endpoint}}", &endpoint))?;
-    response.headers_mut().set("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'")?;
-    Ok(response)
 }

@@ -12,7 +12,7 @@ use flate2::{Compression, write::GzEncoder};
 use walkdir::WalkDir;
 
 use crate::{
-    node,
+    node, page,
     step::{Inputs, output, root, run, step, target, timed},
     toolchain, wasm,
 };
@@ -47,6 +47,8 @@ pub fn worker(variant: Variant) -> Result<PathBuf> {
     node::install()?;
     toolchain::install()?;
     runtime()?;
+    core()?;
+    let site = page::build()?;
     let folder = variant.folder();
     let out = folder.join("build");
     let (what, features): (_, &[&str]) = match variant {
@@ -62,11 +64,10 @@ pub fn worker(variant: Variant) -> Result<PathBuf> {
         .path("worker/wrangler.jsonc")?
         .path("xtask/src")?
         .path("target/runtime")?;
-    step(what, inputs, &[out.join("worker/index.js"), out.join("assets")], || {
+    step(what, inputs, &[out.join("worker/index.js")], || {
         let _ = fs::remove_dir_all(&out);
         wasm::worker(features, &out.join("worker"))?;
         copy(&target().join("runtime/edge"), &out.join("worker/runtime"))?;
-        copy(&target().join("runtime/assets"), &out.join("assets"))?;
         if variant != Variant::Release {
             // A copy builds nothing by itself.
             let config = fs::read_to_string(root().join("worker/wrangler.jsonc"))?;
@@ -75,6 +76,12 @@ pub fn worker(variant: Variant) -> Result<PathBuf> {
             fs::write(folder.join("wrangler.jsonc"), before.to_owned() + after)?;
         }
         Ok(())
+    })?;
+    let assets = Inputs::default().path("target/runtime/assets")?.path(&site)?;
+    step(&format!("{what}: static assets"), assets, &[out.join("assets/index.html")], || {
+        let _ = fs::remove_dir_all(out.join("assets"));
+        copy(&target().join("runtime/assets"), &out.join("assets"))?;
+        copy(&site, &out.join("assets"))
     })?;
     Ok(folder)
 }
@@ -149,7 +156,7 @@ pub fn for_deployment() -> Result<()> {
     let (worker, packed) = size(&dist.join("worker"))?;
     let (assets, _) = size(&dist.join("assets"))?;
     println!("worker: {:.2} MB, {:.2} MB gzip (limit {:.1} MB)", mb(worker), mb(packed), mb(MAX_WORKER));
-    println!("static assets: {:.2} MB", mb(assets));
+    println!("static assets: {:.2} MB; those of the page:\n{}", mb(assets), page::sizes()?);
     if packed > MAX_WORKER {
         bail!("the worker is too large");
     }

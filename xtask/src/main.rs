@@ -1,11 +1,13 @@
 //! `cargo xtask`: sets up, builds, serves and tests the project, from a clean clone on.
 
 mod bench;
+mod browser;
 mod build;
 mod dev;
 mod mirror;
 mod node;
 mod packages;
+mod page;
 mod python;
 mod step;
 mod suites;

@@ -5,6 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::{
+    browser,
     build::{self, Variant},
     dev::Server,
     node, python,
@@ -32,6 +33,7 @@ pub const SUITES: &[Suite] = &[
     Suite { name: "rust", prepare: rust },
     Suite { name: "edge", prepare: edge },
     Suite { name: "clients", prepare: clients },
+    Suite { name: "page", prepare: page },
     Suite { name: "parity", prepare: parity },
     Suite { name: "conformance", prepare: conformance },
     Suite { name: "deploy", prepare: deploy },
@@ -102,6 +104,19 @@ fn clients() -> Result<Prepared> {
         command
     });
     Ok(Prepared { commands: commands.collect(), servers: servers.into() })
+}
+
+/// The page, and the library for pages, in real browsers.
+fn page() -> Result<Prepared> {
+    build::worker(Variant::Release)?;
+    browser::install()?;
+    let server = Server::start(Variant::Release, "page", &[])?;
+    let mut command = with(
+        node::command("node"),
+        ["--test", "--test-reporter=spec", "--test-concurrency=1", "tests/page/*.test.mjs"],
+    );
+    command.env("MCP_URL", server.url());
+    Ok(Prepared { commands: vec![command], servers: vec![server] })
 }
 
 /// The original's answers.

@@ -1,0 +1,259 @@
+// `codeSandbox()` in Chromium, from pages with policies of their own.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { openChromium, openPage } from './browser.mjs';
+import { serveSite } from './site.mjs';
+
+const STRICT = "default-src 'self'";
+
+/** A page of a site's own, without anything. */
+const BLANK = { body: '<!doctype html><html lang="en"><title>A page</title>' };
+
+/** @type {Awaited<ReturnType<typeof serveSite>>} */
+let site;
+/** @type {import('playwright-core').Browser} */
+let browser;
+/** @type {Awaited<ReturnType<typeof openPage>>} */
+let opened;
+
+before(async () => {
+  site = await serveSite({
+    '/strict': { ...BLANK, headers: { 'content-security-policy': STRICT } },
+    '/plain': BLANK,
+    '/isolated': {
+      ...BLANK,
+      headers: { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' },
+    },
+  });
+  browser = await openChromium();
+  opened = await openPage(browser, `${site.url}/strict`);
+  // What the tests run in the page calls this.
+  await opened.page.evaluate(async () => {
+    Object.assign(window, await import(/** @type {any} */ ('/code-sandbox.js')));
+  });
+});
+
+after(async () => {
+  await browser?.close();
+  site?.close();
+});
+
+/**
+ * @param {(codeSandbox: any) => Promise<any>} run in the page with the strict policy
+ * @returns {Promise<any>}
+ */
+const inPage = (run) => opened.page.evaluate(`(${run})(window.codeSandbox)`);
+
+test('under a policy of the page that allows nothing from elsewhere, results are the original’s', async () => {
+  const results = await inPage(async (codeSandbox) => {
+    const sandbox = await codeSandbox();
+    const programs = [
+      ['print("a"); print("b"); [1, {"x": 2.5}, None]', {}],
+      ['x + 1', { x: 41 }],
+      ['"text"', {}],
+      ['print("before")\n1 / 0', {}],
+      ['import asyncio\nawait asyncio.sleep(0.01)\n"awaited"', {}],
+      ['y = 5', {}],
+      ['y', {}],
+      ['open("kept.txt", "w").write("kept")', {}],
+      ['open("kept.txt").read()', {}],
+    ];
+    const results = [];
+    for (const [code, globals] of programs) results.push(await sandbox.eval(code, globals));
+    sandbox.close();
+    return results;
+  });
+  const [value, global, text, error, awaited, , gone, , file] = results;
+  assert.deepEqual(value, { status: 'success', output: ['a', 'b'], return_value: [1, { x: 2.5 }, null], images: [] });
+  assert.equal(global.return_value, 42);
+  assert.equal(text.return_value, 'text');
+  assert.equal(error.status, 'run-error');
+  assert.deepEqual(error.output, ['before']);
+  assert.match(
+    error.error,
+    /^Traceback \(most recent call last\):\n {2}File "main.py", line 2, in <module>\n[\s\S]*ZeroDivisionError: division by zero/,
+  );
+  assert.equal(awaited.return_value, 'awaited');
+  assert.match(gone.error, /NameError: name 'y' is not defined/);
+  assert.equal(file.return_value, 'kept');
+  assert.deepEqual(opened.complaints, []);
+});
+
+test('a persistent sandbox keeps variables, until it is reset', async () => {
+  const results = await inPage(async (codeSandbox) => {
+    const sandbox = await codeSandbox({ persistent: true });
+    await sandbox.eval('n = 41');
+    const kept = await sandbox.eval('n + 1');
+    await sandbox.reset();
+    const gone = await sandbox.eval('"n" in globals()');
+    sandbox.close();
+    return [kept.return_value, gone.return_value, gone.output];
+  });
+  assert.deepEqual(results, [42, false, []]);
+});
+
+test('output comes while the program runs, and a busy loop is stopped', async () => {
+  const { lines, early, result, stopped, next } = await inPage(async (codeSandbox) => {
+    const sandbox = await codeSandbox();
+    const lines = /** @type {any[]} */ ([]);
+    let early = 0;
+    sandbox.addEventListener('output', (/** @type {any} */ event) => {
+      lines.push(event.detail);
+      early ||= performance.now();
+      if (lines.length === 3) {
+        start = performance.now();
+        sandbox.interrupt();
+      }
+    });
+    let start = performance.now();
+    const begun = start;
+    const result = await sandbox.eval(
+      'import sys\nprint("one")\nprint("two", file=sys.stderr)\nprint("three")\nn = 0\nwhile True: n += 1',
+    );
+    const stopped = performance.now() - start;
+    const next = await sandbox.eval('1 + 1');
+    sandbox.close();
+    return { lines, early: early - begun, result, stopped, next };
+  });
+  assert.deepEqual(lines, [
+    { stream: 'stdout', text: 'one' },
+    { stream: 'stderr', text: 'two' },
+    { stream: 'stdout', text: 'three' },
+  ]);
+  assert.ok(early < 1000, `the first line after ${early} ms`);
+  assert.equal(result.status, 'run-error');
+  assert.match(result.error, /KeyboardInterrupt/);
+  assert.ok(stopped < 1000, `stopped after ${stopped} ms`);
+  assert.deepEqual([next.return_value, next.output], [2, []]);
+});
+
+test('what no signal reaches is ended by its time limit, and the next run says that the interpreter is new', async () => {
+  const { slow, next } = await inPage(async (codeSandbox) => {
+    const sandbox = await codeSandbox({ limits: { timeLimitSeconds: 1 } });
+    const slow = await sandbox.eval('print("begun", flush=True)\nsum(range(10**12))');
+    const next = await sandbox.eval('1 + 1');
+    sandbox.close();
+    return { slow, next };
+  });
+  assert.equal(slow.status, 'run-error');
+  assert.match(slow.error, /took longer than 1 s/);
+  assert.equal(next.return_value, 2);
+  assert.match(next.output.join(), /restarted/);
+});
+
+test('an abort signal ends a run, with its own reason', async () => {
+  const { reason, waiting, next } = await inPage(async (codeSandbox) => {
+    const sandbox = await codeSandbox();
+    const controller = new AbortController();
+    const why = (/** @type {Promise<any>} */ promise) =>
+      promise.then(
+        () => 'answered',
+        (/** @type {any} */ error) => error.message,
+      );
+    const running = why(sandbox.eval('while True: pass', {}, { signal: controller.signal }));
+    const waiting = why(sandbox.eval('1', {}, { signal: controller.signal }));
+    setTimeout(() => controller.abort(new Error('enough')), 200);
+    const results = { reason: await running, waiting: await waiting };
+    const next = await sandbox.eval('1 + 1');
+    sandbox.close();
+    return { ...results, next: next.return_value };
+  });
+  assert.deepEqual([reason, waiting, next], ['enough', 'enough', 2]);
+});
+
+test('what is closed answers no more, and its frame is gone', async () => {
+  const seen = await inPage(async (codeSandbox) => {
+    const sandbox = await codeSandbox();
+    const running = sandbox.eval('while True: pass').catch((/** @type {any} */ error) => error.message);
+    const frames = document.querySelectorAll('iframe').length;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    sandbox.close();
+    const after = await sandbox.eval('1').catch((/** @type {any} */ error) => error.message);
+    return { running: await running, frames, left: document.querySelectorAll('iframe').length, after };
+  });
+  assert.deepEqual(seen, { running: 'the sandbox was closed', frames: 1, left: 0, after: 'the sandbox is closed' });
+});
+
+test('wrong arguments are told', async () => {
+  const errors = await inPage(async (codeSandbox) => {
+    const why = (/** @type {Promise<any>} */ promise) =>
+      promise.then(
+        () => 'answered',
+        (/** @type {any} */ error) => error.message,
+      );
+    const sandbox = await codeSandbox();
+    const errors = [
+      await why(sandbox.eval(1)),
+      await why(sandbox.eval('1', { f() {} })),
+      await why(codeSandbox({ limits: { timeLimitSeconds: -1 } })),
+      await why(codeSandbox({ assets: '/nowhere' })),
+    ];
+    sandbox.close();
+    return [...errors, document.querySelectorAll('iframe').length];
+  });
+  assert.match(errors[0], /`code` must be a string/);
+  assert.match(errors[1], /clone/);
+  assert.match(errors[2], /must be more than 0/);
+  assert.match(errors[3], /nowhere/);
+  assert.equal(errors[4], 0);
+});
+
+test('two sandboxes share nothing, and run at the same time', async () => {
+  const { first, second, busy } = await inPage(async (codeSandbox) => {
+    const [first, second] = await Promise.all([codeSandbox({ persistent: true }), codeSandbox({ persistent: true })]);
+    await first.eval('x = 1\nopen("/tmp/mark", "w").close()\nimport js, random; js.mark = 1');
+    const loop = first.eval('while True: pass');
+    const start = performance.now();
+    const seen = await second.eval(
+      'import os, js; ["x" in globals(), os.path.exists("/tmp/mark"), hasattr(js, "mark")]',
+    );
+    const busy = performance.now() - start;
+    first.interrupt();
+    await loop;
+    const numbers = [];
+    for (const sandbox of [first, second])
+      numbers.push((await sandbox.eval('import random; random.random()')).return_value);
+    first.close();
+    second.close();
+    return { first: numbers, second: seen.return_value, busy };
+  });
+  assert.deepEqual(second, [false, false, false]);
+  assert.notEqual(first[0], first[1]);
+  assert.ok(busy < 2000, `the second answered after ${busy} ms`);
+});
+
+test('where the page is isolated from others, a run stops that cannot be suspended', async () => {
+  const { page, close } = await openPage(browser, `${site.url}/isolated`);
+  const { isolated, error } = await page.evaluate(async () => {
+    const { codeSandbox } = await import(/** @type {any} */ ('/code-sandbox.js'));
+    const sandbox = await codeSandbox();
+    setTimeout(() => sandbox.interrupt(), 500);
+    // Called from JavaScript, Python cannot be suspended.
+    const result = await sandbox.eval(`
+import js
+from pyodide.ffi import create_proxy
+def forever(*_):
+    while True: pass
+getattr(js.Array, "from")(js.Array.of(1), create_proxy(forever))`);
+    sandbox.close();
+    return { isolated: crossOriginIsolated, error: result.error };
+  });
+  await close();
+  assert.equal(isolated, true);
+  assert.match(error, /KeyboardInterrupt/);
+});
+
+test('a page on another origin can use it', async () => {
+  const other = await serveSite({ '/plain': BLANK });
+  const { page, close } = await openPage(browser, `${other.url}/plain`);
+  const value = await page.evaluate(async (url) => {
+    const { codeSandbox } = await import(url);
+    const sandbox = await codeSandbox();
+    const { return_value } = await sandbox.eval('6 * 7');
+    sandbox.close();
+    return return_value;
+  }, `${site.url}/code-sandbox.js`);
+  await close();
+  other.close();
+  assert.equal(value, 42);
+});

@@ -1,0 +1,175 @@
+// A person's way through the page at `/` of the running worker. Leaves screenshots in target/page.
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { openChromium, openPage } from './browser.mjs';
+
+const url = new URL('/', process.env.MCP_URL);
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const SHOTS = fileURLToPath(new URL('../../target/page', import.meta.url));
+
+/** @type {import('playwright-core').Browser} */
+let browser;
+
+before(async () => {
+  mkdirSync(SHOTS, { recursive: true });
+  browser = await openChromium();
+});
+
+after(() => browser?.close());
+
+/** What a blind person's software would stumble over. @param {import('playwright-core').Page} page */
+async function violations(page) {
+  // The page's policy forbids it to load anything: what the browser itself evaluates is not under it.
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate(() => /** @type {any} */ (window).axe.run());
+  return violations.map(
+    (/** @type {any} */ { id, nodes }) => `${id}: ${nodes.map((/** @type {any} */ node) => node.html).join(' ')}`,
+  );
+}
+
+/** Replaces the program in the editor, as a person does. @param {import('playwright-core').Page} page @param {string} code */
+async function write(page, code) {
+  const editor = page.getByRole('textbox', { name: 'Python code' });
+  await editor.click();
+  await page.keyboard.press('Control+A');
+  await page.keyboard.press('Delete');
+  await page.keyboard.insertText(code);
+}
+
+describe('by keyboard and mouse', () => {
+  /** @type {Awaited<ReturnType<typeof openPage>>} */
+  let opened;
+  /** @type {import('playwright-core').Page} */
+  let page;
+
+  before(async () => {
+    opened = await openPage(browser, url.href, { viewport: { width: 1200, height: 900 } });
+    ({ page } = opened);
+  });
+
+  after(() => opened?.close());
+
+  test('the page is there before Python is', async () => {
+    await page.getByRole('heading', { level: 1 }).waitFor();
+    await page.getByText(/endpoint is up: version .* Python 3\.14/).waitFor();
+    assert.match((await page.getByText('claude mcp add').textContent()) ?? '', new RegExp(`${url.host}/mcp$`));
+    assert.deepEqual(
+      await page.evaluate(() =>
+        performance
+          .getEntriesByType('resource')
+          .map(({ name }) => name)
+          .filter((name) => name.endsWith('.bin')),
+      ),
+      [],
+    );
+  });
+
+  test('Run shows text as it comes, and the value', async () => {
+    await page.getByRole('button', { name: 'Run' }).click();
+    await page.getByText(/Done in/).waitFor();
+    assert.match((await page.getByRole('log').textContent()) ?? '', /^Python 3\.14.*\na warning\n$/s);
+    assert.match((await page.getByRole('group', { name: 'Value' }).textContent()) ?? '', /"5": 25/);
+  });
+
+  test('variables stay until Reset', async () => {
+    await write(page, 'kept = 41');
+    await page.keyboard.press('Control+Enter');
+    await page.getByText(/Done in/).waitFor();
+    await write(page, 'kept + 1');
+    await page.keyboard.press('Control+Enter');
+    await page.getByRole('group', { name: 'Value' }).getByText('42').waitFor();
+    await page.getByRole('button', { name: 'Reset' }).click();
+    await page.keyboard.press('Tab');
+    await page.getByRole('button', { name: 'Run' }).click();
+    await page.getByText(/NameError: name 'kept' is not defined/).waitFor();
+  });
+
+  test('an error is shown with its line, and leads there', async () => {
+    await page.getByLabel('Example').selectOption('An error');
+    await page.getByRole('button', { name: 'Run' }).click();
+    const alert = page.getByRole('alert');
+    await alert.getByText(/ZeroDivisionError: division by zero/).waitFor();
+    assert.equal(await page.locator('.error-line').textContent(), '    return a / b');
+    await page.getByRole('button', { name: 'Go to line 2' }).click();
+    assert.equal(await page.evaluate(() => getSelection()?.toString() ?? ''), '');
+    assert.ok(await page.locator('.cm-editor.cm-focused').isVisible());
+    await page.screenshot({ path: join(SHOTS, 'error.png') });
+  });
+
+  test('Stop ends an endless loop, and the next run works', async () => {
+    await page.getByLabel('Example').selectOption('An endless loop');
+    await page.getByRole('button', { name: 'Run' }).click();
+    await page.getByRole('log').getByText('and counting').first().waitFor();
+    const start = performance.now();
+    await page.keyboard.press('Enter');
+    await page
+      .getByRole('alert')
+      .getByText(/KeyboardInterrupt/)
+      .waitFor();
+    assert.ok(performance.now() - start < 2000);
+    await write(page, '"alive"');
+    await page.getByRole('button', { name: 'Run' }).click();
+    await page.getByRole('group', { name: 'Value' }).getByText('alive').waitFor();
+  });
+
+  test('a list of records is a table', async () => {
+    await page.getByLabel('Example').selectOption('A table');
+    await page.getByRole('button', { name: 'Run' }).click();
+    await page.getByRole('columnheader', { name: 'deviation' }).waitFor();
+    assert.equal(await page.getByRole('row').count(), 4);
+  });
+
+  test('the network is not there', async () => {
+    await page.getByLabel('Example').selectOption('No way out');
+    await page.getByRole('button', { name: 'Run' }).click();
+    await page.getByRole('alert').getByText(/Error/).first().waitFor();
+  });
+
+  test('a snippet is copied', async () => {
+    await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+    await page.getByRole('button', { name: 'Copy the snippet for Claude Code' }).click();
+    assert.match(
+      await page.evaluate(() => navigator.clipboard.readText()),
+      /^claude mcp add --transport http python http/,
+    );
+  });
+
+  test('nothing was complained of', () => {
+    assert.deepEqual(opened.complaints, []);
+  });
+});
+
+for (const [name, options, example] of /** @type {const} */ ([
+  ['light', { viewport: { width: 1200, height: 900 }, colorScheme: 'light' }, 'Hello'],
+  ['dark', { viewport: { width: 1200, height: 900 }, colorScheme: 'dark' }, 'An error'],
+  ['narrow', { viewport: { width: 360, height: 740 }, deviceScaleFactor: 2 }, 'A table'],
+])) {
+  test(`${name}: nothing stands in anybody’s way`, async () => {
+    const { page, close } = await openPage(browser, url.href, options);
+    await page.getByLabel('Example').selectOption(example);
+    await page.getByRole('button', { name: 'Run' }).click();
+    await page.getByText(/Done in|Failed after/).waitFor();
+    for (const summary of await page.locator('summary').all()) await summary.click();
+    const width = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+    assert.ok(width[0] <= width[1], `the page is ${width[0]} wide in a window of ${width[1]}`);
+    assert.deepEqual(await violations(page), []);
+    for (const summary of await page.locator('summary').all()) await summary.click();
+    await page.screenshot({ path: join(SHOTS, `${name}.png`), fullPage: true });
+    await close();
+  });
+}
+
+test('with reduced colours and no script for the editor, the plain one does', async () => {
+  const { page, close } = await openPage(browser, url.href, { forcedColors: 'active' });
+  await page.route(/code-editor-/, (route) => route.abort());
+  await page.reload();
+  const editor = page.getByRole('textbox', { name: 'Python code' });
+  await editor.fill('7 * 6');
+  await editor.press('Control+Enter');
+  await page.getByRole('group', { name: 'Value' }).getByText('42').waitFor();
+  await close();
+});

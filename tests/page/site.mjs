@@ -1,0 +1,86 @@
+// Static servers for the tests: the built site as any server serves it, and pages that use it.
+
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { extname, join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** The built site. */
+export const SITE = process.env.SITE ?? fileURLToPath(new URL('../../target/site', import.meta.url));
+
+/** @type {Record<string, string>} */
+const TYPES = {
+  '.html': 'text/html',
+  '.htm': 'text/html',
+  '.js': 'text/javascript',
+  '.css': 'text/css',
+  '.json': 'application/json',
+};
+
+/** What `_headers` says, as Cloudflare reads it. */
+const RULES = readFileSync(join(SITE, '_headers'), 'utf8')
+  .split('\n')
+  .filter((line) => line.trim() && !line.startsWith('#'))
+  .reduce(
+    (rules, line) => {
+      if (!line.startsWith(' ')) rules.push({ path: line.trim(), headers: [] });
+      else
+        rules.at(-1)?.headers.push(
+          /** @type {[string, string]} */ (
+            line
+              .trim()
+              .split(/:\s*(.*)/)
+              .slice(0, 2)
+          ),
+        );
+      return rules;
+    },
+    /** @type {{ path: string, headers: [string, string][] }[]} */ ([]),
+  );
+
+/** @typedef {{ type?: string, headers?: Record<string, string>, body: string | Buffer }} Page */
+
+/**
+ * Serves the built site, and pages beside it.
+ * @param {Record<string, Page>} [pages] by their path
+ * @param {Record<string, string>} [headers] of every page in `pages`
+ */
+export async function serveSite(pages = {}, headers = {}) {
+  /** @type {string[]} */
+  const requests = [];
+  let bytes = 0;
+  const server = createServer((request, response) => {
+    const path = new URL(request.url ?? '/', 'http://site').pathname;
+    requests.push(path);
+    // Browsers ask for it by themselves.
+    if (path === '/favicon.ico') return void response.writeHead(204).end();
+    const page = pages[path];
+    if (page) {
+      response.writeHead(200, { 'content-type': page.type ?? 'text/html', ...headers, ...page.headers }).end(page.body);
+      return;
+    }
+    const file = path === '/' ? '/index.html' : normalize(path);
+    try {
+      const body = readFileSync(join(SITE, file));
+      const matching = RULES.filter(({ path: rule }) =>
+        rule.endsWith('*') ? path.startsWith(rule.slice(0, -1)) : rule === path,
+      );
+      const own = Object.fromEntries(matching.flatMap((rule) => rule.headers));
+      bytes += body.length;
+      response.writeHead(200, { 'content-type': TYPES[extname(file)] ?? 'application/octet-stream', ...own }).end(body);
+    } catch {
+      response.writeHead(404).end('not found');
+    }
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
+  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+  return {
+    url: `http://127.0.0.1:${port}`,
+    requests,
+    get bytes() {
+      return bytes;
+    },
+    close: () => server.close(),
+    [Symbol.dispose]: () => server.close(),
+  };
+}

@@ -1,0 +1,43 @@
+// What the build puts into the page's modules, see xtask/page/build.mjs.
+
+declare module '#manifest' {
+  const manifest: {
+    /** Name of the frame's document. */
+    frame: string;
+    /** What a sandbox is made of: compressed files. */
+    files: { name: string; path: string; bytes: number }[];
+  };
+  export default manifest;
+}
+
+declare module '#python-sources' {
+  const sources: Record<string, string>;
+  export default sources;
+}
+
+declare module '#core' {
+  const init: (options: { module_or_path: WebAssembly.Module }) => Promise<unknown>;
+  export default init;
+  /** Its own types: `www/src`. */
+  export class Core {
+    constructor(host: object, options: object);
+    eval(code: string, globals: object, options: object): Promise<import('./index.js').Result & { session?: string }>;
+    connect(send: (message: string) => void): { receive(message: string): void; close(): void };
+    close(): void;
+    free(): void;
+  }
+}
+
+declare module '#runtime/pyodide.mjs' {
+  export const loadPyodide: (options: object) => Promise<unknown>;
+}
+
+declare module '#runtime/pyodide.asm.mjs' {
+  const createPyodideModule: (settings: object) => Promise<unknown>;
+  export default createPyodideModule;
+}
+
+declare module '*.css' {
+  const text: string;
+  export default text;
+}

@@ -1,0 +1,268 @@
+// `<python-sandbox>`: an editor, Run and Stop, and what comes out. docs/page.md has its attributes, parts and properties.
+import { codeSandbox } from '../code-sandbox.js';
+import css from './element.css';
+import { PlainEditor } from './plain-editor.js';
+import { Results } from './results.js';
+
+/** How long to wait before progress is shown: what is quick needs none. In milliseconds. */
+const SHOW_PROGRESS_AFTER = 200;
+
+const sheet = new CSSStyleSheet();
+sheet.replaceSync(css);
+
+const TEMPLATE = document.createElement('template');
+TEMPLATE.innerHTML = `
+<div part="toolbar" class="toolbar" role="toolbar" aria-label="Python">
+  <button part="button run" class="run" type="button" aria-keyshortcuts="Control+Enter">Run</button>
+  <button part="button stop" class="stop" type="button" disabled>Stop</button>
+  <button part="button reset" class="reset" type="button">Reset</button>
+  <label part="packages" class="packages"><span>Packages</span>
+    <input name="packages" type="text" placeholder="found from imports" autocomplete="off" autocapitalize="off" spellcheck="false">
+  </label>
+  <label part="persistent" class="persistent"><input name="persistent" type="checkbox"> Keep variables</label>
+</div>
+<div part="editor" class="editor"></div>
+<div class="state">
+  <span part="status" class="status" role="status"></span>
+  <progress part="progress" class="progress" aria-label="Loading" hidden></progress>
+</div>
+<div part="results" class="results" role="region" aria-label="Results" tabindex="0"></div>`;
+
+/** @typedef {import('../index.js').Sandbox} Sandbox */
+/** @typedef {import('../index.js').Result} Result */
+
+export class PythonSandbox extends HTMLElement {
+  static observedAttributes = ['dependencies', 'persistent'];
+
+  #root = this.attachShadow({ mode: 'open', delegatesFocus: true });
+  #results;
+  /** @type {import('./plain-editor.js').Editor} */
+  #editor;
+  /** The sandbox, once a run has asked for it. @type {Promise<Sandbox> | null} */
+  #opening = null;
+  /** @type {AbortController | null} */
+  #running = null;
+  /** Ends what is being opened. */
+  #opened = new AbortController();
+
+  constructor() {
+    super();
+    this.#root.adoptedStyleSheets = [sheet];
+    this.#root.append(TEMPLATE.content.cloneNode(true));
+    this.#results = new Results(this.#part('.results'), (line) => this.#editor.goTo(line));
+    this.#editor = new PlainEditor(this.#part('.editor'), { run: () => void this.run() });
+    this.#part('.run').addEventListener('click', () => void this.run());
+    this.#part('.stop').addEventListener('click', () => this.stop());
+    this.#part('.reset').addEventListener('click', () => void this.reset());
+    this.#input('packages').addEventListener('change', (event) => {
+      this.dependencies = /** @type {HTMLInputElement} */ (event.target).value.split(',');
+    });
+    this.#input('persistent').addEventListener('change', (event) => {
+      this.toggleAttribute('persistent', /** @type {HTMLInputElement} */ (event.target).checked);
+    });
+    this.#part('.editor').addEventListener('focusin', () => void this.#upgrade(), { once: true });
+  }
+
+  connectedCallback() {
+    if (!this.#editor.value) this.#editor.value = written(this);
+    const label = this.getAttribute('label');
+    if (label) this.#editor.label = label;
+    if (this.getAttribute('editor') !== 'plain') void this.#upgrade();
+    if (this.hasAttribute('autorun')) void this.run();
+  }
+
+  disconnectedCallback() {
+    // One that is only moved comes back at once.
+    queueMicrotask(() => {
+      if (!this.isConnected) this.#close();
+    });
+  }
+
+  /** @param {string} name @param {string | null} before @param {string | null} now */
+  attributeChangedCallback(name, before, now) {
+    if (before === now) return;
+    if (name === 'dependencies') this.#input('packages').value = this.dependencies.join(', ');
+    else this.#input('persistent').checked = now !== null;
+    this.#close();
+  }
+
+  /** The program. */
+  get code() {
+    return this.#editor.value;
+  }
+
+  set code(code) {
+    this.#editor.value = code;
+  }
+
+  /** Packages, as pip takes them. */
+  get dependencies() {
+    return (this.getAttribute('dependencies') ?? '')
+      .split(',')
+      .map((name) => name.trim())
+      .filter(Boolean);
+  }
+
+  set dependencies(names) {
+    this.setAttribute(
+      'dependencies',
+      names
+        .map((name) => name.trim())
+        .filter(Boolean)
+        .join(','),
+    );
+  }
+
+  /** Runs the program. @returns {Promise<Result | undefined>} `undefined`: it could not be run, and it is shown why */
+  async run() {
+    if (this.#running) return;
+    const running = new AbortController();
+    this.#running = running;
+    this.#busy(true);
+    this.#results.clear();
+    this.#editor.mark(null);
+    try {
+      const sandbox = await this.#open();
+      if (running.signal.aborted) throw new Error('Stopped');
+      this.#say('Running');
+      const start = performance.now();
+      const result = await sandbox.eval(this.code);
+      this.#results.show(result);
+      const seconds = ((performance.now() - start) / 1000).toFixed(2);
+      this.#say(result.status === 'success' ? `Done in ${seconds} s` : `Failed after ${seconds} s`);
+      if (result.status === 'run-error') this.#editor.mark(this.#results.line);
+      this.dispatchEvent(new CustomEvent('result', { detail: result }));
+      return result;
+    } catch (error) {
+      this.#results.fail(error instanceof Error ? error.message : String(error));
+      this.#say('Could not run');
+      return undefined;
+    } finally {
+      this.#running = null;
+      this.#busy(false);
+    }
+  }
+
+  /** Stops the run. */
+  stop() {
+    this.#running?.abort();
+    this.#say('Stopping');
+    void this.#opening?.then(
+      (sandbox) => sandbox.interrupt(),
+      () => {},
+    );
+  }
+
+  /** A new interpreter; the program stays. */
+  async reset() {
+    const { value } = this.#editor;
+    this.#close();
+    this.#results.clear();
+    this.#editor.value = value;
+    this.#editor.mark(null);
+    this.#say('Reset: files, modules and variables are gone');
+  }
+
+  #open() {
+    if (!this.#opening) {
+      const { signal } = this.#opened;
+      const seconds = Number(this.getAttribute('time-limit'));
+      this.#say('Starting Python');
+      this.#opening = codeSandbox({
+        dependencies: this.dependencies,
+        persistent: this.hasAttribute('persistent'),
+        assets: this.getAttribute('assets') ?? undefined,
+        limits: seconds > 0 ? { timeSeconds: seconds } : {},
+        signal,
+        onLog: (line) => {
+          this.#results.print(line);
+          this.dispatchEvent(new CustomEvent('output', { detail: line }));
+        },
+        onProgress: (progress) => this.#progress(progress),
+      });
+      // What failed is tried again by the next run.
+      this.#opening.catch(() => {
+        this.#opening = null;
+      });
+    }
+    return this.#opening;
+  }
+
+  #close() {
+    this.#running?.abort();
+    this.#opened.abort();
+    this.#opened = new AbortController();
+    this.#opening = null;
+  }
+
+  /** The editor that is worth its size takes the place of the plain one once it is there. */
+  async #upgrade() {
+    if (this.getAttribute('editor') === 'plain' || !(this.#editor instanceof PlainEditor)) return;
+    const { CodeEditor } = await import('./code-editor.js').catch(() => ({ CodeEditor: null }));
+    // Where it cannot be loaded the plain one does.
+    if (!CodeEditor || !(this.#editor instanceof PlainEditor)) return;
+    this.#editor = new CodeEditor(this.#editor, { run: () => void this.run() }, this.#root);
+  }
+
+  /** @param {boolean} busy */
+  #busy(busy) {
+    const [run, stop] = [this.#button('.run'), this.#button('.stop')];
+    const focused = this.#root.activeElement;
+    stop.disabled = !busy;
+    run.disabled = busy;
+    // A button that is disabled loses the focus, and the keyboard its place.
+    if (busy && focused === run) stop.focus();
+    if (!busy && focused === stop) run.focus();
+    this.#part('.progress').hidden = true;
+    this.toggleAttribute('running', busy);
+  }
+
+  #shownAt = 0;
+
+  /** @param {import('../index.js').Progress} progress */
+  #progress({ message, loaded, total }) {
+    const now = performance.now();
+    if (!this.#shownAt || loaded === 0) this.#shownAt = now;
+    const bar = /** @type {HTMLProgressElement} */ (this.#part('.progress'));
+    bar.hidden = now - this.#shownAt < SHOW_PROGRESS_AFTER || (total > 0 && loaded >= total);
+    if (total) {
+      bar.max = total;
+      bar.value = loaded;
+    } else {
+      bar.removeAttribute('value');
+    }
+    this.#say(total ? `${message}: ${(total / 1e6).toFixed(0)} MB` : message);
+  }
+
+  /** @param {string} text */
+  #say(text) {
+    const status = this.#part('.status');
+    if (status.textContent !== text) status.textContent = text;
+  }
+
+  /** @param {string} selector @returns {HTMLElement} */
+  #part(selector) {
+    return /** @type {HTMLElement} */ (this.#root.querySelector(selector));
+  }
+
+  /** @param {string} selector */
+  #button(selector) {
+    return /** @type {HTMLButtonElement} */ (this.#part(selector));
+  }
+
+  /** @param {string} name */
+  #input(name) {
+    return /** @type {HTMLInputElement} */ (this.#part(`[name=${name}]`));
+  }
+}
+
+/** The program that is written between the tags, without the margin that the HTML has. @param {HTMLElement} element */
+function written(element) {
+  const lines = (element.textContent ?? '')
+    .replace(/^\s*\n/, '')
+    .trimEnd()
+    .split('\n');
+  const margins = lines.filter((line) => line.trim()).map((line) => /^\s*/.exec(line)?.[0].length ?? 0);
+  const margin = Math.min(...margins);
+  return lines.map((line) => line.slice(margin)).join('\n');
+}

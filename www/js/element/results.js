@@ -1,0 +1,169 @@
+// What a run has printed, returned, drawn or raised.
+//
+// **Boundary.** All of it was made by the code that was run. It becomes text and pixels, never HTML.
+
+/** The most lines of output that are shown; the rest is counted. */
+const MAX_LINES = 2000;
+
+/** The most rows and columns of a table that are shown. */
+const MAX_ROWS = 100;
+const MAX_COLUMNS = 50;
+
+/** The most pixels of a figure that are drawn. */
+const MAX_PIXELS = 64e6;
+
+/** @typedef {import('../index.js').Result} Result */
+/** @typedef {import('../index.js').Json} Json */
+
+export class Results {
+  #element;
+  #goTo;
+  /** @type {HTMLElement | null} */
+  #output = null;
+  #lines = 0;
+  /** The line of the program where it failed. @type {number | null} */
+  line = null;
+
+  /** @param {HTMLElement} element @param {(line: number) => void} goTo shows a line of the program */
+  constructor(element, goTo) {
+    this.#element = element;
+    this.#goTo = goTo;
+  }
+
+  clear() {
+    this.#element.replaceChildren();
+    this.#output = null;
+    this.#lines = 0;
+    this.line = null;
+  }
+
+  /** @param {import('../index.js').OutputLine} line */
+  print({ stream, text }) {
+    this.#lines += 1;
+    if (this.#lines > MAX_LINES) {
+      this.#outputElement().dataset.more = `${this.#lines - MAX_LINES} more lines`;
+      return;
+    }
+    const line = element('span', stream, `${text}\n`);
+    line.setAttribute('part', stream);
+    this.#outputElement().append(line);
+  }
+
+  /** @param {Result} result */
+  show(result) {
+    for (const [index, image] of result.images.entries()) void this.#figure(image, index + 1);
+    if (result.status === 'success') this.#value(result.return_value);
+    else this.fail(result.error);
+  }
+
+  /** @param {string} message */
+  fail(message) {
+    const pre = element('pre', 'error', message.trimEnd());
+    pre.setAttribute('part', 'error');
+    pre.setAttribute('role', 'alert');
+    this.#element.append(pre);
+    const lines = [...message.matchAll(/File "main\.py", line (\d+)/g)];
+    const line = Number(lines.at(-1)?.[1]);
+    if (!line) return;
+    this.line = line;
+    const button = element('button', 'go', `Go to line ${line}`);
+    button.setAttribute('part', 'button go');
+    button.addEventListener('click', () => this.#goTo(line));
+    this.#element.append(button);
+  }
+
+  #outputElement() {
+    if (!this.#output) {
+      this.#output = element('pre', 'output');
+      this.#output.setAttribute('part', 'output');
+      this.#output.setAttribute('role', 'log');
+      this.#output.ariaLabel = 'Output';
+      this.#element.prepend(this.#output);
+    }
+    return this.#output;
+  }
+
+  /** @param {Json} value */
+  #value(value) {
+    if (value === null) return;
+    const table = records(value);
+    if (table) {
+      const scroll = element('div', 'table');
+      scroll.append(table);
+      scroll.tabIndex = 0;
+      scroll.setAttribute('role', 'region');
+      scroll.ariaLabel = 'Table';
+      this.#element.append(scroll);
+      return;
+    }
+    const pre = element('pre', 'value', typeof value === 'string' ? value : JSON.stringify(value, null, 2));
+    pre.setAttribute('part', 'value');
+    pre.ariaLabel = 'Value';
+    pre.setAttribute('role', 'group');
+    this.#element.append(pre);
+  }
+
+  /** Drawn, for a page's policy may forbid images from elsewhere. @param {import('../index.js').Image} image @param {number} number */
+  async #figure({ mimeType, data }, number) {
+    const canvas = document.createElement('canvas');
+    canvas.setAttribute('part', 'figure');
+    canvas.setAttribute('role', 'img');
+    canvas.ariaLabel = `Figure ${number}`;
+    this.#element.append(canvas);
+    try {
+      const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
+      const bitmap = await createImageBitmap(new Blob([bytes], { type: mimeType }));
+      if (bitmap.width * bitmap.height > MAX_PIXELS) throw new Error('it is too large');
+      Object.assign(canvas, { width: bitmap.width, height: bitmap.height });
+      canvas.getContext('2d')?.drawImage(bitmap, 0, 0);
+      bitmap.close();
+    } catch (error) {
+      canvas.replaceWith(
+        element('p', 'error', `Figure ${number} cannot be shown: ${/** @type {Error} */ (error).message}`),
+      );
+    }
+  }
+}
+
+/** A table, for what is a list of objects with the same members. @param {Json} value */
+function records(value) {
+  if (!Array.isArray(value) || value.length === 0) return null;
+  const [first] = value;
+  if (typeof first !== 'object' || first === null || Array.isArray(first)) return null;
+  const columns = Object.keys(first);
+  const same = value.every(
+    (row) =>
+      typeof row === 'object' &&
+      row !== null &&
+      !Array.isArray(row) &&
+      Object.keys(row).length === columns.length &&
+      columns.every((column) => Object.hasOwn(row, column)),
+  );
+  if (!same || columns.length === 0 || columns.length > MAX_COLUMNS) return null;
+  const table = document.createElement('table');
+  table.setAttribute('part', 'table');
+  const head = table.createTHead().insertRow();
+  for (const column of columns) {
+    const cell = element('th', '', column);
+    cell.setAttribute('scope', 'col');
+    head.append(cell);
+  }
+  const body = table.createTBody();
+  for (const row of value.slice(0, MAX_ROWS)) {
+    const line = body.insertRow();
+    for (const column of columns) {
+      const cell = /** @type {Record<string, Json>} */ (row)[column];
+      line.insertCell().textContent = typeof cell === 'string' ? cell : JSON.stringify(cell);
+    }
+  }
+  if (value.length > MAX_ROWS) table.createCaption().textContent = `${MAX_ROWS} of ${value.length} rows`;
+  return table;
+}
+
+/** @param {string} tag @param {string} className @param {string} [text] */
+function element(tag, className, text = '') {
+  const made = document.createElement(tag);
+  made.className = className;
+  made.textContent = text;
+  return made;
+}

@@ -1,0 +1,189 @@
+// The page's side of a frame: makes it, and talks to it by a port.
+import { folderOf, frameAddress, loadAssets } from './assets.js';
+
+/** How long a frame may take to load, in milliseconds. */
+const LOAD_LIMIT = 30_000;
+
+/** How long a frame that was loaded may take to answer, in milliseconds. */
+const HELLO_LIMIT = 5000;
+
+/** The call that the frame answers when it gets its port. */
+const HELLO = 0;
+
+/** How long a package's file may take to come, in milliseconds. */
+const FETCH_LIMIT = 120_000;
+
+/** @typedef {{ resolve: (value: any) => void, reject: (error: Error) => void, onEvent: (event: any) => void }} Call */
+
+/** A frame of its own for each sandbox: an origin that nothing else has. */
+export class FrameLink {
+  #element;
+  #port;
+  #lastId = 0;
+  /** @type {Map<number, Call>} */
+  #calls = new Map();
+  #closed = false;
+
+  /** @param {HTMLIFrameElement} element @param {MessagePort} port */
+  constructor(element, port) {
+    this.#element = element;
+    this.#port = port;
+    port.onmessage = ({ data }) => this.#message(data);
+  }
+
+  /**
+   * @param {import('./index.js').SandboxOptions & import('./index.js').ServerOptions} options
+   * @returns {Promise<FrameLink>} once Python has started
+   */
+  static async open({ assets, onProgress, signal, dependencies, packageMirrors, returnMode, persistent, limits }) {
+    signal?.throwIfAborted();
+    const folder = folderOf(assets);
+    const files = loadAssets(folder, onProgress);
+    files.catch(() => {});
+    const element = document.createElement('iframe');
+    // **Boundary.** Without `allow-same-origin` the frame has an origin of its own: it has nothing of this page's, and
+    // cannot reach into it. Its document brings the policy that cuts its network.
+    element.setAttribute('sandbox', 'allow-scripts');
+    element.allow = 'cross-origin-isolated';
+    element.referrerPolicy = 'no-referrer';
+    element.title = 'Python sandbox';
+    element.hidden = true;
+    element.src = frameAddress(folder);
+    const { port1, port2 } = new MessageChannel();
+    const link = new FrameLink(element, port1);
+    try {
+      await loaded(element);
+      await link.#hello(port2);
+      await link.call('boot', [await files, { dependencies, packageMirrors, returnMode, persistent, ...limits }]);
+      signal?.throwIfAborted();
+    } catch (error) {
+      link.close();
+      throw error;
+    }
+    return link;
+  }
+
+  /** Hands the frame its end of the port. @param {MessagePort} port */
+  async #hello(port) {
+    const { src, contentWindow } = this.#element;
+    const why = `the sandbox's frame does not answer: is ${src} served, and without a content security policy of the page's?`;
+    const timer = setTimeout(() => this.#calls.get(HELLO)?.reject(new Error(why)), HELLO_LIMIT);
+    try {
+      await new Promise((resolve, reject) => {
+        this.#calls.set(HELLO, { resolve, reject, onEvent: () => {} });
+        // An opaque origin has no name that could be given here. The document is the one that was just loaded.
+        contentWindow?.postMessage('python-sandbox', '*', [port]);
+      });
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /**
+   * Calls a function of frame.js.
+   * @param {string} method @param {unknown[]} args @param {(event: any) => void} [onEvent]
+   * @returns {Promise<any>}
+   */
+  call(method, args = [], onEvent = () => {}) {
+    if (this.#closed) return Promise.reject(new Error('the sandbox is closed'));
+    const id = ++this.#lastId;
+    return new Promise((resolve, reject) => {
+      this.#calls.set(id, { resolve, reject, onEvent });
+      this.#port.postMessage({ type: 'call', id, method, args });
+    });
+  }
+
+  /** The client's end of a new connection to the MCP server: JSON texts. */
+  connect() {
+    const { port1, port2 } = new MessageChannel();
+    this.#port.postMessage({ type: 'connect', port: port2 }, [port2]);
+    return port1;
+  }
+
+  /** Ends everything in the frame, and gives its memory back. */
+  close() {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#port.close();
+    this.#element.remove();
+    for (const { reject } of this.#calls.values()) reject(new Error('the sandbox was closed'));
+    this.#calls.clear();
+  }
+
+  /** @param {any} message */
+  #message(message) {
+    const call = this.#calls.get(message?.id);
+    switch (message?.type) {
+      case 'event':
+        call?.onEvent(message.event);
+        return;
+      case 'result':
+        this.#calls.delete(message.id);
+        call?.resolve(message.value);
+        return;
+      case 'error':
+        this.#calls.delete(message.id);
+        call?.reject(new Error(String(message.message)));
+        return;
+      case 'fetch':
+        void this.#fetch(message);
+    }
+  }
+
+  /** @param {{ id: number, url: string, maxBytes: number }} message */
+  async #fetch({ id, url, maxBytes }) {
+    try {
+      const bytes = await fetchPackage(url, maxBytes);
+      this.#port.postMessage({ type: 'fetched', id, bytes }, [bytes.buffer]);
+    } catch (error) {
+      this.#port.postMessage({ type: 'fetched', id, error: error instanceof Error ? error.message : String(error) });
+    }
+  }
+}
+
+/** @param {HTMLIFrameElement} element */
+function loaded(element) {
+  return new Promise((resolve, reject) => {
+    const late = () => reject(new Error(`the sandbox's frame did not load: ${element.src}`));
+    const timer = setTimeout(late, LOAD_LIMIT);
+    element.onload = () => {
+      clearTimeout(timer);
+      resolve(undefined);
+    };
+    (document.body ?? document.documentElement).append(element);
+  });
+}
+
+/**
+ * A file for the resolver, without anything of the user's. It is checked by the core, which knows its sha256.
+ * @param {string} url @param {number} maxBytes @returns {Promise<Uint8Array<ArrayBuffer>>}
+ */
+async function fetchPackage(url, maxBytes) {
+  const response = await fetch(url, {
+    credentials: 'omit',
+    referrerPolicy: 'no-referrer',
+    signal: AbortSignal.timeout(FETCH_LIMIT),
+  });
+  if (!response.ok || !response.body) throw new Error(`HTTP ${response.status}`);
+  const reader = response.body.getReader();
+  /** @type {Uint8Array[]} */
+  const parts = [];
+  let size = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    size += value.length;
+    if (size > maxBytes) {
+      void reader.cancel();
+      throw new Error(`it has more than ${maxBytes} bytes`);
+    }
+    parts.push(value);
+  }
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}

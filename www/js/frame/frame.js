@@ -1,0 +1,134 @@
+// The window of the sandbox's frame: the core runs here, and starts the workers in which Python runs.
+//
+// **Boundary.** This window has an opaque origin and a content security policy that reaches nothing. No code but this
+// file's own ever runs in it. It hears its embedder once, by a message with a port, and its workers by their ports.
+import init, { Core } from '#core';
+import pythonSources from '#python-sources';
+import { Sessions } from './sessions.js';
+
+/** The page's side of the frame: calls come in, results and events go out. @type {MessagePort} */
+let page;
+
+/** @type {Core} */
+let core;
+
+/** @type {Sessions} */
+let sessions;
+
+/** What the page has set, see README. @type {{ persistent?: boolean }} */
+let settings;
+
+/** Ends what `codeSandbox()` evaluates. @type {AbortController | undefined} */
+let evaluating;
+
+/** The session of `codeSandbox()`, if it is to keep variables. @type {string | undefined} */
+let session;
+
+addEventListener('message', function first({ source, data, ports: [port] }) {
+  if (source !== parent || data !== 'python-sandbox' || !port) return;
+  removeEventListener('message', first);
+  page = port;
+  page.onmessage = (event) => receive(event.data);
+  page.postMessage({ type: 'result', id: 0 });
+});
+
+/** @param {any} message */
+function receive(message) {
+  switch (message.type) {
+    case 'call':
+      return void answer(message);
+    case 'connect':
+      return connect(message.port);
+    case 'fetched':
+      fetches.get(message.id)?.(message);
+      fetches.delete(message.id);
+  }
+}
+
+/** @param {{ id: number, method: string, args: any[] }} call */
+async function answer({ id, method, args }) {
+  try {
+    if (!Object.hasOwn(calls, method)) throw new TypeError(`the frame has no ${method}`);
+    const onEvent = (/** @type {object} */ event) => page.postMessage({ type: 'event', id, event });
+    const value = await /** @type {any} */ (calls)[method](...args, onEvent);
+    page.postMessage({ type: 'result', id, value });
+  } catch (error) {
+    page.postMessage({ type: 'error', id, message: String(/** @type {any} */ (error)?.message ?? error) });
+  }
+}
+
+const calls = {
+  /** Starts the core. @param {Record<string, Blob>} assets as they were fetched, compressed @param {typeof settings} options */
+  async boot(assets, options) {
+    const [wasm, pyodide, isolate, lockFile, stdlib, snapshot] = await Promise.all([
+      WebAssembly.compileStreaming(unpacked(assets['core.wasm'], 'application/wasm')),
+      WebAssembly.compileStreaming(unpacked(assets['pyodide.asm.wasm'], 'application/wasm')),
+      unpacked(assets['isolate.js']).text(),
+      unpacked(assets['pyodide-lock.json']).text(),
+      unpacked(assets['python_stdlib.zip']).blob(),
+      unpacked(assets['snapshot.bin']).blob(),
+    ]);
+    await init({ module_or_path: wasm });
+    sessions = new Sessions(isolate, { wasm: pyodide, stdlib, snapshot, pythonSources, lockFile }, fetchByPage);
+    settings = options;
+    begin();
+    await sessions.prepare();
+  },
+
+  /** Runs a program for `codeSandbox()`. @param {string} code @param {object} globals @param {(event: object) => void} onEvent */
+  async eval(code, globals, onEvent) {
+    /** @param {string} stream @param {string} text */
+    const onOutput = (stream, text) => onEvent({ output: { stream, text } });
+    evaluating = new AbortController();
+    const { signal } = evaluating;
+    const { session: handle, ...result } = await core.eval(code, globals, { session, onOutput, signal });
+    session = handle;
+    return result;
+  },
+
+  interrupt() {
+    // What has not begun to run, as its packages are on their way, is not run at all.
+    if (!sessions.stop()) evaluating?.abort(new Error('the run was stopped before it began'));
+  },
+
+  async reset() {
+    core.close();
+    core.free();
+    begin();
+    await sessions.prepare();
+  },
+};
+
+function begin() {
+  core = new Core(sessions, settings);
+  session = settings.persistent ? 'new' : undefined;
+}
+
+/** Serves MCP over a port: texts, and `null` for the end. @param {MessagePort} port */
+function connect(port) {
+  const connection = core.connect((message) => port.postMessage(message));
+  port.onmessage = ({ data }) => {
+    if (typeof data === 'string') return connection.receive(data);
+    connection.close();
+    port.close();
+  };
+}
+
+/** What the page is fetching. @type {Map<number, (message: { bytes?: Uint8Array, error?: string }) => void>} */
+const fetches = new Map();
+let lastFetch = 0;
+
+/** Has the page get the bytes of a package: nothing here can. @param {string} url @param {number} maxBytes @returns {Promise<Uint8Array>} */
+function fetchByPage(url, maxBytes) {
+  const id = ++lastFetch;
+  page.postMessage({ type: 'fetch', id, url, maxBytes });
+  return new Promise((resolve, reject) => {
+    fetches.set(id, ({ bytes, error }) => (bytes ? resolve(bytes) : reject(new Error(error))));
+  });
+}
+
+/** @param {Blob} blob gzip @param {string} [type] */
+function unpacked(blob, type = 'application/octet-stream') {
+  const stream = blob.stream().pipeThrough(new DecompressionStream('gzip'));
+  return new Response(stream, { headers: { 'content-type': type } });
+}

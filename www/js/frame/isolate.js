@@ -1,0 +1,79 @@
+// What runs in the worker of a sandbox in a page: Python, and whatever JavaScript it becomes.
+//
+// **Boundary.** Everything in this worker belongs to the Python code that runs in it, this file included. Nothing here
+// protects anybody else; what does is around it: an opaque origin, the frame's content security policy, which a
+// worker made of a blob inherits with every worker that it makes, and a frame that takes nothing from here but text.
+import './shim.js';
+import createPyodideModule from '#runtime/pyodide.asm.mjs';
+import { loadPyodide } from '#runtime/pyodide.mjs';
+import { Interpreter } from '../../../src/runtime/boot.js';
+import { turnByMessages } from '../../../src/runtime/turn.js';
+
+/**
+ * What a sandbox is made of, see assets.js.
+ * @typedef {object} Start
+ * @property {WebAssembly.Module} wasm Pyodide
+ * @property {Blob} stdlib Python's standard library, a zip file
+ * @property {Blob} [snapshot] see src/runtime/snapshot.js; without one Python boots from scratch
+ * @property {Record<string, string>} pythonSources our own modules, for a start without a snapshot
+ * @property {string} lockFile
+ * @property {import('./packages.js').CompiledPackage[]} packages
+ * @property {Int32Array} [stop] shared, where the page is isolated from others: not 0 to stop a run that cannot be suspended
+ */
+
+turnByMessages();
+addEventListener('message', ({ data, ports: [port] }) => void serve(data, port), { once: true });
+
+/** @param {Start} start @param {MessagePort} port */
+async function serve(start, port) {
+  /** @type {Interpreter} */
+  let interpreter;
+  try {
+    interpreter = await boot(start);
+  } catch (error) {
+    port.postMessage({ failed: String(error) });
+    return;
+  }
+  port.onmessage = async ({ data }) => {
+    if (data.stop) {
+      interpreter.stop();
+      return;
+    }
+    try {
+      const alive = await interpreter.run(JSON.parse(data.run), (frame) => port.postMessage({ frame }));
+      port.postMessage({ ended: alive });
+    } catch (error) {
+      port.postMessage({ failed: String(error) });
+    }
+  };
+  port.postMessage({ booted: true });
+}
+
+/** @param {Start} start */
+async function boot({ wasm, stdlib, snapshot, pythonSources, lockFile, packages, stop }) {
+  // Pyodide looks for its files beside its own address, and finds them here.
+  const { instantiateStreaming } = WebAssembly;
+  WebAssembly.instantiateStreaming = async (_, imports) => ({
+    module: wasm,
+    instance: await WebAssembly.instantiate(wasm, imports),
+  });
+  Object.assign(globalThis, {
+    /** @param {unknown} url */
+    fetch: async (url) => {
+      if (String(url).endsWith('python_stdlib.zip')) return new Response(stdlib);
+      if (String(url).endsWith('pyodide.asm.wasm')) return new Response();
+      // There is no network to lose here; this only says so in plain words.
+      throw new TypeError('the sandbox has no network');
+    },
+  });
+  const interpreter = await Interpreter.boot({
+    loadPyodide,
+    createPyodideModule,
+    lockFile,
+    packages,
+    ...(snapshot ? { snapshot: await snapshot.arrayBuffer() } : { pythonSources }),
+  });
+  WebAssembly.instantiateStreaming = instantiateStreaming;
+  if (stop) interpreter.pulse.stopWanted = () => Atomics.exchange(stop, 0, 0) !== 0;
+  return interpreter;
+}

@@ -1,0 +1,161 @@
+// Where the runs of a frame happen: in a fresh worker each, or in the worker of a session.
+import { Isolate } from './isolates.js';
+import { compile } from './packages.js';
+
+/** The most workers at a time, of 80 MB or more each; runs that need a further one wait. */
+const MAX_ISOLATES = 10;
+
+/** @typedef {import('./packages.js').PreparedPackage} PreparedPackage */
+
+/** Implements the core's `SandboxHost`, see `www/src/types.d.ts`. */
+export class Sessions {
+  /** Interpreters that are kept; each starts with its first run. @type {Map<string, Isolate | null>} */
+  #kept = new Map();
+  /** All that live. @type {Set<Isolate>} */
+  #isolates = new Set();
+  /** Booted ahead of the run that will need it. @type {Isolate | null} */
+  #spare = null;
+  /** @type {(() => void)[]} */
+  #waiting = [];
+  #source;
+  #start;
+
+  /** The bytes of a package, by its address. @type {(url: string, maxBytes: number) => Promise<Uint8Array>} */
+  fetch;
+
+  /**
+   * @param {string} source JavaScript of a worker
+   * @param {Omit<import('./isolate.js').Start, 'packages'>} start
+   * @param {(url: string, maxBytes: number) => Promise<Uint8Array>} fetch
+   */
+  constructor(source, start, fetch) {
+    this.#source = source;
+    this.#start = start;
+    this.fetch = fetch;
+  }
+
+  /** Boots an interpreter ahead of the first run, and looks whether it is sound. Resolves when it is there. */
+  async prepare() {
+    this.#spare ??= this.#spawn([]);
+    if (this.#start.snapshot && !(await isSound(this.#spare))) {
+      // Its snapshot was made by an engine with other features: Python boots from scratch, in a few seconds.
+      this.#start.snapshot = undefined;
+      this.#drop(this.#spare);
+      this.#spare = this.#spawn([]);
+    }
+    await this.#spare.booted;
+  }
+
+  /**
+   * @param {string} request @param {string | undefined} session @param {PreparedPackage[]} packages
+   * @returns {Promise<ReadableStream<Uint8Array>>}
+   */
+  async start(request, session, packages) {
+    if (session === undefined) {
+      const isolate = await this.#take(packages);
+      return ending(await isolate.start(request), () => {
+        isolate.end('its run is over');
+        this.#gone(isolate);
+        this.#spare ??= this.#spawn([]);
+      });
+    }
+    const kept = this.#kept.get(session);
+    if (kept === undefined) throw new Error('its session has ended');
+    if (kept) return kept.start(request);
+    const isolate = await this.#take(packages);
+    this.#kept.set(session, isolate);
+    return isolate.start(request);
+  }
+
+  async openSession() {
+    const session = crypto.getRandomValues(new Uint32Array(4)).join('-');
+    this.#kept.set(session, null);
+    return session;
+  }
+
+  /** @param {string} session */
+  async hasSession(session) {
+    return this.#kept.get(session)?.alive ?? this.#kept.has(session);
+  }
+
+  /** @param {string} session */
+  async endSession(session) {
+    const isolate = this.#kept.get(session);
+    this.#kept.delete(session);
+    if (!isolate) return;
+    isolate.end('its session has ended');
+    this.#gone(isolate);
+  }
+
+  /** Asks all runs to stop. @returns {boolean} whether there was one */
+  stop() {
+    return [...this.#isolates].map((isolate) => isolate.stop()).includes(true);
+  }
+
+  /** An interpreter that nobody has had. @param {PreparedPackage[]} packages */
+  async #take(packages) {
+    const spare = this.#spare;
+    if (spare?.alive && !packages.length) {
+      this.#spare = null;
+      return spare;
+    }
+    while (this.#isolates.size >= MAX_ISOLATES) {
+      if (this.#spare) this.#drop(this.#spare);
+      else await new Promise((resolve) => this.#waiting.push(() => resolve(undefined)));
+    }
+    return this.#spawn(await compile(packages));
+  }
+
+  /** @param {import('./packages.js').CompiledPackage[]} packages */
+  #spawn(packages) {
+    const isolate = new Isolate(this.#source, { ...this.#start, packages });
+    this.#isolates.add(isolate);
+    return isolate;
+  }
+
+  /** @param {Isolate} isolate */
+  #drop(isolate) {
+    this.#spare = null;
+    isolate.end('it was not needed');
+    this.#gone(isolate);
+  }
+
+  /** @param {Isolate} isolate */
+  #gone(isolate) {
+    this.#isolates.delete(isolate);
+    this.#waiting.shift()?.();
+  }
+}
+
+/** What an interpreter can do that is restored as it was made: compute, and suspend if the engine can. */
+const CHECK = JSON.stringify({
+  code: `from pyodide.ffi import can_run_sync\n1 + 1 == 2 and can_run_sync() == ${'Suspending' in WebAssembly ? 'True' : 'False'}`,
+  globals: '{}',
+  keep: false,
+  limits: { time: 5000, grace: 1000, output: 1000, value: 1000, images: 0, imageBytes: 0 },
+});
+
+/** @param {Isolate} isolate that has run nothing yet */
+async function isSound(isolate) {
+  try {
+    const frames = await new Response(await isolate.start(CHECK)).text();
+    return frames.includes('"json": "true"');
+  } catch {
+    return false;
+  }
+}
+
+/** Calls `done` when a stream has ended, or nobody wants it any longer. @param {ReadableStream<Uint8Array>} stream @param {() => void} done */
+function ending(stream, done) {
+  const reader = stream.getReader();
+  return new ReadableStream({
+    async pull(controller) {
+      const { value, done: over } = await reader.read();
+      if (!over) return controller.enqueue(value);
+      controller.close();
+      done();
+    },
+    // Nobody gets this worker after its run: there is no need to stop the run first.
+    cancel: done,
+  });
+}

@@ -1,0 +1,144 @@
+// The library's interface: the same in a page and in Node, but for what is marked.
+
+/** A value that JSON can carry. */
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+
+/** A figure that a run has drawn. */
+export interface Image {
+  /** For example `image/png`. */
+  mimeType: string;
+  /** Base64. */
+  data: string;
+}
+
+/** How a run ended. */
+export type Result = {
+  /** Lines of stdout and stderr, in the order in which they were written. */
+  output: string[];
+  images: Image[];
+} & (
+  | { status: 'success'; return_value: Json }
+  | { status: 'run-error'; error: string }
+  /** A package that the code needs cannot be had: the code was not run. */
+  | { status: 'install-error'; error: string }
+);
+
+/** A piece of output, as it comes. */
+export interface OutputLine {
+  stream: 'stdout' | 'stderr';
+  text: string;
+}
+
+/** How far something that takes its time has come. */
+export interface Progress {
+  /** `load`: files of Python itself; `packages`: those of the packages that the code needs. */
+  phase: 'load' | 'packages';
+  /** What is being done, for people. */
+  message: string;
+  /** Bytes so far. */
+  loaded: number;
+  /** Bytes in all, 0 where that is not known. */
+  total: number;
+}
+
+/** Limits, by their names in README's table of settings, in camel case. What is left out has its default. */
+export interface Limits {
+  /** Wall-clock limit of a run; then Python gets a `TimeoutError`. */
+  timeLimitSeconds?: number;
+  [setting: string]: number | undefined;
+}
+
+/** How to make a sandbox. */
+export interface SandboxOptions {
+  /** Packages that every run may import, as pip takes them: `numpy`, `pandas>=3`. */
+  dependencies?: string[];
+  /** Whether variables stay from one run to the next. Default: each run has a fresh namespace. */
+  persistent?: boolean;
+  limits?: Limits;
+  /** Called for each line of output, as it comes. */
+  onLog?: (line: OutputLine) => void;
+  /** Called while files and packages are loaded. */
+  onProgress?: (progress: Progress) => void;
+  /** Ends the sandbox. */
+  signal?: AbortSignal;
+  /** Where packages are looked for, addresses of folders. Default: `packages/` beside the page's own files. */
+  packageMirrors?: string[];
+  /** In a page: the folder where this package's `assets` are served. Default: beside this script. */
+  assets?: string | URL;
+}
+
+/** How to run one program. */
+export interface EvalOptions {
+  /** Stops the run; the promise is rejected with the signal's reason. */
+  signal?: AbortSignal;
+}
+
+/** What a {@link Sandbox} tells while it works. */
+export interface SandboxEvents {
+  output: CustomEvent<OutputLine>;
+  progress: CustomEvent<Progress>;
+}
+
+/** A Python interpreter that reaches nothing. Runs wait for each other. Its events are {@link SandboxEvents}. */
+export interface Sandbox extends EventTarget, Disposable {
+  /**
+   * Runs a program. A Python error is a result, not a rejection.
+   * @param globals global variables of the run
+   */
+  eval(code: string, globals?: { [name: string]: Json }, options?: EvalOptions): Promise<Result>;
+  /** Stops the run that is going on: `KeyboardInterrupt`, and a second later the end of the interpreter. */
+  interrupt(): void;
+  /** A new interpreter: files, imported modules and variables are gone. */
+  reset(): Promise<void>;
+  /** Ends the sandbox. What goes on in it is rejected. */
+  close(): void;
+}
+
+/** Makes a sandbox, and resolves when it is ready to run. */
+export function codeSandbox(options?: SandboxOptions): Promise<Sandbox>;
+
+/** A transport as the official TypeScript SDKs (1.x and 2.x) take it. */
+export interface Transport {
+  start(): Promise<void>;
+  send(message: object, options?: unknown): Promise<void>;
+  close(): Promise<void>;
+  onclose?: () => void;
+  onerror?: (error: Error) => void;
+  // biome-ignore lint/suspicious/noExplicitAny: each of the SDKs has a type of its own
+  onmessage?: (message: any, extra?: any) => void;
+  sessionId?: string;
+  setProtocolVersion?: (version: string) => void;
+}
+
+/** How to make a server. */
+export interface ServerOptions extends Omit<SandboxOptions, 'persistent' | 'onLog'> {
+  /** How the text of results is written. Default: `xml`. */
+  returnMode?: 'xml' | 'json';
+}
+
+/** In a page: an MCP server with the tool `run_python_code`. */
+export interface PythonServer extends Disposable {
+  /** The client's side of a connection within this page: `await client.connect(server.transport())`. */
+  transport(): Transport;
+  /** Serves a client at the other end of a port: messages are JSON-RPC, as objects or as JSON. */
+  listen(port: MessagePort): void;
+  /**
+   * Serves other windows that send JSON-RPC messages to this one by `postMessage`.
+   * @param options.origins the origins that are served; `*` is not one
+   * @returns stops listening
+   */
+  listenToWindows(options: { origins: string[] }): () => void;
+  close(): void;
+}
+
+/** In a page: starts an MCP server, and resolves when it answers. */
+export function pythonServer(options?: ServerOptions): Promise<PythonServer>;
+
+/** In a page: a client's transport to a window that serves by {@link PythonServer.listenToWindows}. */
+export function windowTransport(target: Window, origin: string): Transport;
+
+/**
+ * In a page: offers `run_python_code` to the browser's own agent (WebMCP), where the browser has one.
+ * @returns whether it has
+ */
+export function registerWebMcp(sandbox: Sandbox): boolean;
