@@ -21,7 +21,7 @@ const blob = (source) => URL.createObjectURL(new Blob([source], { type: 'text/ja
 const nested = (address, options) =>
   new Promise((resolve, reject) => {
     const worker = new Worker(address, options);
-    worker.onmessage = ({ data }) => resolve(data);
+    worker.onmessage = ({ data }) => (String(data).startsWith('blocked') ? reject(new Error(data)) : resolve(data));
     worker.onerror = (event) => {
       // Or it would be an error of this worker, too.
       event.preventDefault();
