@@ -4,7 +4,8 @@
 // An interpreter is a Durable Object whose facet is of a class from an isolate of its own; its name is whatever the
 // supervisor calls it. POST /NAME/boot, /NAME/run (the JSON of a run: its frames), /NAME/stop and /NAME/end.
 import { DurableObject } from 'cloudflare:workers';
-import { modules } from './modules.js';
+import { envelopeStream } from './envelope.js';
+import { modules, parts } from './modules.js';
 
 const FACET = 'python';
 
@@ -18,6 +19,9 @@ const code = {
 };
 
 export class Interpreter extends DurableObject {
+  /** What the isolate's first request brings along. @type {ArrayBuffer[]} */
+  #parts = parts;
+
   /** @param {Request} request */
   async fetch(request) {
     const action = new URL(request.url).pathname.split('/').at(-1);
@@ -30,7 +34,11 @@ export class Interpreter extends DurableObject {
     const facet = this.ctx.facets.get(FACET, () => ({
       class: this.env.LOADER.load(code).getDurableObjectClass('Python'),
     }));
-    return facet.fetch(`http://sandbox/${action}`, { method: 'POST', body: request.body });
+    const url = `http://sandbox/${action}`;
+    if (action === 'stop') return facet.fetch(url, { method: 'POST' });
+    const body = envelopeStream(await request.text(), this.#parts);
+    this.#parts = [];
+    return facet.fetch(url, { method: 'POST', body });
   }
 }
 

@@ -1,17 +1,21 @@
 // The main module of an isolate in workerd: how a run gets in and its frames get out.
 //
+// Every POST has an envelope (envelope.js) for its body. That of the first has the snapshot and the packages' archives
+// for its parts; later ones have none. `POST /run`: a run's JSON. `POST /boot`: nothing, only the parts. `GET /files`
+// gives a session's files, `POST /files` takes them, as the last part. `POST /stop` has no body.
+//
 // **Boundary.** Everything in this isolate belongs to the Python code that runs in it, this file included once the
 // code has become JavaScript. Nothing here protects anybody else; the parent does (no network, no bindings, one
 // isolate for one run or one session, and every byte that leaves is decoded as an attacker's).
 import './shim.js';
 import { DurableObject } from 'cloudflare:workers';
 import { Interpreter } from './boot.js';
+import { openEnvelope } from './envelope.js';
 import { packFiles, unpackFiles } from './files.js';
 import packages from './packages/index.js';
 import createPyodideModule from './pyodide.asm.mjs';
 import { loadPyodide } from './pyodide.mjs';
 import lockFile from './pyodide-lock.txt';
-import snapshot from './snapshot.bin';
 
 /** @type {Promise<Interpreter> | undefined} */
 let booted;
@@ -23,16 +27,28 @@ async function serve(request) {
     const alive = (await (await booted)?.stop()) ?? true;
     return new Response(null, { status: alive ? 204 : 410 });
   }
-  booted ??= Interpreter.boot({ loadPyodide, createPyodideModule, lockFile, snapshot, packages });
+  const { text, parts } = request.method === 'POST' ? await openEnvelope(request.body) : { text: '', parts: [] };
+  booted ??= boot(parts);
   const interpreter = await booted;
-  // Ahead of its first run.
-  if (pathname === '/boot') return new Response(null, { status: 204 });
-  if (pathname !== '/files') return run(interpreter, await request.json());
-  // What a session's files are, or what they were in the interpreter before.
   const { FS } = interpreter.pyodide;
-  if (request.method === 'GET') return new Response(packFiles(FS));
-  unpackFiles(FS, await request.arrayBuffer());
+  switch (pathname) {
+    case '/boot': // ahead of the first run
+      break;
+    case '/files': // what a session has written; or has, in the interpreter before
+      if (request.method === 'GET') return new Response(packFiles(FS));
+      unpackFiles(FS, parts.at(-1) ?? new ArrayBuffer());
+      break;
+    default:
+      return run(interpreter, JSON.parse(text));
+  }
   return new Response(null, { status: 204 });
+}
+
+/** @param {ArrayBuffer[]} parts the snapshot, and the archive of each package */
+function boot([snapshot, ...archives]) {
+  if (!snapshot) throw new Error('the first request brings no snapshot');
+  const mounted = packages.map((found, i) => ({ ...found, archive: archives[i] }));
+  return Interpreter.boot({ loadPyodide, createPyodideModule, lockFile, snapshot, packages: mounted });
 }
 
 /** @param {Interpreter} interpreter @param {import('./boot.js').Run} request */

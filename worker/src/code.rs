@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use js_sys::{Array, ArrayBuffer, Object, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
+use web_sys::ReadableStream;
 use worker::{Env, Error, Fetcher, Result};
 
 #[wasm_bindgen(raw_module = "./runtime/modules.js")]
@@ -13,9 +14,20 @@ extern "C" {
     #[wasm_bindgen(thread_local_v2, js_name = modules)]
     static MODULES: Object;
 
-    /// Those that are static assets, with the addresses of their parts.
+    /// Those that are static assets, with the addresses of their pieces.
     #[wasm_bindgen(thread_local_v2, js_name = assets)]
     static ASSETS: Object;
+
+    /// The addresses of the pieces of what an isolate is sent first.
+    #[wasm_bindgen(thread_local_v2, js_name = parts)]
+    static PARTS: Array;
+}
+
+#[wasm_bindgen(raw_module = "./runtime/envelope.js")]
+extern "C" {
+    /// A request's body for an isolate, see `src/runtime/envelope.js`.
+    #[wasm_bindgen(js_name = envelopeStream)]
+    fn envelope_stream(text: &str, parts: &Array) -> ReadableStream;
 }
 
 /// Of the isolates, not of this Worker.
@@ -24,11 +36,32 @@ const COMPATIBILITY_DATE: &str = "2026-06-01";
 thread_local! {
     /// The code, once its assets are there. The same for everybody, and nobody can change it: the isolates
     /// get copies of its bytes, and share compiled WebAssembly, which is immutable.
-    static CODE: RefCell<Option<Object>> = const { RefCell::new(None) };
+    static CODE: RefCell<Option<Code>> = const { RefCell::new(None) };
+}
+
+/// What an isolate is made of.
+#[derive(Clone)]
+pub struct Code {
+    /// For the Worker Loader: the modules, and what can be reached from them.
+    pub worker: Object,
+    /// What the first request of an isolate brings along: the snapshot, and each package's archive.
+    parts: Array,
+}
+
+impl Code {
+    /// The body of an isolate's first request.
+    pub fn first(&self, text: &str) -> ReadableStream {
+        envelope_stream(text, &self.parts)
+    }
+}
+
+/// The body of a later request.
+pub fn later(text: &str) -> ReadableStream {
+    envelope_stream(text, &Array::new())
 }
 
 /// The code of an isolate that runs Python and reaches nothing.
-pub async fn python(env: &Env) -> Result<Object> {
+pub async fn python(env: &Env) -> Result<Code> {
     if let Some(code) = CODE.with_borrow(Clone::clone) {
         return Ok(code);
     }
@@ -36,16 +69,18 @@ pub async fn python(env: &Env) -> Result<Object> {
     let assets = env.assets("ASSETS")?;
     for entry in Object::entries(&ASSETS.with(Clone::clone)).iter() {
         let entry: Array = entry.unchecked_into();
-        let mut parts = Vec::new();
-        for address in entry.get(1).unchecked_into::<Array>().iter() {
-            parts.push(asset(&assets, &address.as_string().unwrap_or_default()).await?);
-        }
         let module = Object::new();
-        Reflect::set(&module, &"data".into(), &joined(parts))?;
+        let bytes = asset(&assets, entry.get(1).unchecked_ref()).await?;
+        Reflect::set(&module, &"data".into(), &bytes)?;
         Reflect::set(&modules, &entry.get(0), &module)?;
     }
-    let code = Object::new();
-    let set = |name: &str, value: &JsValue| Reflect::set(&code, &name.into(), value);
+    let parts = Array::new();
+    for pieces in PARTS.with(Clone::clone).iter() {
+        let bytes = asset(&assets, pieces.unchecked_ref()).await?;
+        parts.push(&bytes);
+    }
+    let worker = Object::new();
+    let set = |name: &str, value: &JsValue| Reflect::set(&worker, &name.into(), value);
     set("compatibilityDate", &COMPATIBILITY_DATE.into())?;
     set("mainModule", &"isolate.js".into())?;
     set("modules", &modules)?;
@@ -53,32 +88,38 @@ pub async fn python(env: &Env) -> Result<Object> {
     // bindings, no secrets.
     set("globalOutbound", &JsValue::NULL)?;
     set("env", &Object::new())?;
+    let code = Code { worker, parts };
     CODE.set(Some(code.clone()));
     Ok(code)
 }
 
-/// Fetches a static asset. Its bytes stay outside of our own memory, which never shrinks.
-async fn asset(assets: &Fetcher, address: &str) -> Result<ArrayBuffer> {
-    let response = assets.fetch(format!("http://assets{address}"), None).await?;
-    if response.status_code() != 200 {
-        let status = response.status_code();
-        return Err(Error::RustError(format!("the asset {address} is missing ({status}): was the Worker built?")));
+/// Fetches a static asset, in pieces. Its bytes stay outside of our own memory, which never shrinks.
+async fn asset(assets: &Fetcher, addresses: &Array) -> Result<ArrayBuffer> {
+    let mut pieces = Vec::new();
+    for address in addresses.iter() {
+        let address = address.as_string().unwrap_or_default();
+        let response = assets.fetch(format!("http://assets{address}"), None).await?;
+        if response.status_code() != 200 {
+            let status = response.status_code();
+            return Err(Error::RustError(format!("the asset {address} is missing ({status}): was the Worker built?")));
+        }
+        let response: web_sys::Response = response.into();
+        pieces.push(JsFuture::from(response.array_buffer()?).await?.unchecked_into());
     }
-    let response: web_sys::Response = response.into();
-    Ok(JsFuture::from(response.array_buffer()?).await?.unchecked_into())
+    Ok(joined(pieces))
 }
 
-fn joined(mut parts: Vec<ArrayBuffer>) -> ArrayBuffer {
-    if parts.len() == 1
-        && let Some(only) = parts.pop()
+fn joined(mut pieces: Vec<ArrayBuffer>) -> ArrayBuffer {
+    if pieces.len() == 1
+        && let Some(only) = pieces.pop()
     {
         return only;
     }
-    let whole = Uint8Array::new_with_length(parts.iter().map(ArrayBuffer::byte_length).sum());
+    let whole = Uint8Array::new_with_length(pieces.iter().map(ArrayBuffer::byte_length).sum());
     let mut at = 0;
-    for part in &parts {
-        whole.set(&Uint8Array::new(part), at);
-        at += part.byte_length();
+    for piece in &pieces {
+        whole.set(&Uint8Array::new(piece), at);
+        at += piece.byte_length();
     }
     whole.buffer()
 }

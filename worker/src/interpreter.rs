@@ -20,6 +20,7 @@ use mcp_run_python::{
     sandbox::{Frames, Sandbox, SandboxError},
     session::RESTARTED,
 };
+use web_sys::ReadableStream;
 use worker::{Date, Env, Method, RequestInit, Result, State, Storage};
 
 use crate::{
@@ -116,7 +117,7 @@ impl Inner {
         self.used_at.set(Date::now().as_millis());
         let alive = self.facet.borrow().clone();
         let (facet, frames) = match alive {
-            Some(facet) => match self.run(&facet, &request).await {
+            Some(facet) => match self.run(&facet, code::later(&request)).await {
                 Ok(frames) => (facet, frames),
                 Err(_) => {
                     // It was lost since its last run: with its isolate, or by what the code did to it.
@@ -133,8 +134,9 @@ impl Inner {
     async fn restart(&self, request: &str) -> Result<(Fetcher, Frames)> {
         let code = code::python(&self.env).await?;
         let env = self.env.clone();
-        let facet = self.facets.get(FACET, move || WorkerLoader::new(&env)?.load(&code)?.class("Python"))?;
-        let frames = match self.run(&facet, request).await {
+        let first = code.first(request);
+        let facet = self.facets.get(FACET, move || WorkerLoader::new(&env)?.load(&code.worker)?.class("Python"))?;
+        let frames = match self.run(&facet, first).await {
             Ok(frames) => frames,
             Err(error) => {
                 self.discard("it did not start");
@@ -151,8 +153,8 @@ impl Inner {
         Ok((facet, notice.chain(frames).boxed_local()))
     }
 
-    async fn run(&self, facet: &Fetcher, request: &str) -> Result<Frames> {
-        body(isolate::run(facet, request, None).await?, ())
+    async fn run(&self, facet: &Fetcher, envelope: ReadableStream) -> Result<Frames> {
+        body(isolate::run(facet, envelope, None).await?, ())
     }
 
     /// Waits for the end of a run that nobody follows any longer; or stops it; or gives the interpreter up.

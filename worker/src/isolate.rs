@@ -8,6 +8,7 @@ use mcp_run_python::{
     session::{Host, Opened, SessionChoice, SessionError},
 };
 use wasm_bindgen::JsValue;
+use web_sys::ReadableStream;
 use worker::{AbortController, AbortSignal, Env, Method, RequestInit, Response, Result};
 
 use crate::{
@@ -62,9 +63,9 @@ impl Sandbox for FreshIsolate {
         let env = self.0.clone();
         let started = async move {
             let code = code::python(&env).await?;
-            let isolate = WorkerLoader::new(&env)?.load(&code)?;
+            let isolate = WorkerLoader::new(&env)?.load(&code.worker)?;
             let (abort, signal) = Abort::new();
-            body(run(&isolate.entrypoint()?, &request, Some(signal.as_ref())).await?, abort)
+            body(run(&isolate.entrypoint()?, code.first(&request), Some(signal.as_ref())).await?, abort)
         };
         started.map(|frames| frames.map_err(|error| SandboxError::Start(error.to_string()))).boxed_local()
     }
@@ -74,13 +75,13 @@ impl Sandbox for FreshIsolate {
     }
 }
 
-/// Hands a run to an isolate; its frames are the response's body. `signal` aborts the request.
+/// Hands a run, in its envelope, to an isolate; its frames are the response's body. `signal` aborts the request.
 ///
 /// # Errors
 /// Also when no response comes in time: the code of a session may have changed what answers.
-pub async fn run(isolate: &Fetcher, request: &str, signal: Option<&JsValue>) -> Result<Response> {
+pub async fn run(isolate: &Fetcher, envelope: ReadableStream, signal: Option<&JsValue>) -> Result<Response> {
     let mut init = RequestInit::new();
-    init.with_method(Method::Post).with_body(Some(request.into()));
+    init.with_method(Method::Post).with_body(Some(envelope.into()));
     let response = select_biased! {
         response = isolate.fetch(RUN, &init, signal).fuse() => response?,
         () = (PLATFORM.sleep)(START_LIMIT).fuse() => return Err("it did not answer in time".into()),

@@ -13,6 +13,7 @@ import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { envelope } from '../../src/runtime/envelope.js';
 import { patch } from '../../src/runtime/patches.js';
 import { POLL_WASM } from '../../src/runtime/poll_wasm.js';
 import { check } from './check.mjs';
@@ -38,6 +39,7 @@ const OWN = [
   'packages.js',
   'libraries.js',
   'files.js',
+  'envelope.js',
   'isolate.js',
 ];
 
@@ -69,7 +71,7 @@ export default [${generated.map((hex, i) => `['${hex}', m${i}]`).join(',\n')}];
 `,
 );
 
-const { packages, modules } = addPackages(out, packagesFolder);
+const { packages, archives, modules } = addPackages(out, packagesFolder);
 console.log(`making the snapshot${modules.length ? `, with ${modules.join(', ')}` : ''}`);
 const making = [join(out, 'maker.js')];
 cpSync(join(here, 'maker.js'), making[0]);
@@ -78,14 +80,16 @@ for (const name of ['images', 'runner', 'to_json']) {
   cpSync(join(source, `${name}.py`), join(out, `${name}.txt`));
 }
 const snapshot = await withWorkerd(out, 'maker.js', async (url) => {
-  const response = await fetch(url, { method: 'POST', body: JSON.stringify(modules) });
+  const response = await fetch(url, { method: 'POST', body: new Blob(envelope(JSON.stringify(modules), archives)) });
   if (!response.ok) throw new Error(`the snapshot failed: ${await response.text()}`);
-  return Buffer.from(await response.arrayBuffer());
+  return response.arrayBuffer();
 });
 for (const file of making) rmSync(file);
-writeFileSync(join(out, 'snapshot.bin'), snapshot);
+writeFileSync(join(out, 'snapshot.bin'), new Uint8Array(snapshot));
 
 console.log('checking the snapshot');
-await withWorkerd(out, 'isolate.js', (url) => check(url, modules));
+await withWorkerd(out, 'isolate.js', (url) => check(url, [snapshot, ...archives], modules));
 packForEdge(out, target, packages);
-console.log(`runtime built: snapshot ${(snapshot.length / 1e6).toFixed(1)} MB, ${generated.length} generated modules`);
+console.log(
+  `runtime built: snapshot ${(snapshot.byteLength / 1e6).toFixed(1)} MB, ${generated.length} generated modules`,
+);

@@ -1,5 +1,6 @@
 // Checks a snapshot by restoring it in workerd: a wrong one must fail the build, not a user's run.
 import assert from 'node:assert/strict';
+import { envelope } from '../../src/runtime/envelope.js';
 
 const LIMITS = { time: 10_000, grace: 1000, output: 100_000, value: 100_000, images: 4, imageBytes: 1_000_000 };
 
@@ -14,8 +15,12 @@ const PROGRAMS = [
   ['import csv, sqlite3; csv.QUOTE_ALL', { status: 'success', json: '1' }],
 ];
 
-/** @param {string} url @param {string[]} modules that the snapshot has imported */
-export async function check(url, modules) {
+/**
+ * @param {string} url
+ * @param {ArrayBuffer[]} parts of the first request, see isolate.js
+ * @param {string[]} modules that the snapshot has imported
+ */
+export async function check(url, parts, modules) {
   const imports = modules.map(
     (name) =>
       /** @type {[string, object]} */ ([`import sys; '${name}' in sys.modules`, { status: 'success', json: 'true' }]),
@@ -23,7 +28,7 @@ export async function check(url, modules) {
   for (const [code, expected] of [...PROGRAMS, ...imports]) {
     const response = await fetch(`${url}/run`, {
       method: 'POST',
-      body: JSON.stringify({ code, globals: '{}', keep: false, limits: LIMITS }),
+      body: new Blob(envelope(JSON.stringify({ code, globals: '{}', keep: false, limits: LIMITS }), parts)),
     });
     const text = await response.text();
     const frames = text

@@ -3,11 +3,11 @@
 //
 // usage: node desk.mjs ISOLATE_FOLDER OUTPUT_FOLDER
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, extname, join, relative } from 'node:path';
+import { basename, dirname, extname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { COMPATIBILITY_DATE } from './workerd.mjs';
 
-/** How a module enters an isolate (the Worker Loader's names), by the ending of its name; the rest is data. */
+/** How a module enters an isolate (the Worker Loader's names), by the ending of its name. */
 const KINDS = /** @type {Record<string, string>} */ ({ '.js': 'js', '.mjs': 'js', '.txt': 'text', '.wasm': 'wasm' });
 
 const [isolate, target] = process.argv.slice(2);
@@ -22,23 +22,30 @@ const files = readdirSync(join(target, 'isolate'), { recursive: true, withFileTy
   .filter((entry) => entry.isFile())
   .map((entry) => relative(join(target, 'isolate'), join(entry.parentPath, entry.name)))
   .sort()
-  .map((file) => ({ file, kind: KINDS[extname(file)] ?? 'data' }));
+  .map((file) => ({ file, kind: KINDS[extname(file)] ?? 'part' }));
+/** What an isolate's first request brings along (isolate.js): the snapshot, and the archives in the order of their numbers. */
+const parts = files
+  .filter(({ kind }) => kind === 'part')
+  .sort((a, b) => Number.parseInt(basename(a.file), 10) - Number.parseInt(basename(b.file), 10) || 0);
+parts.sort((a, b) => Number(b.file === 'snapshot.bin') - Number(a.file === 'snapshot.bin'));
 
 writeFileSync(
   join(target, 'modules.js'),
   `// Written by the build: the modules of an isolate. WebAssembly is compiled once, here, and shared.
 ${files.map(({ file }, i) => `import m${i} from './isolate/${file}';`).join('\n')}
 export const modules = {
-${files.map(({ file, kind }, i) => `  ${JSON.stringify(file)}: { ${kind}: m${i} },`).join('\n')}
+${files.map(({ file, kind }, i) => (kind === 'part' ? '' : `  ${JSON.stringify(file)}: { ${kind}: m${i} },`)).join('\n')}
 };
+export const parts = [${parts.map((part) => `m${files.indexOf(part)}`).join(', ')}];
 `,
 );
 
 /** To the parent an isolate's JavaScript is text. @param {string} kind */
-const entersAs = (kind) => (kind === 'js' ? 'text' : kind);
+const entersAs = (kind) => (kind === 'js' ? 'text' : kind === 'part' ? 'data' : kind);
 const modules = [
   '(name = "parent.js", esModule = embed "parent.js")',
   '(name = "modules.js", esModule = embed "modules.js")',
+  '(name = "envelope.js", esModule = embed "isolate/envelope.js")',
   ...files.map(({ file, kind }) => `(name = "isolate/${file}", ${entersAs(kind)} = embed "isolate/${file}")`),
 ];
 writeFileSync(

@@ -3,21 +3,21 @@ import { createHash } from 'node:crypto';
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, extname, join, relative } from 'node:path';
 
-/** How a module enters an isolate (the Worker Loader's names), by the ending of its name; the rest are assets. */
+/** How a module enters an isolate (the Worker Loader's names), by the ending of its name. */
 const KINDS = /** @type {Record<string, string>} */ ({ '.js': 'js', '.mjs': 'js', '.txt': 'text', '.wasm': 'wasm' });
 
 /**
  * @param {string} isolate folder of an isolate's modules
  * @param {string} target
- * @param {object[]} packages those that are built in
+ * @param {{ archive: string }[]} packages those that are built in
  */
 export function packForEdge(isolate, target, packages) {
   /** @type {string[]} */
   const imports = [];
   /** @type {string[]} */
   const modules = [];
-  /** @type {string[]} */
-  const assets = [];
+  /** Addresses of the others. @type {Map<string, string[]>} */
+  const assets = new Map();
   const files = readdirSync(isolate, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => relative(isolate, join(entry.parentPath, entry.name)))
@@ -25,17 +25,7 @@ export function packForEdge(isolate, target, packages) {
   for (const file of files) {
     const kind = KINDS[extname(file)];
     if (!kind) {
-      // An address of its own for each content: it may be cached for ever.
-      const bytes = readFileSync(join(isolate, file));
-      const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 16);
-      const parts = [];
-      for (let at = 0; at === 0 || at < bytes.length; at += PART) {
-        const path = `runtime/${hash}/${file}${at ? `.${at / PART}` : ''}`;
-        mkdirSync(dirname(join(target, 'assets', path)), { recursive: true });
-        writeFileSync(join(target, 'assets', path), bytes.subarray(at, at + PART));
-        parts.push(`/${path}`);
-      }
-      assets.push(`  ${JSON.stringify(file)}: ${JSON.stringify(parts)},`);
+      assets.set(file, asset(join(isolate, file), file, target));
       continue;
     }
     const name = `m${imports.length}`;
@@ -45,6 +35,8 @@ export function packForEdge(isolate, target, packages) {
     imports.push(`import ${name} from './${path}';`);
     modules.push(`  ${JSON.stringify(file)}: { ${kind}: ${name} },`);
   }
+  // It is of the Worker, too.
+  copy(join(isolate, 'envelope.js'), join(target, 'edge/envelope.js'));
   writeFileSync(
     join(target, 'edge/modules.js'),
     `// Written by the build: the modules of an isolate. WebAssembly is compiled once, here, and shared.
@@ -52,10 +44,10 @@ ${imports.join('\n')}
 export const modules = {
 ${modules.join('\n')}
 };
-/** Modules that are static assets, with the addresses of their parts. */
-export const assets = {
-${assets.join('\n')}
-};
+/** Modules that are static assets, with the addresses of their pieces. */
+export const assets = ${JSON.stringify({ 'python_stdlib.zip': assets.get('python_stdlib.zip') })};
+/** What an isolate is sent first (isolate.js): the pieces of the snapshot, and of each package's archive. */
+export const parts = ${JSON.stringify(['snapshot.bin', ...packages.map(({ archive }) => archive)].map((file) => assets.get(file)))};
 /** Packages that are built in, by the names of their modules. */
 export const packages = ${JSON.stringify(packages)};
 `,
@@ -63,7 +55,25 @@ export const packages = ${JSON.stringify(packages)};
 }
 
 /** The platform takes files of up to 25 MiB as assets. */
-const PART = 24 * 1024 * 1024;
+const PIECE = 24 * 1024 * 1024;
+
+/**
+ * Copies a file to an address of its own for each content, so that it may be cached for ever.
+ * @param {string} from @param {string} name @param {string} target
+ * @returns {string[]} the addresses of its pieces
+ */
+function asset(from, name, target) {
+  const bytes = readFileSync(from);
+  const hash = createHash('sha256').update(bytes).digest('hex').slice(0, 16);
+  const pieces = [];
+  for (let at = 0; at === 0 || at < bytes.length; at += PIECE) {
+    const path = `runtime/${hash}/${name}${at ? `.${at / PIECE}` : ''}`;
+    mkdirSync(dirname(join(target, 'assets', path)), { recursive: true });
+    writeFileSync(join(target, 'assets', path), bytes.subarray(at, at + PIECE));
+    pieces.push(`/${path}`);
+  }
+  return pieces;
+}
 
 /** @param {string} from @param {string} to */
 function copy(from, to) {

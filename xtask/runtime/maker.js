@@ -2,6 +2,7 @@
 // packages of the build are for, and answers with its memory.
 import './shim.js';
 import { Interpreter } from './boot.js';
+import { openEnvelope } from './envelope.js';
 import images from './images.txt';
 import packages from './packages/index.js';
 import createPyodideModule from './pyodide.asm.mjs';
@@ -12,11 +13,17 @@ import { packSnapshot } from './snapshot.js';
 import toJson from './to_json.txt';
 
 export default {
-  /** @param {Request} request its body names the modules to be imported, as JSON */
+  /** @param {Request} request an envelope: the modules to be imported, as JSON, and the archives of the packages */
   async fetch(request) {
-    const pythonSources = { __init__: '', images, runner, to_json: toJson };
-    const interpreter = await Interpreter.boot({ loadPyodide, createPyodideModule, lockFile, pythonSources, packages });
-    interpreter.runner.preload(await request.text());
+    const { text, parts } = await openEnvelope(request.body);
+    const interpreter = await Interpreter.boot({
+      loadPyodide,
+      createPyodideModule,
+      lockFile,
+      pythonSources: { __init__: '', images, runner, to_json: toJson },
+      packages: packages.map((found, i) => ({ ...found, archive: parts[i] })),
+    });
+    interpreter.runner.preload(text);
     interpreter.rest();
     return new Response(packSnapshot(interpreter.pyodide.makeMemorySnapshot(), interpreter.libraries));
   },

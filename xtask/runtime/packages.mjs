@@ -34,7 +34,6 @@ export function addPackages(isolate, folder) {
   const packages = prepared.map(({ name, version, sha256, file_name, url, archive, modules }, n) => {
     mkdirSync(join(isolate, `packages/${n}`), { recursive: true });
     cpSync(join(folder ?? '', archive), join(isolate, `packages/${n}.bin`));
-    imports.push(`import a${n} from './${n}.bin';`);
     const placed = modules.map(([path, library], k) => {
       cpSync(join(folder ?? '', library), join(isolate, `packages/${n}/${k}.wasm`));
       imports.push(`import m${n}_${k} from './${n}/${k}.wasm';`);
@@ -45,15 +44,17 @@ export function addPackages(isolate, folder) {
   });
   const entries = packages.map(({ name, version, modules }, n) => {
     const libraries = modules.map(([path], k) => `[${JSON.stringify(path)}, m${n}_${k}]`);
-    return `  { name: '${name}', version: '${version}', archive: a${n}, modules: [${libraries.join(', ')}] },`;
+    return `  { name: '${name}', version: '${version}', modules: [${libraries.join(', ')}] },`;
   });
   mkdirSync(join(isolate, 'packages'), { recursive: true });
   writeFileSync(
     join(isolate, 'packages/index.js'),
     `// Written by the build.\n${imports.join('\n')}\nexport default [\n${entries.join('\n')}\n];\n`,
   );
+  const archives = packages.map(({ archive }) => new Uint8Array(readFileSync(join(isolate, archive))).buffer);
   return {
     packages,
+    archives,
     modules: prepared.flatMap(({ name, imports }) => [...imports, ...((imports.length && BESIDES[name]) || [])]),
   };
 }

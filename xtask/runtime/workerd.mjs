@@ -11,7 +11,6 @@ const KINDS = /** @type {Record<string, string>} */ ({
   '.wasm': 'wasm',
   '.txt': 'text',
   '.zip': 'data',
-  '.bin': 'data',
 });
 
 export const COMPATIBILITY_DATE = '2026-06-01';

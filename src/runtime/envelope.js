@@ -1,0 +1,55 @@
+// What is sent into an isolate: a text, and the large things that it needs to start. They travel in a request's body
+// as an isolate's code may have 64 MiB only, and what has been used can be let go of.
+//
+// Layout, little endian: number of parts, length of the text, length of each part (4 bytes each); the text, UTF-8; the
+// bytes of the parts, in order.
+
+/** @param {string} text @param {ArrayBuffer[]} parts @returns {Uint8Array<ArrayBuffer>[]} the bytes of the envelope, none of them copied */
+export function envelope(text, parts = []) {
+  const encoded = new TextEncoder().encode(text);
+  const lengths = Uint32Array.of(parts.length, encoded.length, ...parts.map((part) => part.byteLength));
+  return [new Uint8Array(lengths.buffer), encoded, ...parts.map((part) => new Uint8Array(part))];
+}
+
+/** The same as a request's body. @param {string} text @param {ArrayBuffer[]} parts @returns {ReadableStream<Uint8Array>} */
+export function envelopeStream(text, parts) {
+  const chunks = envelope(text, parts).filter((chunk) => chunk.length);
+  return new ReadableStream({
+    pull(controller) {
+      const chunk = chunks.shift();
+      if (chunk) controller.enqueue(chunk);
+      else controller.close();
+    },
+  });
+}
+
+/**
+ * Opens one; each part has a buffer of its own.
+ * @param {ReadableStream | null} body
+ * @returns {Promise<{ text: string, parts: ArrayBuffer[] }>}
+ */
+export async function openEnvelope(body) {
+  if (!body) throw new Error('no envelope');
+  const reader = body.getReader({ mode: 'byob' });
+  /** @param {number} length */
+  const read = async (length) => {
+    let bytes = new Uint8Array(length);
+    // Where the platform can, in one go (workerd's own `readAtLeast`).
+    for (let at = 0; at < length; ) {
+      const view = new Uint8Array(bytes.buffer, at);
+      // @ts-expect-error: not in TypeScript's library
+      const { value } = await (reader.readAtLeast?.(length - at, view) ?? reader.read(view));
+      if (!value?.length) throw new Error('an envelope that is cut off');
+      at += value.length;
+      bytes = new Uint8Array(value.buffer);
+    }
+    return bytes;
+  };
+  const [count, length] = new Uint32Array((await read(8)).buffer);
+  const lengths = new Uint32Array((await read(4 * count)).buffer);
+  const text = new TextDecoder().decode(await read(length));
+  /** @type {ArrayBuffer[]} */
+  const parts = [];
+  for (const size of lengths) parts.push((await read(size)).buffer);
+  return { text, parts };
+}
