@@ -8,7 +8,13 @@ import { fileURLToPath } from 'node:url';
 import { COMPATIBILITY_DATE } from './workerd.mjs';
 
 /** How a module enters an isolate (the Worker Loader's names), by the ending of its name. */
-const KINDS = /** @type {Record<string, string>} */ ({ '.js': 'js', '.mjs': 'js', '.txt': 'text', '.wasm': 'wasm' });
+const KINDS = /** @type {Record<string, string>} */ ({
+  '.js': 'js',
+  '.mjs': 'js',
+  '.txt': 'text',
+  '.wasm': 'wasm',
+  '.zip': 'data',
+});
 
 const [isolate, target] = process.argv.slice(2);
 if (!isolate || !target) throw new Error('usage: node desk.mjs ISOLATE_FOLDER OUTPUT_FOLDER');
