@@ -59,6 +59,9 @@ fn bindings(
         let file = format!("release/{}.wasm", package.replace('-', "_"));
         configure(Bindgen::new().input_path(target().join(WASM).join(file)).out_name(name))?.generate(out)
     })?;
+    if !features.is_empty() {
+        return Ok(()); // for tests: nobody downloads it
+    }
     timed("optimizing it", || {
         let wasm = out.join(format!("{name}_bg.wasm"));
         run(node::command("wasm-opt").arg("-Oz").args(FEATURES).arg(&wasm).arg("-o").arg(&wasm))
