@@ -65,9 +65,9 @@ export class Interpreter {
       },
       limits.time + limits.grace + MARGIN,
     );
-    const lost = (/** @type {unknown} */ error) => {
-      const why = this.#workerd.ended;
-      return new Error(why === BYSTANDER ? reason : (why ?? (error instanceof Error ? error.message : String(error))));
+    const lost = async (/** @type {unknown} */ error) => {
+      const why = await this.#workerd.why(error);
+      return new Error(why === BYSTANDER ? reason : why);
     };
     try {
       const response = await this.#workerd.post(`/${this.#name}/run`, request);
@@ -76,14 +76,14 @@ export class Interpreter {
     } catch (error) {
       this.#ended = true;
       done();
-      throw lost(error);
+      throw await lost(error);
     }
   }
 
   /**
    * @param {import('node:http').IncomingMessage} response
    * @param {Limits} limits
-   * @param {(error: unknown) => Error} lost
+   * @param {(error: unknown) => Promise<Error>} lost
    * @param {() => void} done
    */
   #frames(response, limits, lost, done) {
@@ -97,7 +97,7 @@ export class Interpreter {
             if (!over) return controller.enqueue(value);
             controller.close();
           } catch (error) {
-            controller.error(lost(error));
+            controller.error(await lost(error));
           }
           done();
         },

@@ -6,6 +6,7 @@ import { Agent, request } from 'node:http';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { manifest } from './manifest.js';
 
@@ -13,6 +14,9 @@ const CONFIG = fileURLToPath(new URL('../runtime/config.capnp', import.meta.url)
 
 /** How long a process may take to listen, in milliseconds: a cold disk and a busy machine are in it. */
 const START_LIMIT = 30_000;
+
+/** How long after its connections it may be known that a process has ended, in milliseconds. */
+const END_KNOWN = 500;
 
 /** How long an answer to a small request may take before the process is taken for blocked, in milliseconds. */
 const ANSWER_LIMIT = 1000;
@@ -35,7 +39,8 @@ fi
 child=$!
 exec 3>&-
 read -r _
-kill -9 $child 2>/dev/null
+exec >/dev/null 2>&1
+kill -9 $child
 wait $child
 code=$?
 rm -f "$dir/runs"
@@ -180,6 +185,15 @@ export class Workerd {
       (status) => status === 204,
       () => false,
     );
+  }
+
+  /**
+   * What to say about an error: the reason of its end, if that is what it comes from, which may be known a moment later.
+   * @param {unknown} error
+   */
+  async why(error) {
+    for (let waited = 0; this.ended === null && waited < END_KNOWN; waited += 20) await sleep(20);
+    return this.ended ?? (error instanceof Error ? error.message : String(error));
   }
 
   /** Ends it at once. @param {string} why what is said to whoever has a run in it */

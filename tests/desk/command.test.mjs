@@ -1,0 +1,110 @@
+// The command line: the original's words, and what is said about wrong ones.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { dirname, join } from 'node:path';
+import { describe, test } from 'node:test';
+import { COMMAND, run, Temporary } from './desk.mjs';
+
+const PACKAGE = join(dirname(COMMAND), '../mcp-run-python');
+const manifest = JSON.parse(readFileSync(join(PACKAGE, 'package.json'), 'utf8'));
+
+describe('the command', () => {
+  test('tells its version and its words', async () => {
+    assert.deepEqual(await run(['--version']), { code: 0, stdout: `mcp-run-python ${manifest.version}\n`, stderr: '' });
+    const { code, stdout } = await run(['--help']);
+    assert.equal(code, 0);
+    const words = ['stdio', 'streamable-http', 'streamable-http-stateless', 'example', '--port', '--deps', '--verbose'];
+    for (const word of [...words, '--return-mode', '--version', '--disable-networking'])
+      assert.ok(stdout.includes(word), word);
+  });
+
+  for (const [args, why] of /** @type {[string[], RegExp][]} */ ([
+    [[], /Mode is required/],
+    [['nonsense'], /invalid choice: 'nonsense'/],
+    [['stdio', 'more'], /unrecognized arguments: more/],
+    [['--nonsense', 'stdio'], /--nonsense/],
+    [['--port', 'x', 'streamable-http'], /--port: 'x' is no whole number/],
+    [['--port', '65536', 'streamable-http'], /65535/],
+    [['--return-mode', 'yaml', 'stdio'], /'yaml' \(choose from xml, json\)/],
+    [['--set', 'nonsense', 'stdio'], /NAME=VALUE/],
+    [['print-config', 'nonsense'], /there is no client 'nonsense'/],
+  ])) {
+    test(`refuses ${args.join(' ') || 'nothing'}`, async () => {
+      const { code, stdout, stderr } = await run(args);
+      assert.equal(code, 2);
+      assert.equal(stdout, '');
+      assert.match(stderr, /^usage: mcp-run-python/);
+      assert.match(stderr, why);
+    });
+  }
+
+  test('names a setting that is wrong', async () => {
+    for (const [args, why] of /** @type {[string[], RegExp][]} */ ([
+      [['--time-limit', '0', 'stdio'], /TIME_LIMIT_SECONDS is 0/],
+      [['--set', 'NO_SUCH_SETTING=1', 'stdio'], /noSuchSetting/],
+    ])) {
+      const { code, stderr } = await run(args);
+      assert.equal(code, 1);
+      assert.match(stderr, why);
+    }
+  });
+
+  test('says so when its port is in use', async () => {
+    const other = createServer();
+    await new Promise((resolve) => other.listen(0, '127.0.0.1', () => resolve(undefined)));
+    const { port } = /** @type {import('node:net').AddressInfo} */ (other.address());
+    const { code, stderr } = await run(['--port', `${port}`, 'streamable-http']);
+    other.close();
+    assert.equal(code, 1);
+    assert.match(stderr, new RegExp(`port ${port} is in use; choose another by --port`));
+  });
+
+  test('says so when there is no room for its files', async () => {
+    const temporary = new Temporary();
+    temporary.remove();
+    const { code, stderr } = await run(['stdio'], '', { TMPDIR: temporary.path });
+    assert.equal(code, 1);
+    assert.match(stderr, /ENOENT/);
+  });
+
+  test('prints what clients are configured with', async () => {
+    const { stdout: names } = await run(['print-config']);
+    for (const name of ['claude', 'claude-code', 'cursor', 'vscode', 'pydantic-ai', 'openai-agents', 'langchain']) {
+      assert.ok(names.includes(name), name);
+      const { code, stdout } = await run(['print-config', name, '--return-mode', 'json']);
+      assert.equal(code, 0);
+      for (const word of ['npx', 'mcp-run-python', '--return-mode', 'json', 'stdio'])
+        assert.ok(stdout.includes(word), `${name}: ${word}`);
+    }
+    const { stdout } = await run(['print-config', 'cursor']);
+    const { python } = JSON.parse(stdout.slice(stdout.indexOf('{'))).mcpServers;
+    assert.deepEqual(python, { command: 'npx', args: ['-y', 'mcp-run-python', 'stdio'] });
+  });
+});
+
+test('the package has what it needs, and nothing else', () => {
+  const files = execFileSync('find', [PACKAGE, '-type', 'f', '-printf', '%P %s\n'], { encoding: 'utf8' })
+    .trim()
+    .split('\n')
+    .map((line) => line.split(' '));
+  const names = files.map(([name]) => name).filter((name) => !name.startsWith('node_modules/'));
+  for (const name of [
+    'package.json',
+    'README.md',
+    'LICENSE',
+    'src/main.js',
+    'core/core_bg.wasm',
+    'runtime/config.capnp',
+  ])
+    assert.ok(names.includes(name), name);
+  for (const name of names)
+    assert.match(name, /^(package\.json|README\.md|LICENSE|(src|core|runtime|browser)\/.*)$/, name);
+  const size = files.reduce((sum, [, bytes]) => sum + Number(bytes), 0);
+  assert.ok(size < 60e6, `${size} bytes unpacked`);
+  for (const name of names.filter((name) => /\.(js|json|md|capnp)$/.test(name) && !name.includes('pyodide'))) {
+    const text = readFileSync(join(PACKAGE, name), 'utf8');
+    assert.doesNotMatch(text, /BEGIN [A-Z ]*PRIVATE KEY|\/home\/[a-z]+\/|\/root\//, name);
+  }
+});
