@@ -4,6 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use crate::{
     limits::Limits,
+    packages::{PackageOptions, Room, requirement},
     report::ReturnMode,
     server::ServerOptions,
     transport::{Access, Hosts, Platform, TransportOptions},
@@ -18,6 +19,8 @@ pub struct Config {
     pub transport: TransportOptions,
     /// How long a session may be idle.
     pub session_idle: Duration,
+    /// For packages. Where mirrors and index are not set, the home has its own.
+    pub packages: PackageOptions,
 }
 
 impl Config {
@@ -42,9 +45,15 @@ impl Config {
                 legacy_sessions: settings.parsed("LEGACY_SESSIONS")?.unwrap_or(true),
                 ..TransportOptions::new(platform)
             },
+            packages: settings.packages()?,
             session_idle: settings.seconds("SESSION_IDLE_SECONDS", Duration::from_secs(30 * 60))?,
         })
     }
+}
+
+/// Names the setting that an error is about.
+fn named(name: &'static str) -> impl Fn(String) -> String {
+    move |why| format!("{name}: {why}")
 }
 
 struct Settings<'a>(&'a dyn Fn(&str) -> Option<String>);
@@ -61,6 +70,33 @@ impl Settings<'_> {
     fn list(&self, name: &str) -> Vec<String> {
         let value = self.get(name).unwrap_or_default();
         value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    }
+
+    fn packages(&self) -> Result<PackageOptions, String> {
+        let names =
+            |name: &'static str| requirement::parse_names(&self.get(name).unwrap_or_default()).map_err(named(name));
+        let dependencies = self.get("DEPENDENCIES").unwrap_or_default();
+        Ok(PackageOptions {
+            source: self.parsed("PACKAGES")?.unwrap_or_default(),
+            dependencies: requirement::parse_list(&dependencies).map_err(named("DEPENDENCIES"))?,
+            allowed: names("ALLOWED_PACKAGES")?,
+            denied: names("DENIED_PACKAGES")?,
+            mirrors: self.addresses("PACKAGE_MIRRORS")?,
+            index: self.addresses("PACKAGE_INDEX")?.pop(),
+            room: Room::default(),
+        })
+    }
+
+    /// Addresses of folders: each ends in `/`.
+    fn addresses(&self, name: &str) -> Result<Vec<String>, String> {
+        let folder = |address: String| {
+            if address.starts_with("https://") || address.starts_with("http://") {
+                Ok(format!("{}/", address.trim_end_matches('/')))
+            } else {
+                Err(format!("{name} is `{address}`: it must begin with https:// or http://"))
+            }
+        };
+        self.list(name).into_iter().map(folder).collect()
     }
 
     fn seconds(&self, name: &str, default: Duration) -> Result<Duration, String> {

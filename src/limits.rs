@@ -30,6 +30,12 @@ pub const FIRST_MESSAGE: Duration = Duration::from_millis(50);
 /// How much longer than a run's own limits the host waits for its end: a busy machine's start of an isolate is in it.
 pub const WATCHDOG_MARGIN: Duration = Duration::from_secs(10);
 
+/// Bytes of libraries that an isolate has room for: the platform takes 64 MiB of code, of which Python itself needs 14.
+pub const ROOM_CODE: usize = 48 * 1024 * 1024;
+
+/// Bytes of packages that an isolate has room for: the platform gives it 128 MB of memory, of which Python needs 45.
+pub const ROOM_MEMORY: usize = 80_000_000;
+
 /// Longest requirement (PEP 508), in bytes: real ones have some tens.
 pub const MAX_REQUIREMENT: usize = 1024;
 

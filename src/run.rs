@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     limits::{FRAME_OVERHEAD, Limits, MAX_VALUE_DEPTH, WATCHDOG_MARGIN},
+    packages::PackageSet,
     sandbox::{Sandbox, SandboxError},
 };
 
@@ -90,7 +91,7 @@ pub struct Outcome {
     pub ending: Ending,
 }
 
-/// Runs `request` in `sandbox` and gives each line to `on_line` as it comes.
+/// Runs `request` in `sandbox`, with `packages`, and gives each line to `on_line` as it comes.
 ///
 /// Dropping the future ends the run.
 ///
@@ -99,10 +100,11 @@ pub struct Outcome {
 pub async fn execute(
     sandbox: Rc<dyn Sandbox>,
     request: RunRequest,
+    packages: PackageSet,
     limits: Limits,
     on_line: impl FnMut(&Line),
 ) -> Result<Outcome, SandboxError> {
-    let mut frames = sandbox.start(to_isolate(&request, limits)?).await?;
+    let mut frames = sandbox.start(to_isolate(&request, limits)?, packages).await?;
     // An isolate ends its run by itself; this is for one that no longer does what it should.
     let mut overdue = sandbox.sleep(limits.time + limits.grace + WATCHDOG_MARGIN).fuse();
     let mut decoder = Decoder::new(limits, on_line);

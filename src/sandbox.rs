@@ -4,6 +4,8 @@ use std::{fmt, time::Duration};
 
 use futures::{future::LocalBoxFuture, stream::LocalBoxStream};
 
+use crate::packages::PackageSet;
+
 /// Why a sandbox could not do its part. Never the fault of the Python code: that is an
 /// [`Outcome`](crate::run::Outcome).
 #[derive(Debug, Clone)]
@@ -37,8 +39,9 @@ pub type Frames = LocalBoxStream<'static, Result<Vec<u8>, SandboxError>>;
 ///
 /// A host is thin: it carries one run's JSON in and the isolate's bytes out, and looks at neither.
 pub trait Sandbox {
-    /// Starts one run. `request` is the JSON of a [`RunRequest`](crate::run::RunRequest).
-    fn start(&self, request: String) -> LocalBoxFuture<'static, Result<Frames, SandboxError>>;
+    /// Starts one run. `request` is the JSON of a [`RunRequest`](crate::run::RunRequest), and `packages` are what can be
+    /// imported besides the standard library.
+    fn start(&self, request: String, packages: PackageSet) -> LocalBoxFuture<'static, Result<Frames, SandboxError>>;
 
     /// Resolves after `duration`. The host's own timer, as this target has none.
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()>;

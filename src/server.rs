@@ -3,6 +3,7 @@
 // Logging is deprecated from 2026-07-28 on (SEP-2577), and specified in every version served here.
 #![allow(deprecated)]
 
+mod install;
 mod tool;
 
 use std::{cell::Cell, rc::Rc, time::Duration};
@@ -22,6 +23,7 @@ use rmcp::{
 pub use self::tool::PYTHON_VERSION;
 use crate::{
     limits::Limits,
+    packages::{Installed, Packages},
     report::{self, ReturnMode},
     run::{self, Ending, Line, Outcome, Png, RunRequest, Stream},
     sandbox::Sandbox,
@@ -50,6 +52,7 @@ pub struct ServerOptions {
 #[derive(Clone)]
 pub struct Server {
     host: Rc<dyn Host>,
+    packages: Option<Rc<Packages>>,
     options: ServerOptions,
     level: Rc<Cell<LoggingLevel>>,
 }
@@ -59,12 +62,18 @@ impl Server {
     #[must_use]
     pub fn new(host: Rc<dyn Host>, options: ServerOptions) -> Self {
         // As in the original: no line of output is sent until `logging/setLevel` asks for it.
-        Self { host, options, level: Rc::new(Cell::new(LoggingLevel::Emergency)) }
+        Self { host, packages: None, options, level: Rc::new(Cell::new(LoggingLevel::Emergency)) }
+    }
+
+    /// The same, with what installs packages. Without it, runs have the standard library only.
+    #[must_use]
+    pub fn with_packages(self, packages: Rc<Packages>) -> Self {
+        Self { packages: Some(packages), ..self }
     }
 
     /// The same server for another client: it shares nothing that a client can set.
     pub(crate) fn for_another_client(&self) -> Self {
-        Self::new(self.host.clone(), self.options)
+        Self { packages: self.packages.clone(), ..Self::new(self.host.clone(), self.options) }
     }
 
     /// What `logging/setLevel` set, in the legacy eras.
@@ -95,7 +104,7 @@ impl Server {
 
     async fn run(&self, call: tool::Call, context: &RequestContext<RoleServer>) -> Result<CallToolResult, ErrorData> {
         let (outcome, handle) = match self.host.open(call.session).await {
-            Ok(Opened { sandbox, handle }) => (self.execute(sandbox, call.request, context).await, handle),
+            Ok(Opened { sandbox, handle }) => (self.install_and_run(sandbox, call.request, context).await, handle),
             Err(SessionError::Unknown) => {
                 let why = format!("Invalid params: argument `session`: {}", SessionError::Unknown);
                 return Err(ErrorData::invalid_params(why, None));
@@ -110,20 +119,39 @@ impl Server {
         Ok(result)
     }
 
-    /// Runs the code, and tells the client how it goes on.
-    async fn execute(
+    /// Gets the packages that the code needs, and runs it.
+    async fn install_and_run(
         &self,
         sandbox: Rc<dyn Sandbox>,
         request: RunRequest,
         context: &RequestContext<RoleServer>,
     ) -> Outcome {
-        let threshold = self.threshold(context);
         let mut progress = Progress::new(context);
+        let installed = match self.install(&request.code, &*sandbox, context, &mut progress).await {
+            Ok(installed) => installed,
+            // As in the original, the run is not started then.
+            Err(outcome) => return outcome,
+        };
+        let mut outcome = self.execute(sandbox, request, &installed, context, &mut progress).await;
+        install::explain(&mut outcome, &installed);
+        outcome
+    }
+
+    /// Runs the code, and tells the client how it goes on.
+    async fn execute(
+        &self,
+        sandbox: Rc<dyn Sandbox>,
+        request: RunRequest,
+        installed: &Installed,
+        context: &RequestContext<RoleServer>,
+        progress: &mut Progress<'_>,
+    ) -> Outcome {
+        let threshold = self.threshold(context);
         progress.report("Running Python code").await;
         let timer = sandbox.clone();
         let (lines_in, mut lines) = mpsc::unbounded();
         let mut run = Box::pin(
-            run::execute(sandbox, request, self.options.limits, move |line: &Line| {
+            run::execute(sandbox, request, installed.set.clone(), self.options.limits, move |line: &Line| {
                 // The receiver lives as long as the run.
                 let _ = lines_in.unbounded_send(line.clone());
             })
@@ -140,7 +168,7 @@ impl Server {
                 }
                 outcome = run => break outcome,
                 () = tick => {
-                    progress.tick().await;
+                    progress.tick("Python code has been running").await;
                     tick = timer.sleep(PROGRESS_PERIOD).fuse();
                 }
             }
@@ -210,9 +238,9 @@ impl<'a> Progress<'a> {
         Self { context, token: context.meta.get_progress_token(), elapsed: Duration::ZERO }
     }
 
-    async fn tick(&mut self) {
+    async fn tick(&mut self, what: &str) {
         self.elapsed += PROGRESS_PERIOD;
-        let message = format!("Python code has been running for {} s", self.elapsed.as_secs());
+        let message = format!("{what} for {} s", self.elapsed.as_secs());
         self.report(&message).await;
     }
 

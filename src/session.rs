@@ -17,6 +17,13 @@ pub const RESTARTED: &str = concat!(
     "\n"
 );
 
+/// The same, for one whose files were carried over.
+pub const MORE_PACKAGES: &str = concat!(
+    r#"{"stream":"stderr","lines":["The Python interpreter of this session was restarted to add packages: "#,
+    r#"its files are kept, imported modules and variables are gone."]}"#,
+    "\n"
+);
+
 /// The tool's `session` argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SessionChoice {

@@ -15,7 +15,7 @@ use super::{
     resolve::{Context, Lookup, resolve},
     set::{PackageSet, Wheel},
     supply::{FetchError, FetchRequest, Supply},
-    wheel::{self, sha256},
+    wheel::{self, Size, sha256},
 };
 use crate::limits::{FETCH_TIME, FETCHES_AT_ONCE, INDEX_TIME, MAX_INDEX_PAGE, MAX_METADATA, MAX_WHEEL, MAX_WISHES};
 
@@ -152,25 +152,33 @@ impl Packages {
 
     /// An isolate takes so much code and no more: better said before it is started.
     fn check_room(&self, set: &PackageSet) -> Result<(), InstallError> {
-        let mut sizes: Vec<(usize, &Wheel)> =
-            set.wheels().iter().map(|wheel| (self.supply.prepared(&wheel.sha256).unwrap_or(0), wheel)).collect();
-        let total: usize = sizes.iter().map(|(size, _)| size).sum();
-        if total <= self.options.room {
-            return Ok(());
+        let size = |wheel: &Wheel| self.supply.prepared(&wheel.sha256).unwrap_or_default();
+        let Room { code, memory } = self.options.room;
+        let measures: [(&str, usize, fn(Size) -> usize); 2] =
+            [("libraries", code, |size| size.code), ("memory", memory, Size::total)];
+        for (what, room, measure) in measures {
+            let mut sizes: Vec<(usize, &Wheel)> =
+                set.wheels().iter().map(|wheel| (measure(size(wheel)), wheel)).collect();
+            let total: usize = sizes.iter().map(|(size, _)| size).sum();
+            if total <= room {
+                continue;
+            }
+            sizes.sort_by_key(|(size, _)| std::cmp::Reverse(*size));
+            let largest = sizes.first().map_or("", |(_, wheel)| wheel.name.as_str());
+            let list: Vec<String> = sizes
+                .iter()
+                .take(5)
+                .map(|(size, wheel)| format!("{} {} {}", wheel.name, wheel.version, megabytes(*size)))
+                .collect();
+            return Err(InstallError(format!(
+                "{largest} is too much: the packages of this run need {} of {what}, and an isolate has room for {}. The \
+                 largest: {}.",
+                megabytes(total),
+                megabytes(room),
+                list.join(", ")
+            )));
         }
-        sizes.sort_by_key(|(size, _)| std::cmp::Reverse(*size));
-        let largest = sizes.first().map_or("", |(_, wheel)| wheel.name.as_str());
-        let list: Vec<String> = sizes
-            .iter()
-            .take(5)
-            .map(|(size, wheel)| format!("{} {} {}", wheel.name, wheel.version, megabytes(*size)))
-            .collect();
-        Err(InstallError(format!(
-            "{largest} is too much: the packages of this run have {}, and there is room for {}. The largest: {}.",
-            megabytes(total),
-            megabytes(self.options.room),
-            list.join(", ")
-        )))
+        Ok(())
     }
 
     async fn prepare(&self, wheel: &Wheel, log: Log<'_>) -> Result<(), InstallError> {
@@ -184,7 +192,7 @@ impl Packages {
         let prepared = wheel::prepare(&bytes).map_err(|why| {
             InstallError(format!("Cannot install {name} {version}: its wheel is refused, because {why}."))
         })?;
-        log(Event::Info(format!("Installed {name} {version} ({})", megabytes(prepared.size()))));
+        log(Event::Info(format!("Installed {name} {version} ({})", megabytes(prepared.size().total()))));
         self.supply.keep(sha256, prepared);
         Ok(())
     }

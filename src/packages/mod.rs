@@ -23,8 +23,8 @@ pub mod wheel;
 
 pub use self::{
     explain::Unresolved,
-    install::{InstallError, Log, Packages},
-    options::{PackageOptions, Source},
+    install::{Event, InstallError, Installed, Log, Packages},
+    options::{PackageOptions, Room, Source},
     plan::Plan,
     set::{PackageSet, Wheel},
 };

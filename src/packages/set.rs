@@ -55,6 +55,15 @@ impl PackageSet {
         self.wheels.is_empty()
     }
 
+    /// This set, and those of `others` that it has in no version.
+    #[must_use]
+    pub fn with(&self, others: &Self) -> Self {
+        let more = others.wheels.iter().filter(|wheel| self.wheels.iter().all(|own| own.name != wheel.name));
+        let mut wheels: Vec<Wheel> = self.wheels.iter().chain(more).cloned().collect();
+        wheels.sort_by(|one, two| one.name.cmp(&two.name));
+        Self::new(wheels)
+    }
+
     /// Whether each of `others` is in it.
     #[must_use]
     pub fn contains(&self, others: &Self) -> bool {

@@ -4,7 +4,7 @@ use std::{any::Any, fmt, time::Duration};
 
 use futures::future::LocalBoxFuture;
 
-use super::wheel::PreparedWheel;
+use super::wheel::{PreparedWheel, Size};
 
 /// One file to be fetched.
 #[derive(Debug, Clone)]
@@ -62,7 +62,7 @@ pub trait Supply {
     fn cache(&self, sha256: &str, wheel: &[u8]) -> LocalBoxFuture<'static, ()>;
 
     /// The size of a prepared wheel ([`PreparedWheel::size`]), if it is at hand for the isolates.
-    fn prepared(&self, sha256: &str) -> Option<usize>;
+    fn prepared(&self, sha256: &str) -> Option<Size>;
 
     /// Keeps a prepared wheel at hand.
     fn keep(&self, sha256: &str, wheel: PreparedWheel);

@@ -26,10 +26,27 @@ pub struct PreparedWheel {
 }
 
 impl PreparedWheel {
-    /// Bytes of code that it adds to an isolate.
+    /// What it adds to an isolate.
     #[must_use]
-    pub fn size(&self) -> usize {
-        self.archive.len() + self.modules.iter().map(|(_, bytes)| bytes.len()).sum::<usize>()
+    pub fn size(&self) -> Size {
+        Size { code: self.modules.iter().map(|(_, bytes)| bytes.len()).sum(), data: self.archive.len() }
+    }
+}
+
+/// What a wheel, or a set of them, adds to an isolate, in bytes.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Its libraries.
+    pub code: usize,
+    /// Its other files.
+    pub data: usize,
+}
+
+impl Size {
+    /// All of it.
+    #[must_use]
+    pub fn total(self) -> usize {
+        self.code + self.data
     }
 }
 

@@ -1,12 +1,16 @@
 //! The code of a Python isolate: what the Worker Loader is given.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, fmt::Write};
 
 use js_sys::{Array, ArrayBuffer, Object, Reflect, Uint8Array};
+use mcp_run_python::packages::PackageSet;
+use serde_json::json;
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::ReadableStream;
 use worker::{Env, Error, Fetcher, Result};
+
+use crate::{packages, store::Content};
 
 #[wasm_bindgen(raw_module = "./runtime/modules.js")]
 extern "C" {
@@ -53,6 +57,11 @@ impl Code {
     pub fn first(&self, text: &str) -> ReadableStream {
         envelope_stream(text, &self.parts)
     }
+
+    /// The body of a first request that brings a session's files, and no run.
+    pub fn first_with_files(&self, files: &ArrayBuffer) -> ReadableStream {
+        envelope_stream("", &self.parts.concat(&Array::of1(files)))
+    }
 }
 
 /// The body of a later request.
@@ -60,8 +69,65 @@ pub fn later(text: &str) -> ReadableStream {
     envelope_stream(text, &Array::new())
 }
 
-/// The code of an isolate that runs Python and reaches nothing.
-pub async fn python(env: &Env) -> Result<Code> {
+/// The code of an isolate that runs Python with these packages, and reaches nothing.
+pub async fn python(env: &Env, set: &PackageSet) -> Result<Code> {
+    let base = bare(env).await?;
+    packages::obtain(env, set).await?;
+    let wheels = packages::prepared(set).ok_or("its packages were dropped for others: try again")?;
+    // Those of the snapshot come first: it was made with them.
+    let (built_in, fetched): (Vec<_>, Vec<_>) =
+        wheels.iter().partition(|(_, kept)| matches!(kept.content, Content::BuiltIn { .. }));
+    if fetched.is_empty() {
+        return Ok(base);
+    }
+    let modules: Object = Reflect::get(&base.worker, &"modules".into())?.unchecked_into();
+    let modules = Object::assign(&Object::new(), &modules);
+    let add = |name: &str, kind: &str, content: &JsValue| -> Result<()> {
+        let module = Object::new();
+        Reflect::set(&module, &kind.into(), content)?;
+        Reflect::set(&modules, &name.into(), &module)?;
+        Ok(())
+    };
+    let parts = base.parts.slice(0, base.parts.length());
+    let (mut imports, mut entries) = (String::new(), String::new());
+    for (n, (wheel, kept)) in built_in.into_iter().chain(fetched).enumerate() {
+        let libraries = match &kept.content {
+            Content::BuiltIn { modules } => modules.clone(),
+            Content::Fetched { archive, modules } => {
+                parts.push(archive);
+                let mut names = Vec::with_capacity(modules.len());
+                for (k, (path, bytes)) in modules.iter().enumerate() {
+                    let name = format!("packages/{n}/{k}.wasm");
+                    add(&name, "wasm", bytes)?;
+                    names.push((path.clone(), name));
+                }
+                names
+            }
+        };
+        // **Boundary.** Names of packages and paths in them are a stranger's: they are JSON here, and nothing else.
+        let mut list = String::new();
+        for (k, (path, name)) in libraries.iter().enumerate() {
+            let _ = writeln!(imports, "import m{n}_{k} from {};", json!(format!("../{name}")));
+            let _ = write!(list, "[{}, m{n}_{k}], ", json!(path));
+        }
+        let (name, version) = (json!(wheel.name), json!(wheel.version));
+        let _ = writeln!(entries, "  {{ name: {name}, version: {version}, modules: [{list}] }},");
+    }
+    add("packages/index.js", "js", &format!("{imports}export default [\n{entries}];\n").into())?;
+    let worker = Object::assign(&Object::new(), &base.worker);
+    Reflect::set(&worker, &"modules".into(), &modules)?;
+    Ok(Code { worker, parts })
+}
+
+/// The text of Pyodide's lock file.
+pub fn lock_file() -> Result<String> {
+    let module = MODULES.with(|modules| Reflect::get(modules, &"pyodide-lock.txt".into()))?;
+    let text = Reflect::get(&module, &"text".into())?.as_string();
+    text.ok_or_else(|| "the lock file is missing: was the Worker built?".into())
+}
+
+/// The code of an isolate with the packages that are built in.
+async fn bare(env: &Env) -> Result<Code> {
     if let Some(code) = CODE.with_borrow(Clone::clone) {
         return Ok(code);
     }

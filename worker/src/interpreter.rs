@@ -17,8 +17,9 @@ use futures::{
     select_biased, stream,
 };
 use mcp_run_python::{
+    packages::PackageSet,
     sandbox::{Frames, Sandbox, SandboxError},
-    session::RESTARTED,
+    session::{MORE_PACKAGES, RESTARTED},
 };
 use web_sys::ReadableStream;
 use worker::{Date, Env, Method, RequestInit, Result, State, Storage};
@@ -28,6 +29,7 @@ use crate::{
     config::PLATFORM,
     isolate::{self, body},
     loader::{Facets, Fetcher, WorkerLoader},
+    packages,
 };
 
 /// The facet's name. One at a time, and each start of it loads an isolate of its own.
@@ -35,6 +37,12 @@ const FACET: &str = "python";
 
 /// Where an isolate is told to stop its run, see `runtime/isolate.js`.
 const STOP: &str = "http://sandbox/stop";
+
+/// Where it gives its files, and takes those of the one before.
+const FILES: &str = "http://sandbox/files";
+
+/// How many bytes of files are carried over into a new interpreter at most.
+const MAX_FILES: usize = 32 * 1024 * 1024;
 
 /// Set once the session has had an interpreter.
 const USED: &str = "used";
@@ -57,6 +65,8 @@ struct Inner {
     patience: Duration,
     turn: Arc<Mutex<()>>,
     facet: RefCell<Option<Fetcher>>,
+    /// What the facet can import.
+    packages: RefCell<PackageSet>,
     used: Cell<bool>,
     used_at: Cell<u64>,
 }
@@ -73,6 +83,7 @@ impl Interpreter {
             patience: grace + Duration::from_millis(1500),
             turn: Arc::default(),
             facet: RefCell::default(),
+            packages: RefCell::default(),
             used: Cell::new(used),
             used_at: Cell::new(0),
         })))
@@ -101,9 +112,14 @@ impl Interpreter {
 }
 
 impl Sandbox for Interpreter {
-    fn start(&self, request: String) -> LocalBoxFuture<'static, std::result::Result<Frames, SandboxError>> {
+    fn start(
+        &self,
+        request: String,
+        packages: PackageSet,
+    ) -> LocalBoxFuture<'static, std::result::Result<Frames, SandboxError>> {
         let inner = self.0.clone();
-        async move { inner.start(request).await.map_err(|error| SandboxError::Start(error.to_string())) }.boxed_local()
+        async move { inner.start(request, packages).await.map_err(|error| SandboxError::Start(error.to_string())) }
+            .boxed_local()
     }
 
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
@@ -112,31 +128,60 @@ impl Sandbox for Interpreter {
 }
 
 impl Inner {
-    async fn start(self: Rc<Self>, request: String) -> Result<Frames> {
+    async fn start(self: Rc<Self>, request: String, packages: PackageSet) -> Result<Frames> {
         let turn = self.turn.clone().lock_owned().await;
         self.used_at.set(Date::now().as_millis());
         let alive = self.facet.borrow().clone();
         let (facet, frames) = match alive {
+            Some(facet) if !self.packages.borrow().contains(&packages) => {
+                self.restart_with(&facet, &request, packages).await?
+            }
             Some(facet) => match self.run(&facet, code::later(&request)).await {
                 Ok(frames) => (facet, frames),
                 Err(_) => {
                     // It was lost since its last run: with its isolate, or by what the code did to it.
                     self.discard("it does not answer");
-                    self.restart(&request).await?
+                    self.restart(&request, packages, None).await?
                 }
             },
-            None => self.restart(&request).await?,
+            None => self.restart(&request, packages, None).await?,
         };
         Ok(Run { interpreter: self, facet, going: Some((frames, turn)) }.boxed_local())
     }
 
-    /// Starts the facet and a run in it, which says so if it is not the session's first.
-    async fn restart(&self, request: &str) -> Result<(Fetcher, Frames)> {
-        let code = code::python(&self.env).await?;
+    /// Replaces the interpreter by one that has more packages, and the same files.
+    async fn restart_with(&self, facet: &Fetcher, request: &str, packages: PackageSet) -> Result<(Fetcher, Frames)> {
+        let packages = packages.with(&self.packages.borrow());
+        // What cannot be had must not cost the interpreter that there is.
+        packages::obtain(&self.env, &packages).await?;
+        // **Boundary.** What the isolate gives as its files goes back into one of the same session, and nowhere else.
+        let files = select_biased! {
+            files = files(facet).fuse() => files.ok(),
+            () = (PLATFORM.sleep)(self.patience).fuse() => None,
+        };
+        self.discard("it needs more packages");
+        self.restart(request, packages, files).await
+    }
+
+    /// Starts the facet and a run in it, which says so if it is not the session's first. `files` are those of the
+    /// interpreter before.
+    async fn restart(&self, request: &str, packages: PackageSet, files: Option<Vec<u8>>) -> Result<(Fetcher, Frames)> {
+        let code = code::python(&self.env, &packages).await?;
         let env = self.env.clone();
-        let first = code.first(request);
+        let kept = files.is_some();
+        let first = code.clone();
         let facet = self.facets.get(FACET, move || WorkerLoader::new(&env)?.load(&code.worker)?.class("Python"))?;
-        let frames = match self.run(&facet, first).await {
+        let started = async {
+            let Some(files) = files else { return self.run(&facet, first.first(request)).await };
+            let mut init = RequestInit::new();
+            let files = js_sys::Uint8Array::from(files.as_slice()).buffer();
+            init.with_method(Method::Post).with_body(Some(first.first_with_files(&files).into()));
+            if facet.fetch(FILES, &init, None).await?.status_code() != 204 {
+                return Err("the session's files could not be carried over".into());
+            }
+            self.run(&facet, code::later(request)).await
+        };
+        let frames = match started.await {
             Ok(frames) => frames,
             Err(error) => {
                 self.discard("it did not start");
@@ -144,12 +189,14 @@ impl Inner {
             }
         };
         self.facet.replace(Some(facet.clone()));
+        self.packages.replace(packages);
         self.storage.set_alarm(KEEP_ALIVE).await?;
         if !self.used.replace(true) {
             self.storage.put(USED, true).await?;
             return Ok((facet, frames));
         }
-        let notice = stream::once(async { Ok(RESTARTED.as_bytes().to_vec()) });
+        let notice = if kept { MORE_PACKAGES } else { RESTARTED };
+        let notice = stream::once(async move { Ok(notice.as_bytes().to_vec()) });
         Ok((facet, notice.chain(frames).boxed_local()))
     }
 
@@ -182,6 +229,23 @@ impl Inner {
             worker::console_error!("an interpreter could not be ended: {error}");
         }
     }
+}
+
+/// The files of an interpreter, packed.
+async fn files(facet: &Fetcher) -> Result<Vec<u8>> {
+    let mut response = facet.fetch(FILES, &RequestInit::new(), None).await?;
+    if response.status_code() != 200 {
+        return Err("it does not give its files".into());
+    }
+    let mut chunks = response.stream()?;
+    let mut files = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        files.extend_from_slice(&chunk?);
+        if files.len() > MAX_FILES {
+            return Err("its files are too large".into());
+        }
+    }
+    Ok(files)
 }
 
 /// The frames of a run, and its turn, which lasts until the interpreter is ready for the next.

@@ -4,6 +4,7 @@ use std::{rc::Rc, time::Duration};
 
 use futures::{FutureExt, StreamExt, future::LocalBoxFuture, select_biased};
 use mcp_run_python::{
+    packages::PackageSet,
     sandbox::{Frames, Sandbox, SandboxError},
     session::{Host, Opened, SessionChoice, SessionError},
 };
@@ -59,10 +60,14 @@ impl Host for EdgeHost {
 struct FreshIsolate(Env);
 
 impl Sandbox for FreshIsolate {
-    fn start(&self, request: String) -> LocalBoxFuture<'static, std::result::Result<Frames, SandboxError>> {
+    fn start(
+        &self,
+        request: String,
+        packages: PackageSet,
+    ) -> LocalBoxFuture<'static, std::result::Result<Frames, SandboxError>> {
         let env = self.0.clone();
         let started = async move {
-            let code = code::python(&env).await?;
+            let code = code::python(&env, &packages).await?;
             let isolate = WorkerLoader::new(&env)?.load(&code.worker)?;
             let (abort, signal) = Abort::new();
             body(run(&isolate.entrypoint()?, code.first(&request), Some(signal.as_ref())).await?, abort)

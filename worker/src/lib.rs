@@ -3,15 +3,18 @@
 //! A stateless call runs in a fresh isolate ([`isolate`]); a session is a Durable Object ([`session`]) whose
 //! interpreter lives in a facet of it ([`interpreter`]).
 
+mod claims;
 mod code;
 mod config;
 mod http;
 mod interpreter;
 mod isolate;
 mod loader;
+mod packages;
 mod pages;
 mod remote;
 mod session;
+mod store;
 
 use mcp_run_python::{
     config::Config,
@@ -40,7 +43,8 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
 async fn mcp(request: Request, env: Env, config: Config) -> Result<Response> {
     let sessions = Sessions::new(&env)?;
     let host = EdgeHost::new(env, sessions.clone());
-    let endpoint = Endpoint::new(Server::new(host, config.server), config.transport);
+    let server = Server::new(host, config.server).with_packages(packages::packages(config.packages)?);
+    let endpoint = Endpoint::new(server, config.transport);
     let response = match endpoint.route(http::request(&request)?).await {
         Routed::Answered(response) => response,
         // Its body was not touched: it goes on as it came.

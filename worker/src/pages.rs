@@ -1,5 +1,6 @@
 //! What monitors see. The page at `/` is a static file.
 
+use crate::packages;
 use mcp_run_python::server::PYTHON_VERSION;
 use serde_json::json;
 use worker::{Response, Result};
@@ -10,6 +11,6 @@ pub fn health() -> Result<Response> {
         "status": "ok",
         "version": env!("CARGO_PKG_VERSION"),
         "python": PYTHON_VERSION,
-        "packages": [],
+        "packages": packages::bundled(),
     }))
 }

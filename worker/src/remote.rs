@@ -7,6 +7,7 @@ use std::{rc::Rc, time::Duration};
 
 use futures::{FutureExt, future::LocalBoxFuture};
 use mcp_run_python::{
+    packages::{PackageSet, Wheel},
     sandbox::{Frames, Sandbox, SandboxError},
     session::{Opened, SessionError},
 };
@@ -20,7 +21,7 @@ pub mod path {
     pub const START: &str = "/start";
     /// POST: 204 if it is such a session and did not end, else 404.
     pub const OPEN: &str = "/open";
-    /// POST, the JSON of a run: its frames.
+    /// POST, packages and a run, see [`decode`](super::decode): its frames.
     pub const RUN: &str = "/run";
 }
 
@@ -69,6 +70,19 @@ fn failed(error: worker::Error) -> SessionError {
     SessionError::Sandbox(SandboxError::Start(error.to_string()))
 }
 
+/// A run with its packages, for [`path::RUN`]: a line of JSON, and the run.
+fn encode(request: &str, packages: &PackageSet) -> std::result::Result<String, SandboxError> {
+    let wheels = serde_json::to_string(packages.wheels()).map_err(|error| SandboxError::Start(error.to_string()))?;
+    Ok(format!("{wheels}\n{request}"))
+}
+
+/// What [`path::RUN`] was sent.
+pub fn decode(body: String) -> Result<(PackageSet, String)> {
+    let (wheels, request) = body.split_once('\n').ok_or("a run without its packages")?;
+    let wheels: Vec<Wheel> = serde_json::from_str(wheels)?;
+    Ok((PackageSet::new(wheels), request.to_owned()))
+}
+
 /// The interpreter of a session whose object is elsewhere.
 struct Remote(Rc<Stub>);
 
@@ -85,10 +99,14 @@ impl Remote {
 }
 
 impl Sandbox for Remote {
-    fn start(&self, request: String) -> LocalBoxFuture<'static, std::result::Result<Frames, SandboxError>> {
+    fn start(
+        &self,
+        request: String,
+        packages: PackageSet,
+    ) -> LocalBoxFuture<'static, std::result::Result<Frames, SandboxError>> {
         let session = Self(self.0.clone());
         async move {
-            let response = session.post(path::RUN, Some(request)).await;
+            let response = session.post(path::RUN, Some(encode(&request, &packages)?)).await;
             let response = response.map_err(|error| SandboxError::Start(error.to_string()))?;
             match response.status_code() {
                 200 => isolate::body(response, ()).map_err(|error| SandboxError::Start(error.to_string())),

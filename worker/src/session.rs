@@ -18,7 +18,8 @@ use worker::{Date, DurableObject, Env, Error, Request, Response, ResponseBuilder
 use crate::{
     config, http,
     interpreter::{Interpreter, KEEP_ALIVE},
-    remote::{Sessions, path},
+    packages,
+    remote::{self, Sessions, path},
 };
 
 /// What is stored of a session, by key.
@@ -65,8 +66,9 @@ impl DurableObject for Session {
             }
             path::OPEN if live.handle.get() => status(204),
             path::RUN if live.handle.get() => {
-                let run = request.text().await?;
-                let frames = live.interpreter.start(run).await.map_err(|error| Error::RustError(error.to_string()))?;
+                let (packages, run) = remote::decode(request.text().await?)?;
+                let frames =
+                    live.interpreter.start(run, packages).await.map_err(|error| Error::RustError(error.to_string()))?;
                 ResponseBuilder::new()
                     .from_stream(frames.map(|chunk| chunk.map_err(|error| Error::RustError(error.to_string()))))
             }
@@ -106,7 +108,7 @@ impl Session {
             None => None::<SessionRecord>,
         };
         let host = SessionHost { interpreter: interpreter.clone(), sessions: Sessions::new(&self.env)? };
-        let server = Server::new(Rc::new(host), config.server);
+        let server = Server::new(Rc::new(host), config.server).with_packages(packages::packages(config.packages)?);
         let loaded = Rc::new(Live {
             legacy: LegacySession::new(self.state.id().to_string(), server, config.transport, record),
             handle: Cell::new(storage.get(key::HANDLE).await?.unwrap_or(false)),

@@ -123,6 +123,10 @@ fn hear(waiting: &RefCell<Waiting>, text: &str) {
         return;
     }
     let Some(params) = message.get_mut("params").map(Value::take) else { return };
+    // What has a name is not output: packages being installed.
+    if params.get("logger").is_some() {
+        return;
+    }
     let stream = match params.get("level").and_then(Value::as_str) {
         Some("info") => "stdout",
         Some("warning") => "stderr",

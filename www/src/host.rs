@@ -5,6 +5,7 @@ use std::{rc::Rc, time::Duration};
 use futures::{FutureExt, StreamExt, future::LocalBoxFuture, stream};
 use js_sys::{Array, Promise, Reflect, Uint8Array};
 use mcp_run_python::{
+    packages::PackageSet,
     sandbox::{Frames, Sandbox, SandboxError},
     session::{Host, Opened, SessionChoice, SessionError},
 };
@@ -138,7 +139,7 @@ impl Host for FreshHost {
 pub struct Fresh(pub SandboxHost);
 
 impl Sandbox for Fresh {
-    fn start(&self, request: String) -> LocalBoxFuture<'static, Result<Frames, SandboxError>> {
+    fn start(&self, request: String, _: PackageSet) -> LocalBoxFuture<'static, Result<Frames, SandboxError>> {
         let host = self.0.clone();
         async move {
             let run = Ending(host.run(&request, None).await?);

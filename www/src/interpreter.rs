@@ -17,6 +17,7 @@ use futures::{
     stream,
 };
 use mcp_run_python::{
+    packages::PackageSet,
     sandbox::{Frames, Sandbox, SandboxError},
     session::RESTARTED,
 };
@@ -74,7 +75,7 @@ impl Interpreter {
 }
 
 impl Sandbox for Interpreter {
-    fn start(&self, request: String) -> LocalBoxFuture<'static, Result<Frames, SandboxError>> {
+    fn start(&self, request: String, _: PackageSet) -> LocalBoxFuture<'static, Result<Frames, SandboxError>> {
         let inner = self.0.clone();
         async move { inner.start(request).await }.boxed_local()
     }

@@ -1,5 +1,5 @@
 // Packages that are built in: their files and libraries become modules of the isolate.
-import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /**
@@ -39,10 +39,12 @@ export function addPackages(isolate, folder) {
       imports.push(`import m${n}_${k} from './${n}/${k}.wasm';`);
       return /** @type {[string, string]} */ ([path, `packages/${n}/${k}.wasm`]);
     });
+    const files = [archive, ...modules.map(([, library]) => library)];
+    const size = files.reduce((sum, file) => sum + statSync(join(folder ?? '', file)).size, 0);
     const wheel = { name, version, sha256, file_name, url };
-    return { ...wheel, archive: `packages/${n}.bin`, modules: placed };
+    return { wheel, size, archive: `packages/${n}.bin`, modules: placed };
   });
-  const entries = packages.map(({ name, version, modules }, n) => {
+  const entries = packages.map(({ wheel: { name, version }, modules }, n) => {
     const libraries = modules.map(([path], k) => `[${JSON.stringify(path)}, m${n}_${k}]`);
     return `  { name: '${name}', version: '${version}', modules: [${libraries.join(', ')}] },`;
   });

@@ -9,9 +9,11 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use flate2::{Compression, write::GzEncoder};
+use serde_json::json;
 use walkdir::WalkDir;
 
 use crate::{
+    mirror::{self, Addresses},
     node, page,
     step::{Inputs, output, root, run, step, target, timed},
     toolchain, wasm,
@@ -68,6 +70,7 @@ pub fn worker(variant: Variant) -> Result<PathBuf> {
         let _ = fs::remove_dir_all(&out);
         wasm::worker(features, &out.join("worker"))?;
         copy(&target().join("runtime/edge"), &out.join("worker/runtime"))?;
+        sources(&out.join("worker/runtime/sources.js"))?;
         if variant != Variant::Release {
             // A copy builds nothing by itself.
             let config = fs::read_to_string(root().join("worker/wrangler.jsonc"))?;
@@ -139,6 +142,17 @@ fn runtime() -> Result<()> {
     step("building the Python runtime", inputs, &[out.join("edge"), out.join("assets")], || {
         run(node::command("node").arg("xtask/runtime/build.mjs").arg(&out))
     })
+}
+
+/// Writes where packages are, by default: what Pyodide and micropip say.
+fn sources(file: &Path) -> Result<()> {
+    let Addresses { mirror, index } = mirror::addresses()?;
+    if index.is_none() {
+        eprintln!("    no package index is known: PACKAGES=pypi needs the setting PACKAGE_INDEX");
+    }
+    let (mirror, index) = (json!(mirror), json!(index.unwrap_or_default()));
+    let text = format!("// Written by the build.\nexport const mirror = {mirror};\nexport const index = {index};\n");
+    Ok(fs::write(file, text)?)
 }
 
 /// Builds `dist/`: what wrangler would upload, checked for its size.

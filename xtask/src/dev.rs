@@ -25,7 +25,7 @@ use signal_hook::{
 
 use crate::{
     build::{self, Variant},
-    node,
+    mirror, node,
     step::timed,
 };
 
@@ -34,6 +34,9 @@ const START: Duration = Duration::from_secs(120);
 
 /// How long wrangler may take to end by itself, and a worker to give the right answer after a wrong one.
 const END: Duration = Duration::from_secs(5);
+
+/// The setting that says where Pyodide's packages are.
+const MIRRORS: &str = "PACKAGE_MIRRORS";
 
 /// How the text of results is written.
 #[derive(Clone, Copy, ValueEnum)]
@@ -51,6 +54,9 @@ pub struct Dev {
     /// How the text of results is written.
     #[arg(long, value_enum, default_value = "xml")]
     return_mode: ReturnMode,
+    /// Packages that every run has: PEP 508 requirements, separated by commas, such as `numpy>=2,pandas`
+    #[arg(long, value_name = "LIST")]
+    deps: Option<String>,
     /// A setting of wrangler.jsonc, as NAME=VALUE; may be given several times.
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
     vars: Vec<(String, String)>,
@@ -83,6 +89,7 @@ impl Dev {
         };
         let mut vars = vec![("RETURN_MODE".to_owned(), mode.to_owned())];
         vars.extend(self.vars);
+        vars.extend(self.deps.map(|deps| ("DEPENDENCIES".to_owned(), deps)));
         let variant = if self.testing { Variant::Testing } else { Variant::Release };
         build::worker(variant)?;
         let mut server = Server::spawn(&Settings { variant, port: self.port, vars, state: self.state })?;
@@ -140,7 +147,13 @@ impl Server {
             .stderr(Stdio::piped())
             // A group of its own: a signal ends wrangler with all the processes that it started.
             .process_group(0);
-        for (name, value) in &settings.vars {
+        let mut vars = settings.vars.clone();
+        if !vars.iter().any(|(name, _)| name == MIRRORS)
+            && let Some(address) = mirror::serve()?
+        {
+            vars.push((MIRRORS.to_owned(), address));
+        }
+        for (name, value) in &vars {
             command.args(["--var", &format!("{name}:{value}")]);
         }
         if let Some(state) = &settings.state {

@@ -181,10 +181,11 @@ pub fn fetch(url: &str, accept: Option<&str>, max_bytes: usize) -> Result<Vec<u8
     }
 }
 
-#[allow(dead_code)] // dev serves it soon
 /// Serves the lock file's wheels on loopback, if Pyodide's own mirror is out of reach; gives the address.
 pub fn serve() -> Result<Option<String>> {
-    carried()?;
+    if let Err(error) = carried() {
+        eprintln!("    {error:#}: packages that are not built in cannot be installed");
+    }
     let folder = target().join("wheels");
     let names: HashMap<String, PathBuf> = lock()?
         .iter()

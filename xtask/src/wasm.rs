@@ -64,7 +64,9 @@ fn bindings(
     }
     timed("optimizing it", || {
         let wasm = out.join(format!("{name}_bg.wasm"));
-        run(node::command("wasm-opt").arg("-Oz").args(FEATURES).arg(&wasm).arg("-o").arg(&wasm))
+        // The Worker's bindings catch what JavaScript throws: workerd knows exceptions.
+        let more = if package == "worker-edge" { &["--enable-exception-handling"][..] } else { &[] };
+        run(node::command("wasm-opt").arg("-Oz").args(FEATURES).args(more).arg(&wasm).arg("-o").arg(&wasm))
             .context("wasm-opt comes with npm's binaryen")
     })
 }

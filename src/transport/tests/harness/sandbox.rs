@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::clock::sleep;
 use crate::{
+    packages::PackageSet,
     sandbox::{Frames, Sandbox, SandboxError},
     session::{Host, Opened, SessionChoice, SessionError},
 };
@@ -31,7 +32,7 @@ pub(in crate::transport::tests) struct Seen {
 struct Scripted(Rc<Seen>);
 
 impl Sandbox for Scripted {
-    fn start(&self, request: String) -> LocalBoxFuture<'static, Result<Frames, SandboxError>> {
+    fn start(&self, request: String, _: PackageSet) -> LocalBoxFuture<'static, Result<Frames, SandboxError>> {
         self.0.started.set(self.0.started.get() + 1);
         let request: Value = serde_json::from_str(&request).unwrap();
         let globals = request["globals"].as_str().unwrap().to_owned();

@@ -1,0 +1,102 @@
+//! Installing what a run needs, and telling the client about it.
+
+use std::time::Duration;
+
+use futures::{FutureExt, StreamExt, channel::mpsc, select_biased};
+use rmcp::{
+    RoleServer,
+    model::{LoggingLevel, LoggingMessageNotificationParam},
+    service::RequestContext,
+};
+
+use super::{PROGRESS_PERIOD, Progress, Server, passes};
+use crate::{
+    packages::{Event, InstallError, Installed},
+    run::{Ending, Outcome},
+    sandbox::Sandbox,
+};
+
+/// Who speaks, in log messages about packages: those without a name are lines of output.
+const LOGGER: &str = "packages";
+
+impl Server {
+    /// Gets the packages that `code` needs.
+    ///
+    /// # Errors
+    /// The outcome of a run that is not started.
+    pub(super) async fn install(
+        &self,
+        code: &str,
+        sandbox: &dyn Sandbox,
+        context: &RequestContext<RoleServer>,
+        progress: &mut Progress<'_>,
+    ) -> Result<Installed, Outcome> {
+        let Some(packages) = &self.packages else { return Ok(Installed::default()) };
+        let threshold = self.threshold(context);
+        let (events_in, mut events) = mpsc::unbounded();
+        let log = move |event| {
+            // The receiver lives as long as the installation.
+            let _ = events_in.unbounded_send(event);
+        };
+        let mut installing = Box::pin(packages.install_for(code, &log).fuse());
+        let mut output = Vec::new();
+        let mut tick = sandbox.sleep(PROGRESS_PERIOD).fuse();
+        let installed = loop {
+            select_biased! {
+                event = events.select_next_some() => tell(context, threshold, progress, &mut output, event).await,
+                installed = installing => break installed,
+                () = tick => {
+                    progress.tick("Packages have been installed").await;
+                    tick = sandbox.sleep(PROGRESS_PERIOD).fuse();
+                }
+            }
+        };
+        while let Ok(event) = events.try_recv() {
+            tell(context, threshold, progress, &mut output, event).await;
+        }
+        installed.map_err(|InstallError(why)| Outcome { output, images: Vec::new(), ending: Ending::InstallError(why) })
+    }
+}
+
+/// Tells the client of an event; what people care about is output, too, should the installation fail.
+async fn tell(
+    context: &RequestContext<RoleServer>,
+    threshold: Option<LoggingLevel>,
+    progress: &mut Progress<'_>,
+    output: &mut Vec<String>,
+    event: Event,
+) {
+    let (level, text) = match event {
+        Event::Debug(text) => (LoggingLevel::Debug, text),
+        Event::Info(text) => (LoggingLevel::Info, text),
+        Event::Warning(text) => (LoggingLevel::Warning, text),
+        Event::Progress(done, all) => {
+            // Progress has to grow, and it is seconds: a moment, then.
+            progress.elapsed += Duration::from_millis(1);
+            return progress.report(&format!("Installed {done} of {all} packages")).await;
+        }
+    };
+    if threshold.is_some_and(|threshold| passes(level, threshold)) {
+        let message = LoggingMessageNotificationParam::new(level, text.as_str().into()).with_logger(LOGGER);
+        // A client that is gone ends the run by other means.
+        let _ = context.peer.notify_logging_message(message).await;
+    }
+    if level != LoggingLevel::Debug {
+        output.push(text);
+    }
+}
+
+/// Adds to the error of a run that failed for want of a module why it was not installed.
+pub(super) fn explain(outcome: &mut Outcome, installed: &Installed) {
+    let Ending::RunError(error) = &mut outcome.ending else { return };
+    for (module, why) in &installed.missing {
+        let named = [format!("No module named '{module}'"), format!("No module named '{module}.")];
+        if named.iter().any(|named| error.contains(named)) {
+            if !error.ends_with('\n') {
+                error.push('\n');
+            }
+            error.push_str(why);
+            error.push('\n');
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Packages at the edge: fetched by the platform, cached by the Cache API, and kept prepared in the Worker's memory.
+
+use std::{cell::RefCell, rc::Rc};
+
+use futures::{FutureExt, StreamExt, future::LocalBoxFuture, select_biased};
+use mcp_run_python::packages::{
+    InstallError, PackageOptions, PackageSet, Packages, Wheel,
+    lock::Lock,
+    supply::{Claim, FetchError, FetchRequest, Supply},
+    wheel::PreparedWheel,
+};
+use wasm_bindgen::prelude::wasm_bindgen;
+use worker::{AbortController, AbortSignal, Cache, Env, Fetch, Headers, Request, RequestInit, Response, Result};
+
+use crate::{
+    claims::{self, Claims},
+    code,
+    config::{self, PLATFORM},
+    store::{Kept, Store},
+};
+
+#[wasm_bindgen(raw_module = "./runtime/sources.js")]
+extern "C" {
+    /// Where the lock file's wheels are, if the settings do not say.
+    #[wasm_bindgen(thread_local_v2, js_name = mirror)]
+    static MIRROR: String;
+
+    /// The package index, if the settings do not say; empty if the build found none.
+    #[wasm_bindgen(thread_local_v2, js_name = index)]
+    static INDEX: String;
+}
+
+/// How long pages of an index are taken as fresh: what PyPI says of its own.
+const INDEX_FRESH: &str = "public, max-age=600";
+
+thread_local! {
+    static LOCK: RefCell<Option<Rc<Lock>>> = const { RefCell::new(None) };
+    /// The prepared wheels. They are the same for everybody: their sha256 names them, and nobody can change them.
+    static STORE: RefCell<Store> = RefCell::default();
+    static CLAIMS: Claims = Claims::default();
+}
+
+/// What installs packages, by the settings.
+pub fn packages(mut options: PackageOptions) -> Result<Rc<Packages>> {
+    if options.mirrors.is_empty() {
+        options.mirrors.push(MIRROR.with(Clone::clone));
+    }
+    if options.index.is_none() {
+        options.index = Some(INDEX.with(Clone::clone)).filter(|index| !index.is_empty());
+    }
+    let bundled = STORE.with_borrow_mut(|store| store.bundled().clone());
+    Ok(Rc::new(Packages::new(lock()?, options, bundled, Rc::new(Edge))))
+}
+
+/// What is built in: `name version`.
+pub fn bundled() -> Vec<String> {
+    let bundled = STORE.with_borrow_mut(|store| store.bundled().clone());
+    bundled.wheels().iter().map(|wheel| format!("{} {}", wheel.name, wheel.version)).collect()
+}
+
+/// Gets the wheels of a set that are not at hand: here, they may have been dropped, or never been.
+pub async fn obtain(env: &Env, set: &PackageSet) -> Result<()> {
+    if prepared(set).is_some() {
+        return Ok(());
+    }
+    let config = config::read(env)?;
+    packages(config.packages)?.obtain(set, &|_| {}).await.map_err(|InstallError(why)| why.into())
+}
+
+/// The wheels of a set, prepared; `None` if one is not at hand (any longer).
+pub fn prepared(set: &PackageSet) -> Option<Vec<(Wheel, Rc<Kept>)>> {
+    let find = |wheel: &Wheel| Some((wheel.clone(), STORE.with_borrow_mut(|store| store.find(&wheel.sha256))?));
+    set.wheels().iter().map(find).collect()
+}
+
+/// The lock file, which is a module of the isolates, too.
+fn lock() -> Result<Rc<Lock>> {
+    if let Some(lock) = LOCK.with_borrow(Clone::clone) {
+        return Ok(lock);
+    }
+    let lock = Rc::new(Lock::parse(&code::lock_file()?)?);
+    LOCK.set(Some(lock.clone()));
+    Ok(lock)
+}
+
+/// The platform's network, cache and memory.
+struct Edge;
+
+impl Supply for Edge {
+    fn fetch(&self, request: FetchRequest) -> LocalBoxFuture<'static, std::result::Result<Vec<u8>, FetchError>> {
+        async move {
+            // Pages of an index are asked for again and again. They are believed, not checked: so is their copy.
+            let page = request.accept.map(|_| format!("https://index.invalid/{}", request.url));
+            if let Some(page) = &page
+                && let Some(bytes) = from_cache(page).await
+            {
+                return Ok(bytes);
+            }
+            let abort = AbortController::default();
+            let signal = abort.signal();
+            let fetched = select_biased! {
+                fetched = fetch(&request, &signal).fuse() => fetched,
+                () = (PLATFORM.sleep)(request.timeout).fuse() => Err(FetchError::Timeout(request.timeout)),
+            };
+            if fetched.is_err() {
+                // Whatever still comes is not wanted.
+                abort.abort();
+            }
+            if let (Some(page), Ok(bytes)) = (page, &fetched) {
+                to_cache(page, bytes.clone(), INDEX_FRESH).await;
+            }
+            fetched
+        }
+        .boxed_local()
+    }
+
+    fn cached(&self, sha256: &str) -> LocalBoxFuture<'static, Option<Vec<u8>>> {
+        let key = cache_key(sha256);
+        async move { from_cache(&key).await }.boxed_local()
+    }
+
+    fn cache(&self, sha256: &str, wheel: &[u8]) -> LocalBoxFuture<'static, ()> {
+        let key = cache_key(sha256);
+        to_cache(key, wheel.to_vec(), "public, max-age=31536000, immutable").boxed_local()
+    }
+
+    fn prepared(&self, sha256: &str) -> Option<usize> {
+        STORE.with_borrow_mut(|store| Some(store.find(sha256)?.size))
+    }
+
+    fn keep(&self, sha256: &str, wheel: PreparedWheel) {
+        STORE.with_borrow_mut(|store| store.keep(sha256, Kept::new(wheel)));
+    }
+
+    fn claim(&self, sha256: &str) -> LocalBoxFuture<'static, Claim> {
+        let (claims, sha256) = (CLAIMS.with(Clone::clone), sha256.to_owned());
+        async move { Box::new(claims::claim(claims, sha256).await) as Claim }.boxed_local()
+    }
+}
+
+/// The address under which a wheel is cached: nobody serves it.
+fn cache_key(sha256: &str) -> String {
+    format!("https://wheels.invalid/{sha256}")
+}
+
+async fn from_cache(key: &str) -> Option<Vec<u8>> {
+    Cache::default().get(key, true).await.ok()??.bytes().await.ok()
+}
+
+async fn to_cache(key: String, bytes: Vec<u8>, control: &'static str) {
+    let put = async {
+        let mut response = Response::from_bytes(bytes)?;
+        response.headers_mut().set("cache-control", control)?;
+        Cache::default().put(key, response).await
+    };
+    // A cache that refuses costs the next run some time, and this one nothing.
+    let _ = put.await;
+}
+
+/// **Boundary.** What a server sends is counted while it comes, and no more of it is held than was asked for.
+async fn fetch(request: &FetchRequest, signal: &AbortSignal) -> std::result::Result<Vec<u8>, FetchError> {
+    let failed = |error: worker::Error| FetchError::Unreachable(error.to_string());
+    let headers = Headers::new();
+    if let Some(accept) = request.accept {
+        headers.set("accept", accept).map_err(failed)?;
+    }
+    let mut init = RequestInit::new();
+    init.with_headers(headers);
+    let sent = Request::new_with_init(&request.url, &init).map_err(failed)?;
+    let mut response = Fetch::Request(sent).send_with_signal(signal).await.map_err(failed)?;
+    if response.status_code() != 200 {
+        return Err(FetchError::Status(response.status_code()));
+    }
+    let mut bytes = Vec::new();
+    let mut body = response.stream().map_err(failed)?;
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(failed)?;
+        if bytes.len() + chunk.len() > request.max_bytes {
+            return Err(FetchError::TooLarge(request.max_bytes));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}

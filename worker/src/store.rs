@@ -1,0 +1,122 @@
+//! Prepared wheels in the Worker's memory: JavaScript's, which shrinks again, and not our own.
+
+use std::{cell::Cell, collections::HashMap, rc::Rc};
+
+use js_sys::{ArrayBuffer, Uint8Array};
+use mcp_run_python::packages::{PackageSet, Wheel, wheel::PreparedWheel};
+use serde::Deserialize;
+use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
+
+#[wasm_bindgen(raw_module = "./runtime/modules.js")]
+extern "C" {
+    /// The packages that are built in, as `xtask/runtime/packages.mjs` writes them.
+    #[wasm_bindgen(thread_local_v2, js_name = packages)]
+    static BUILT_IN: JsValue;
+}
+
+/// How many bytes of prepared wheels are kept at most, but for those that are built in: one isolate's full.
+const KEPT_BYTES: usize = 64 * 1024 * 1024;
+
+/// A wheel as isolates get it.
+pub struct Kept {
+    /// Bytes of code.
+    pub size: usize,
+    /// Where its bytes are.
+    pub content: Content,
+    used: Cell<u64>,
+}
+
+/// Where a wheel's bytes are.
+pub enum Content {
+    /// Modules of every isolate, under these names.
+    BuiltIn {
+        /// The archive.
+        archive: String,
+        /// Libraries: the path in site-packages, and the module.
+        modules: Vec<(String, String)>,
+    },
+    /// Here.
+    Fetched {
+        /// The archive.
+        archive: ArrayBuffer,
+        /// Libraries: the path in site-packages, and the bytes.
+        modules: Vec<(String, ArrayBuffer)>,
+    },
+}
+
+impl Kept {
+    /// Moves a wheel out of our own memory.
+    pub fn new(wheel: PreparedWheel) -> Self {
+        let size = wheel.size();
+        let outside = |bytes: Vec<u8>| Uint8Array::from(bytes.as_slice()).buffer();
+        let modules = wheel.modules.into_iter().map(|(path, bytes)| (path, outside(bytes))).collect();
+        let content = Content::Fetched { archive: outside(wheel.archive), modules };
+        Self { size, content, used: Cell::new(0) }
+    }
+}
+
+/// All of them, by sha256.
+#[derive(Default)]
+pub struct Store {
+    bundled: Option<PackageSet>,
+    wheels: HashMap<String, Rc<Kept>>,
+    /// Counts uses: what was used least lately goes first.
+    clock: u64,
+}
+
+#[derive(Deserialize)]
+struct BuiltIn {
+    size: usize,
+    archive: String,
+    modules: Vec<(String, String)>,
+    wheel: Wheel,
+}
+
+impl Store {
+    /// The packages that are built in.
+    pub fn bundled(&mut self) -> &PackageSet {
+        if self.bundled.is_none() {
+            // Written by our own build: what cannot be read is none.
+            let built_in: Vec<BuiltIn> =
+                BUILT_IN.with(|packages| serde_wasm_bindgen::from_value(packages.clone())).unwrap_or_default();
+            let mut wheels = Vec::with_capacity(built_in.len());
+            for BuiltIn { size, archive, modules, wheel } in built_in {
+                let content = Content::BuiltIn { archive, modules };
+                self.wheels.insert(wheel.sha256.clone(), Rc::new(Kept { size, content, used: Cell::new(0) }));
+                wheels.push(wheel);
+            }
+            self.bundled = Some(PackageSet::new(wheels));
+        }
+        self.bundled.get_or_insert_default()
+    }
+
+    /// A wheel, if it is here.
+    pub fn find(&mut self, sha256: &str) -> Option<Rc<Kept>> {
+        let kept = self.wheels.get(sha256)?;
+        self.clock += 1;
+        kept.used.set(self.clock);
+        Some(kept.clone())
+    }
+
+    /// Keeps a wheel, at the cost of others if need be.
+    pub fn keep(&mut self, sha256: &str, kept: Kept) {
+        self.wheels.insert(sha256.to_owned(), Rc::new(kept));
+        self.find(sha256);
+        let mut fetched: Vec<(u64, usize, String)> = self
+            .wheels
+            .iter()
+            .filter(|(_, kept)| matches!(kept.content, Content::Fetched { .. }))
+            .map(|(sha256, kept)| (kept.used.get(), kept.size, sha256.clone()))
+            .collect();
+        fetched.sort_unstable();
+        let mut bytes: usize = fetched.iter().map(|(_, size, _)| size).sum();
+        let last = fetched.len().saturating_sub(1);
+        for (_, size, sha256) in fetched.into_iter().take(last) {
+            if bytes <= KEPT_BYTES {
+                break;
+            }
+            bytes -= size;
+            self.wheels.remove(&sha256);
+        }
+    }
+}
