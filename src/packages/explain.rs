@@ -153,6 +153,9 @@ fn missing(provider: &Provider<'_>, causes: &Causes, name: &PackageName, range: 
         places.push(format!("this server installs only what is built in: {there}"));
     } else {
         places.push(match provider.context.lock.get(name) {
+            Some(locked) if provider.context.unfetched.contains(name.as_ref()) => {
+                format!("Pyodide has {name} {}, but no mirror gives it", locked.version)
+            }
             Some(locked) => format!("Pyodide has {name} {}", locked.version),
             None => format!("Pyodide has no {name}"),
         });

@@ -10,7 +10,7 @@ use super::{
     index::{self, Project},
     lock::Lock,
     metadata::Metadata,
-    options::PackageOptions,
+    options::{PackageOptions, Source},
     requirement::{Origin, Wanted},
     resolve::{Context, Lookup, resolve},
     set::{PackageSet, Wheel},
@@ -48,6 +48,12 @@ pub struct Installed {
     pub missing: Vec<(String, String)>,
 }
 
+/// A wheel that is not to be had.
+struct Unfetched {
+    wheel: Wheel,
+    why: InstallError,
+}
+
 /// Installs packages: a server has one.
 pub struct Packages {
     lock: Rc<Lock>,
@@ -72,9 +78,7 @@ impl Packages {
         for note in &plan.notes {
             log(Event::Debug(note.clone()));
         }
-        let installed = self.resolve(plan, log).await?;
-        self.obtain(&installed.set, log).await?;
-        Ok(installed)
+        self.resolve_and_obtain(&plan, log).await
     }
 
     /// Gets what these requirements, and nothing else, need.
@@ -82,19 +86,38 @@ impl Packages {
     /// # Errors
     /// As [`Self::install_for`].
     pub async fn install(&self, required: Vec<Wanted>, log: Log<'_>) -> Result<PackageSet, InstallError> {
-        let installed = self.resolve(Plan { required, ..Plan::default() }, log).await?;
-        self.obtain(&installed.set, log).await?;
-        Ok(installed.set)
+        Ok(self.resolve_and_obtain(&Plan { required, ..Plan::default() }, log).await?.set)
     }
 
-    async fn resolve(&self, plan: Plan, log: Log<'_>) -> Result<Installed, InstallError> {
+    async fn resolve_and_obtain(&self, plan: &Plan, log: Log<'_>) -> Result<Installed, InstallError> {
+        let mut unfetched = BTreeSet::new();
+        loop {
+            let installed = self.resolve(plan, &unfetched, log).await?;
+            match self.fetch_all(&installed.set, log).await {
+                Ok(()) => return self.check_room(&installed.set).map(|()| installed),
+                // Where no mirror has a package of the lock file, the index may have another build of it.
+                Err(Unfetched { wheel, .. })
+                    if self.options.source == Source::Pypi
+                        && wheel.url.is_none()
+                        && unfetched.insert(wheel.name.clone()) => {}
+                Err(Unfetched { why, .. }) => return Err(why),
+            }
+        }
+    }
+
+    async fn resolve(
+        &self,
+        plan: &Plan,
+        unfetched: &BTreeSet<String>,
+        log: Log<'_>,
+    ) -> Result<Installed, InstallError> {
         if plan.required.is_empty() && plan.wished.is_empty() {
             return Ok(Installed { set: self.bundled.clone(), missing: Vec::new() });
         }
-        let context = Context { lock: &self.lock, options: &self.options, bundled: self.bundled.wheels() };
+        let context = Context { lock: &self.lock, options: &self.options, bundled: self.bundled.wheels(), unfetched };
         let lookup = Asking { packages: self, log, projects: RefCell::default() };
         let failed = |error: super::Unresolved| InstallError(error.to_string());
-        let mut wanted = plan.required;
+        let mut wanted = plan.required.clone();
         let mut wheels = None;
         let mut missing = Vec::new();
         // All at once, as nearly always nothing is missing; then one by one.
@@ -103,15 +126,15 @@ impl Packages {
             if let Ok(resolved) = resolve(context, &all, &lookup).await {
                 wheels = Some(resolved);
             } else {
-                for wish in plan.wished.into_iter().take(MAX_WISHES) {
+                for wish in plan.wished.iter().take(MAX_WISHES) {
                     wanted.push(wish.clone());
                     match resolve(context, &wanted, &lookup).await {
                         Ok(resolved) => wheels = Some(resolved),
                         Err(error) => {
                             wanted.pop();
                             log(Event::Debug(error.to_string()));
-                            if let Origin::Import(module) = wish.origin {
-                                missing.push((module, error.to_string()));
+                            if let Origin::Import(module) = &wish.origin {
+                                missing.push((module.clone(), error.to_string()));
                             }
                         }
                     }
@@ -138,16 +161,23 @@ impl Packages {
     /// # Errors
     /// Names the package, and what happened at each place that should have it.
     pub async fn obtain(&self, set: &PackageSet, log: Log<'_>) -> Result<(), InstallError> {
+        self.fetch_all(set, log).await.map_err(|Unfetched { why, .. }| why)?;
+        self.check_room(set)
+    }
+
+    async fn fetch_all(&self, set: &PackageSet, log: Log<'_>) -> Result<(), Unfetched> {
         let missing: Vec<&Wheel> =
             set.wheels().iter().filter(|wheel| self.supply.prepared(&wheel.sha256).is_none()).collect();
         let (mut done, all) = (0, missing.len());
-        let mut fetched =
-            stream::iter(missing.into_iter().map(|wheel| self.prepare(wheel, log))).buffer_unordered(FETCHES_AT_ONCE);
-        while fetched.try_next().await?.is_some() {
+        let prepared = missing.into_iter().map(|wheel| {
+            self.prepare(wheel, log).map(|done| done.map_err(|why| Unfetched { wheel: wheel.clone(), why }))
+        });
+        let mut prepared = stream::iter(prepared).buffer_unordered(FETCHES_AT_ONCE);
+        while prepared.try_next().await?.is_some() {
             done += 1;
             log(Event::Progress(done, all));
         }
-        self.check_room(set)
+        Ok(())
     }
 
     /// An isolate takes so much code and no more: better said before it is started.
@@ -316,3 +346,7 @@ impl Lookup for Asking<'_> {
         self.wheel_metadata(wheel, separate).boxed_local()
     }
 }
+
+#[cfg(test)]
+#[path = "install_tests.rs"]
+mod tests;

@@ -88,3 +88,51 @@ impl Plan {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packages::{lock::tests::LOCK, requirement::parse_list};
+
+    fn plan(code: &str, options: &PackageOptions) -> Result<(Vec<String>, Vec<String>), String> {
+        let plan = Plan::of(code, &Lock::parse(LOCK).unwrap(), options)?;
+        let names = |wanted: Vec<Wanted>| wanted.iter().map(|wanted| wanted.requirement.to_string()).collect();
+        Ok((names(plan.required), names(plan.wished)))
+    }
+
+    fn options(source: Source) -> PackageOptions {
+        PackageOptions { source, ..PackageOptions::default() }
+    }
+
+    const CODE: &str = "# /// script\n# dependencies = ['numpy<3']\n# ///\nimport os, numpy.linalg\n\
+                        from dateutil import parser\nimport cv2, js\ntry:\n  import pandas\nexcept ImportError: pass\n";
+
+    #[test]
+    fn requirements_come_from_settings_block_and_imports() {
+        let mut settings = options(Source::Lock);
+        settings.dependencies = parse_list("pydantic>=2").unwrap();
+        let (required, wished) = plan(CODE, &settings).unwrap();
+        assert_eq!(required, ["pydantic>=2", "numpy<3", "python-dateutil"]);
+        assert_eq!(wished, ["pandas"]);
+        let (_, wished) = plan(CODE, &options(Source::Pypi)).unwrap();
+        assert_eq!(wished, ["opencv-python", "pandas"]);
+        let (required, wished) = plan(CODE, &options(Source::Bundled)).unwrap();
+        assert_eq!((required, wished), (vec!["numpy<3".into()], vec!["python-dateutil".into(), "pandas".into()]));
+    }
+
+    #[test]
+    fn what_is_not_allowed_is_refused_or_not_wished_for() {
+        let mut settings = options(Source::Lock);
+        settings.allowed = vec![name_of("numpy").unwrap()];
+        let error = plan(CODE, &settings).unwrap_err();
+        assert!(
+            error.contains("`python-dateutil`, required by `import dateutil`") && error.contains("numpy"),
+            "{error}"
+        );
+        let (required, wished) = plan("import numpy\ntry:\n  import pandas\nexcept: pass", &settings).unwrap();
+        assert_eq!((required, wished), (vec!["numpy".into()], vec![]));
+        settings.denied = vec![name_of("NumPy").unwrap()];
+        let error = plan("import numpy", &settings).unwrap_err();
+        assert!(error.contains("does not install numpy"), "{error}");
+    }
+}

@@ -6,7 +6,7 @@
 use std::{
     cell::RefCell,
     cmp::Reverse,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     rc::Rc,
 };
@@ -21,7 +21,7 @@ use pubgrub::{
 use super::{
     explain::{self, Unresolved},
     index::{IndexWheel, Project},
-    lock::Lock,
+    lock::{Lock, LockedPackage},
     metadata::Metadata,
     options::{PackageOptions, Source},
     requirement::{self, Requirement, Wanted},
@@ -51,6 +51,8 @@ pub struct Context<'a> {
     pub options: &'a PackageOptions,
     /// The wheels that were built in.
     pub bundled: &'a [Wheel],
+    /// Packages of the lock file whose wheels no mirror has: the index may have others.
+    pub unfetched: &'a BTreeSet<String>,
 }
 
 /// What PubGrub calls a package.
@@ -157,7 +159,7 @@ pub(super) struct Provider<'a> {
 impl Provider<'_> {
     /// The wheel of a version that was chosen.
     fn wheel(&self, name: &PackageName, version: &Version) -> Option<Wheel> {
-        if let Some(locked) = self.context.lock.get(name).filter(|locked| locked.version == *version) {
+        if let Some(locked) = self.locked(name).filter(|locked| locked.version == *version) {
             return Some(Wheel {
                 name: name.to_string(),
                 version: version.to_string(),
@@ -179,6 +181,10 @@ impl Provider<'_> {
         })
     }
 
+    fn locked(&self, name: &PackageName) -> Option<&LockedPackage> {
+        self.context.lock.get(name).filter(|_| !self.context.unfetched.contains(name.as_ref()))
+    }
+
     pub(super) fn bundled(&self, name: &PackageName) -> Option<&Wheel> {
         self.context.bundled.iter().find(|wheel| wheel.name == name.as_ref())
     }
@@ -188,7 +194,7 @@ impl Provider<'_> {
     }
 
     fn separate_metadata(&self, name: &PackageName, version: &Version) -> Option<&(String, String)> {
-        let locked = self.context.lock.get(name).is_some_and(|locked| locked.version == *version);
+        let locked = self.locked(name).is_some_and(|locked| locked.version == *version);
         self.on_index(name)?.wheels.get(version)?.metadata.as_ref().filter(|_| !locked)
     }
 
@@ -205,7 +211,7 @@ impl Provider<'_> {
         if options.source == Source::Bundled {
             return Ok(None);
         }
-        if let Some(locked) = self.context.lock.get(name).filter(|locked| range.contains(&locked.version)) {
+        if let Some(locked) = self.locked(name).filter(|locked| range.contains(&locked.version)) {
             return Ok(Some(locked.version.clone()));
         }
         if options.source != Source::Pypi {
@@ -243,7 +249,7 @@ impl Provider<'_> {
 
     fn of_package(&self, name: &PackageName, version: &Version) -> Result<Result<Needs, String>, Missing> {
         let mut needs = Needs::default();
-        if let Some(locked) = self.context.lock.get(name).filter(|locked| locked.version == *version) {
+        if let Some(locked) = self.locked(name).filter(|locked| locked.version == *version) {
             for dependency in &locked.depends {
                 if let Some(library) = self.context.lock.get(dependency).filter(|package| package.is_library()) {
                     let version = &library.version;

@@ -226,4 +226,4 @@ fn archive(files: &[(String, Vec<u8>)]) -> Result<Vec<u8>, String> {
 
 #[cfg(test)]
 #[path = "wheel_tests.rs"]
-mod tests;
+pub(super) mod tests;

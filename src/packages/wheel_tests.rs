@@ -6,7 +6,7 @@ use zip::{ZipWriter, write::SimpleFileOptions};
 use super::*;
 
 /// A wheel of these files.
-pub(crate) fn wheel(files: &[(&str, &[u8])]) -> Vec<u8> {
+pub(in crate::packages) fn wheel(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in files {
         let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);

@@ -1,0 +1,292 @@
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+};
+
+use futures::{channel::oneshot, executor::block_on, future};
+use serde_json::json;
+
+use super::*;
+use crate::packages::{
+    requirement,
+    supply::Claim,
+    wheel::{PreparedWheel, tests::wheel as zip},
+};
+
+/// A network, a cache and a memory.
+#[derive(Default)]
+struct Home {
+    /// What is at an address; `Err` is what happens instead.
+    network: RefCell<HashMap<String, Result<Vec<u8>, FetchError>>>,
+    fetched: RefCell<Vec<String>>,
+    cache: RefCell<HashMap<String, Vec<u8>>>,
+    prepared: RefCell<HashMap<String, usize>>,
+    claims: RefCell<HashMap<String, Vec<oneshot::Sender<()>>>>,
+    claimed: Cell<usize>,
+}
+
+struct Held(Rc<Home>, String);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.claims.borrow_mut().remove(&self.1);
+    }
+}
+
+struct TestSupply(Rc<Home>);
+
+impl Supply for TestSupply {
+    fn fetch(&self, request: FetchRequest) -> LocalBoxFuture<'static, Result<Vec<u8>, FetchError>> {
+        self.0.fetched.borrow_mut().push(request.url.clone());
+        let answer = self.0.network.borrow().get(&request.url).cloned().unwrap_or(Err(FetchError::Status(404)));
+        // As slow as a network: others get a turn.
+        async move {
+            let mut turns = 3;
+            future::poll_fn(|cx| {
+                turns -= 1;
+                cx.waker().wake_by_ref();
+                if turns == 0 { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+            })
+            .await;
+            answer
+        }
+        .boxed_local()
+    }
+
+    fn cached(&self, sha256: &str) -> LocalBoxFuture<'static, Option<Vec<u8>>> {
+        future::ready(self.0.cache.borrow().get(sha256).cloned()).boxed_local()
+    }
+
+    fn cache(&self, sha256: &str, wheel: &[u8]) -> LocalBoxFuture<'static, ()> {
+        self.0.cache.borrow_mut().insert(sha256.to_owned(), wheel.to_vec());
+        future::ready(()).boxed_local()
+    }
+
+    fn prepared(&self, sha256: &str) -> Option<usize> {
+        self.0.prepared.borrow().get(sha256).copied()
+    }
+
+    fn keep(&self, sha256: &str, wheel: PreparedWheel) {
+        self.0.prepared.borrow_mut().insert(sha256.to_owned(), wheel.size());
+    }
+
+    fn claim(&self, sha256: &str) -> LocalBoxFuture<'static, Claim> {
+        let (home, sha256) = (self.0.clone(), sha256.to_owned());
+        async move {
+            loop {
+                let wait = {
+                    let mut claims = home.claims.borrow_mut();
+                    match claims.get_mut(&sha256) {
+                        None => {
+                            claims.insert(sha256.clone(), Vec::new());
+                            break;
+                        }
+                        Some(waiting) => {
+                            let (done, wait) = oneshot::channel();
+                            waiting.push(done);
+                            wait
+                        }
+                    }
+                };
+                home.claimed.set(home.claimed.get() + 1);
+                let _ = wait.await;
+            }
+            Box::new(Held(home.clone(), sha256)) as Claim
+        }
+        .boxed_local()
+    }
+}
+
+const ONE: &str = "https://one.example/";
+const TWO: &str = "https://two.example/";
+const INDEX: &str = "https://index.example/simple/";
+
+/// A lock file with the packages `a` and `b`, which needs `a`; and their wheels.
+fn lock(a: &[u8], b: &[u8]) -> Rc<Lock> {
+    let package = |name: &str, wheel: &[u8], depends: &[&str]| {
+        json!({ "name": name, "version": "1.0", "file_name": format!("{name}-1.0-py3-none-any.whl"),
+            "sha256": sha256(wheel), "imports": [name], "depends": depends })
+    };
+    let text = json!({
+        "info": { "abi_version": "2026_0", "python": "3.14.0" },
+        "packages": { "a": package("a", a, &[]), "b": package("b", b, &["a"]) },
+    });
+    Rc::new(Lock::parse(&text.to_string()).unwrap())
+}
+
+struct Test {
+    home: Rc<Home>,
+    packages: Packages,
+    events: RefCell<Vec<Event>>,
+}
+
+fn test_with(configure: impl FnOnce(&mut PackageOptions)) -> (Test, Vec<u8>, Vec<u8>) {
+    let a = zip(&[
+        ("a.py", b"A = 1"),
+        ("a-1.0.dist-info/METADATA", b"Name: a\nProvides-Extra: x\nRequires-Dist: c; extra=='x'\n"),
+    ]);
+    let b = zip(&[("b.py", b"B = 2"), ("b-1.0.dist-info/METADATA", b"Name: b\n")]);
+    let mut options =
+        PackageOptions { mirrors: vec![ONE.into(), TWO.into()], room: 1 << 20, ..PackageOptions::default() };
+    configure(&mut options);
+    let home = Rc::new(Home::default());
+    let supply = Rc::new(TestSupply(home.clone()));
+    let packages = Packages::new(lock(&a, &b), options, PackageSet::default(), supply);
+    (Test { home, packages, events: RefCell::default() }, a, b)
+}
+
+impl Test {
+    fn serve(&self, mirror: &str, name: &str, answer: Result<Vec<u8>, FetchError>) {
+        self.home.network.borrow_mut().insert(format!("{mirror}{name}-1.0-py3-none-any.whl"), answer);
+    }
+
+    fn run(&self, code: &str) -> Result<Installed, String> {
+        let log = |event| self.events.borrow_mut().push(event);
+        block_on(self.packages.install_for(code, &log)).map_err(|InstallError(why)| why)
+    }
+
+    fn names(&self, code: &str) -> Vec<String> {
+        self.run(code).unwrap().set.wheels().iter().map(|wheel| wheel.name.clone()).collect()
+    }
+
+    fn fetched(&self) -> usize {
+        self.home.fetched.take().len()
+    }
+}
+
+#[test]
+fn packages_are_fetched_checked_and_kept() {
+    let (test, a, b) = test_with(|_| {});
+    test.serve(ONE, "a", Ok(a));
+    test.serve(ONE, "b", Ok(b));
+    assert_eq!(test.names("import b"), ["a", "b"]);
+    assert_eq!(test.fetched(), 2);
+    let events = test.events.take();
+    assert!(events.contains(&Event::Progress(2, 2)), "{events:?}");
+    assert!(events.iter().any(|event| matches!(event, Event::Info(text) if text.starts_with("Installed a 1.0"))));
+    assert_eq!(test.names("import a, b"), ["a", "b"]);
+    assert_eq!(test.names("import os"), [""; 0]);
+    // Prepared wheels that were dropped come from the cache.
+    test.home.prepared.take();
+    assert_eq!(test.names("import b"), ["a", "b"]);
+    assert_eq!(test.fetched(), 0);
+}
+
+#[test]
+fn a_changed_wheel_is_refused_and_another_mirror_asked() {
+    let (test, a, _) = test_with(|_| {});
+    let mut changed = a.clone();
+    changed[3] ^= 1;
+    test.serve(ONE, "a", Ok(changed.clone()));
+    test.serve(TWO, "a", Ok(a.clone()));
+    assert_eq!(test.names("import a"), ["a"]);
+    assert!(test.events.take().iter().any(|event| matches!(event, Event::Warning(why) if why.contains("sha256"))));
+    test.home.prepared.take();
+    // So is a cache that was changed.
+    test.home.cache.borrow_mut().values_mut().for_each(|bytes| bytes.clone_from(&changed));
+    assert_eq!(test.names("import a"), ["a"]);
+    test.home.prepared.take();
+    test.home.cache.take();
+    test.serve(TWO, "a", Ok(changed));
+    let error = test.run("import a").unwrap_err();
+    for part in ["Cannot install a 1.0", ONE, TWO, &sha256(&a)] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert!(test.home.cache.borrow().is_empty());
+}
+
+#[test]
+fn each_mirror_says_what_happened() {
+    let (test, ..) = test_with(|_| {});
+    test.serve(ONE, "a", Err(FetchError::Timeout(FETCH_TIME)));
+    test.serve(TWO, "a", Err(FetchError::TooLarge(MAX_WHEEL)));
+    let error = test.run("import a").unwrap_err();
+    assert!(error.contains("within 60 s") && error.contains("larger than"), "{error}");
+}
+
+#[test]
+fn two_runs_fetch_a_wheel_once() {
+    let (test, a, b) = test_with(|_| {});
+    test.serve(ONE, "a", Ok(a));
+    test.serve(ONE, "b", Ok(b));
+    let log = |_| {};
+    let runs = (0..5).map(|n| test.packages.install_for(if n % 2 == 0 { "import a" } else { "import b" }, &log));
+    for installed in block_on(future::join_all(runs)) {
+        assert!(!installed.unwrap().set.is_empty());
+    }
+    assert_eq!(test.fetched(), 2);
+    assert!(test.home.claimed.get() > 0);
+}
+
+#[test]
+fn imports_that_are_not_there_do_not_end_a_run() {
+    let (test, a, _) = test_with(|options| {
+        options.source = Source::Pypi;
+        options.index = Some(INDEX.into());
+    });
+    test.serve(ONE, "a", Ok(a));
+    let installed = test.run("import a, my_own_module\ntry:\n  import other\nexcept ImportError: pass").unwrap();
+    assert_eq!(installed.set.wheels().len(), 1);
+    let missing: Vec<&str> = installed.missing.iter().map(|(module, _)| module.as_str()).collect();
+    assert_eq!(missing, ["my_own_module", "other"]);
+    // Asked for by name, it is an error.
+    let error = test.run("# /// script\n# dependencies = ['other']\n# ///\n").unwrap_err();
+    assert!(error.contains("it knows no other"), "{error}");
+}
+
+#[test]
+fn an_extra_of_a_locked_package_is_read_from_its_wheel() {
+    let (test, a, _) = test_with(|options| {
+        options.source = Source::Pypi;
+        options.index = Some(INDEX.into());
+    });
+    let c = zip(&[("c.py", b""), ("c-3.dist-info/METADATA", b"Name: c\n")]);
+    test.serve(ONE, "a", Ok(a));
+    let file = json!({ "filename": "c-3-py3-none-any.whl", "url": "../../c.whl", "hashes": { "sha256": sha256(&c) } });
+    let page = json!({ "files": [file] }).to_string().into_bytes();
+    test.home.network.borrow_mut().insert(format!("{INDEX}c/"), Ok(page));
+    test.home.network.borrow_mut().insert("https://index.example/c.whl".into(), Ok(c));
+    assert_eq!(test.names("# /// script\n# dependencies = ['a[x]']\n# ///\n"), ["a", "c"]);
+    assert_eq!(test.fetched(), 3, "each wheel once, and one page");
+}
+
+#[test]
+fn what_no_mirror_has_the_index_may_have() {
+    let (test, ..) = test_with(|options| {
+        options.source = Source::Pypi;
+        options.index = Some(INDEX.into());
+    });
+    let other = zip(&[("a.py", b"A = 2"), ("a-1.0.dist-info/METADATA", b"Name: a\n")]);
+    let file = json!({ "filename": "a-1.0-py3-none-any.whl", "url": "/a.whl", "hashes": { "sha256": sha256(&other) } });
+    let page = json!({ "files": [file] }).to_string().into_bytes();
+    test.home.network.borrow_mut().insert(format!("{INDEX}a/"), Ok(page));
+    test.home.network.borrow_mut().insert("https://index.example/a.whl".into(), Ok(other.clone()));
+    let installed = test.run("import a").unwrap();
+    assert_eq!(installed.set.wheels()[0].sha256, sha256(&other));
+}
+
+#[test]
+fn what_an_isolate_has_no_room_for_is_named() {
+    let (test, a, b) = test_with(|options| options.room = 300);
+    test.serve(ONE, "a", Ok(a));
+    test.serve(ONE, "b", Ok(b));
+    let error = test.run("import b").unwrap_err();
+    assert!(error.starts_with("a is too much") && error.contains("0.0 MB"), "{error}");
+}
+
+#[test]
+fn a_wheel_that_is_no_wheel_is_refused() {
+    let (test, ..) = test_with(|options| {
+        options.source = Source::Pypi;
+        options.index = Some(INDEX.into());
+    });
+    let bad = zip(&[("../../etc/passwd", b"x"), ("d-1.dist-info/METADATA", b"Name: d\n")]);
+    let file = json!({ "filename": "d-1-py3-none-any.whl", "url": "/d.whl", "hashes": { "sha256": sha256(&bad) } });
+    let page = json!({ "files": [file] }).to_string().into_bytes();
+    test.home.network.borrow_mut().insert(format!("{INDEX}d/"), Ok(page));
+    test.home.network.borrow_mut().insert("https://index.example/d.whl".into(), Ok(bad));
+    let error = test.run("# /// script\n# dependencies = ['d']\n# ///\n").unwrap_err();
+    assert!(error.contains("../../etc/passwd"), "{error}");
+    let requirement = requirement::parse("d").unwrap();
+    assert!(block_on(test.packages.install(vec![Wanted { requirement, origin: Origin::Settings }], &|_| {})).is_err());
+}
