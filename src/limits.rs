@@ -66,6 +66,9 @@ pub const FETCHES_AT_ONCE: usize = 3;
 /// How long one wheel may take to arrive.
 pub const FETCH_TIME: Duration = Duration::from_secs(60);
 
+/// How long nothing of a file may arrive before it is given up.
+pub const FETCH_STALL: Duration = Duration::from_secs(10);
+
 /// How long an index may take to answer.
 pub const INDEX_TIME: Duration = Duration::from_secs(15);
 

@@ -12,7 +12,7 @@ use pubgrub::{DefaultStringReporter, DerivationTree, External, Ranges, Reporter}
 use super::{
     index::Project,
     options::Source,
-    requirement::{Origin, Wanted},
+    requirement::Origin,
     resolve::{Node, Provider},
 };
 
@@ -47,8 +47,8 @@ type Tree = DerivationTree<Node, Ranges<Version>, String>;
 /// What a derivation is made of.
 #[derive(Default)]
 struct Causes {
-    /// Packages of which there is no version in a range.
-    missing: BTreeMap<PackageName, Vec<Ranges<Version>>>,
+    /// What is demanded of each package.
+    demanded: BTreeMap<PackageName, Vec<Ranges<Version>>>,
     /// Who depends on a package.
     dependents: BTreeMap<PackageName, BTreeSet<String>>,
     /// Packages that cannot be used, and why.
@@ -63,17 +63,19 @@ impl Causes {
         while let Some(tree) = open.pop() {
             match tree {
                 DerivationTree::Derived(derived) => open.extend([&*derived.cause1, &*derived.cause2]),
-                DerivationTree::External(External::NoVersions(node, range)) => {
-                    if let Some(name) = name_of(node) {
-                        let ranges = self.missing.entry(name.clone()).or_default();
-                        if !ranges.contains(range) {
-                            ranges.push(range.clone());
-                        }
-                        self.names.insert(name.clone());
-                    }
+                DerivationTree::External(External::NoVersions(node, _)) => {
+                    self.names.extend(name_of(node).cloned());
                 }
-                DerivationTree::External(External::FromDependencyOf(Node::Root, ..)) => {}
-                DerivationTree::External(External::FromDependencyOf(dependent, range, node, _)) => {
+                DerivationTree::External(External::FromDependencyOf(dependent, range, node, needed)) => {
+                    if let Some(name) = name_of(node) {
+                        let demanded = self.demanded.entry(name.clone()).or_default();
+                        if !demanded.contains(needed) {
+                            demanded.push(needed.clone());
+                        }
+                    }
+                    if *dependent == Node::Root {
+                        continue;
+                    }
                     if let Some(name) = name_of(node).filter(|name| name_of(dependent) != Some(name)) {
                         let version = range.as_singleton().map(|version| format!(" {version}")).unwrap_or_default();
                         self.dependents.entry(name.clone()).or_default().insert(format!("{dependent}{version}"));
@@ -101,13 +103,12 @@ pub(super) fn no_solution(provider: &Provider<'_>, tree: &Tree) -> Unresolved {
     let mut causes = Causes::default();
     causes.collect(tree);
     let mut lines: Vec<String> = causes.unusable.iter().map(|why| format!("{why}.")).collect();
-    for (name, ranges) in &causes.missing {
-        // A range in which there is a version, after all, is a matter of conflict: it is told below.
-        lines.extend(ranges.iter().map(|range| missing(provider, &causes, name, range)));
+    for (name, ranges) in &causes.demanded {
+        // What can be had by itself is a matter of conflict: it is told below.
+        let unheard = ranges.iter().filter(|range| matches!(provider.choose(name, range), Ok(None)));
+        lines.extend(unheard.map(|range| missing(provider, &causes, name, range)));
     }
-    let asked: Vec<&Wanted> =
-        provider.wanted.iter().filter(|wanted| causes.names.contains(&wanted.requirement.name)).copied().collect();
-    if lines.is_empty() || causes.missing.values().flatten().count() > 1 || asked.len() > 1 {
+    if lines.is_empty() {
         let mut tree = tree.clone();
         tree.collapse_no_versions();
         lines.push(DefaultStringReporter::report(&tree));

@@ -267,7 +267,7 @@ fn what_no_mirror_has_the_index_may_have() {
 
 #[test]
 fn what_an_isolate_has_no_room_for_is_named() {
-    let (test, a, b) = test_with(|options| options.room = 300);
+    let (test, a, b) = test_with(|options| options.room = 100);
     test.serve(ONE, "a", Ok(a));
     test.serve(ONE, "b", Ok(b));
     let error = test.run("import b").unwrap_err();

@@ -199,7 +199,7 @@ impl Provider<'_> {
     }
 
     /// The best version in a range that may be installed.
-    fn choose(&self, name: &PackageName, range: &Ranges<Version>) -> Result<Option<Version>, Missing> {
+    pub(super) fn choose(&self, name: &PackageName, range: &Ranges<Version>) -> Result<Option<Version>, Missing> {
         let options = self.context.options;
         if options.denied.contains(name) {
             return Ok(None);

@@ -48,6 +48,7 @@ export async function startWorker(vars = {}, state) {
   });
   return {
     url,
+    pid: child.pid,
     /** What it wrote to stderr. */
     said: () => said,
     async stop() {

@@ -3,6 +3,7 @@
 use std::{cell::RefCell, rc::Rc};
 
 use futures::{FutureExt, StreamExt, future::LocalBoxFuture, select_biased};
+use mcp_run_python::limits::FETCH_STALL;
 use mcp_run_python::packages::{
     InstallError, PackageOptions, PackageSet, Packages, Wheel,
     lock::Lock,
@@ -157,6 +158,14 @@ async fn to_cache(key: String, bytes: Vec<u8>, control: &'static str) {
     let _ = put.await;
 }
 
+/// Awaits the next sign of life.
+async fn prompt<T>(next: impl Future<Output = T>) -> std::result::Result<T, FetchError> {
+    select_biased! {
+        next = std::pin::pin!(next.fuse()) => Ok(next),
+        () = (PLATFORM.sleep)(FETCH_STALL).fuse() => Err(FetchError::Timeout(FETCH_STALL)),
+    }
+}
+
 /// **Boundary.** What a server sends is counted while it comes, and no more of it is held than was asked for.
 async fn fetch(request: &FetchRequest, signal: &AbortSignal) -> std::result::Result<Vec<u8>, FetchError> {
     let failed = |error: worker::Error| FetchError::Unreachable(error.to_string());
@@ -167,13 +176,14 @@ async fn fetch(request: &FetchRequest, signal: &AbortSignal) -> std::result::Res
     let mut init = RequestInit::new();
     init.with_headers(headers);
     let sent = Request::new_with_init(&request.url, &init).map_err(failed)?;
-    let mut response = Fetch::Request(sent).send_with_signal(signal).await.map_err(failed)?;
+    let sent = Fetch::Request(sent);
+    let mut response = prompt(sent.send_with_signal(signal)).await?.map_err(failed)?;
     if response.status_code() != 200 {
         return Err(FetchError::Status(response.status_code()));
     }
     let mut bytes = Vec::new();
     let mut body = response.stream().map_err(failed)?;
-    while let Some(chunk) = body.next().await {
+    while let Some(chunk) = prompt(body.next()).await? {
         let chunk = chunk.map_err(failed)?;
         if bytes.len() + chunk.len() > request.max_bytes {
             return Err(FetchError::TooLarge(request.max_bytes));

@@ -32,6 +32,7 @@ pub const SUITES: &[Suite] = &[
     Suite { name: "lint", prepare: lint },
     Suite { name: "rust", prepare: rust },
     Suite { name: "edge", prepare: edge },
+    Suite { name: "packages", prepare: packages },
     Suite { name: "clients", prepare: clients },
     Suite { name: "page", prepare: page },
     Suite { name: "parity", prepare: parity },
@@ -81,9 +82,18 @@ fn rust() -> Result<Prepared> {
 
 /// The worker as it is, driven from outside.
 fn edge() -> Result<Prepared> {
+    on_workers("tests/edge/*.test.mjs")
+}
+
+/// Real packages, on the worker as it is.
+fn packages() -> Result<Prepared> {
+    on_workers("tests/packages/*.test.mjs")
+}
+
+fn on_workers(files: &str) -> Result<Prepared> {
     build::worker(Variant::Testing)?;
     let mut command = node::command("node");
-    command.args(["--test", "--test-reporter=spec", "--test-concurrency=1", "tests/edge/*.test.mjs"]);
+    command.args(["--test", "--test-reporter=spec", "--test-concurrency=1", files]);
     // Its tests start the workers that they need, with settings of their own, by `cargo xtask dev`.
     command.env("XTASK", std::env::current_exe()?);
     of([command])
