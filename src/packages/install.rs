@@ -10,7 +10,7 @@ use super::{
     index::{self, Project},
     lock::Lock,
     metadata::Metadata,
-    options::{PackageOptions, Source},
+    options::{PackageOptions, Room, Source},
     requirement::{Origin, Wanted},
     resolve::{Context, Lookup, resolve},
     set::{PackageSet, Wheel},
@@ -184,9 +184,8 @@ impl Packages {
     fn check_room(&self, set: &PackageSet) -> Result<(), InstallError> {
         let size = |wheel: &Wheel| self.supply.prepared(&wheel.sha256).unwrap_or_default();
         let Room { code, memory } = self.options.room;
-        let measures: [(&str, usize, fn(Size) -> usize); 2] =
-            [("libraries", code, |size| size.code), ("memory", memory, Size::total)];
-        for (what, room, measure) in measures {
+        for (what, room) in [("libraries", code), ("memory", memory)] {
+            let measure = |size: Size| if what == "libraries" { size.code } else { size.total() };
             let mut sizes: Vec<(usize, &Wheel)> =
                 set.wheels().iter().map(|wheel| (measure(size(wheel)), wheel)).collect();
             let total: usize = sizes.iter().map(|(size, _)| size).sum();

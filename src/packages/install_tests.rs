@@ -20,7 +20,7 @@ struct Home {
     network: RefCell<HashMap<String, Result<Vec<u8>, FetchError>>>,
     fetched: RefCell<Vec<String>>,
     cache: RefCell<HashMap<String, Vec<u8>>>,
-    prepared: RefCell<HashMap<String, usize>>,
+    prepared: RefCell<HashMap<String, Size>>,
     claims: RefCell<HashMap<String, Vec<oneshot::Sender<()>>>>,
     claimed: Cell<usize>,
 }
@@ -62,7 +62,7 @@ impl Supply for TestSupply {
         future::ready(()).boxed_local()
     }
 
-    fn prepared(&self, sha256: &str) -> Option<usize> {
+    fn prepared(&self, sha256: &str) -> Option<Size> {
         self.0.prepared.borrow().get(sha256).copied()
     }
 
@@ -126,8 +126,7 @@ fn test_with(configure: impl FnOnce(&mut PackageOptions)) -> (Test, Vec<u8>, Vec
         ("a-1.0.dist-info/METADATA", b"Name: a\nProvides-Extra: x\nRequires-Dist: c; extra=='x'\n"),
     ]);
     let b = zip(&[("b.py", b"B = 2"), ("b-1.0.dist-info/METADATA", b"Name: b\n")]);
-    let mut options =
-        PackageOptions { mirrors: vec![ONE.into(), TWO.into()], room: 1 << 20, ..PackageOptions::default() };
+    let mut options = PackageOptions { mirrors: vec![ONE.into(), TWO.into()], ..PackageOptions::default() };
     configure(&mut options);
     let home = Rc::new(Home::default());
     let supply = Rc::new(TestSupply(home.clone()));
@@ -267,11 +266,11 @@ fn what_no_mirror_has_the_index_may_have() {
 
 #[test]
 fn what_an_isolate_has_no_room_for_is_named() {
-    let (test, a, b) = test_with(|options| options.room = 100);
+    let (test, a, b) = test_with(|options| options.room.memory = 100);
     test.serve(ONE, "a", Ok(a));
     test.serve(ONE, "b", Ok(b));
     let error = test.run("import b").unwrap_err();
-    assert!(error.starts_with("a is too much") && error.contains("0.0 MB"), "{error}");
+    assert!(error.starts_with("a is too much") && error.contains("of memory"), "{error}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use mcp_run_python::packages::{
     InstallError, PackageOptions, PackageSet, Packages, Wheel,
     lock::Lock,
     supply::{Claim, FetchError, FetchRequest, Supply},
-    wheel::PreparedWheel,
+    wheel::{PreparedWheel, Size},
 };
 use wasm_bindgen::prelude::wasm_bindgen;
 use worker::{AbortController, AbortSignal, Cache, Env, Fetch, Headers, Request, RequestInit, Response, Result};
@@ -125,7 +125,7 @@ impl Supply for Edge {
         to_cache(key, wheel.to_vec(), "public, max-age=31536000, immutable").boxed_local()
     }
 
-    fn prepared(&self, sha256: &str) -> Option<usize> {
+    fn prepared(&self, sha256: &str) -> Option<Size> {
         STORE.with_borrow_mut(|store| Some(store.find(sha256)?.size))
     }
 

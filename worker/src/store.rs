@@ -3,7 +3,11 @@
 use std::{cell::Cell, collections::HashMap, rc::Rc};
 
 use js_sys::{ArrayBuffer, Uint8Array};
-use mcp_run_python::packages::{PackageSet, Wheel, wheel::PreparedWheel};
+use mcp_run_python::limits::ROOM_MEMORY;
+use mcp_run_python::packages::{
+    PackageSet, Wheel,
+    wheel::{PreparedWheel, Size},
+};
 use serde::Deserialize;
 use wasm_bindgen::{JsValue, prelude::wasm_bindgen};
 
@@ -15,12 +19,12 @@ extern "C" {
 }
 
 /// How many bytes of prepared wheels are kept at most, but for those that are built in: one isolate's full.
-const KEPT_BYTES: usize = 64 * 1024 * 1024;
+const KEPT_BYTES: usize = ROOM_MEMORY;
 
 /// A wheel as isolates get it.
 pub struct Kept {
-    /// Bytes of code.
-    pub size: usize,
+    /// What it adds to an isolate.
+    pub size: Size,
     /// Where its bytes are.
     pub content: Content,
     used: Cell<u64>,
@@ -28,11 +32,9 @@ pub struct Kept {
 
 /// Where a wheel's bytes are.
 pub enum Content {
-    /// Modules of every isolate, under these names.
+    /// In every isolate.
     BuiltIn {
-        /// The archive.
-        archive: String,
-        /// Libraries: the path in site-packages, and the module.
+        /// Libraries: the path in site-packages, and the name of the module.
         modules: Vec<(String, String)>,
     },
     /// Here.
@@ -66,8 +68,8 @@ pub struct Store {
 
 #[derive(Deserialize)]
 struct BuiltIn {
-    size: usize,
-    archive: String,
+    code: usize,
+    data: usize,
     modules: Vec<(String, String)>,
     wheel: Wheel,
 }
@@ -80,8 +82,8 @@ impl Store {
             let built_in: Vec<BuiltIn> =
                 BUILT_IN.with(|packages| serde_wasm_bindgen::from_value(packages.clone())).unwrap_or_default();
             let mut wheels = Vec::with_capacity(built_in.len());
-            for BuiltIn { size, archive, modules, wheel } in built_in {
-                let content = Content::BuiltIn { archive, modules };
+            for BuiltIn { code, data, modules, wheel } in built_in {
+                let (size, content) = (Size { code, data }, Content::BuiltIn { modules });
                 self.wheels.insert(wheel.sha256.clone(), Rc::new(Kept { size, content, used: Cell::new(0) }));
                 wheels.push(wheel);
             }
@@ -106,7 +108,7 @@ impl Store {
             .wheels
             .iter()
             .filter(|(_, kept)| matches!(kept.content, Content::Fetched { .. }))
-            .map(|(sha256, kept)| (kept.used.get(), kept.size, sha256.clone()))
+            .map(|(sha256, kept)| (kept.used.get(), kept.size.total(), sha256.clone()))
             .collect();
         fetched.sort_unstable();
         let mut bytes: usize = fetched.iter().map(|(_, size, _)| size).sum();

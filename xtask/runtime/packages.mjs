@@ -39,10 +39,10 @@ export function addPackages(isolate, folder) {
       imports.push(`import m${n}_${k} from './${n}/${k}.wasm';`);
       return /** @type {[string, string]} */ ([path, `packages/${n}/${k}.wasm`]);
     });
-    const files = [archive, ...modules.map(([, library]) => library)];
-    const size = files.reduce((sum, file) => sum + statSync(join(folder ?? '', file)).size, 0);
+    const sizeOf = (/** @type {string} */ file) => statSync(join(folder ?? '', file)).size;
+    const code = modules.reduce((sum, [, library]) => sum + sizeOf(library), 0);
     const wheel = { name, version, sha256, file_name, url };
-    return { wheel, size, archive: `packages/${n}.bin`, modules: placed };
+    return { wheel, code, data: sizeOf(archive), archive: `packages/${n}.bin`, modules: placed };
   });
   const entries = packages.map(({ wheel: { name, version }, modules }, n) => {
     const libraries = modules.map(([path], k) => `[${JSON.stringify(path)}, m${n}_${k}]`);

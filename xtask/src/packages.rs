@@ -12,12 +12,12 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use futures::{FutureExt, executor::block_on, future::LocalBoxFuture};
 use mcp_run_python::packages::{
-    InstallError, PackageOptions, PackageSet, Packages, Source,
+    InstallError, PackageOptions, PackageSet, Packages, Room, Source,
     install::Event,
     lock::Lock,
     requirement::{Origin, Wanted, parse_list},
     supply::{Claim, FetchError, FetchRequest, Supply},
-    wheel::PreparedWheel,
+    wheel::{PreparedWheel, Size},
 };
 use serde_json::json;
 
@@ -99,7 +99,7 @@ fn resolve(wanted: Vec<Wanted>, lock: Rc<Lock>, supply: Rc<Disk>) -> Result<Pack
         mirrors: vec![mirror],
         index,
         // What an isolate can hold is told when one is started.
-        room: usize::MAX,
+        room: Room { code: usize::MAX, memory: usize::MAX },
         ..PackageOptions::default()
     };
     let packages = Packages::new(lock, options, PackageSet::default(), supply);
@@ -137,7 +137,7 @@ impl Supply for Disk {
         async {}.boxed_local()
     }
 
-    fn prepared(&self, sha256: &str) -> Option<usize> {
+    fn prepared(&self, sha256: &str) -> Option<Size> {
         self.prepared.borrow().get(sha256).map(PreparedWheel::size)
     }
 
