@@ -50,7 +50,8 @@ pub struct Installed {
 
 /// A wheel that is not to be had.
 struct Unfetched {
-    wheel: Wheel,
+    /// Its name, if it is of the lock file: then the index may have another build of it.
+    locked: Option<String>,
     why: InstallError,
 }
 
@@ -95,11 +96,8 @@ impl Packages {
             let installed = self.resolve(plan, &unfetched, log).await?;
             match self.fetch_all(&installed.set, log).await {
                 Ok(()) => return self.check_room(&installed.set).map(|()| installed),
-                // Where no mirror has a package of the lock file, the index may have another build of it.
-                Err(Unfetched { wheel, .. })
-                    if self.options.source == Source::Pypi
-                        && wheel.url.is_none()
-                        && unfetched.insert(wheel.name.clone()) => {}
+                Err(Unfetched { locked: Some(name), .. })
+                    if self.options.source == Source::Pypi && unfetched.insert(name.clone()) => {}
                 Err(Unfetched { why, .. }) => return Err(why),
             }
         }
@@ -170,7 +168,9 @@ impl Packages {
             set.wheels().iter().filter(|wheel| self.supply.prepared(&wheel.sha256).is_none()).collect();
         let (mut done, all) = (0, missing.len());
         let prepared = missing.into_iter().map(|wheel| {
-            self.prepare(wheel, log).map(|done| done.map_err(|why| Unfetched { wheel: wheel.clone(), why }))
+            self.prepare(wheel, log).map(|done| {
+                done.map_err(|why| Unfetched { locked: wheel.url.is_none().then(|| wheel.name.clone()), why })
+            })
         });
         let mut prepared = stream::iter(prepared).buffer_unordered(FETCHES_AT_ONCE);
         while prepared.try_next().await?.is_some() {
