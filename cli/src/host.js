@@ -43,6 +43,11 @@ export class Host {
     return session;
   }
 
+  /** Stops all runs of sessions: each gives its result. */
+  interrupt() {
+    for (const { interpreter } of this.#sessions.values()) interpreter.stop();
+  }
+
   /** @param {string} session */
   async hasSession(session) {
     return this.#sessions.get(session)?.interpreter.alive ?? false;

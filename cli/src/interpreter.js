@@ -15,12 +15,12 @@ const END_LIMIT = 2000;
 
 const BYSTANDER = 'another run in its process could not be stopped, and the process was ended';
 
-/** @typedef {{ time: number, grace: number }} Limits */
-
 export class Interpreter {
   #name = randomUUID();
   #workerd;
   #ended = false;
+  /** How long a run that is stopped may take to end, in milliseconds. */
+  #patience = MARGIN;
   /** Whether a run is going on. */
   busy = false;
 
@@ -50,6 +50,7 @@ export class Interpreter {
    */
   async run(request, finished) {
     const { limits } = JSON.parse(request);
+    this.#patience = limits.grace + MARGIN;
     this.busy = true;
     const done = () => {
       clearTimeout(watchdog);
@@ -72,7 +73,7 @@ export class Interpreter {
     try {
       const response = await this.#workerd.post(`/${this.#name}/run`, request);
       if (response.statusCode !== 200) throw new Error(`an interpreter answered ${response.statusCode}`);
-      return this.#frames(response, limits, lost, done);
+      return this.#frames(response, lost, done);
     } catch (error) {
       this.#ended = true;
       done();
@@ -82,11 +83,10 @@ export class Interpreter {
 
   /**
    * @param {import('node:http').IncomingMessage} response
-   * @param {Limits} limits
    * @param {(error: unknown) => Promise<Error>} lost
    * @param {() => void} done
    */
-  #frames(response, limits, lost, done) {
+  #frames(response, lost, done) {
     const chunks = response[Symbol.asyncIterator]();
     /** @type {ReadableStream<Uint8Array>} */
     return new ReadableStream(
@@ -103,7 +103,7 @@ export class Interpreter {
         },
         cancel: async () => {
           // An error here is that of a process that is no more.
-          await this.#settle(response, limits).catch(() => {});
+          await this.#settle(response).catch(() => {});
           done();
         },
       },
@@ -113,16 +113,24 @@ export class Interpreter {
 
   /**
    * Waits for the end of a run that nobody follows any longer; or stops it; or gives the interpreter up.
-   * @param {import('node:http').IncomingMessage} response @param {Limits} limits
+   * @param {import('node:http').IncomingMessage} response
    */
-  async #settle(response, limits) {
+  async #settle(response) {
     response.on('error', () => {});
     response.resume();
     if (response.complete || (await ends(response, LAST_BYTE))) return;
+    if (!(await this.stop())) await this.end();
+  }
+
+  /**
+   * Stops the run, if there is one: it gives its result. A process that does not do so is ended.
+   * @returns {Promise<boolean>} whether the interpreter lives on
+   */
+  async stop() {
     // **Boundary.** Whether it lives is the isolate's own word. One that lies harms whose code runs in it.
-    const status = await this.#workerd.status(`/${this.#name}/stop`, limits.grace + MARGIN).catch(() => 0);
+    const status = await this.#workerd.status(`/${this.#name}/stop`, this.#patience).catch(() => 0);
     if (status === 0) this.#workerd.kill(BYSTANDER);
-    else if (status !== 204) await this.end();
+    return status === 204;
   }
 
   /** Ends it for good. A process that does not do so is ended, with all that is in it. */

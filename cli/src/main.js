@@ -37,23 +37,17 @@ async function main(words) {
  */
 async function serve(server, { mode, host, port }) {
   if (mode === 'example') return runExample(server);
-  if (mode === 'stdio') {
-    warm(server);
-    await serveStdio(server);
-    return 0;
-  }
+  if (mode === 'stdio') return Promise.race([serveStdio(server).then(() => 0), broken(server)]);
   const { url } = await serveHttp(server, { host, port });
   server.log.info(`Running mcp-run-python via ${mode} on ${url}`);
-  warm(server);
-  return new Promise(() => {});
+  return broken(server);
 }
 
-/** Python starts meanwhile. @param {Server} server */
-function warm(server) {
-  server.pool.warm().then(
-    () => server.log.debug('Python is ready'),
-    (error) => server.log.error(error.message),
-  );
+/** Python starts meanwhile; where it cannot, nothing is served. @param {Server} server @returns {Promise<number>} */
+async function broken(server) {
+  await server.pool.warm();
+  server.log.debug('Python is ready');
+  return new Promise(() => {});
 }
 
 /** @param {string} text */

@@ -29,9 +29,17 @@ export class Server {
     });
     this.pool = pool;
     this.log = log;
-    this.core = loadCore(new Host(pool), settings);
+    this.settings = settings;
+    this.host = new Host(pool);
+    this.core = loadCore(this.host, settings);
     this.#timer = setInterval(() => this.core.endIdle(), SWEEP);
     this.#timer.unref();
+  }
+
+  /** Ends all sessions, and begins anew. */
+  reset() {
+    this.core.close();
+    this.core = loadCore(this.host, this.settings);
   }
 
   /** Ends everything. Resolves when no process is left. */

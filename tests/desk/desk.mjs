@@ -167,8 +167,8 @@ export function workerds(pid) {
       // It has ended meanwhile.
     }
   }
-  const under = (/** @type {number} */ parent) =>
-    /** @type {number[]} */ ((children.get(parent) ?? []).flatMap((child) => [child, ...under(child)]));
+  /** @param {number} parent @returns {number[]} */
+  const under = (parent) => (children.get(parent) ?? []).flatMap((child) => [child, ...under(child)]);
   return under(pid).filter((child) => names.get(child) === 'workerd');
 }
 

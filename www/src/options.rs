@@ -1,6 +1,8 @@
 //! The settings, as members of a JavaScript object.
 
-use js_sys::{Array, Reflect};
+use std::cell::RefCell;
+
+use js_sys::{Array, Object, Reflect};
 use mcp_run_python::config::Config;
 use wasm_bindgen::{JsCast, JsValue};
 
@@ -9,9 +11,22 @@ use crate::PLATFORM;
 /// Reads them.
 ///
 /// # Errors
-/// Names the setting that is wrong, and what it may be.
+/// Names the setting that is wrong, and what it may be; or one that there is not.
 pub fn read(options: &JsValue) -> Result<Config, String> {
-    Config::read(&|name| text(&Reflect::get(options, &camel_case(name).into()).ok()?), PLATFORM)
+    let known = RefCell::new(Vec::new());
+    let setting = |name: &str| {
+        let member = camel_case(name);
+        let value = Reflect::get(options, &member.as_str().into()).ok();
+        known.borrow_mut().push(member);
+        text(&value?)
+    };
+    let config = Config::read(&setting, PLATFORM)?;
+    let known = known.into_inner();
+    let given = options.dyn_ref::<Object>().map(Object::keys).unwrap_or_default();
+    match given.iter().filter_map(|member| member.as_string()).find(|member| !known.contains(member)) {
+        Some(unknown) => Err(format!("there is no setting `{unknown}`; there are: {}", known.join(", "))),
+        None => Ok(config),
+    }
 }
 
 /// `RETURN_MODE` as `returnMode`.

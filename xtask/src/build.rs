@@ -116,11 +116,17 @@ pub fn desk() -> Result<PathBuf> {
     let inputs = Inputs::default()
         .path("target/www")?
         .path("target/runtime/isolate")?
+        .path("www/js/index.d.ts")?
+        .path("www/js/sandbox.js")?
         .path("cli/src/parent.js")?
         .path("xtask/runtime/desk.mjs")?;
     step("completing the npm package", inputs, &[core.join("core.js"), runtime.join("config.capnp")], || {
         let _ = fs::remove_dir_all(&core);
         copy(&target().join("www"), &core)?;
+        // The library's interface is the page's.
+        for file in ["index.d.ts", "sandbox.js"] {
+            fs::copy(root().join("www/js").join(file), core.join(file))?;
+        }
         fs::copy(root().join("LICENSE"), cli.join("LICENSE"))?;
         run(node::command("node").arg("xtask/runtime/desk.mjs").arg(target().join("runtime/isolate")).arg(&runtime))
     })?;
@@ -133,6 +139,23 @@ pub fn npm_package(into: &Path) -> Result<PathBuf> {
     fs::create_dir_all(into)?;
     let name = output(Command::new("npm").args(["pack", "--silent", "--pack-destination"]).arg(into).current_dir(cli))?;
     Ok(into.join(name.lines().last().unwrap_or_default()))
+}
+
+/// Installs the npm package into an empty folder, as its users do; gives the path of its command.
+pub fn installed_desk() -> Result<PathBuf> {
+    let folder = target().join("desk");
+    let package = npm_package(&folder)?;
+    let app = folder.join("app");
+    let inputs = Inputs::default().path(&package)?;
+    let command = app.join("node_modules/.bin/mcp-run-python");
+    step("installing the npm package", inputs, std::slice::from_ref(&command), || {
+        let _ = fs::remove_dir_all(&app);
+        fs::create_dir_all(&app)?;
+        fs::write(app.join("package.json"), "{ \"private\": true }\n")?;
+        let arguments = ["install", "--no-audit", "--no-fund", "--loglevel=error"];
+        run(Command::new("npm").args(arguments).arg(&package).current_dir(&app))
+    })?;
+    Ok(command)
 }
 
 /// Builds `target/runtime`: Pyodide, patched, and its memory snapshot.

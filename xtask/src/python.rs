@@ -4,25 +4,40 @@ use std::{path::PathBuf, process::Command};
 
 use anyhow::{Context, Result};
 
-use crate::step::{Inputs, run, step, target};
+use crate::step::{Inputs, root, run, step, target};
 
-fn venv() -> PathBuf {
-    target().join("venv")
+/// An environment of its own under `target/`, with what a file of requirements names.
+pub struct Environment {
+    name: &'static str,
+    requirements: &'static str,
 }
 
-/// Installs what `tests/requirements.txt` names into `target/venv`.
-pub fn install() -> Result<()> {
-    let inputs = Inputs::default().path("tests/requirements.txt")?;
-    step("installing Python packages", inputs, &[venv().join("bin/pytest")], || {
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(venv()))
-            .context("Python's venv is needed (on Debian: apt-get install python3-venv)")?;
-        run(command("pip").args(["install", "--quiet", "--requirement", "tests/requirements.txt"]))
-    })
-}
+/// For the tests, and for checking Python code.
+pub const TESTS: Environment = Environment { name: "venv", requirements: "tests/requirements.txt" };
 
-/// A command of that environment.
-pub fn command(name: &str) -> Command {
-    let mut command = Command::new(venv().join("bin").join(name));
-    command.current_dir(crate::step::root());
-    command
+/// For the examples whose frameworks need another version of `mcp`.
+pub const EXAMPLES: Environment = Environment { name: "venv-examples", requirements: "examples/requirements.txt" };
+
+impl Environment {
+    fn bin(&self, name: &str) -> PathBuf {
+        target().join(self.name).join("bin").join(name)
+    }
+
+    /// Makes it, unless it is there.
+    pub fn install(&self) -> Result<()> {
+        let inputs = Inputs::default().path(self.requirements)?;
+        let what = format!("installing Python packages of {}", self.requirements);
+        step(&what, inputs, &[self.bin("pytest")], || {
+            run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(target().join(self.name)))
+                .context("Python's venv is needed (on Debian: apt-get install python3-venv)")?;
+            run(self.command("pip").args(["install", "--quiet", "--requirement", self.requirements]))
+        })
+    }
+
+    /// A command of it.
+    pub fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(self.bin(name));
+        command.current_dir(root());
+        command
+    }
 }

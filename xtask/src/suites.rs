@@ -35,6 +35,7 @@ pub const SUITES: &[Suite] = &[
     Suite { name: "packages", prepare: packages },
     Suite { name: "clients", prepare: clients },
     Suite { name: "page", prepare: page },
+    Suite { name: "desk", prepare: desk },
     Suite { name: "parity", prepare: parity },
     Suite { name: "conformance", prepare: conformance },
     Suite { name: "deploy", prepare: deploy },
@@ -51,18 +52,20 @@ fn with<'a>(mut command: Command, arguments: impl IntoIterator<Item = &'a str>) 
 
 fn fmt() -> Result<Prepared> {
     node::install()?;
-    python::install()?;
+    python::TESTS.install()?;
     of([
         with(cargo(), ["fmt", "--all", "--check"]),
         with(node::command("biome"), ["format"]),
-        with(python::command("ruff"), ["format", "--check"]),
+        with(python::TESTS.command("ruff"), ["format", "--check"]),
     ])
 }
 
 fn lint() -> Result<Prepared> {
     node::install()?;
-    python::install()?;
+    python::TESTS.install()?;
     build::worker(Variant::Release)?;
+    // Its types are those of what is built.
+    build::desk()?;
     let clippy = ["clippy", "--quiet", "--all-targets"];
     of([
         with(with(cargo(), clippy), ["--package", "mcp-run-python", "--package", "xtask", "--", "-D", "warnings"]),
@@ -72,7 +75,7 @@ fn lint() -> Result<Prepared> {
         ),
         with(node::command("biome"), ["lint"]),
         with(node::command("tsc"), ["--project", "tsconfig.json"]),
-        with(python::command("ruff"), ["check"]),
+        with(python::TESTS.command("ruff"), ["check"]),
     ])
 }
 
@@ -101,13 +104,13 @@ fn on_workers(files: &str) -> Result<Prepared> {
 
 /// Real clients, in the languages that they are written in.
 fn clients() -> Result<Prepared> {
-    python::install()?;
+    python::TESTS.install()?;
     build::worker(Variant::Release)?;
     let servers = [Server::start(Variant::Release, "clients", &[])?];
     let [server] = &servers;
     let commands = [
         with(node::command("node"), ["--test", "--test-reporter=spec", "tests/clients/*.test.mjs"]),
-        with(python::command("pytest"), ["--quiet", "tests/clients"]),
+        with(python::TESTS.command("pytest"), ["--quiet", "tests/clients"]),
     ];
     let commands = commands.into_iter().map(|mut command| {
         command.env("MCP_URL", server.url());
@@ -129,16 +132,37 @@ fn page() -> Result<Prepared> {
     Ok(Prepared { commands: vec![command], servers: vec![server] })
 }
 
+/// The npm package, installed from its file into an empty folder, and used from there.
+fn desk() -> Result<Prepared> {
+    python::TESTS.install()?;
+    python::EXAMPLES.install()?;
+    let command = build::installed_desk()?;
+    let node = with(
+        node::command("node"),
+        ["--test", "--test-reporter=spec", "--test-concurrency=1", "tests/desk/*.test.mjs"],
+    );
+    let pytest = |environment: &python::Environment, file| with(environment.command("pytest"), ["--quiet", file]);
+    let commands = [
+        node,
+        pytest(&python::TESTS, "tests/desk/test_python.py"),
+        pytest(&python::EXAMPLES, "tests/desk/test_frameworks.py"),
+    ];
+    of(commands.map(|mut of_suite| {
+        of_suite.env("DESK", &command);
+        of_suite
+    }))
+}
+
 /// The original's answers.
 fn parity() -> Result<Prepared> {
-    python::install()?;
+    python::TESTS.install()?;
     build::worker(Variant::Release)?;
     let servers = [
         Server::start(Variant::Release, "parity-xml", &[])?,
         Server::start(Variant::Release, "parity-json", &[("RETURN_MODE", "json")])?,
     ];
     let [xml, json] = &servers;
-    let mut command = with(python::command("pytest"), ["--quiet", "tests/parity"]);
+    let mut command = with(python::TESTS.command("pytest"), ["--quiet", "tests/parity"]);
     command.env("MCP_URL", xml.url()).env("MCP_JSON_URL", json.url());
     let commands = vec![command];
     Ok(Prepared { commands, servers: servers.into() })

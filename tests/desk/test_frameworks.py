@@ -1,0 +1,54 @@
+"""The examples for frameworks that need a version of `mcp` of their own."""
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from agents import Model, ModelResponse, Usage
+from openai.types.responses import ResponseFunctionToolCall, ResponseOutputMessage, ResponseOutputText
+
+os.environ['MCP_RUN_PYTHON'] = os.environ['DESK']
+os.environ['OPENAI_AGENTS_DISABLE_TRACING'] = '1'
+sys.path.insert(0, str(Path(__file__).parent / '../../examples'))
+
+pytestmark = pytest.mark.asyncio
+CODE = 'from datetime import date\n(date(2025, 3, 18) - date(2000, 1, 1)).days'
+
+
+class TwoSteps(Model):
+    """Stands in for a provider's model: runs a program, and says what it returned."""
+
+    async def get_response(  # noqa: D102
+        self, _instructions: Any, messages: Any, *_args: Any, **_options: Any
+    ) -> ModelResponse:
+        returned = [
+            item['output'] for item in messages if isinstance(item, dict) and item.get('type') == 'function_call_output'
+        ]
+        if returned:
+            text = ResponseOutputText(type='output_text', text=str(returned[0]), annotations=[])
+            output = ResponseOutputMessage(id='m', type='message', role='assistant', status='completed', content=[text])
+        else:
+            arguments = '{"python_code": ' + repr(CODE).replace("'", '"') + '}'
+            output = ResponseFunctionToolCall(
+                type='function_call', call_id='c', name='run_python_code', arguments=arguments
+            )
+        return ModelResponse(output=[output], usage=Usage(), response_id=None)
+
+    def stream_response(self, *_args: Any, **_options: Any) -> AsyncIterator[Any]:
+        """No test streams."""
+        raise NotImplementedError
+
+
+async def test_openai_agents_example() -> None:
+    import openai_agents
+
+    assert '9208' in await openai_agents.main(TwoSteps())
+
+
+async def test_langchain_example() -> None:
+    import langchain_tools
+
+    assert '<return_value>\n45\n</return_value>' in await langchain_tools.main()
