@@ -1,6 +1,5 @@
 // MCP over streamable HTTP.
 import { createServer } from 'node:http';
-import { Readable } from 'node:stream';
 
 /**
  * Listens. Resolves with its address, and what ends it, once it does.
@@ -66,7 +65,7 @@ async function mcp(core, incoming, outgoing) {
   const headers = [];
   for (let i = 0; i < incoming.rawHeaders.length; i += 2)
     headers.push([incoming.rawHeaders[i], incoming.rawHeaders[i + 1]]);
-  const body = ['GET', 'HEAD', 'DELETE', 'OPTIONS'].includes(method) ? null : Readable.toWeb(incoming);
+  const body = ['GET', 'HEAD', 'DELETE', 'OPTIONS'].includes(method) ? null : bodyOf(incoming);
   const request = new Request('http://127.0.0.1/mcp', {
     method,
     headers,
@@ -88,4 +87,26 @@ async function mcp(core, incoming, outgoing) {
     }
   }
   outgoing.end();
+}
+
+/**
+ * The body of a request. (Node's own adapter throws from an event when a body is not wanted and still comes.)
+ * @param {import('node:http').IncomingMessage} incoming
+ */
+function bodyOf(incoming) {
+  const chunks = incoming.iterator({ destroyOnReturn: false });
+  return new ReadableStream(
+    {
+      async pull(controller) {
+        const { done, value } = await chunks.next();
+        if (done) controller.close();
+        else controller.enqueue(value);
+      },
+      async cancel() {
+        await chunks.return?.();
+        incoming.resume();
+      },
+    },
+    { highWaterMark: 0 },
+  );
 }

@@ -134,7 +134,7 @@ export class Pool {
         member.started = true;
         this.#log.debug(`a workerd process started in ${Math.round(performance.now() - started)} ms`);
       },
-      (error) => this.#log.error(error.message),
+      (error) => this.#closed || this.#log.error(error.message),
     );
     workerd.onEnd = (why) => {
       if (!this.#members.delete(member) || this.#closed) return;

@@ -1,5 +1,6 @@
 """The examples for frameworks that need a version of `mcp` of their own."""
 
+import json
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -21,17 +22,14 @@ CODE = 'from datetime import date\n(date(2025, 3, 18) - date(2000, 1, 1)).days'
 class TwoSteps(Model):
     """Stands in for a provider's model: runs a program, and says what it returned."""
 
-    async def get_response(  # noqa: D102
-        self, _instructions: Any, messages: Any, *_args: Any, **_options: Any
-    ) -> ModelResponse:
-        returned = [
-            item['output'] for item in messages if isinstance(item, dict) and item.get('type') == 'function_call_output'
-        ]
+    async def get_response(self, *_args: Any, **options: Any) -> ModelResponse:  # noqa: D102
+        messages = options['input']
+        returned = [item['output'] for item in messages if item.get('type') == 'function_call_output']
         if returned:
             text = ResponseOutputText(type='output_text', text=str(returned[0]), annotations=[])
             output = ResponseOutputMessage(id='m', type='message', role='assistant', status='completed', content=[text])
         else:
-            arguments = '{"python_code": ' + repr(CODE).replace("'", '"') + '}'
+            arguments = json.dumps({'python_code': CODE})
             output = ResponseFunctionToolCall(
                 type='function_call', call_id='c', name='run_python_code', arguments=arguments
             )

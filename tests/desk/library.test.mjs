@@ -1,0 +1,94 @@
+// Library use: `codeSandbox()` in Node, the same as in a page.
+import assert from 'node:assert/strict';
+import { dirname, join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { sleep, timed } from '../edge/worker.mjs';
+import { COMMAND, until, workerds } from './desk.mjs';
+
+const entry = join(dirname(COMMAND), '../mcp-run-python/src/index.js');
+/** @type {typeof import('../../www/js/index.js')} */
+const { codeSandbox } = await import(pathToFileURL(entry).href);
+
+describe('codeSandbox', () => {
+  /** @type {import('../../www/js/index.js').Sandbox} */
+  let sandbox;
+  before(async () => {
+    sandbox = await codeSandbox({ limits: { timeLimitSeconds: 5 } });
+  });
+  after(async () => {
+    sandbox.close();
+    await assert.rejects(sandbox.eval('1'), /closed/);
+    await until(() => workerds(process.pid).length === 0, 'no process is left');
+  });
+
+  test('gives results as the original does', async () => {
+    assert.deepEqual(await sandbox.eval('print("out")\na + 1', { a: 1 }), {
+      status: 'success',
+      output: ['out'],
+      return_value: 2,
+      images: [],
+    });
+    const failed = await sandbox.eval('1 / 0');
+    assert.equal(failed.status, 'run-error');
+    assert.match(/** @type {{ error: string }} */ (failed).error, /ZeroDivisionError/);
+  });
+
+  test('files and modules stay, variables do not', async () => {
+    await sandbox.eval('open("f", "w").write("kept")\nx = 1');
+    const result = await sandbox.eval('[open("f").read(), "x" in globals()]');
+    assert.deepEqual(/** @type {any} */ (result).return_value, ['kept', false]);
+  });
+
+  test('tells each line as it comes', async () => {
+    /** @type {[string, string][]} */
+    const lines = [];
+    const hear = (/** @type {any} */ { detail }) => lines.push([detail.stream, detail.text]);
+    sandbox.addEventListener('output', hear);
+    await sandbox.eval('import sys\nprint("a")\nprint("b", file=sys.stderr)');
+    sandbox.removeEventListener('output', hear);
+    assert.deepEqual(lines, [
+      ['stdout', 'a'],
+      ['stderr', 'b'],
+    ]);
+  });
+
+  test('a run is stopped by a signal, or gives its result when it is interrupted', async () => {
+    await assert.rejects(sandbox.eval('while True: pass', {}, { signal: AbortSignal.timeout(300) }), /timeout/i);
+    const running = sandbox.eval('import time\nprint("begun")\ntime.sleep(30)');
+    await sleep(500);
+    const took = await timed(async () => {
+      sandbox.interrupt();
+      const result = await running;
+      assert.match(/** @type {any} */ (result).error, /KeyboardInterrupt/);
+    });
+    assert.ok(took < 3000, `${took}`);
+  });
+
+  test('a loop in C is ended at the time limit', async () => {
+    const result = await sandbox.eval('sum(range(10**12))');
+    assert.match(/** @type {any} */ (result).error, /TimeoutError/);
+    assert.equal(/** @type {any} */ (await sandbox.eval('1 + 1')).return_value, 2);
+  });
+
+  test('reset begins anew', async () => {
+    await sandbox.eval('open("f", "w").close()');
+    await sandbox.reset();
+    const result = /** @type {any} */ (await sandbox.eval('import os\nos.path.exists("f")'));
+    assert.deepEqual([result.return_value, result.output], [false, []]);
+  });
+
+  test('a persistent one keeps variables', async () => {
+    const other = await codeSandbox({ persistent: true });
+    try {
+      await other.eval('x = 20');
+      assert.equal(/** @type {any} */ (await other.eval('x + 1')).return_value, 21);
+    } finally {
+      other.close();
+    }
+  });
+
+  test('a wrong setting is named', async () => {
+    await assert.rejects(codeSandbox({ limits: { timeLimitSeconds: -1 } }), /TIME_LIMIT_SECONDS/);
+  });
+});
