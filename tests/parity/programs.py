@@ -10,6 +10,10 @@ HERE = Path(__file__).parent
 MODES = 'xml', 'json'
 
 
+# The programs that need packages.
+NEED_PACKAGES = frozenset(tomllib.loads((HERE / 'programs/packages.toml').read_text()))
+
+
 def programs() -> dict[str, dict[str, Any]]:
     """All programs: the arguments of the tool by the program's name."""
     found: dict[str, dict[str, Any]] = {}

@@ -1,7 +1,8 @@
 """Records the original's answers: `python tests/parity/record.py COMMAND`.
 
-COMMAND starts mcp-run-python 0.0.22 on stdio, and takes `--return-mode`. Every program gets a process of its own: the
-original keeps state from one call to the next, and some programs end it. Takes about 20 minutes.
+COMMAND starts mcp-run-python 0.0.22 on stdio, and takes `--return-mode` and `--deps`. Every program gets a process of
+its own: the original keeps state from one call to the next, and some programs end it. Those that need packages, which
+take it seconds to load, share one. Takes about 20 minutes.
 """
 
 import json
@@ -9,47 +10,74 @@ import queue
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
-from programs import HERE, MODES, programs
+from programs import HERE, MODES, NEED_PACKAGES, programs
 
-START = 60
+START = 120
 ANSWER = 15
 VERSION = '2025-06-18'
+PACKAGES = 'numpy,pandas,pydantic,sympy,pillow,matplotlib'
 
 
-def ask(command: str, mode: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """The answer of a fresh process, or how it failed to answer."""
-    process = subprocess.Popen(
-        [command, 'stdio', f'--return-mode={mode}'],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        encoding='utf-8',
-    )
-    assert process.stdin
-    assert process.stdout
-    lines: queue.Queue[str | None] = queue.Queue()
+class Original:
+    """A process of it, and its log messages since they were last cleared."""
 
-    def read() -> None:
-        for line in process.stdout or ():
-            lines.put(line)
-        lines.put(None)
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: queue.Queue[str | None] = queue.Queue()
+        self.logs: list[list[str]] = []
+        self.calls = 0
+        threading.Thread(target=self._read, daemon=True).start()
+        client = {'name': 'record', 'version': '1'}
+        self._send('initialize', {'protocolVersion': VERSION, 'capabilities': {}, 'clientInfo': client}, 'initialize')
+        self._answer('initialize', START)
+        self._send('notifications/initialized', {})
+        self._send('logging/setLevel', {'level': 'info'}, 'level')
+        self._answer('level', START)
+        # Pyodide is loaded by the first call; its limit is not the program's.
+        self._call({'python_code': 'None'}, START)
 
-    threading.Thread(target=read, daemon=True).start()
-    logs: list[list[str]] = []
+    def ask(self, arguments: dict[str, Any], seconds: float = ANSWER) -> dict[str, Any]:
+        """The answer to a program, or how it failed to answer."""
+        self.logs.clear()
+        try:
+            message = self._call(arguments, seconds)
+        except queue.Empty:
+            return {'failure': f'no answer in {seconds} s'}
+        except (EOFError, BrokenPipeError):
+            return {'failure': 'the server ended'}
+        if 'error' in message:
+            return {'failure': f'error: {message["error"]["message"]}'}
+        result = message['result']
+        text = result['content'][0]['text']
+        if result.get('isError'):
+            return {'failure': f'error: {text}'}
+        return {'text': text, 'logs': [*self.logs]}
 
-    def send(method: str, params: dict[str, Any], ident: int | None = None) -> None:
+    def _call(self, arguments: dict[str, Any], seconds: float) -> dict[str, Any]:
+        self.calls += 1
+        ident = f'call {self.calls}'
+        self._send('tools/call', {'name': 'run_python_code', 'arguments': arguments}, ident)
+        return self._answer(ident, seconds)
+
+    def _read(self) -> None:
+        for line in self.process.stdout or ():
+            self.lines.put(line)
+        self.lines.put(None)
+
+    def _send(self, method: str, params: dict[str, Any], ident: str | None = None) -> None:
         message = {'jsonrpc': '2.0', 'method': method, 'params': params}
         if ident is not None:
             message['id'] = ident
-        print(json.dumps(message), file=process.stdin, flush=True)
+        print(json.dumps(message), file=self.process.stdin, flush=True)
 
-    def answer(ident: int, seconds: float) -> dict[str, Any]:
+    def _answer(self, ident: str, seconds: float) -> dict[str, Any]:
         while True:
-            line = lines.get(timeout=seconds)
+            line = self.lines.get(timeout=seconds)
             if line is None:
                 raise EOFError
             try:
@@ -57,54 +85,52 @@ def ask(command: str, mode: str, arguments: dict[str, Any]) -> dict[str, Any]:
             except ValueError:
                 continue
             if message.get('method') == 'notifications/message':
-                logs.append([message['params']['level'], message['params']['data']])
+                self.logs.append([message['params']['level'], message['params']['data']])
             elif message.get('id') == ident:
                 return message
 
-    try:
-        client = {'name': 'record', 'version': '1'}
-        send('initialize', {'protocolVersion': VERSION, 'capabilities': {}, 'clientInfo': client}, 1)
-        answer(1, START)
-        send('notifications/initialized', {})
-        send('logging/setLevel', {'level': 'info'}, 2)
-        answer(2, START)
-        # Pyodide is loaded by the first call; its limit is not the program's.
-        send('tools/call', {'name': 'run_python_code', 'arguments': {'python_code': 'None'}}, 3)
-        answer(3, START)
-        logs.clear()
-        send('tools/call', {'name': 'run_python_code', 'arguments': arguments}, 4)
-        message = answer(4, ANSWER)
-        if 'error' in message:
-            return {'failure': f'error: {message["error"]["message"]}'}
-        result = message['result']
-        text = result['content'][0]['text']
-        if result.get('isError'):
-            return {'failure': f'error: {text}'}
-        return {'text': text, 'logs': logs}
-    except queue.Empty:
-        return {'failure': f'no answer in {ANSWER} s'}
-    except (EOFError, BrokenPipeError):
-        return {'failure': 'the server ended'}
-    finally:
-        process.kill()
-        process.wait()
+
+@contextmanager
+def original(command: str, mode: str, *options: str) -> Iterator[Original]:
+    """A process of the original, ended at the end."""
+    with subprocess.Popen(
+        [command, 'stdio', f'--return-mode={mode}', *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        encoding='utf-8',
+    ) as process:
+        try:
+            yield Original(process)
+        finally:
+            process.kill()
 
 
 def main() -> None:
     """Asks for all of them, two at a time."""
     if len(sys.argv) != 2:
         sys.exit(__doc__)
+    command = sys.argv[1]
     corpus = programs()
     for mode in MODES:
         file = HERE / 'golden' / f'{mode}.json'
         # What was recorded is kept, unless its program is gone; delete an answer to have it recorded again.
         known = json.loads(file.read_text()) if file.exists() else {}
         missing = [name for name in corpus if name not in known]
+
+        def ask(name: str, mode: str = mode) -> dict[str, Any]:
+            with original(command, mode) as process:
+                return process.ask(corpus[name])
+
+        alone = [name for name in missing if name not in NEED_PACKAGES]
         with ThreadPoolExecutor(2) as pool:
-            answers = pool.map(lambda name: ask(sys.argv[1], mode, corpus[name]), missing)  # noqa: B023
-            for done, (name, answer) in enumerate(zip(missing, answers, strict=True), 1):
-                print(f'{mode} {done}/{len(missing)} {name}: {answer.get("failure", "ok")}', flush=True)
-                known[name] = answer
+            known.update(zip(alone, pool.map(ask, alone), strict=True))
+        if together := [name for name in missing if name in NEED_PACKAGES]:
+            with original(command, mode, f'--deps={PACKAGES}') as process:
+                known.update((name, process.ask(corpus[name], START)) for name in together)
+        for name in missing:
+            print(f'{mode} {name}: {known[name].get("failure", "ok")}', flush=True)
         file.parent.mkdir(exist_ok=True)
         file.write_text(json.dumps({name: known[name] for name in corpus}, indent=1) + '\n')
 
