@@ -34,7 +34,14 @@ struct Waiting {
     answers: HashMap<u64, oneshot::Sender<Value>>,
     /// Who hears what is printed. Runs of one interpreter wait for each other; those of other sessions do not, and then
     /// all hear it.
-    listeners: HashMap<u64, Function>,
+    listeners: HashMap<u64, Listeners>,
+}
+
+/// See `EvalOptions` in `types.d.ts`.
+#[derive(Clone)]
+struct Listeners {
+    output: Option<Function>,
+    install: Option<Function>,
 }
 
 impl Evaluator {
@@ -67,9 +74,9 @@ impl Evaluator {
         {
             let mut waiting = self.0.waiting.borrow_mut();
             waiting.answers.insert(id.into(), answered);
-            if let Some(listener) = option("onOutput").and_then(|listener| listener.dyn_into().ok()) {
-                waiting.listeners.insert(id.into(), listener);
-            }
+            let listener = |name: &str| option(name).and_then(|listener| listener.dyn_into().ok());
+            let listeners = Listeners { output: listener("onOutput"), install: listener("onInstall") };
+            waiting.listeners.insert(id.into(), listeners);
         }
         let waited = Entry { waiting: self.0.waiting.clone(), id: id.into() };
         let params = json!({ "name": "run_python_code", "arguments": arguments });
@@ -123,8 +130,15 @@ fn hear(waiting: &RefCell<Waiting>, text: &str) {
         return;
     }
     let Some(params) = message.get_mut("params").map(Value::take) else { return };
+    let Some(line) = params.get("data").and_then(Value::as_str) else { return };
+    // What listens may call back in here.
+    let listeners: Vec<Listeners> = waiting.borrow().listeners.values().cloned().collect();
     // What has a name is not output: packages being installed.
     if params.get("logger").is_some() {
+        for install in listeners.iter().filter_map(|listeners| listeners.install.as_ref()) {
+            // What it throws is its own.
+            let _ = install.call1(&JsValue::UNDEFINED, &line.into());
+        }
         return;
     }
     let stream = match params.get("level").and_then(Value::as_str) {
@@ -132,12 +146,8 @@ fn hear(waiting: &RefCell<Waiting>, text: &str) {
         Some("warning") => "stderr",
         _ => return,
     };
-    let Some(line) = params.get("data").and_then(Value::as_str) else { return };
-    // What listens may call back in here.
-    let listeners: Vec<Function> = waiting.borrow().listeners.values().cloned().collect();
-    for listener in listeners {
-        // What it throws is its own.
-        let _ = listener.call2(&JsValue::UNDEFINED, &stream.into(), &line.into());
+    for output in listeners.iter().filter_map(|listeners| listeners.output.as_ref()) {
+        let _ = output.call2(&JsValue::UNDEFINED, &stream.into(), &line.into());
     }
 }
 

@@ -3,9 +3,12 @@
 use std::{rc::Rc, time::Duration};
 
 use futures::{FutureExt, StreamExt, future::LocalBoxFuture, stream};
-use js_sys::{Array, Promise, Reflect, Uint8Array};
+use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
 use mcp_run_python::{
-    packages::PackageSet,
+    packages::{
+        PackageSet,
+        supply::{FetchError, FetchRequest},
+    },
     sandbox::{Frames, Sandbox, SandboxError},
     session::{Host, Opened, SessionChoice, SessionError},
 };
@@ -13,7 +16,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStream, ReadableStreamDefaultReader};
 
-use crate::{PLATFORM, sessions::Sessions};
+use crate::{PLATFORM, packages::Wheels, sessions::Sessions};
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = include_str!("types.d.ts");
@@ -33,6 +36,16 @@ extern "C" {
     fn has_session(this: &SandboxHost, session: &str) -> Result<Promise, JsValue>;
     #[wasm_bindgen(method, catch, js_name = endSession)]
     fn end_session(this: &SandboxHost, session: &str) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method, getter, js_name = addsPackages)]
+    fn adds(this: &SandboxHost) -> JsValue;
+    #[wasm_bindgen(method, getter, js_name = lockFile)]
+    fn lock_file(this: &SandboxHost) -> JsValue;
+    #[wasm_bindgen(method, catch)]
+    fn fetch(this: &SandboxHost, url: &str, limits: &Object) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn cached(this: &SandboxHost, sha256: &str) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn cache(this: &SandboxHost, sha256: &str, wheel: &Uint8Array) -> Result<Promise, JsValue>;
 }
 
 impl SandboxHost {
@@ -41,9 +54,61 @@ impl SandboxHost {
         self.session_opener().is_function()
     }
 
-    /// Starts a run in the interpreter `session`, or in a fresh one.
-    pub async fn run(&self, request: &str, session: Option<&str>) -> Result<Run, SandboxError> {
-        let started = settled(self.start(request, session, &Array::new())).await.map_err(SandboxError::Start)?;
+    /// Whether a kept interpreter can be given further packages.
+    pub fn adds_packages(&self) -> bool {
+        self.adds().is_truthy()
+    }
+
+    /// The text of the lock file, if packages are to be had at all.
+    pub fn lock_text(&self) -> Option<String> {
+        self.lock_file().as_string()
+    }
+
+    /// Fetches a file of a package.
+    pub async fn fetch_bytes(&self, request: &FetchRequest) -> Result<Vec<u8>, FetchError> {
+        let limits = Object::new();
+        for (member, value) in [
+            ("accept", request.accept.map_or(JsValue::UNDEFINED, Into::into)),
+            ("maxBytes", JsValue::from(request.max_bytes as f64)),
+            ("milliseconds", JsValue::from(request.timeout.as_millis() as f64)),
+        ] {
+            // An object of our own takes any member.
+            let _ = Reflect::set(&limits, &member.into(), &value);
+        }
+        let fetched = match self.fetch(&request.url, &limits) {
+            Ok(promise) => JsFuture::from(promise).await,
+            Err(error) => Err(error),
+        };
+        let bytes = fetched.map_err(|error| {
+            let get = |member: &str| Reflect::get(&error, &member.into()).ok();
+            match (get("status").and_then(|status| status.as_f64()), get("name").and_then(|name| name.as_string())) {
+                (Some(status), _) => FetchError::Status(status as u16),
+                (None, Some(name)) if name == "TimeoutError" => FetchError::Timeout(request.timeout),
+                (None, Some(name)) if name == "RangeError" => FetchError::TooLarge(request.max_bytes),
+                _ => FetchError::Unreachable(message(&error)),
+            }
+        })?;
+        let bytes: Uint8Array = bytes.dyn_into().map_err(|_| FetchError::Unreachable("no bytes came".into()))?;
+        if bytes.length() as usize > request.max_bytes {
+            return Err(FetchError::TooLarge(request.max_bytes));
+        }
+        Ok(bytes.to_vec())
+    }
+
+    /// A wheel that was cached. It is to be checked.
+    pub async fn cached_wheel(&self, sha256: &str) -> Option<Vec<u8>> {
+        // A home may have no cache, and a cache may have forgotten.
+        Some(settled(self.cached(sha256)).await.ok()?.dyn_into::<Uint8Array>().ok()?.to_vec())
+    }
+
+    /// Caches a wheel, as far as the home does.
+    pub async fn cache_wheel(&self, sha256: &str, wheel: Uint8Array) {
+        let _ = settled(self.cache(sha256, &wheel)).await;
+    }
+
+    /// Starts a run in the interpreter `session`, or in a fresh one, with packages.
+    pub async fn run(&self, request: &str, session: Option<&str>, packages: &Array) -> Result<Run, SandboxError> {
+        let started = settled(self.start(request, session, packages)).await.map_err(SandboxError::Start)?;
         let stream: ReadableStream =
             started.dyn_into().map_err(|_| SandboxError::Start("the sandbox host gave no stream".into()))?;
         Ok(Run(stream.get_reader().unchecked_into()))
@@ -128,7 +193,7 @@ impl Host for FreshHost {
 
     fn open(&self, choice: SessionChoice) -> LocalBoxFuture<'static, Result<Opened, SessionError>> {
         let opened = match choice {
-            SessionChoice::Unnamed => Ok(Opened { sandbox: Rc::new(Fresh(self.0.host().clone())), handle: None }),
+            SessionChoice::Unnamed => Ok(Opened { sandbox: Rc::new(self.0.fresh()), handle: None }),
             named => self.0.open(named),
         };
         futures::future::ready(opened).boxed_local()
@@ -136,13 +201,13 @@ impl Host for FreshHost {
 }
 
 /// An interpreter of its own for each run.
-pub struct Fresh(pub SandboxHost);
+pub struct Fresh(pub SandboxHost, pub Wheels);
 
 impl Sandbox for Fresh {
-    fn start(&self, request: String, _: PackageSet) -> LocalBoxFuture<'static, Result<Frames, SandboxError>> {
-        let host = self.0.clone();
+    fn start(&self, request: String, packages: PackageSet) -> LocalBoxFuture<'static, Result<Frames, SandboxError>> {
+        let (host, packages) = (self.0.clone(), self.1.of(&packages));
         async move {
-            let run = Ending(host.run(&request, None).await?);
+            let run = Ending(host.run(&request, None, &packages?).await?);
             Ok(stream::unfold(run, |run| async move { run.0.next().await.map(|chunk| (chunk, run)) }).boxed_local())
         }
         .boxed_local()

@@ -25,6 +25,7 @@ use mcp_run_python::{
 use crate::{
     PLATFORM,
     host::{Run, SandboxHost},
+    packages::Wheels,
 };
 
 /// A session's interpreter. Runs wait for each other.
@@ -33,6 +34,9 @@ pub struct Interpreter(Rc<Inner>);
 
 struct Inner {
     host: SandboxHost,
+    wheels: Wheels,
+    /// What it can import.
+    packages: RefCell<PackageSet>,
     turn: Arc<Mutex<()>>,
     /// The host's name for it.
     name: RefCell<Option<String>>,
@@ -43,9 +47,11 @@ struct Inner {
 
 impl Interpreter {
     /// One that starts with its first run.
-    pub fn new(host: SandboxHost) -> Self {
+    pub fn new(host: SandboxHost, wheels: Wheels) -> Self {
         Self(Rc::new(Inner {
             host,
+            wheels,
+            packages: RefCell::default(),
             turn: Arc::default(),
             name: RefCell::default(),
             used: Cell::default(),
@@ -75,9 +81,9 @@ impl Interpreter {
 }
 
 impl Sandbox for Interpreter {
-    fn start(&self, request: String, _: PackageSet) -> LocalBoxFuture<'static, Result<Frames, SandboxError>> {
+    fn start(&self, request: String, packages: PackageSet) -> LocalBoxFuture<'static, Result<Frames, SandboxError>> {
         let inner = self.0.clone();
-        async move { inner.start(request).await }.boxed_local()
+        async move { inner.start(request, packages).await }.boxed_local()
     }
 
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
@@ -86,15 +92,22 @@ impl Sandbox for Interpreter {
 }
 
 impl Inner {
-    async fn start(self: Rc<Self>, request: String) -> Result<Frames, SandboxError> {
+    async fn start(self: Rc<Self>, request: String, packages: PackageSet) -> Result<Frames, SandboxError> {
         let turn = self.turn.clone().lock_owned().await;
         self.used_at.set(js_sys::Date::now());
         let alive = self.name.borrow().clone();
+        let had = self.packages.borrow().clone();
+        let packages = packages.with(&had);
         if let Some(name) = alive {
+            let wheels = self.wheels.of(&packages)?;
+            // What was imported stays imported: another version of it cannot be added.
+            let fits = had.contains(&packages) || self.host.adds_packages() && packages.contains(&had);
             // One that was lost since its last run fails, or is not there.
-            if self.host.has(&name).await
-                && let Ok(run) = self.host.run(&request, Some(&name)).await
+            if fits
+                && self.host.has(&name).await
+                && let Ok(run) = self.host.run(&request, Some(&name), &wheels).await
             {
+                self.packages.replace(packages);
                 return Ok(self.frames(run, turn));
             }
             self.name.take();
@@ -103,9 +116,11 @@ impl Inner {
         if self.ended.get() {
             return Err(SandboxError::Lost("its session has ended".into()));
         }
+        let wheels = self.wheels.of(&packages)?;
         let name = self.host.open().await?;
         self.name.replace(Some(name.clone()));
-        let frames = self.clone().frames(self.host.run(&request, Some(&name)).await?, turn);
+        let frames = self.clone().frames(self.host.run(&request, Some(&name), &wheels).await?, turn);
+        self.packages.replace(packages);
         if self.ended.get() {
             // Meanwhile.
             self.host.end(&name).await;

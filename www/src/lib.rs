@@ -16,6 +16,7 @@ mod host;
 mod http;
 mod interpreter;
 mod options;
+mod packages;
 mod sessions;
 
 use std::{rc::Rc, time::Duration};
@@ -23,7 +24,7 @@ use std::{rc::Rc, time::Duration};
 use futures::FutureExt;
 use js_sys::{Function, Promise};
 use mcp_run_python::{
-    server::{PYTHON_VERSION, Server},
+    server::PYTHON_VERSION,
     transport::{Endpoint, Platform, Request, Routed},
 };
 use wasm_bindgen::prelude::*;
@@ -65,8 +66,8 @@ impl Core {
         #[wasm_bindgen(unchecked_param_type = "CoreOptions")] options: JsValue,
     ) -> Result<Self, JsError> {
         let config = options::read(&options).map_err(|why| JsError::new(&why))?;
-        let sessions = Sessions::new(host, config.clone());
-        let fresh = Server::new(Rc::new(FreshHost::new(sessions.clone())), config.server);
+        let sessions = Sessions::new(host, config.clone()).map_err(|why| JsError::new(&why))?;
+        let fresh = sessions.serve(Rc::new(FreshHost::new(sessions.clone())));
         Ok(Self {
             endpoint: Rc::new(Endpoint::new(fresh, config.transport)),
             evaluator: Evaluator::new(&sessions),

@@ -7,6 +7,7 @@ use futures::{FutureExt, future::LocalBoxFuture};
 use http::{HeaderValue, StatusCode, header};
 use mcp_run_python::{
     config::Config,
+    packages::Packages,
     server::Server,
     session::{Host, Opened, SessionChoice, SessionError},
     transport::{Change, Channel, LegacySession, Request, Response},
@@ -18,6 +19,7 @@ use crate::{
     connection::Connection,
     host::{Fresh, FreshHost, SandboxHost},
     interpreter::Interpreter,
+    packages::{self, Wheels},
 };
 
 /// Most sessions of one home: an interpreter takes about 80 MB.
@@ -30,6 +32,8 @@ pub struct Sessions(Rc<Inner>);
 struct Inner {
     host: SandboxHost,
     config: Config,
+    wheels: Wheels,
+    packages: Option<Rc<Packages>>,
     by_id: RefCell<HashMap<String, Rc<Session>>>,
 }
 
@@ -42,13 +46,31 @@ struct Session {
 
 impl Sessions {
     /// None yet; their interpreters will be those of `host`.
-    pub fn new(host: SandboxHost, config: Config) -> Self {
-        Self(Rc::new(Inner { host, config, by_id: RefCell::default() }))
+    ///
+    /// # Errors
+    /// The host's lock file is none.
+    pub fn new(host: SandboxHost, config: Config) -> Result<Self, String> {
+        let wheels = Wheels::default();
+        let packages = packages::installer(&host, config.packages.clone(), wheels.clone())?;
+        Ok(Self(Rc::new(Inner { host, config, wheels, packages, by_id: RefCell::default() })))
     }
 
-    /// The home's.
-    pub fn host(&self) -> &SandboxHost {
-        &self.0.host
+    /// A server whose code runs where `host` says, with packages.
+    pub fn serve(&self, host: Rc<dyn Host>) -> Server {
+        let server = Server::new(host, self.0.config.server);
+        match &self.0.packages {
+            Some(packages) => server.with_packages(packages.clone()),
+            None => server,
+        }
+    }
+
+    /// An interpreter for each run.
+    pub fn fresh(&self) -> Fresh {
+        Fresh(self.0.host.clone(), self.0.wheels.clone())
+    }
+
+    fn interpreter(&self) -> Interpreter {
+        Interpreter::new(self.0.host.clone(), self.0.wheels.clone())
     }
 
     /// Whether a session can be asked for.
@@ -65,7 +87,7 @@ impl Sessions {
             SessionChoice::Handle(handle) => handle,
             SessionChoice::New | SessionChoice::Unnamed => {
                 let id = unguessable();
-                self.add(&id, Interpreter::new(self.0.host.clone()), None)?;
+                self.add(&id, self.interpreter(), None)?;
                 id
             }
         };
@@ -75,8 +97,8 @@ impl Sessions {
 
     /// A connection to one client, with an interpreter of its own.
     pub fn connect(&self, send: impl Fn(String) + 'static) -> Connection {
-        let fresh = Server::new(Rc::new(FreshHost::new(self.clone())), self.0.config.server);
-        let interpreter = Interpreter::new(self.0.host.clone());
+        let fresh = self.serve(Rc::new(FreshHost::new(self.clone())));
+        let interpreter = self.interpreter();
         let channel = Channel::new(fresh, self.server(&interpreter), PLATFORM, send);
         Connection::new(channel, interpreter)
     }
@@ -84,7 +106,7 @@ impl Sessions {
     /// Begins a legacy session with its `initialize`.
     pub async fn begin(&self, request: Request) -> Response {
         let id = unguessable();
-        let interpreter = Interpreter::new(self.0.host.clone());
+        let interpreter = self.interpreter();
         let options = self.0.config.transport.clone();
         let legacy = LegacySession::new(id.clone(), self.server(&interpreter), options, None);
         match self.add(&id, interpreter, Some(legacy)) {
@@ -141,7 +163,7 @@ impl Sessions {
 
     fn server(&self, interpreter: &Interpreter) -> Server {
         let host = SessionHost { interpreter: interpreter.clone(), sessions: self.clone() };
-        Server::new(Rc::new(host), self.0.config.server)
+        self.serve(Rc::new(host))
     }
 
     fn find(&self, id: &str) -> Option<Rc<Session>> {
@@ -201,9 +223,7 @@ impl Host for SessionHost {
             SessionChoice::Unnamed if self.sessions.are_offered() => {
                 Ok(Opened { sandbox: Rc::new(self.interpreter.clone()), handle: None })
             }
-            SessionChoice::Unnamed => {
-                Ok(Opened { sandbox: Rc::new(Fresh(self.sessions.host().clone())), handle: None })
-            }
+            SessionChoice::Unnamed => Ok(Opened { sandbox: Rc::new(self.sessions.fresh()), handle: None }),
             named => self.sessions.open(named),
         };
         futures::future::ready(opened).boxed_local()

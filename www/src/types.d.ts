@@ -14,6 +14,19 @@ export interface SandboxHost {
   hasSession?(session: string): Promise<boolean>;
   /** Ends it. */
   endSession?(session: string): Promise<void>;
+  /** Whether `start` takes more packages than a session's interpreter has had. If not, it gets a new interpreter. */
+  addsPackages?: boolean;
+  /** The text of `pyodide-lock.json`. With it, and `fetch`, code gets the packages that it imports. */
+  lockFile?: string;
+  /**
+   * Fetches a file of a package, of at most `maxBytes`, within `milliseconds`. It rejects with a member `status` if the
+   * answer is not 200, with a `RangeError` if it is too large, and with a `TimeoutError`.
+   */
+  fetch?(url: string, limits: { accept?: string; maxBytes: number; milliseconds: number }): Promise<Uint8Array>;
+  /** A wheel that was cached, by its sha256; it is checked by whoever gets it. */
+  cached?(sha256: string): Promise<Uint8Array | undefined>;
+  /** Caches a wheel, as far as the home likes. */
+  cache?(sha256: string, wheel: Uint8Array): Promise<void>;
 }
 
 /** A wheel, ready to be mounted. */
@@ -50,4 +63,6 @@ export interface EvalOptions {
   signal?: AbortSignal;
   /** Called with each line of output as it comes. */
   onOutput?: (stream: 'stdout' | 'stderr', line: string) => void;
+  /** Called with what is told while packages are installed. */
+  onInstall?: (message: string) => void;
 }
