@@ -49,6 +49,15 @@ export function mountPackages(module, packages) {
   FS.mount(fileSystem(FS, root), {}, PACKAGES);
 }
 
+/**
+ * Mounts further packages in an interpreter that runs. What it has imported stays.
+ * @param {any} module @param {Package[]} packages all of them
+ */
+export function remountPackages(module, packages) {
+  module.FS.unmount(PACKAGES);
+  mountPackages(module, packages);
+}
+
 /** The files of an archive, by their paths. @param {ArrayBuffer} archive @returns {Iterable<[string, Uint8Array]>} */
 export function* filesOf(archive) {
   const start = 4 + new DataView(archive).getUint32(0, true);

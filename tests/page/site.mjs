@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
 import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -38,6 +39,16 @@ const RULES = readFileSync(join(SITE, '_headers'), 'utf8')
     /** @type {{ path: string, headers: [string, string][] }[]} */ ([]),
   );
 
+/** The wheels of Pyodide's lock file that this machine has, by their sha256. */
+const WHEEL_FOLDER = process.env.WHEELS ?? fileURLToPath(new URL('../../target/wheels', import.meta.url));
+
+/** @type {Map<string, string>} */
+const WHEELS = new Map(
+  Object.values(
+    JSON.parse(readFileSync(createRequire(import.meta.url).resolve('pyodide/pyodide-lock.json'), 'utf8')).packages,
+  ).map((/** @type {any} */ { file_name, sha256 }) => [file_name, sha256]),
+);
+
 /** @typedef {{ type?: string, headers?: Record<string, string>, body: string | Buffer }} Page */
 
 /**
@@ -61,7 +72,8 @@ export async function serveSite(pages = {}, headers = {}) {
     }
     const file = path === '/' ? '/index.html' : normalize(path);
     try {
-      const body = readFileSync(join(SITE, file));
+      const wheel = path.startsWith('/packages/') ? WHEELS.get(path.slice('/packages/'.length)) : undefined;
+      const body = readFileSync(wheel ? join(WHEEL_FOLDER, wheel) : join(SITE, file));
       const matching = RULES.filter(({ path: rule }) =>
         rule.endsWith('*') ? path.startsWith(rule.slice(0, -1)) : rule === path,
       );

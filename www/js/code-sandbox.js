@@ -7,8 +7,14 @@ export { registerWebMcp } from './webmcp.js';
 
 /** @type {typeof import('./index.js').codeSandbox} */
 export async function codeSandbox(options = {}) {
-  const link = await FrameLink.open(options);
-  return new Sandbox(
+  /** @type {Sandbox | undefined} */
+  let sandbox;
+  const onProgress = (/** @type {import('./index.js').Progress} */ detail) => {
+    if (sandbox) sandbox.dispatchEvent(new CustomEvent('progress', { detail }));
+    else options.onProgress?.(detail);
+  };
+  const link = await FrameLink.open({ ...options, onProgress });
+  sandbox = new Sandbox(
     {
       eval: (code, globals, on) =>
         link.call('eval', [code, globals], ({ output, progress }) => {
@@ -21,4 +27,5 @@ export async function codeSandbox(options = {}) {
     },
     options,
   );
+  return sandbox;
 }

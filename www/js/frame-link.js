@@ -10,9 +10,8 @@ const HELLO_LIMIT = 5000;
 /** The call that the frame answers when it gets its port. */
 const HELLO = 0;
 
-/** How long a package's file may take to come, in milliseconds. */
-const FETCH_LIMIT = 120_000;
-
+/** @typedef {{ accept?: string, maxBytes: number, milliseconds: number }} Limits */
+/** @typedef {import('./index.js').Progress} Progress */
 /** @typedef {{ resolve: (value: any) => void, reject: (error: Error) => void, onEvent: (event: any) => void }} Call */
 
 /** A frame of its own for each sandbox: an origin that nothing else has. */
@@ -23,11 +22,16 @@ export class FrameLink {
   /** @type {Map<number, Call>} */
   #calls = new Map();
   #closed = false;
+  #onProgress;
 
-  /** @param {HTMLIFrameElement} element @param {MessagePort} port */
-  constructor(element, port) {
+  /**
+   * @param {HTMLIFrameElement} element @param {MessagePort} port
+   * @param {(progress: Progress) => void} [onProgress]
+   */
+  constructor(element, port, onProgress) {
     this.#element = element;
     this.#port = port;
+    this.#onProgress = onProgress;
     port.onmessage = ({ data }) => this.#message(data);
   }
 
@@ -50,11 +54,14 @@ export class FrameLink {
     element.hidden = true;
     element.src = frameAddress(folder);
     const { port1, port2 } = new MessageChannel();
-    const link = new FrameLink(element, port1);
+    const link = new FrameLink(element, port1, onProgress);
     try {
       await loaded(element);
       await link.#hello(port2);
-      await link.call('boot', [await files, { dependencies, packageMirrors, returnMode, persistent, ...limits }]);
+      await link.call('boot', [
+        await files,
+        { dependencies, packageMirrors: mirrors(packageMirrors, folder), returnMode, persistent, ...limits },
+      ]);
       signal?.throwIfAborted();
     } catch (error) {
       link.close();
@@ -130,15 +137,26 @@ export class FrameLink {
     }
   }
 
-  /** @param {{ id: number, url: string, maxBytes: number }} message */
-  async #fetch({ id, url, maxBytes }) {
+  /** @param {{ id: number, url: string, limits: Limits }} message */
+  async #fetch({ id, url, limits }) {
     try {
-      const bytes = await fetchPackage(url, maxBytes);
+      const bytes = await fetchFile(url, limits, (loaded, total) =>
+        this.#onProgress?.({ phase: 'packages', message: `Loading ${nameOf(url)}`, loaded, total }),
+      );
       this.#port.postMessage({ type: 'fetched', id, bytes }, [bytes.buffer]);
     } catch (error) {
-      this.#port.postMessage({ type: 'fetched', id, error: error instanceof Error ? error.message : String(error) });
+      const { message, name, status } = /** @type {any} */ (error);
+      this.#port.postMessage({ type: 'fetched', id, error: { message, name, status } });
     }
   }
+}
+
+/**
+ * The folders where wheels are looked for: that of the page's own server first.
+ * @param {string[] | undefined} given @param {URL} folder where the page's files are
+ */
+function mirrors(given, folder) {
+  return (given ?? [new URL('../packages/', folder).href]).map((mirror) => new URL(mirror, document.baseURI).href);
 }
 
 /** @param {HTMLIFrameElement} element */
@@ -154,17 +172,26 @@ function loaded(element) {
   });
 }
 
+/** @param {string} url */
+function nameOf(url) {
+  return decodeURIComponent(new URL(url, document.baseURI).pathname.split('/').filter(Boolean).at(-1) ?? url);
+}
+
 /**
- * A file for the resolver, without anything of the user's. It is checked by the core, which knows its sha256.
- * @param {string} url @param {number} maxBytes @returns {Promise<Uint8Array<ArrayBuffer>>}
+ * A file of a package, without anything of the user's. The core, which knows its sha256, checks it.
+ * @param {string} url @param {Limits} limits @param {(loaded: number, total: number) => void} onProgress
+ * @returns {Promise<Uint8Array<ArrayBuffer>>}
  */
-async function fetchPackage(url, maxBytes) {
+async function fetchFile(url, { accept, maxBytes, milliseconds }, onProgress) {
   const response = await fetch(url, {
     credentials: 'omit',
     referrerPolicy: 'no-referrer',
-    signal: AbortSignal.timeout(FETCH_LIMIT),
+    headers: accept ? { accept } : {},
+    signal: AbortSignal.timeout(milliseconds),
   });
-  if (!response.ok || !response.body) throw new Error(`HTTP ${response.status}`);
+  if (!response.ok || !response.body)
+    throw Object.assign(new Error(`HTTP ${response.status}`), { status: response.status });
+  const total = Number(response.headers.get('content-length') ?? 0);
   const reader = response.body.getReader();
   /** @type {Uint8Array[]} */
   const parts = [];
@@ -175,9 +202,10 @@ async function fetchPackage(url, maxBytes) {
     size += value.length;
     if (size > maxBytes) {
       void reader.cancel();
-      throw new Error(`it has more than ${maxBytes} bytes`);
+      throw new RangeError(`it has more than ${maxBytes} bytes`);
     }
     parts.push(value);
+    onProgress(size, total);
   }
   const bytes = new Uint8Array(size);
   let at = 0;

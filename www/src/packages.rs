@@ -10,7 +10,7 @@ use mcp_run_python::{
         PackageOptions, PackageSet, Packages,
         lock::Lock,
         supply::{Claim, FetchError, FetchRequest, Supply},
-        wheel::PreparedWheel,
+        wheel::{PreparedWheel, Size},
     },
     sandbox::SandboxError,
 };
@@ -45,7 +45,7 @@ struct Kept {
 }
 
 struct Wheel {
-    size: usize,
+    size: Size,
     used: u64,
     archive: JsValue,
     modules: Array,
@@ -80,11 +80,11 @@ impl Kept {
     }
 
     fn keep(&mut self, sha256: &str, wheel: Wheel) {
-        let mut bytes: usize = wheel.size + self.wheels.values().map(|wheel| wheel.size).sum::<usize>();
+        let mut bytes: usize = wheel.size.total() + self.wheels.values().map(|wheel| wheel.size.total()).sum::<usize>();
         while bytes > KEPT_BYTES
             && let Some(oldest) = self.wheels.iter().min_by_key(|(_, wheel)| wheel.used).map(|(name, _)| name.clone())
         {
-            bytes -= self.wheels.remove(&oldest).map_or(0, |wheel| wheel.size);
+            bytes -= self.wheels.remove(&oldest).map_or(0, |wheel| wheel.size.total());
         }
         self.wheels.insert(sha256.to_owned(), wheel);
         self.touch(sha256);
@@ -150,7 +150,7 @@ impl Supply for HomeSupply {
         async move { host.cache_wheel(&sha256, bytes).await }.boxed_local()
     }
 
-    fn prepared(&self, sha256: &str) -> Option<usize> {
+    fn prepared(&self, sha256: &str) -> Option<Size> {
         self.wheels.0.borrow_mut().touch(sha256).map(|wheel| wheel.size)
     }
 

@@ -67,7 +67,8 @@ export class PythonSandbox extends HTMLElement {
     if (!this.#editor.value) this.#editor.value = written(this);
     const label = this.getAttribute('label');
     if (label) this.#editor.label = label;
-    if (this.getAttribute('editor') !== 'plain') void this.#upgrade();
+    // Not before the page has been painted.
+    (globalThis.requestIdleCallback ?? setTimeout)(() => void this.#upgrade());
     if (this.hasAttribute('autorun')) void this.run();
   }
 

@@ -79,9 +79,11 @@ const calls = {
   async eval(code, globals, onEvent) {
     /** @param {string} stream @param {string} text */
     const onOutput = (stream, text) => onEvent({ output: { stream, text } });
+    const onInstall = (/** @type {string} */ message) =>
+      onEvent({ progress: { phase: 'packages', message, loaded: 0, total: 0 } });
     evaluating = new AbortController();
     const { signal } = evaluating;
-    const { session: handle, ...result } = await core.eval(code, globals, { session, onOutput, signal });
+    const { session: handle, ...result } = await core.eval(code, globals, { session, onOutput, onInstall, signal });
     session = handle;
     return result;
   },
@@ -114,16 +116,17 @@ function connect(port) {
   };
 }
 
-/** What the page is fetching. @type {Map<number, (message: { bytes?: Uint8Array, error?: string }) => void>} */
+/** @typedef {{ bytes?: Uint8Array, error?: { message: string, name: string, status?: number } }} Fetched */
+/** What the page is fetching. @type {Map<number, (message: Fetched) => void>} */
 const fetches = new Map();
 let lastFetch = 0;
 
-/** Has the page get the bytes of a package: nothing here can. @param {string} url @param {number} maxBytes @returns {Promise<Uint8Array>} */
-function fetchByPage(url, maxBytes) {
+/** Has the page get a file of a package: nothing here can. @type {Sessions['fetch']} */
+function fetchByPage(url, limits) {
   const id = ++lastFetch;
-  page.postMessage({ type: 'fetch', id, url, maxBytes });
+  page.postMessage({ type: 'fetch', id, url, limits });
   return new Promise((resolve, reject) => {
-    fetches.set(id, ({ bytes, error }) => (bytes ? resolve(bytes) : reject(new Error(error))));
+    fetches.set(id, ({ bytes, error }) => (bytes ? resolve(bytes) : reject(Object.assign(new Error(), error))));
   });
 }
 

@@ -7,6 +7,7 @@ import './shim.js';
 import createPyodideModule from '#runtime/pyodide.asm.mjs';
 import { loadPyodide } from '#runtime/pyodide.mjs';
 import { Interpreter } from '../../../src/runtime/boot.js';
+import { remountPackages } from '../../../src/runtime/packages.js';
 import { turnByMessages } from '../../../src/runtime/turn.js';
 
 /**
@@ -17,9 +18,11 @@ import { turnByMessages } from '../../../src/runtime/turn.js';
  * @property {Blob} [snapshot] see src/runtime/snapshot.js; without one Python boots from scratch
  * @property {Record<string, string>} pythonSources our own modules, for a start without a snapshot
  * @property {string} lockFile
- * @property {import('./packages.js').CompiledPackage[]} packages
  * @property {Int32Array} [stop] shared, where the page is isolated from others: not 0 to stop a run that cannot be suspended
  */
+
+/** What can be imported. @type {import('./packages.js').CompiledPackage[]} */
+const packages = [];
 
 turnByMessages();
 addEventListener('message', ({ data, ports: [port] }) => void serve(data, port), { once: true });
@@ -39,6 +42,13 @@ async function serve(start, port) {
       interpreter.stop();
       return;
     }
+    if (data.add) {
+      packages.push(...data.add);
+      remountPackages(interpreter.pyodide._module, packages);
+      // Python remembers what it did not find.
+      interpreter.pyodide.pyimport('importlib').invalidate_caches();
+      return;
+    }
     try {
       const alive = await interpreter.run(JSON.parse(data.run), (frame) => port.postMessage({ frame }));
       port.postMessage({ ended: alive });
@@ -50,7 +60,7 @@ async function serve(start, port) {
 }
 
 /** @param {Start} start */
-async function boot({ wasm, stdlib, snapshot, pythonSources, lockFile, packages, stop }) {
+async function boot({ wasm, stdlib, snapshot, pythonSources, lockFile, stop }) {
   // Pyodide looks for its files beside its own address, and finds them here.
   const { instantiateStreaming } = WebAssembly;
   WebAssembly.instantiateStreaming = async (_, imports) => ({

@@ -23,6 +23,8 @@ export class Isolate {
   #run = null;
   #ended = false;
   #stop;
+  /** @type {Set<import('./packages.js').CompiledPackage>} */
+  #packages = new Set();
   /** Rejects when the interpreter cannot be started. @type {Promise<void>} */
   booted;
 
@@ -69,10 +71,11 @@ export class Isolate {
   /**
    * Starts a run.
    * @param {string} request the core's JSON
+   * @param {import('./packages.js').CompiledPackage[]} packages what it can import; what this has already stays
    * @returns {Promise<ReadableStream<Uint8Array<ArrayBuffer>>>} its frames; to cancel it stops the run, and resolves
    *   when the interpreter is ready for the next, or gone
    */
-  async start(request) {
+  async start(request, packages) {
     await this.booted;
     if (this.#ended) throw new Error('the interpreter was ended');
     if (this.#run) throw new Error('one run at a time');
@@ -88,6 +91,9 @@ export class Isolate {
     void run.over.then(() => {
       this.#run = null;
     });
+    const add = packages.filter((one) => !this.#packages.has(one));
+    if (add.length) this.#port.postMessage({ add });
+    for (const one of add) this.#packages.add(one);
     this.#port.postMessage({ run: request });
     return run.frames;
   }

@@ -20,28 +20,34 @@ export class Sessions {
   #source;
   #start;
 
-  /** The bytes of a package, by its address. @type {(url: string, maxBytes: number) => Promise<Uint8Array>} */
+  /** An interpreter that runs can get further packages. */
+  addsPackages = true;
+
+  /** @typedef {{ accept?: string, maxBytes: number, milliseconds: number }} FetchLimits */
+  /** The bytes of a package's file. @type {(url: string, limits: FetchLimits) => Promise<Uint8Array>} */
   fetch;
 
   /**
    * @param {string} source JavaScript of a worker
-   * @param {Omit<import('./isolate.js').Start, 'packages'>} start
-   * @param {(url: string, maxBytes: number) => Promise<Uint8Array>} fetch
+   * @param {import('./isolate.js').Start} start
+   * @param {(url: string, limits: FetchLimits) => Promise<Uint8Array>} fetch
    */
   constructor(source, start, fetch) {
     this.#source = source;
     this.#start = start;
     this.fetch = fetch;
+    this.lockFile = start.lockFile;
   }
 
   /** Boots an interpreter ahead of the first run, and looks whether it is sound. Resolves when it is there. */
   async prepare() {
-    this.#spare ??= this.#spawn([]);
+    this.#spare ??= this.#spawn();
     if (this.#start.snapshot && !(await isSound(this.#spare))) {
       // Its snapshot was made by an engine with other features: Python boots from scratch, in a few seconds.
       this.#start.snapshot = undefined;
-      this.#drop(this.#spare);
-      this.#spare = this.#spawn([]);
+      this.#spare.end('it is not sound');
+      this.#gone(this.#spare);
+      this.#spare = this.#spawn();
     }
     await this.#spare.booted;
   }
@@ -51,20 +57,20 @@ export class Sessions {
    * @returns {Promise<ReadableStream<Uint8Array>>}
    */
   async start(request, session, packages) {
-    if (session === undefined) {
-      const isolate = await this.#take(packages);
-      return ending(await isolate.start(request), () => {
-        isolate.end('its run is over');
-        this.#gone(isolate);
-        this.#spare ??= this.#spawn([]);
-      });
-    }
-    const kept = this.#kept.get(session);
+    const kept = session === undefined ? null : this.#kept.get(session);
     if (kept === undefined) throw new Error('its session has ended');
-    if (kept) return kept.start(request);
-    const isolate = await this.#take(packages);
-    this.#kept.set(session, isolate);
-    return isolate.start(request);
+    const compiled = await compile(packages);
+    if (kept) return kept.start(request, compiled);
+    const isolate = await this.#take();
+    if (session !== undefined) {
+      this.#kept.set(session, isolate);
+      return isolate.start(request, compiled);
+    }
+    return ending(await isolate.start(request, compiled), () => {
+      isolate.end('its run is over');
+      this.#gone(isolate);
+      this.#spare ??= this.#spawn();
+    });
   }
 
   async openSession() {
@@ -92,32 +98,21 @@ export class Sessions {
     return [...this.#isolates].map((isolate) => isolate.stop()).includes(true);
   }
 
-  /** An interpreter that nobody has had. @param {PreparedPackage[]} packages */
-  async #take(packages) {
+  /** An interpreter that nobody has had. */
+  async #take() {
     const spare = this.#spare;
-    if (spare?.alive && !packages.length) {
-      this.#spare = null;
-      return spare;
-    }
+    this.#spare = null;
+    if (spare?.alive) return spare;
     while (this.#isolates.size >= MAX_ISOLATES) {
-      if (this.#spare) this.#drop(this.#spare);
-      else await new Promise((resolve) => this.#waiting.push(() => resolve(undefined)));
+      await new Promise((resolve) => this.#waiting.push(() => resolve(undefined)));
     }
-    return this.#spawn(await compile(packages));
+    return this.#spawn();
   }
 
-  /** @param {import('./packages.js').CompiledPackage[]} packages */
-  #spawn(packages) {
-    const isolate = new Isolate(this.#source, { ...this.#start, packages });
+  #spawn() {
+    const isolate = new Isolate(this.#source, this.#start);
     this.#isolates.add(isolate);
     return isolate;
-  }
-
-  /** @param {Isolate} isolate */
-  #drop(isolate) {
-    this.#spare = null;
-    isolate.end('it was not needed');
-    this.#gone(isolate);
   }
 
   /** @param {Isolate} isolate */
@@ -138,7 +133,7 @@ const CHECK = JSON.stringify({
 /** @param {Isolate} isolate that has run nothing yet */
 async function isSound(isolate) {
   try {
-    const frames = await new Response(await isolate.start(CHECK)).text();
+    const frames = await new Response(await isolate.start(CHECK, [])).text();
     return frames.includes('"json": "true"');
   } catch {
     return false;

@@ -1,0 +1,102 @@
+// Packages in the page: found, resolved and checked by the core there, from the page's own server.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { openChromium, openPage } from './browser.mjs';
+import { serveSite } from './site.mjs';
+
+/** @type {Awaited<ReturnType<typeof serveSite>>} */
+let site;
+/** @type {import('playwright-core').Browser} */
+let browser;
+/** @type {Awaited<ReturnType<typeof openPage>>} */
+let opened;
+
+before(async () => {
+  site = await serveSite({
+    '/strict': {
+      body: '<!doctype html><html lang="en"><title>A page</title>',
+      headers: { 'content-security-policy': "default-src 'self'" },
+    },
+  });
+  browser = await openChromium();
+  opened = await openPage(browser, `${site.url}/strict`);
+  await opened.page.evaluate(async () => {
+    Object.assign(window, await import(/** @type {any} */ ('/code-sandbox.js')));
+  });
+});
+
+after(async () => {
+  await browser?.close();
+  site?.close();
+});
+
+/**
+ * Runs programs in one sandbox.
+ * @param {string[]} programs @param {object} [options] of the sandbox
+ * @returns {Promise<any[]>}
+ */
+const run = (programs, options = {}) =>
+  opened.page.evaluate(
+    async ([programs, options]) => {
+      const sandbox = await /** @type {any} */ (window).codeSandbox(options);
+      /** @type {Set<string>} */
+      const progress = new Set();
+      sandbox.addEventListener('progress', (/** @type {any} */ { detail }) => progress.add(detail.message));
+      const results = [];
+      for (const code of programs) results.push(await sandbox.eval(code));
+      sandbox.close();
+      return [...results, [...progress]];
+    },
+    /** @type {const} */ ([programs, options]),
+  );
+
+test('what code imports is there, and progress is told', async () => {
+  const [sum, progress] = await run(['import numpy as np\nnp.arange(10).sum()']);
+  assert.equal(sum.status, 'success', sum.error);
+  assert.equal(sum.return_value, 45);
+  assert.ok(
+    progress.some((/** @type {string} */ message) => message.startsWith('Loading numpy-')),
+    progress.join(),
+  );
+});
+
+test('a session gets packages while it runs, and keeps its variables', async () => {
+  const [, array, mean, kept] = await run(
+    [
+      'kept = "here"',
+      'import numpy as np\nx = np.arange(4)\nx.tolist()',
+      'import pandas as pd\npd.Series(x).mean()',
+      'kept',
+    ],
+    { persistent: true },
+  );
+  assert.deepEqual(array.return_value, [0, 1, 2, 3], array.error);
+  assert.equal(mean.return_value, 1.5, mean.error);
+  assert.deepEqual([kept.return_value, kept.output], ['here', []]);
+});
+
+test('a figure comes as an image', async () => {
+  const [figure] = await run(['import matplotlib.pyplot as plt\nplt.plot([1, 3, 2])\nplt.title("drawn")\nNone']);
+  assert.equal(figure.status, 'success', figure.error);
+  assert.equal(figure.images.length, 1);
+  assert.equal(figure.images[0].mimeType, 'image/png');
+  assert.equal(Buffer.from(figure.images[0].data, 'base64').subarray(1, 4).toString(), 'PNG');
+});
+
+test('what cannot be had is told before anything runs', async () => {
+  const [missing] = await run(['# /// script\n# dependencies = ["no-such-package-of-ours"]\n# ///\nprint("ran")']);
+  assert.equal(missing.status, 'install-error');
+  assert.match(missing.error, /no-such-package-of-ours/);
+  assert.ok(!missing.output.includes('ran'));
+});
+
+test('a wheel that is not the lock file’s does not get in', async () => {
+  await opened.page.route('**/packages/six-*', async (route) => {
+    const body = Buffer.from(await (await route.fetch()).body());
+    body[body.length >> 1] ^= 1;
+    await route.fulfill({ body });
+  });
+  const [six] = await run(['import six\nsix.__version__'], { dependencies: ['six'] });
+  assert.equal(six.status, 'install-error');
+  assert.match(six.error, /six/);
+});
