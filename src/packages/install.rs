@@ -15,6 +15,7 @@ use super::{
     resolve::{Context, Lookup, resolve},
     set::{PackageSet, Wheel},
     supply::{FetchError, FetchRequest, Supply},
+    tags::WheelName,
     wheel::{self, Size, sha256},
 };
 use crate::limits::{FETCH_TIME, FETCHES_AT_ONCE, INDEX_TIME, MAX_INDEX_PAGE, MAX_METADATA, MAX_WHEEL, MAX_WISHES};
@@ -152,6 +153,27 @@ impl Packages {
         wheels.extend(self.bundled.wheels().iter().filter(|wheel| !names.contains(&wheel.name)).cloned());
         wheels.sort_by(|one, two| one.name.cmp(&two.name));
         PackageSet::new(wheels)
+    }
+
+    /// The checked bytes of a wheel of the lock file, by its file's name; `None` for what is none, or not to be had here.
+    ///
+    /// # Errors
+    /// As [`Self::obtain`].
+    pub async fn file(&self, file_name: &str) -> Result<Option<Vec<u8>>, InstallError> {
+        let Some(WheelName { name, .. }) = WheelName::parse(file_name) else { return Ok(None) };
+        let locked = self.lock.get(&name).filter(|package| package.file_name == file_name);
+        let Some(locked) = locked.filter(|_| self.options.source != Source::Bundled) else { return Ok(None) };
+        if self.options.denied.contains(&name) {
+            return Ok(None);
+        }
+        let wheel = Wheel {
+            name: name.to_string(),
+            version: locked.version.to_string(),
+            sha256: locked.sha256.clone(),
+            file_name: locked.file_name.clone(),
+            url: None,
+        };
+        self.bytes(&wheel, &|_| {}).await.map(Some)
     }
 
     /// Fetches, checks and prepares the wheels of a set that are not at hand.

@@ -34,6 +34,7 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
     match request.path().as_str() {
         "/mcp" => mcp(request, env, config).await,
         "/health" => pages::health(),
+        path if path.starts_with("/packages/") => pages::package(&request, config.packages).await,
         #[cfg(feature = "conformance")]
         "/panic" => panicking(),
         _ => Response::error("Not Found", 404),
