@@ -22,26 +22,30 @@ function row(name, unit, values) {
   const at = (/** @type {number} */ quantile) =>
     values[Math.min(values.length - 1, Math.floor(values.length * quantile))];
   const cells = [values[0], at(0.5), values.at(-1) ?? NaN].map((value) => value.toFixed(0).padStart(7));
-  console.log(`${name.padEnd(52)} ${cells.join(' ')} ${unit}`);
+  console.log(`${name.padEnd(70)} ${cells.join(' ')} ${unit}`);
 }
 
-/** From the page's start to the first result, in the page's own time. @param {import('playwright-core').BrowserContext} context */
-async function firstResult(context) {
+/**
+ * From the page's start to the first result, in the page's own time.
+ * @param {import('playwright-core').BrowserContext} context @param {string} [code]
+ */
+async function firstResult(context, code = '1 + 1') {
   const page = await context.newPage();
   await page.goto(`${site.url}/plain`);
-  const time = await page.evaluate(async () => {
+  const time = await page.evaluate(async (code) => {
     const { codeSandbox } = await import(/** @type {any} */ ('/code-sandbox.js'));
     const sandbox = await codeSandbox();
-    await sandbox.eval('1 + 1');
+    const { status, error } = await sandbox.eval(code);
+    if (status !== 'success') throw new Error(error);
     const time = performance.now();
     sandbox.close();
     return time;
-  });
+  }, code);
   await page.close();
   return time;
 }
 
-console.log(`${''.padEnd(52)}     min     p50     max`);
+console.log(`${''.padEnd(70)}     min     p50     max`);
 const [cold, warm] = [/** @type {number[]} */ ([]), /** @type {number[]} */ ([])];
 for (let run = 0; run < runs; run += 1) {
   const context = await browser.newContext();
@@ -55,6 +59,21 @@ for (let run = 0; run < runs; run += 1) {
 }
 row('page load to the first 1+1, cold', 'ms', cold);
 row('page load to the first 1+1, from the cache', 'ms', warm);
+
+for (const [name, code] of [
+  ['numpy', 'import numpy as np\nnp.arange(10).sum()'],
+  ['pandas and matplotlib', 'import pandas as pd\nimport matplotlib.pyplot as plt\npd.Series([1, 2]).plot()\nNone'],
+]) {
+  /** @type {number[][]} */
+  const times = [[], []];
+  for (let run = 0; run < Math.min(runs, 3); run += 1) {
+    const context = await browser.newContext();
+    for (const visit of times) visit.push(await firstResult(context, code));
+    await context.close();
+  }
+  row(`page load to the first result with ${name}, cold`, 'ms', times[0]);
+  row(`page load to the first result with ${name}, cached`, 'ms', times[1]);
+}
 
 const context = await browser.newContext();
 const page = await context.newPage();

@@ -142,3 +142,17 @@ export function windowTransport(target: Window, origin: string): Transport;
  * @returns whether it has
  */
 export function registerWebMcp(sandbox: Sandbox): boolean;
+
+/** In a page, from `python-sandbox.js`: the class of `<python-sandbox>`. */
+export class PythonSandbox extends HTMLElement {
+  /** The program. */
+  code: string;
+  /** Packages, as pip takes them. */
+  dependencies: string[];
+  /** Runs the program. `undefined`: it could not be run, and it is shown why. */
+  run(): Promise<Result | undefined>;
+  /** Stops the run. */
+  stop(): void;
+  /** A new interpreter; the program stays. */
+  reset(): Promise<void>;
+}

@@ -1,4 +1,4 @@
-//! Benchmarks of the worker on this machine.
+//! Benchmarks on this machine.
 
 use std::{
     fs,
@@ -6,26 +6,55 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use crate::{
+    browser,
     build::{self, Variant},
     dev::{Server, call, run_python},
-    step::{output, target, timed},
+    mirror, node,
+    step::{output, run, target, timed},
 };
+
+/// What is measured.
+#[derive(Clone, Copy, ValueEnum)]
+enum What {
+    /// The worker.
+    Edge,
+    /// The page, in Chromium.
+    Page,
+}
 
 /// Runs the benchmarks.
 #[derive(Args)]
 pub struct Bench {
-    /// Repetitions of each measurement; sessions get five times as many.
-    #[arg(long, default_value_t = 100)]
-    runs: usize,
+    /// What is measured.
+    #[arg(value_enum, default_value = "edge")]
+    what: What,
+    /// Repetitions of each measurement; the edge's sessions get five times as many [default: 100; 5 for the page]
+    #[arg(long)]
+    runs: Option<usize>,
 }
 
 impl Bench {
     /// Measures and prints.
     pub fn run(self) -> Result<()> {
+        match self.what {
+            What::Edge => Self::edge(self.runs.unwrap_or(100)),
+            What::Page => Self::page(self.runs.unwrap_or(5)),
+        }
+    }
+
+    fn page(runs: usize) -> Result<()> {
+        build::worker(Variant::Release)?;
+        browser::install()?;
+        // Those of the lock file that the page's figures need.
+        mirror::serve()?;
+        run(node::command("node").arg("tests/page/bench.mjs").arg(runs.to_string()))
+    }
+
+    fn edge(runs: usize) -> Result<()> {
         build::worker(Variant::Release)?;
         let start = Instant::now();
         let server = Server::start(Variant::Release, "bench", &[])?;
@@ -44,10 +73,10 @@ impl Bench {
             Ok(())
         };
         timed("measuring", || {
-            measure("1+1 in a fresh isolate", self.runs, &|| run_python(&url, "1+1"))?;
+            measure("1+1 in a fresh isolate", runs, &|| run_python(&url, "1+1"))?;
             let session = open_session(&url)?;
-            measure("1+1 in a session", self.runs * 5, &|| in_session(&url, &session, "1+1"))?;
-            measure("tools/list", self.runs, &|| call(&url, "tools/list", None, meta(json!({}))))
+            measure("1+1 in a session", runs * 5, &|| in_session(&url, &session, "1+1"))?;
+            measure("tools/list", runs, &|| call(&url, "tools/list", None, meta(json!({}))))
         })?;
         std::thread::sleep(Duration::from_secs(3));
         let after_many = memory(&server)?;
@@ -64,7 +93,7 @@ impl Bench {
                 row["runs"]
             );
         }
-        println!("memory of the worker's process: {after_one} MB after one run, {after_many} MB after {}", self.runs);
+        println!("memory of the worker's process: {after_one} MB after one run, {after_many} MB after {}", runs);
         let report = json!({ "times_ms": table, "memory_mb": { "rest": rest, "one": after_one, "many": after_many } });
         fs::write(target().join("bench.json"), serde_json::to_string_pretty(&report)?)?;
         println!("written to target/bench.json");
