@@ -107,21 +107,27 @@ pub fn core() -> Result<()> {
     })
 }
 
-/// Completes `cli/`, the npm package: the core, and what its workerd serves.
+/// Completes `cli/`, the npm package: the core, what its workerd serves, and the library for pages.
 pub fn desk() -> Result<PathBuf> {
     core()?;
     runtime()?;
+    let site = page::build()?;
     let cli = root().join("cli");
-    let (core, runtime) = (cli.join("core"), cli.join("runtime"));
+    let (core, runtime, browser) = (cli.join("core"), cli.join("runtime"), cli.join("browser"));
     let inputs = Inputs::default()
         .path("target/www")?
         .path("target/runtime/isolate")?
+        .path(&site)?
         .path("www/js/index.d.ts")?
         .path("www/js/sandbox.js")?
         .path("cli/src/parent.js")?
         .path("xtask/runtime/desk.mjs")?;
-    step("completing the npm package", inputs, &[core.join("core.js"), runtime.join("config.capnp")], || {
-        let _ = fs::remove_dir_all(&core);
+    let outputs = [core.join("core.js"), runtime.join("config.capnp"), browser.join("code-sandbox.js")];
+    step("completing the npm package", inputs, &outputs, || {
+        for folder in [&core, &browser] {
+            let _ = fs::remove_dir_all(folder);
+        }
+        copy(&site, &browser)?;
         copy(&target().join("www"), &core)?;
         // The library's interface is the page's.
         for file in ["index.d.ts", "sandbox.js"] {
