@@ -100,3 +100,45 @@ test('a wheel that is not the lock file’s does not get in', async () => {
   assert.equal(six.status, 'install-error');
   assert.match(six.error, /six/);
 });
+
+test('an interpreter that has imported its packages is kept, and the next visit starts from it', async () => {
+  // A page of its own: nothing is kept there yet.
+  const visit = await openPage(browser, `${site.url}/strict`);
+  const kept = () =>
+    visit.page.evaluate(
+      () =>
+        new Promise((resolve) => {
+          const opening = indexedDB.open('python-sandbox');
+          opening.onsuccess = () => {
+            const database = opening.result;
+            if (!database.objectStoreNames.length) return resolve([]);
+            const all = database.transaction('snapshots').objectStore('snapshots').getAll();
+            all.onsuccess = () => {
+              database.close();
+              resolve(all.result.map(({ key, snapshot }) => [key, snapshot.size]));
+            };
+          };
+        }),
+    );
+  const start = () =>
+    visit.page.evaluate(async () => {
+      const { codeSandbox } = await import(/** @type {any} */ ('/code-sandbox.js'));
+      const sandbox = await codeSandbox({ dependencies: ['numpy'] });
+      const { return_value, error } = await sandbox.eval(
+        'import sys\nhad = "numpy" in sys.modules\nimport numpy as np\n[had, int(np.arange(10).sum()), float(np.linalg.det(np.eye(3)))]',
+      );
+      Object.assign(window, { sandbox });
+      return return_value ?? error;
+    });
+  assert.deepEqual(await start(), [false, 45, 1]);
+  /** @type {any} */
+  let found = [];
+  for (let tries = 0; tries < 60 && !found.length; tries += 1) {
+    await visit.page.waitForTimeout(1000);
+    found = await kept();
+  }
+  assert.match(found[0]?.[0] ?? 'nothing is kept', /^numpy 2/);
+  await visit.page.reload();
+  assert.deepEqual(await start(), [true, 45, 1]);
+  await visit.close();
+});

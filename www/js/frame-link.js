@@ -1,5 +1,6 @@
 // The page's side of a frame: makes it, and talks to it by a port.
 import { folderOf, frameAddress, loadAssets } from './assets.js';
+import { findSnapshot, keepSnapshot } from './snapshot-store.js';
 
 /** How long a frame may take to load, in milliseconds. */
 const LOAD_LIMIT = 30_000;
@@ -132,21 +133,27 @@ export class FrameLink {
         this.#calls.delete(message.id);
         call?.reject(new Error(String(message.message)));
         return;
-      case 'fetch':
-        void this.#fetch(message);
+      case 'ask':
+        void this.#answer(message);
     }
   }
 
-  /** @param {{ id: number, url: string, limits: Limits }} message */
-  async #fetch({ id, url, limits }) {
+  /** Does for the frame what it cannot. @param {{ id: number, method: string, args: any[] }} message */
+  async #answer({ id, method, args }) {
+    const tasks = /** @type {Record<string, (...args: any[]) => Promise<unknown>>} */ ({
+      fetch: (/** @type {string} */ url, /** @type {Limits} */ limits) =>
+        fetchFile(url, limits, (loaded, total) =>
+          this.#onProgress?.({ phase: 'packages', message: `Loading ${nameOf(url)}`, loaded, total }),
+        ),
+      findSnapshot,
+      keepSnapshot,
+    });
     try {
-      const bytes = await fetchFile(url, limits, (loaded, total) =>
-        this.#onProgress?.({ phase: 'packages', message: `Loading ${nameOf(url)}`, loaded, total }),
-      );
-      this.#port.postMessage({ type: 'fetched', id, bytes }, [bytes.buffer]);
+      const value = await tasks[method](...args);
+      this.#port.postMessage({ type: 'answer', id, value }, value instanceof Uint8Array ? [value.buffer] : []);
     } catch (error) {
       const { message, name, status } = /** @type {any} */ (error);
-      this.#port.postMessage({ type: 'fetched', id, error: { message, name, status } });
+      this.#port.postMessage({ type: 'answer', id, error: { message, name, status } });
     }
   }
 }

@@ -39,9 +39,9 @@ function receive(message) {
       return void answer(message);
     case 'connect':
       return connect(message.port);
-    case 'fetched':
-      fetches.get(message.id)?.(message);
-      fetches.delete(message.id);
+    case 'answer':
+      asked.get(message.id)?.(message);
+      asked.delete(message.id);
   }
 }
 
@@ -69,7 +69,15 @@ const calls = {
       unpacked(assets['snapshot.bin']).blob(),
     ]);
     await init({ module_or_path: wasm });
-    sessions = new Sessions(isolate, { wasm: pyodide, stdlib, snapshot, pythonSources, lockFile }, fetchByPage);
+    sessions = new Sessions(
+      isolate,
+      { wasm: pyodide, stdlib, snapshot, pythonSources, lockFile },
+      (url, limits) => askPage('fetch', url, limits),
+      {
+        find: (key) => askPage('findSnapshot', key),
+        keep: (key, made) => askPage('keepSnapshot', key, made),
+      },
+    );
     settings = options;
     begin();
     await sessions.prepare();
@@ -102,8 +110,9 @@ const calls = {
 };
 
 function begin() {
-  core = new Core(sessions, settings);
-  session = settings.persistent ? 'new' : undefined;
+  const { persistent, ...options } = settings;
+  core = new Core(sessions, options);
+  session = persistent ? 'new' : undefined;
 }
 
 /** Serves MCP over a port: texts, and `null` for the end. @param {MessagePort} port */
@@ -116,17 +125,21 @@ function connect(port) {
   };
 }
 
-/** @typedef {{ bytes?: Uint8Array, error?: { message: string, name: string, status?: number } }} Fetched */
-/** What the page is fetching. @type {Map<number, (message: Fetched) => void>} */
-const fetches = new Map();
-let lastFetch = 0;
+/** @typedef {{ value?: any, error?: { message: string, name: string, status?: number } }} Answer */
+/** What the page was asked for. @type {Map<number, (answer: Answer) => void>} */
+const asked = new Map();
+let lastAsked = 0;
 
-/** Has the page get a file of a package: nothing here can. @type {Sessions['fetch']} */
-function fetchByPage(url, limits) {
-  const id = ++lastFetch;
-  page.postMessage({ type: 'fetch', id, url, limits });
+/**
+ * Has the page do what nothing here can.
+ * @param {'fetch' | 'findSnapshot' | 'keepSnapshot'} method @param {unknown[]} args
+ * @returns {Promise<any>}
+ */
+function askPage(method, ...args) {
+  const id = ++lastAsked;
+  page.postMessage({ type: 'ask', id, method, args });
   return new Promise((resolve, reject) => {
-    fetches.set(id, ({ bytes, error }) => (bytes ? resolve(bytes) : reject(Object.assign(new Error(), error))));
+    asked.set(id, ({ value, error }) => (error ? reject(Object.assign(new Error(), error)) : resolve(value)));
   });
 }
 

@@ -8,6 +8,7 @@ import createPyodideModule from '#runtime/pyodide.asm.mjs';
 import { loadPyodide } from '#runtime/pyodide.mjs';
 import { Interpreter } from '../../../src/runtime/boot.js';
 import { remountPackages } from '../../../src/runtime/packages.js';
+import { packSnapshot } from '../../../src/runtime/snapshot.js';
 import { turnByMessages } from '../../../src/runtime/turn.js';
 
 /**
@@ -18,6 +19,8 @@ import { turnByMessages } from '../../../src/runtime/turn.js';
  * @property {Blob} [snapshot] see src/runtime/snapshot.js; without one Python boots from scratch
  * @property {Record<string, string>} pythonSources our own modules, for a start without a snapshot
  * @property {string} lockFile
+ * @property {import('./packages.js').CompiledPackage[]} [packages] those of the snapshot
+ * @property {string} [preload] JSON: names of modules, to make a snapshot with them
  * @property {Int32Array} [stop] shared, where the page is isolated from others: not 0 to stop a run that cannot be suspended
  */
 
@@ -32,7 +35,13 @@ async function serve(start, port) {
   /** @type {Interpreter} */
   let interpreter;
   try {
+    packages.push(...(start.packages ?? []));
     interpreter = await boot(start);
+    if (start.preload !== undefined) {
+      const snapshot = makeSnapshot(interpreter, start.preload);
+      port.postMessage({ booted: true, snapshot });
+      return;
+    }
   } catch (error) {
     port.postMessage({ failed: String(error) });
     return;
@@ -86,4 +95,12 @@ async function boot({ wasm, stdlib, snapshot, pythonSources, lockFile, stop }) {
   WebAssembly.instantiateStreaming = instantiateStreaming;
   if (stop) interpreter.pulse.stopWanted = () => Atomics.exchange(stop, 0, 0) !== 0;
   return interpreter;
+}
+
+/** @param {Interpreter} interpreter that has run nothing @param {string} modules JSON */
+function makeSnapshot(interpreter, modules) {
+  interpreter.runner.preload(modules);
+  interpreter.rest();
+  const { pyodide, libraries } = interpreter;
+  return new Blob([/** @type {Uint8Array<ArrayBuffer>} */ (packSnapshot(pyodide.makeMemorySnapshot(), libraries))]);
 }

@@ -27,6 +27,8 @@ export class Isolate {
   #packages = new Set();
   /** Rejects when the interpreter cannot be started. @type {Promise<void>} */
   booted;
+  /** What a worker that was to make one has made, once it has booted. @type {Blob | undefined} */
+  snapshot;
 
   /**
    * @param {string} source JavaScript of the worker
@@ -39,6 +41,7 @@ export class Isolate {
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
     this.#stop = globalThis.crossOriginIsolated ? new Int32Array(new SharedArrayBuffer(4)) : undefined;
+    for (const one of start.packages ?? []) this.#packages.add(one);
     this.#worker.postMessage({ ...start, stop: this.#stop }, [port2]);
     this.booted = new Promise((resolve, reject) => {
       const failed = (/** @type {string} */ why) => {
@@ -53,6 +56,7 @@ export class Isolate {
       this.#port.onmessage = ({ data }) => {
         clearTimeout(timer);
         URL.revokeObjectURL(url);
+        if (data?.snapshot instanceof Blob) this.snapshot = data.snapshot;
         if (data?.booted !== true) return failed(typeof data?.failed === 'string' ? data.failed : 'it did not start');
         this.#port.onmessage = (event) => this.#message(event.data);
         // What a program leaves uncaught in its callbacks is its own.
@@ -96,6 +100,26 @@ export class Isolate {
     for (const one of add) this.#packages.add(one);
     this.#port.postMessage({ run: request });
     return run.frames;
+  }
+
+  /**
+   * Whether an interpreter that has run nothing was restored as it was made: it computes, has its modules, and suspends
+   * if the engine can.
+   * @param {string[]} [modules] that it has imported
+   */
+  async isSound(modules = []) {
+    const suspends = 'Suspending' in WebAssembly ? 'True' : 'False';
+    const code = `import sys
+from pyodide.ffi import can_run_sync
+1 + 1 == 2 and can_run_sync() == ${suspends} and all(name in sys.modules for name in modules)`;
+    const limits = { time: 5000, grace: 1000, output: 1000, value: 1000, images: 0, imageBytes: 0 };
+    try {
+      const run = { code, globals: JSON.stringify({ modules }), keep: false, limits };
+      const frames = await this.start(JSON.stringify(run), [...this.#packages]);
+      return (await new Response(frames).text()).includes('"json": "true"');
+    } catch {
+      return false;
+    }
   }
 
   /**

@@ -1,6 +1,7 @@
 // Where the runs of a frame happen: in a fresh worker each, or in the worker of a session.
 import { Isolate } from './isolates.js';
 import { compile } from './packages.js';
+import { Snapshots } from './snapshots.js';
 
 /** The most workers at a time, of 80 MB or more each; runs that need a further one wait. */
 const MAX_ISOLATES = 10;
@@ -19,6 +20,7 @@ export class Sessions {
   #waiting = [];
   #source;
   #start;
+  #snapshots;
 
   /** An interpreter that runs can get further packages. */
   addsPackages = true;
@@ -31,18 +33,20 @@ export class Sessions {
    * @param {string} source JavaScript of a worker
    * @param {import('./isolate.js').Start} start
    * @param {(url: string, limits: FetchLimits) => Promise<Uint8Array>} fetch
+   * @param {import('./snapshots.js').Store} store
    */
-  constructor(source, start, fetch) {
+  constructor(source, start, fetch, store) {
     this.#source = source;
     this.#start = start;
     this.fetch = fetch;
     this.lockFile = start.lockFile;
+    this.#snapshots = new Snapshots(source, this.#start, store);
   }
 
   /** Boots an interpreter ahead of the first run, and looks whether it is sound. Resolves when it is there. */
   async prepare() {
     this.#spare ??= this.#spawn();
-    if (this.#start.snapshot && !(await isSound(this.#spare))) {
+    if (this.#start.snapshot && !(await this.#spare.isSound())) {
       // Its snapshot was made by an engine with other features: Python boots from scratch, in a few seconds.
       this.#start.snapshot = undefined;
       this.#spare.end('it is not sound');
@@ -61,7 +65,7 @@ export class Sessions {
     if (kept === undefined) throw new Error('its session has ended');
     const compiled = await compile(packages);
     if (kept) return kept.start(request, compiled);
-    const isolate = await this.#take();
+    const isolate = await this.#take(compiled);
     if (session !== undefined) {
       this.#kept.set(session, isolate);
       return isolate.start(request, compiled);
@@ -98,19 +102,21 @@ export class Sessions {
     return [...this.#isolates].map((isolate) => isolate.stop()).includes(true);
   }
 
-  /** An interpreter that nobody has had. */
-  async #take() {
-    const spare = this.#spare;
-    this.#spare = null;
+  /** An interpreter that nobody has had. @param {import('./packages.js').CompiledPackage[]} packages what it is to import */
+  async #take(packages) {
+    const snapshot = packages.length ? await this.#snapshots.find(packages) : undefined;
+    const spare = snapshot ? null : this.#spare;
+    if (spare) this.#spare = null;
     if (spare?.alive) return spare;
     while (this.#isolates.size >= MAX_ISOLATES) {
       await new Promise((resolve) => this.#waiting.push(() => resolve(undefined)));
     }
-    return this.#spawn();
+    return this.#spawn(snapshot && { snapshot, packages });
   }
 
-  #spawn() {
-    const isolate = new Isolate(this.#source, this.#start);
+  /** @param {Partial<import('./isolate.js').Start>} [from] if it is not the base snapshot */
+  #spawn(from) {
+    const isolate = new Isolate(this.#source, { ...this.#start, ...from });
     this.#isolates.add(isolate);
     return isolate;
   }
@@ -119,24 +125,6 @@ export class Sessions {
   #gone(isolate) {
     this.#isolates.delete(isolate);
     this.#waiting.shift()?.();
-  }
-}
-
-/** What an interpreter can do that is restored as it was made: compute, and suspend if the engine can. */
-const CHECK = JSON.stringify({
-  code: `from pyodide.ffi import can_run_sync\n1 + 1 == 2 and can_run_sync() == ${'Suspending' in WebAssembly ? 'True' : 'False'}`,
-  globals: '{}',
-  keep: false,
-  limits: { time: 5000, grace: 1000, output: 1000, value: 1000, images: 0, imageBytes: 0 },
-});
-
-/** @param {Isolate} isolate that has run nothing yet */
-async function isSound(isolate) {
-  try {
-    const frames = await new Response(await isolate.start(CHECK, [])).text();
-    return frames.includes('"json": "true"');
-  } catch {
-    return false;
   }
 }
 

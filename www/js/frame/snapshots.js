@@ -1,0 +1,78 @@
+// Snapshots of interpreters that have imported their packages: each is made once, in the background after the first run
+// with these packages, and kept by the page. No code but that of the packages runs in the worker that makes one.
+import { Isolate } from './isolates.js';
+
+/** How long after a run has begun one is made, in milliseconds: it takes the processor for seconds. */
+const LATER = 3000;
+
+/** What people import of these besides. */
+const BESIDES = /** @type {Record<string, string[]>} */ ({
+  matplotlib: ['matplotlib.pyplot', 'matplotlib.backends.backend_agg'],
+  scipy: ['scipy.stats'],
+});
+
+/** @typedef {import('./packages.js').CompiledPackage} CompiledPackage */
+/** @typedef {{ find: (key: string) => Promise<Blob | undefined>, keep: (key: string, snapshot: Blob) => Promise<void> }} Store */
+
+export class Snapshots {
+  #source;
+  #start;
+  #store;
+  /** By their packages; `null`: there is none, and none can be made. @type {Map<string, Blob | null>} */
+  #known = new Map();
+  /** One is made at a time. @type {Promise<void>} */
+  #making = Promise.resolve();
+
+  /** @param {string} source JavaScript of a worker @param {import('./isolate.js').Start} start @param {Store} store */
+  constructor(source, start, store) {
+    this.#source = source;
+    this.#start = start;
+    this.#store = store;
+  }
+
+  /**
+   * What an interpreter with these packages starts from. If there is none yet, it is made later.
+   * @param {CompiledPackage[]} packages
+   * @returns {Promise<Blob | undefined>}
+   */
+  async find(packages) {
+    const key = packages.map(({ name, version, archive }) => `${name} ${version} ${archive.byteLength}`).join(', ');
+    const known = this.#known.get(key);
+    if (known !== undefined) return known ?? undefined;
+    this.#known.set(key, null);
+    const kept = await this.#store.find(key).catch(() => undefined);
+    if (kept) this.#known.set(key, kept);
+    else setTimeout(() => this.#makeNext(key, packages), LATER);
+    return kept;
+  }
+
+  /** @param {string} key @param {CompiledPackage[]} packages */
+  #makeNext(key, packages) {
+    this.#making = this.#making.then(async () => {
+      const snapshot = await this.#make(packages).catch(() => undefined);
+      if (!snapshot) return;
+      this.#known.set(key, snapshot);
+      // A page that may keep nothing makes it anew the next time.
+      await this.#store.keep(key, snapshot).catch(() => {});
+    });
+  }
+
+  /** @param {CompiledPackage[]} packages */
+  async #make(packages) {
+    const locked = JSON.parse(this.#start.lockFile).packages;
+    const modules = packages.flatMap(({ name }) => [...(locked[name]?.imports ?? []), ...(BESIDES[name] ?? [])]);
+    const start = { ...this.#start, packages, snapshot: undefined, preload: JSON.stringify(modules) };
+    const maker = new Isolate(this.#source, start);
+    try {
+      await maker.booted;
+      const snapshot = maker.snapshot ?? null;
+      if (!snapshot) return undefined;
+      const restored = new Isolate(this.#source, { ...this.#start, packages, snapshot });
+      const sound = await restored.isSound(modules);
+      restored.end('it was only looked at');
+      return sound ? snapshot : undefined;
+    } finally {
+      maker.end('it has done what it was for');
+    }
+  }
+}
