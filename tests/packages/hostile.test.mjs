@@ -1,6 +1,9 @@
 // Mirrors that lie, hang and never end; and what is shared between runs and sessions, and what is not.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { LegacyClient, run, startWorker, timed } from '../edge/worker.mjs';
 import { behaviours, startMirror } from './mirror.mjs';
@@ -11,6 +14,7 @@ let first;
 let second;
 /** @type {Awaited<ReturnType<typeof startWorker>>} */
 let worker;
+let state = '';
 
 before(async () => {
   const { tampers, lies, hangs, stalls, endless, missing, breaks, circles } = behaviours;
@@ -19,7 +23,7 @@ before(async () => {
   first = await startMirror({
     six: slow,
     attrs: tampers,
-    packaging: tampers,
+    jiter: tampers,
     cycler: lies,
     click: hangs,
     sniffio: stalls,
@@ -29,20 +33,23 @@ before(async () => {
     threadpoolctl: circles,
     distro: tampers,
   });
-  second = await startMirror({ packaging: tampers });
-  worker = await startWorker({ PACKAGES: 'lock', PACKAGE_MIRRORS: `${first.url},${second.url}` });
+  second = await startMirror({ jiter: tampers });
+  // Nothing is cached in its folder yet.
+  state = mkdtempSync(join(tmpdir(), 'packages-'));
+  worker = await startWorker({ PACKAGES: 'lock', PACKAGE_MIRRORS: `${first.url},${second.url}` }, state);
 });
 
 after(async () => {
   await worker?.stop();
   await first?.stop();
   await second?.stop();
+  rmSync(state, { recursive: true, force: true });
 });
 
 test('a wheel with one bit changed is refused, and the run not started', async () => {
-  const { status, error, output } = await run(worker.url, 'print("started")\nimport packaging');
+  const { status, error, output } = await run(worker.url, 'print("started")\nimport jiter');
   assert.equal(status, 'install-error');
-  assert.match(error, /Cannot install packaging 26\.1: .*sha256 is [0-9a-f]{64} and not [0-9a-f]{64}/);
+  assert.match(error, /Cannot install jiter 0\.13\.0: .*sha256 is [0-9a-f]{64} and not [0-9a-f]{64}/);
   for (const mirror of [first, second]) assert.ok(error.includes(mirror.url), error);
   assert.ok(!output.includes('started'));
   assert.ok(output.length > 0);

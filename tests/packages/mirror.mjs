@@ -14,7 +14,7 @@ const WHEELS = join(import.meta.dirname, '../../target/wheels');
 /** The bytes of a package's wheel. @param {string} name */
 export const wheel = (name) => readFileSync(join(WHEELS, locked[name].sha256));
 
-/** @typedef {(response: import('node:http').ServerResponse, bytes: Buffer) => unknown} Behaviour */
+/** @typedef {(response: import('node:http').ServerResponse, bytes: Buffer) => any} Behaviour */
 
 /** How a mirror may treat a wheel. */
 export const behaviours = {

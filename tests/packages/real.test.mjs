@@ -1,14 +1,23 @@
 // Real packages, found in the code or named by it, on the running worker.
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { answer, meta, modern, run, startWorker } from '../edge/worker.mjs';
 
 /** @type {Awaited<ReturnType<typeof startWorker>>} */
 let worker;
+let state = '';
 before(async () => {
-  worker = await startWorker({ PACKAGES: 'pypi', DENIED_PACKAGES: 'tiktoken' });
+  // Nothing is cached in its folder yet.
+  state = mkdtempSync(join(tmpdir(), 'packages-'));
+  worker = await startWorker({ PACKAGES: 'pypi', DENIED_PACKAGES: 'tiktoken' }, state);
 });
-after(() => worker?.stop());
+after(async () => {
+  await worker?.stop();
+  rmSync(state, { recursive: true, force: true });
+});
 
 /** A run in full: what is told on the way, too. @param {string} code */
 async function tell(code) {
