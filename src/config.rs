@@ -3,11 +3,11 @@
 use std::{str::FromStr, time::Duration};
 
 use crate::{
-    limits::Limits,
+    limits::{Limits, Quotas},
     packages::{PackageOptions, Room, requirement},
     report::ReturnMode,
     server::ServerOptions,
-    transport::{Access, Hosts, Platform, TransportOptions},
+    transport::{Access, Door, Hosts, Platform, TransportOptions},
 };
 
 /// What the settings say.
@@ -17,6 +17,8 @@ pub struct Config {
     pub server: ServerOptions,
     /// For its transport.
     pub transport: TransportOptions,
+    /// How much may go on at once.
+    pub quotas: Quotas,
     /// How long a session may be idle.
     pub session_idle: Duration,
     /// For packages. Where mirrors and index are not set, the home has its own.
@@ -30,10 +32,13 @@ impl Config {
     /// Names the setting that is wrong, and what it may be.
     pub fn read(setting: &dyn Fn(&str) -> Option<String>, platform: Platform) -> Result<Self, String> {
         let settings = Settings(setting);
-        let defaults = Limits::default();
-        let limits = Limits { time: settings.seconds("TIME_LIMIT_SECONDS", defaults.time)?, ..defaults };
+        let limits = settings.limits()?;
         let return_mode = settings.parsed::<ReturnMode>("RETURN_MODE")?.unwrap_or_default();
+        let [access, tokens] = ["ACCESS", "ACCESS_TOKENS"].map(|name| settings.get(name).unwrap_or_default());
+        let door = Door::parse(&access, &tokens)?;
         let hosts = match settings.list("ALLOWED_HOSTS").as_slice() {
+            // What DNS rebinding could reach has no token.
+            [] if matches!(door, Door::Tokens(_)) => Hosts::Any,
             [] => Hosts::Loopback,
             [any] if any == "*" => Hosts::Any,
             names => Hosts::Only(names.to_vec()),
@@ -41,11 +46,12 @@ impl Config {
         Ok(Self {
             server: ServerOptions { limits, return_mode },
             transport: TransportOptions {
-                access: Access { hosts, origins: settings.list("ALLOWED_ORIGINS") },
+                access: Access { hosts, origins: settings.list("ALLOWED_ORIGINS"), door },
                 legacy_sessions: settings.parsed("LEGACY_SESSIONS")?.unwrap_or(true),
                 ..TransportOptions::new(platform)
             },
             packages: settings.packages()?,
+            quotas: settings.quotas()?,
             session_idle: settings.seconds("SESSION_IDLE_SECONDS", Duration::from_secs(30 * 60))?,
         })
     }
@@ -55,6 +61,9 @@ impl Config {
 fn named(name: &'static str) -> impl Fn(String) -> String {
     move |why| format!("{name}: {why}")
 }
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
 
 struct Settings<'a>(&'a dyn Fn(&str) -> Option<String>);
 
@@ -97,6 +106,51 @@ impl Settings<'_> {
             }
         };
         self.list(name).into_iter().map(folder).collect()
+    }
+
+    /// How much a run may use.
+    fn limits(&self) -> Result<Limits, String> {
+        let defaults = Limits::default();
+        Ok(Limits {
+            time: self.seconds("TIME_LIMIT_SECONDS", defaults.time)?,
+            grace: self.seconds("GRACE_SECONDS", defaults.grace)?,
+            fuel: self.size("FUEL_LIMIT_MILLIONS", defaults.fuel as usize, 1_000_000)? as u64,
+            memory: self.size("MEMORY_LIMIT_MB", defaults.memory, MIB)?,
+            output_bytes: self.size("OUTPUT_LIMIT_KB", defaults.output_bytes, KIB)?,
+            output_lines: self.size("OUTPUT_LIMIT_LINES", defaults.output_lines, 1)?,
+            line_bytes: self.size("LINE_LIMIT_KB", defaults.line_bytes, KIB)?,
+            logs_per_second: self.size("LOG_LIMIT_PER_SECOND", defaults.logs_per_second, 1)?,
+            value_bytes: self.size("VALUE_LIMIT_KB", defaults.value_bytes, KIB)?,
+            value_items: self.size("VALUE_LIMIT_ITEMS", defaults.value_items, 1)?,
+            value_depth: self.size("VALUE_LIMIT_DEPTH", defaults.value_depth, 1)?,
+            images: self.size("IMAGES_LIMIT", defaults.images, 1)?,
+            image_bytes: self.size("IMAGE_LIMIT_KB", defaults.image_bytes, KIB)?,
+            code_bytes: self.size("CODE_LIMIT_KB", defaults.code_bytes, KIB)?,
+            globals_bytes: self.size("GLOBALS_LIMIT_KB", defaults.globals_bytes, KIB)?,
+            globals_depth: self.size("GLOBALS_LIMIT_DEPTH", defaults.globals_depth, 1)?,
+            files: self.size("FILES_LIMIT", defaults.files, 1)?,
+            file_bytes: self.size("FILES_LIMIT_MB", defaults.file_bytes, MIB)?,
+        })
+    }
+
+    /// How much may go on at once.
+    fn quotas(&self) -> Result<Quotas, String> {
+        let defaults = Quotas::default();
+        Ok(Quotas {
+            runs_each: self.size("RUNS_LIMIT_EACH", defaults.runs_each, 1)?,
+            runs: self.size("RUNS_LIMIT", defaults.runs, 1)?,
+            sessions_each: self.size("SESSIONS_LIMIT_EACH", defaults.sessions_each, 1)?,
+            sessions: self.size("SESSIONS_LIMIT", defaults.sessions, 1)?,
+        })
+    }
+
+    /// A whole number of `unit`s, at least one.
+    fn size(&self, name: &str, default: usize, unit: usize) -> Result<usize, String> {
+        match self.parsed::<usize>(name)? {
+            None => Ok(default),
+            Some(0) => Err(format!("{name} is 0: it must be more")),
+            Some(count) => count.checked_mul(unit).ok_or_else(|| format!("{name} is {count}: that is too much")),
+        }
     }
 
     fn seconds(&self, name: &str, default: Duration) -> Result<Duration, String> {

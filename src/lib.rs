@@ -9,8 +9,10 @@
 pub mod config;
 #[cfg(feature = "conformance")]
 mod fixtures;
+mod json;
 pub mod limits;
 pub mod packages;
+pub mod quota;
 pub mod report;
 pub mod run;
 pub mod sandbox;

@@ -1,4 +1,4 @@
-//! Every limit of the core, with its reason. A limit that a host may set is a field of [`Limits`].
+//! Every limit of the core, with its reason. A limit that a home may set is a field of [`Limits`] or of [`Quotas`].
 
 use std::time::Duration;
 
@@ -9,8 +9,14 @@ pub const MAX_BODY: usize = 8 * 1024 * 1024;
 /// How much of a body that is too large is read, and dropped, before it is refused, in bytes.
 pub const MAX_DRAINED: usize = 4 * MAX_BODY;
 
+/// How long a body may take to arrive: a client that sends slowly holds a request, and what came of it.
+pub const BODY_TIME: Duration = Duration::from_secs(30);
+
 /// Deepest nesting of a client's JSON: what serde_json allows by default.
 pub const MAX_REQUEST_DEPTH: usize = 128;
+
+/// Most values in a client's JSON: a parsed one takes about 90 bytes.
+pub const MAX_REQUEST_ITEMS: usize = 250_000;
 
 /// Most messages in one JSON-RPC batch (2025-03-26).
 pub const MAX_BATCH: usize = 64;
@@ -21,8 +27,8 @@ pub const MAX_IN_FLIGHT: usize = 256;
 /// What a frame of an isolate may carry besides the output or the value, in bytes.
 pub const FRAME_OVERHEAD: usize = 64 * 1024;
 
-/// Deepest nesting of a returned value: where `pydantic_core.to_json` gives up too.
-pub const MAX_VALUE_DEPTH: usize = 255;
+/// Lines of output that an isolate may add to those that were written: how much was left out.
+pub const NOTES: usize = 2;
 
 /// How long the first message of a call is awaited before its status line is sent and SSE begins.
 pub const FIRST_MESSAGE: Duration = Duration::from_millis(50);
@@ -96,23 +102,46 @@ pub const WHEEL_RATIO_FREE: usize = 1024 * 1024;
 /// Longest path in a wheel, in bytes.
 pub const MAX_PATH: usize = 512;
 
-/// Limits of one run; a host may set each.
+/// Limits of one run; a home may set each.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Wall-clock time of a run; then Python gets a `TimeoutError`.
     pub time: Duration,
-    /// How long Python may clean up after that `TimeoutError`; then the interpreter is ended.
+    /// How long Python may clean up after a `TimeoutError`; then the interpreter is ended.
     pub grace: Duration,
-    /// Bytes of `python_code`, UTF-8.
-    pub code_bytes: usize,
+    /// Fuel of a run: how many times CPython may ask for signals, which it does every few dozen bytecodes. Where the
+    /// clock stands still, this ends a loop all the same.
+    pub fuel: u64,
+    /// Bytes of the interpreter's memory; then Python gets a `MemoryError`.
+    pub memory: usize,
     /// Bytes of all output lines together.
     pub output_bytes: usize,
+    /// How many lines of output.
+    pub output_lines: usize,
+    /// Bytes of one line of output.
+    pub line_bytes: usize,
+    /// How many lines a second are sent as log messages. The result has them all.
+    pub logs_per_second: usize,
     /// Bytes of the returned value's JSON, or of the error.
     pub value_bytes: usize,
     /// How many images a result may have.
     pub images: usize,
     /// Bytes of one image, as PNG.
     pub image_bytes: usize,
+    /// How many values the returned one consists of.
+    pub value_items: usize,
+    /// Deepest nesting of the returned value; what is deeper is elided. By default where `pydantic_core` gives up.
+    pub value_depth: usize,
+    /// Bytes of `python_code`, UTF-8.
+    pub code_bytes: usize,
+    /// Bytes of the JSON of `global_variables`.
+    pub globals_bytes: usize,
+    /// Deepest nesting of `global_variables`.
+    pub globals_depth: usize,
+    /// How many files and folders a sandbox may have.
+    pub files: usize,
+    /// Bytes of all its files together.
+    pub file_bytes: usize,
 }
 
 impl Default for Limits {
@@ -120,11 +149,43 @@ impl Default for Limits {
         Self {
             time: Duration::from_secs(60),
             grace: Duration::from_secs(1),
-            code_bytes: 1024 * 1024,
-            output_bytes: 2 * 1024 * 1024,
-            value_bytes: 4 * 1024 * 1024,
-            images: 16,
-            image_bytes: 2 * 1024 * 1024,
+            images: 8,
+            image_bytes: MIB,
+            fuel: 200_000_000,
+            memory: 512 * MIB,
+            output_bytes: 2 * MIB,
+            output_lines: 20_000,
+            line_bytes: 64 * 1024,
+            logs_per_second: 1000,
+            value_bytes: 2 * MIB,
+            value_items: 200_000,
+            value_depth: 255,
+            code_bytes: MIB,
+            globals_bytes: 4 * MIB,
+            globals_depth: 100,
+            files: 10_000,
+            file_bytes: 64 * MIB,
         }
+    }
+}
+
+const MIB: usize = 1024 * 1024;
+
+/// How much may go on at once; a home may set each.
+#[derive(Debug, Clone, Copy)]
+pub struct Quotas {
+    /// Runs of one principal.
+    pub runs_each: usize,
+    /// Runs of all.
+    pub runs: usize,
+    /// Open sessions of one principal.
+    pub sessions_each: usize,
+    /// Open sessions of all.
+    pub sessions: usize,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self { runs_each: 32, runs: 64, sessions_each: 100, sessions: 1000 }
     }
 }

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    limits::{FRAME_OVERHEAD, Limits, MAX_VALUE_DEPTH, WATCHDOG_MARGIN},
+    json::shape,
+    limits::{FRAME_OVERHEAD, Limits, NOTES, WATCHDOG_MARGIN},
     packages::PackageSet,
     sandbox::{Sandbox, SandboxError},
 };
@@ -124,15 +125,23 @@ pub async fn execute(
 
 /// The JSON that starts a run, see `runtime/boot.js`.
 fn to_isolate(request: &RunRequest, limits: Limits) -> Result<String, SandboxError> {
+    /// What `runtime/boot.js` calls `Limits`.
     #[derive(Serialize)]
-    struct Times {
+    #[serde(rename_all = "camelCase")]
+    struct OfRun {
         time: u128,
         grace: u128,
+        fuel: u64,
+        memory: usize,
         output: usize,
+        lines: usize,
+        line: usize,
         value: usize,
         images: usize,
-        #[serde(rename = "imageBytes")]
         image_bytes: usize,
+        depth: usize,
+        files: usize,
+        file_bytes: usize,
     }
     #[derive(Serialize)]
     struct Run<'a> {
@@ -140,7 +149,7 @@ fn to_isolate(request: &RunRequest, limits: Limits) -> Result<String, SandboxErr
         /// A text of its own: only Python reads it, so that its numbers stay what they are.
         globals: String,
         keep: bool,
-        limits: Times,
+        limits: OfRun,
     }
     let failed = |error: serde_json::Error| SandboxError::Start(error.to_string());
     let milliseconds = |duration: Duration| duration.as_millis();
@@ -148,17 +157,27 @@ fn to_isolate(request: &RunRequest, limits: Limits) -> Result<String, SandboxErr
         code: &request.code,
         globals: serde_json::to_string(&request.globals).map_err(failed)?,
         keep: request.keep_variables,
-        limits: Times {
+        limits: OfRun {
             time: milliseconds(limits.time),
             grace: milliseconds(limits.grace),
+            fuel: limits.fuel,
+            memory: limits.memory,
             output: limits.output_bytes,
+            lines: limits.output_lines,
+            line: limits.line_bytes,
             value: limits.value_bytes,
             images: limits.images,
             image_bytes: limits.image_bytes,
+            depth: limits.value_depth,
+            files: limits.files,
+            file_bytes: limits.file_bytes,
         },
     })
     .map_err(failed)
 }
+
+/// Brackets and commas of a frame that are not between lines of output.
+const FRAME_ITEMS: usize = 16;
 
 /// Frames: a JSON object a line.
 struct Decoder<F> {
@@ -171,23 +190,14 @@ struct Decoder<F> {
     images: Vec<Png>,
 }
 
+/// One of the three kinds: `stream` with `lines`, `image`, or `end`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Lines {
-    stream: Stream,
-    lines: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Image {
-    image: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct End {
-    end: Ended,
+struct Frame {
+    stream: Option<Stream>,
+    lines: Option<Vec<String>>,
+    image: Option<String>,
+    end: Option<Ended>,
 }
 
 #[derive(Deserialize)]
@@ -228,9 +238,10 @@ impl<F: FnMut(&Line)> Decoder<F> {
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Result<(), SandboxError> {
-        // JSON escapes a byte as six characters at most.
-        let Limits { output_bytes, value_bytes, image_bytes, .. } = self.limits;
-        let longest = 6 * output_bytes.max(value_bytes).max(image_bytes) + FRAME_OVERHEAD;
+        // An isolate sends no frame of lines that is longer, and gives up a value whose frame would be.
+        let Limits { value_bytes, line_bytes, image_bytes, .. } = self.limits;
+        let largest = value_bytes.max(line_bytes.saturating_mul(3)).max(image_bytes);
+        let longest = largest.saturating_mul(2).saturating_add(FRAME_OVERHEAD);
         if self.partial.len() + bytes.len() > longest {
             return Err(SandboxError::Protocol("a frame that is too long"));
         }
@@ -240,24 +251,29 @@ impl<F: FnMut(&Line)> Decoder<F> {
 
     fn frame(&mut self, frame: &[u8]) -> Result<Option<Ending>, SandboxError> {
         const BAD: SandboxError = SandboxError::Protocol("a frame that is not one");
+        // Empty lines are short, and what they are parsed into is not.
+        if shape(frame).items > self.limits.output_lines.saturating_add(NOTES + FRAME_ITEMS) {
+            return Err(SandboxError::Protocol("a frame of too many parts"));
+        }
         // serde_json's own limit of depth holds here: a returned value travels as a string.
-        let frame: Value = serde_json::from_slice(frame).map_err(|_| BAD)?;
-        if frame.get("image").is_some() {
-            let Image { image } = serde_json::from_value(frame).map_err(|_| BAD)?;
-            self.image(image)?;
-            return Ok(None);
-        }
-        if frame.get("end").is_none() {
-            let Lines { stream, lines } = serde_json::from_value(frame).map_err(|_| BAD)?;
-            self.lines(stream, lines)?;
-            return Ok(None);
-        }
-        let End { end } = serde_json::from_value(frame).map_err(|_| BAD)?;
+        let frame: Frame = serde_json::from_slice(frame).map_err(|_| BAD)?;
+        let end = match (frame.stream, frame.lines, frame.image, frame.end) {
+            (Some(stream), Some(lines), None, None) => {
+                self.lines(stream, lines)?;
+                return Ok(None);
+            }
+            (None, None, Some(image), None) => {
+                self.image(image)?;
+                return Ok(None);
+            }
+            (None, None, None, Some(end)) => end,
+            _ => return Err(BAD),
+        };
         match (end.status, end.text, end.json, end.error) {
             (Status::Success, None, None, None) => Ok(Some(Ending::Success(Returned::None))),
             (Status::Success, Some(text), None, None) => Ok(Some(self.bounded(text, |text| Ok(Returned::Text(text)))?)),
             (Status::Success, None, Some(text), None) => Ok(Some(self.bounded(text, |text| {
-                let value = parse_value(&text).ok_or(BAD)?;
+                let value = parse_value(&text, self.limits.value_depth).ok_or(BAD)?;
                 Ok(Returned::Json { text, value })
             })?)),
             (Status::RunError, None, None, Some(mut error)) => {
@@ -271,8 +287,10 @@ impl<F: FnMut(&Line)> Decoder<F> {
     fn lines(&mut self, stream: Stream, lines: Vec<String>) -> Result<(), SandboxError> {
         for text in lines {
             self.output_bytes += text.len() + 1;
-            // The isolate cuts its output itself, and may add a line that says so.
-            if self.output_bytes > 2 * self.limits.output_bytes + FRAME_OVERHEAD {
+            // The isolate cuts its output itself, and may add lines that say so. A byte that is not UTF-8 became three.
+            if self.output_bytes > self.limits.output_bytes.saturating_mul(3).saturating_add(FRAME_OVERHEAD)
+                || self.output.len() >= self.limits.output_lines.saturating_add(NOTES)
+            {
                 return Err(SandboxError::Protocol("more output than it may send"));
             }
             let line = Line { stream, text };
@@ -307,13 +325,19 @@ impl<F: FnMut(&Line)> Decoder<F> {
             let why = format!("ValueError: the return value is {size} bytes long, and at most {limit} are allowed");
             return Ok(Ending::RunError(why));
         }
+        let (items, limit) = (shape(text.as_bytes()).items, self.limits.value_items);
+        if items > limit {
+            let why =
+                format!("ValueError: the return value consists of {items} values, and at most {limit} are allowed");
+            return Ok(Ending::RunError(why));
+        }
         returned(text).map(Ending::Success)
     }
 }
 
-/// Parses a returned value, whose depth is limited by [`MAX_VALUE_DEPTH`] instead of serde_json.
-fn parse_value(text: &str) -> Option<Value> {
-    if depth(text) > MAX_VALUE_DEPTH {
+/// Parses a returned value, whose depth is limited by `depth` instead of serde_json.
+fn parse_value(text: &str, depth: usize) -> Option<Value> {
+    if shape(text.as_bytes()).depth > depth {
         return None;
     }
     let text = quote_constants(text);
@@ -355,26 +379,6 @@ fn quote_constants(text: &str) -> Cow<'_, str> {
     }
     quoted.push_str(rest);
     quoted.into()
-}
-
-/// How deep the brackets of a JSON text nest at most.
-fn depth(text: &str) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
-    let (mut in_string, mut escaped) = (false, false);
-    for byte in text.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'[' | b'{' if !in_string => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
 }
 
 fn truncate(text: &mut String, limit: usize) {

@@ -4,7 +4,15 @@ use serde_json::json;
 use super::*;
 
 fn decode(chunks: &[&str]) -> (Vec<Line>, Result<Option<Outcome>, SandboxError>) {
-    let limits = Limits { output_bytes: 1000, value_bytes: 100, image_bytes: 100, ..Limits::default() };
+    let limits = Limits {
+        output_bytes: 1000,
+        output_lines: 50,
+        line_bytes: 500,
+        value_bytes: 100,
+        value_items: 20,
+        image_bytes: 100,
+        ..Limits::default()
+    };
     let mut lines = Vec::new();
     let mut decoder = Decoder::new(limits, |line: &Line| lines.push(line.clone()));
     let mut outcome = Ok(None);
@@ -40,6 +48,14 @@ fn what_is_no_frame_is_refused() {
         "{\"stream\":\"stdin\",\"lines\":[]}",
         "{\"stream\":\"stdout\",\"lines\":[1]}",
         "{\"stream\":\"stdout\",\"lines\":[],\"more\":1}",
+        "{\"stream\":\"stdout\"}",
+        "{\"lines\":[]}",
+        "{\"stream\":\"stdout\",\"lines\":[],\"end\":{\"status\":\"success\"}}",
+        "{\"stream\":\"stdout\",\"stream\":\"stdout\",\"lines\":[]}",
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}",
+        "{\"__proto__\":{\"end\":{\"status\":\"success\"}}}",
+        "{\"end\":{\"status\":\"success\",\"constructor\":{}}}",
+        "{\"end\":[\"success\"]}",
         "{\"end\":{\"status\":\"install-error\",\"error\":\"forged\"}}",
         "{\"end\":{\"status\":\"success\",\"error\":\"both\"}}",
         "{\"end\":{\"status\":\"run-error\"}}",
@@ -55,18 +71,29 @@ fn what_is_no_frame_is_refused() {
 #[test]
 fn deep_values_are_refused_and_less_deep_ones_are_not() {
     let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
-    assert!(parse_value(&nested(MAX_VALUE_DEPTH)).is_some());
-    assert!(parse_value(&nested(MAX_VALUE_DEPTH + 1)).is_none());
-    assert_eq!(depth(r#"["[[[\"[[", {"]": []}]"#), 3);
+    assert!(parse_value(&nested(255), 255).is_some());
+    assert!(parse_value(&nested(256), 255).is_none());
 }
 
 #[test]
 fn sizes_are_bounded() {
-    let (_, outcome) = decode(&[&"x".repeat(6 * 1000 + FRAME_OVERHEAD + 1)]);
-    assert!(matches!(outcome, Err(SandboxError::Protocol("a frame that is too long"))));
-    let line = format!("{{\"stream\":\"stdout\",\"lines\":[\"{}\"]}}\n", "x".repeat(1000));
+    let protocol = |outcome: Result<Option<Outcome>, SandboxError>, what: &str| match outcome {
+        Err(SandboxError::Protocol(found)) => assert_eq!(found, what),
+        other => panic!("{what}: {other:?}"),
+    };
+    let (_, outcome) = decode(&[&"x".repeat(6 * 500 + FRAME_OVERHEAD + 1)]);
+    protocol(outcome, "a frame that is too long");
+    let line = format!("{{\"stream\":\"stdout\",\"lines\":[\"{}\"]}}\n", "x".repeat(3000));
     let (_, outcome) = decode(&vec![line.as_str(); 100]);
-    assert!(matches!(outcome, Err(SandboxError::Protocol("more output than it may send"))));
+    protocol(outcome, "more output than it may send");
+    let (_, outcome) = decode(&["{\"stream\":\"stdout\",\"lines\":[\"\",\"\"]}\n"; 27]);
+    protocol(outcome, "more output than it may send");
+    let (_, outcome) = decode(&[&format!("{{\"stream\":\"stdout\",\"lines\":[{}\"\"]}}\n", "\"\",".repeat(100))]);
+    protocol(outcome, "a frame of too many parts");
+    let value = "{\"end\":{\"status\":\"success\",\"json\":\"[1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7,8,9,0]\"}}\n";
+    let (_, outcome) = decode(&[value]);
+    let outcome = outcome.unwrap().unwrap();
+    assert!(matches!(outcome.ending, Ending::RunError(why) if why.contains("21 values, and at most 20")));
     let value = format!("{{\"end\":{{\"status\":\"success\",\"text\":\"{}\"}}}}\n", "x".repeat(101));
     let (_, outcome) = decode(&[&value]);
     let outcome = outcome.unwrap().unwrap();
@@ -102,10 +129,10 @@ fn constants_that_json_does_not_know_are_quoted() {
         ("[NaN, -Infinity, Infinity, -1]", json!(["NaN", "-Infinity", "Infinity", -1])),
         (r#"{"NaN": "a \" NaN", "b\\": NaN}"#, json!({ "NaN": "a \" NaN", "b\\": "NaN" })),
     ] {
-        assert_eq!(parse_value(text), Some(expected), "{text}");
+        assert_eq!(parse_value(text, 9), Some(expected), "{text}");
     }
     for bad in ["Nan", "NaNNaN", "\\é", "\"\\", "-Inf", "\\NaN"] {
-        assert_eq!(parse_value(bad), None, "{bad}");
+        assert_eq!(parse_value(bad, 9), None, "{bad}");
     }
 }
 

@@ -146,7 +146,7 @@ impl Server {
         context: &RequestContext<RoleServer>,
         progress: &mut Progress<'_>,
     ) -> Outcome {
-        let threshold = self.threshold(context);
+        let mut log = Log::new(context, self.threshold(context), self.options.limits.logs_per_second);
         progress.report("Running Python code").await;
         let timer = sandbox.clone();
         let (lines_in, mut lines) = mpsc::unbounded();
@@ -160,10 +160,11 @@ impl Server {
         // Kept for a run whose sandbox fails: it has no outcome to take them from.
         let mut output = Vec::new();
         let mut tick = timer.sleep(PROGRESS_PERIOD).fuse();
+        let mut second = timer.sleep(Log::PERIOD).fuse();
         let outcome = loop {
             select_biased! {
                 line = lines.select_next_some() => {
-                    log_line(context, threshold, &line).await;
+                    log.line(&line).await;
                     output.push(line.text);
                 }
                 outcome = run => break outcome,
@@ -171,12 +172,17 @@ impl Server {
                     progress.tick("Python code has been running").await;
                     tick = timer.sleep(PROGRESS_PERIOD).fuse();
                 }
+                () = second => {
+                    log.renew().await;
+                    second = timer.sleep(Log::PERIOD).fuse();
+                }
             }
         };
         while let Ok(line) = lines.try_recv() {
-            log_line(context, threshold, &line).await;
+            log.line(&line).await;
             output.push(line.text);
         }
+        log.renew().await;
         outcome.unwrap_or_else(|error| failed(output, error))
     }
 }
@@ -186,12 +192,48 @@ fn failed(output: Vec<String>, error: impl std::fmt::Display) -> Outcome {
     Outcome { output, images: Vec::new(), ending: Ending::RunError(error.to_string()) }
 }
 
-async fn log_line(context: &RequestContext<RoleServer>, threshold: Option<LoggingLevel>, line: &Line) {
-    let level = match line.stream {
-        Stream::Stdout => LoggingLevel::Info,
-        Stream::Stderr => LoggingLevel::Warning,
-    };
-    log(context, threshold, level, &line.text).await;
+/// Lines of output as log messages, not more than a client can be expected to take.
+struct Log<'a> {
+    context: &'a RequestContext<RoleServer>,
+    threshold: Option<LoggingLevel>,
+    limit: usize,
+    /// How many more may be sent before the next [`Log::renew`].
+    left: usize,
+    /// How many were not.
+    skipped: usize,
+}
+
+impl<'a> Log<'a> {
+    /// For how long the limit is.
+    const PERIOD: Duration = Duration::from_secs(1);
+
+    fn new(context: &'a RequestContext<RoleServer>, threshold: Option<LoggingLevel>, limit: usize) -> Self {
+        Self { context, threshold, limit, left: limit, skipped: 0 }
+    }
+
+    async fn line(&mut self, line: &Line) {
+        let level = match line.stream {
+            Stream::Stdout => LoggingLevel::Info,
+            Stream::Stderr => LoggingLevel::Warning,
+        };
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                log(self.context, self.threshold, level, &line.text).await;
+            }
+            None => self.skipped += 1,
+        }
+    }
+
+    /// Begins the next period, and tells what was left out of the last.
+    async fn renew(&mut self) {
+        self.left = self.limit;
+        let skipped = std::mem::take(&mut self.skipped);
+        if skipped > 0 {
+            let text = format!("[{skipped} more lines: the result has them]");
+            log(self.context, self.threshold, LoggingLevel::Warning, &text).await;
+        }
+    }
 }
 
 /// Sends a log message if its level reaches `threshold`.

@@ -61,9 +61,20 @@ pub enum SessionError {
     /// No session has this handle: it never had, or it ended.
     Unknown,
     /// There are as many sessions as may be.
-    TooMany {
+    TooManySessions {
         /// How many may be.
         limit: usize,
+        /// Whose they are.
+        whose: &'static str,
+    },
+    /// As many runs go on as may.
+    TooManyRuns {
+        /// How many go on.
+        going: usize,
+        /// How many may.
+        limit: usize,
+        /// Whose they are.
+        whose: &'static str,
     },
     /// The isolate failed.
     Sandbox(SandboxError),
@@ -73,7 +84,18 @@ impl fmt::Display for SessionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown => f.write_str("unknown or ended session; start one with \"new\""),
-            Self::TooMany { limit } => write!(f, "too many sessions: at most {limit} may be open"),
+            Self::TooManySessions { limit, whose } => {
+                write!(
+                    f,
+                    "too many sessions: at most {limit} of {whose} may be open; end some, or wait until they are idle"
+                )
+            }
+            Self::TooManyRuns { going, limit, whose } => {
+                write!(
+                    f,
+                    "too many runs: {going} of {whose} are going on, and at most {limit} may; try again in a while"
+                )
+            }
             Self::Sandbox(error) => error.fmt(f),
         }
     }

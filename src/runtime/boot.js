@@ -5,6 +5,8 @@ import { OutputLines } from './output.js';
 import { mountPackages } from './packages.js';
 import { Pulse } from './pulse.js';
 import { applySnapshot, snapshotHeader } from './snapshot.js';
+import { OutputLines } from './output.js';
+import { Storage } from './storage.js';
 
 /**
  * @typedef {object} Assets
@@ -21,10 +23,17 @@ import { applySnapshot, snapshotHeader } from './snapshot.js';
  * @typedef {object} Limits
  * @property {number} time wall clock until Python gets a `TimeoutError`
  * @property {number} grace how long it may clean up after that, before the interpreter ends
+ * @property {number} fuel how often CPython may ask for signals
+ * @property {number} memory bytes of the interpreter's memory
  * @property {number} output bytes of output
+ * @property {number} lines how many there may be in it
+ * @property {number} line bytes of one
  * @property {number} value bytes of the returned value or the error
  * @property {number} images how many images at most
  * @property {number} imageBytes bytes of one image
+ * @property {number} depth how deep that value may nest
+ * @property {number} files files and folders, besides those that were there at the start
+ * @property {number} fileBytes bytes of all of them
  */
 
 /**
@@ -42,6 +51,7 @@ export class Interpreter {
     /** What happened to native libraries since the start. */
     this.libraries = libraries;
     this.runner = pyodide.pyimport('_sandbox.runner');
+    this.storage = new Storage(pyodide.FS);
     /** The run that is going on; resolves to whether the interpreter lives on. @type {Promise<boolean> | null} */
     this.running = null;
     this.fresh = true;
@@ -93,14 +103,16 @@ export class Interpreter {
 
   /** @param {Run} run @param {Emit} emit */
   async #run({ code, globals, keep, limits }, emit) {
-    const output = new OutputLines(limits.output, emit);
+    const output = new OutputLines(limits, emit);
+    this.pyodide._module.memoryLimit = limits.memory;
+    this.storage.limit(limits);
     this.pyodide.setStdout({ write: output.writer('stdout') });
     this.pyodide.setStderr({ write: output.writer('stderr') });
     this.pulse.onTurn = () => output.flush();
     if (this.fresh) this.runner.renew();
     this.fresh = false;
     const ended = await this.pulse.watch(limits, this.runner, () =>
-      this.runner.run(code, globals, keep, `${limits.time / 1000}`, limits.value, limits.images, limits.imageBytes),
+      this.runner.run(code, globals, keep, JSON.stringify(limits)),
     );
     output.end();
     if (ended.lost === undefined) emit(ended.frames);

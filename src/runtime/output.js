@@ -7,20 +7,36 @@ const BATCH = 8192;
 
 /** @typedef {'stdout' | 'stderr'} Stream */
 
+/** A line that has no newline yet. */
+class Partial {
+  /** @type {Uint8Array[]} */
+  parts = [];
+  size = 0;
+  /** How many bytes were left out. */
+  cut = 0;
+}
+
 export class OutputLines {
   /** @type {{ stream: Stream, lines: string[] } | null} */
   #batch = null;
   #batched = 0;
-  #left;
-  #dropped = 0;
-  /** What was written to each stream since its last newline. @type {Record<Stream, Uint8Array[]>} */
-  #partial = { stdout: [], stderr: [] };
+  #bytesLeft;
+  #linesLeft;
+  #longest;
+  #dropped = { lines: 0, bytes: 0 };
+  /** What was written to each stream since its last newline. @type {Record<Stream, Partial | null>} */
+  #partial = { stdout: null, stderr: null };
   #decoder = new TextDecoder();
   #emit;
 
-  /** @param {number} limit bytes of output; the rest is dropped, and its size told @param {import('./boot.js').Emit} emit */
-  constructor(limit, emit) {
-    this.#left = limit;
+  /**
+   * @param {{ output: number, lines: number, line: number }} limits what is more is dropped, and how much it was told
+   * @param {import('./boot.js').Emit} emit
+   */
+  constructor({ output, lines, line }, emit) {
+    this.#bytesLeft = output;
+    this.#linesLeft = lines;
+    this.#longest = line;
     this.#emit = emit;
   }
 
@@ -40,10 +56,9 @@ export class OutputLines {
 
   /** Ends both streams: a last line without its newline is a line. */
   end() {
-    for (const stream of /** @type {Stream[]} */ (['stdout', 'stderr'])) {
-      if (this.#partial[stream].length) this.#line(stream);
-    }
-    if (this.#dropped) this.#add('stderr', `[output cut: ${this.#dropped} more bytes]`);
+    for (const stream of /** @type {Stream[]} */ (['stdout', 'stderr'])) this.#line(stream, false);
+    const { lines, bytes } = this.#dropped;
+    if (lines) this.#add('stderr', `[output cut: ${lines} more lines of ${bytes} bytes]`);
     this.flush();
   }
 
@@ -55,22 +70,41 @@ export class OutputLines {
 
   /** @param {Stream} stream @param {Uint8Array} bytes a view of the interpreter's memory */
   #keep(stream, bytes) {
-    const kept = bytes.subarray(0, this.#left);
-    this.#left -= kept.length;
-    this.#dropped += bytes.length - kept.length;
-    this.#partial[stream].push(kept.slice());
+    this.#partial[stream] ??= new Partial();
+    const line = this.#partial[stream];
+    const kept = bytes.subarray(0, this.#linesLeft > 0 ? Math.min(this.#bytesLeft, this.#longest - line.size) : 0);
+    line.cut += bytes.length - kept.length;
+    if (!kept.length) return;
+    this.#bytesLeft -= kept.length;
+    line.size += kept.length;
+    line.parts.push(kept.slice());
   }
 
-  /** @param {Stream} stream */
-  #line(stream) {
-    const parts = this.#partial[stream];
-    this.#partial[stream] = [];
-    // Every line costs something, empty ones too, or a loop of print() would never reach the limit.
-    if (this.#left <= 0 && this.#dropped) return;
-    this.#left -= 1;
-    if (this.#left <= 0) this.#dropped += 1;
-    const only = parts.length === 1 ? parts[0] : new Uint8Array(parts.flatMap((part) => [...part]));
-    this.#add(stream, this.#decoder.decode(only));
+  /** @param {Stream} stream @param {boolean} [ended] whether there was a newline */
+  #line(stream, ended = true) {
+    const line = this.#partial[stream];
+    this.#partial[stream] = null;
+    if (!line && !ended) return;
+    const { parts = [], size = 0, cut = 0 } = line ?? {};
+    if (this.#linesLeft <= 0 || (this.#bytesLeft <= 0 && !size)) {
+      this.#dropped.lines += 1;
+      this.#dropped.bytes += cut;
+      return;
+    }
+    this.#linesLeft -= 1;
+    // Every line costs something, empty ones too.
+    this.#bytesLeft -= 1;
+    let whole = parts[0] ?? new Uint8Array();
+    if (parts.length > 1) {
+      whole = new Uint8Array(size);
+      let at = 0;
+      for (const part of parts) {
+        whole.set(part, at);
+        at += part.length;
+      }
+    }
+    const text = this.#decoder.decode(whole);
+    this.#add(stream, cut ? `${text} [line cut: ${cut} more bytes]` : text);
   }
 
   /** @param {Stream} stream @param {string} line */

@@ -12,6 +12,11 @@ export const patches = [
     replace: 'var _Py_CheckEmscriptenSignals_Helper=Module.pollSignals;',
   },
   {
+    why: 'malloc fails once the memory has its limit, and CPython raises MemoryError.',
+    find: 'var getHeapMax=()=>4294901760;',
+    replace: 'var getHeapMax=()=>Module.memoryLimit??4294901760;',
+  },
+  {
     why:
       'A poll that suspends keeps the C stack, and gives whoever calls Python meanwhile a thread state of their own. ' +
       "Pyodide's saveState imports modules for that, which fails in code that has restricted builtins.",

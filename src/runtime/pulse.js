@@ -26,9 +26,13 @@ const YIELD_POLLS = 20_000;
 /** What the poll answers for "suspend me first". */
 const TURN = -1;
 
-/** Python's signal numbers: SIGINT raises KeyboardInterrupt; for SIGALRM the runner raises TimeoutError. */
+/** Polls that Python may clean up for in each millisecond of its grace, where the clock stands still. */
+const GRACE_FUEL = 1000;
+
+/** Python's signal numbers: SIGINT raises KeyboardInterrupt; for the others the runner raises TimeoutError. */
 const SIGINT = 2;
 const SIGALRM = 14;
+const SIGXCPU = 24;
 
 /** How long a run that waits may take to notice a stop before its task is cancelled, in milliseconds. */
 const CANCEL_AFTER = 50;
@@ -43,7 +47,7 @@ export class Pulse {
   onTurn = () => {};
   /** Asked where a run cannot be suspended, so that no message arrives: whether it is to stop. */
   stopWanted = () => false;
-  /** @type {null | { end: (ended: Ended) => void, deadline: number, grace: number, seconds: number, cancel: (signal: number) => boolean }} */
+  /** @type {null | { end: (ended: Ended) => void, deadline: number, limits: Limits, cancel: (signal: number) => boolean }} */
   #run = null;
   #signal = 0;
   /** Puts a suspended run back on its stack. */
@@ -54,7 +58,12 @@ export class Pulse {
   #turnedAt = 0;
   #crowdedAt = 0;
   #slice = YIELD_EVERY;
+  /** Since the last turn. */
   #polls = 0;
+  /** How many there may be before the next turn. */
+  #pollsAllowed = 0;
+  /** What was left of the run's fuel at the last turn. */
+  #fuel = 0;
 
   /**
    * What CPython calls for signals: gives the number of one, or 0.
@@ -78,7 +87,7 @@ export class Pulse {
 
   #poll() {
     if (!this.#run) return 0;
-    if (++this.#polls < YIELD_POLLS && Date.now() - this.#turnedAt < this.#slice) return this.#take();
+    if (++this.#polls < this.#pollsAllowed && Date.now() - this.#turnedAt < this.#slice) return this.#take();
     if (this.#module.canSuspend()) return TURN;
     // Called from a JavaScript frame, which cannot be suspended.
     this.onTurn();
@@ -134,8 +143,7 @@ export class Pulse {
       };
       const run = {
         deadline: Date.now() + limits.time,
-        grace: limits.grace,
-        seconds: limits.time / 1000,
+        limits,
         cancel: (/** @type {number} */ signal) => runner.cancel(signal),
         /** @type {any} */
         timer: undefined,
@@ -151,6 +159,8 @@ export class Pulse {
       this.#module.HEAP8[this.#module._Py_EMSCRIPTEN_SIGNAL_HANDLING] = 1; // or CPython never asks
       this.#signal = 0;
       this.#last = Infinity;
+      this.#polls = 0;
+      this.#fuel = limits.fuel;
       this.#turned();
       run.timer = hostTimer.set(tick, YIELD_EVERY);
       start().then(
@@ -172,7 +182,9 @@ export class Pulse {
   }
 
   #turned() {
+    this.#fuel -= this.#polls;
     this.#polls = 0;
+    this.#pollsAllowed = Math.min(YIELD_POLLS, this.#fuel);
     this.#turnedAt = Date.now();
     this.#slice = this.#turnedAt - this.#crowdedAt < CROWDED_FOR ? YIELD_SOON : YIELD_EVERY;
   }
@@ -183,20 +195,23 @@ export class Pulse {
     return signal;
   }
 
-  /** Looks at the clock. False: the run has been ended and must not go on. */
+  /** Looks at the clock and the fuel. False: the run has been ended and must not go on. */
   #check() {
     const run = this.#run;
     if (!run) return false;
     const now = Date.now();
-    if (now >= this.#last) {
+    const empty = this.#fuel <= this.#polls;
+    if (this.#last !== Infinity) {
+      if (now < this.#last && !empty) return true;
       run.end({ lost: this.#reason });
       return false;
     }
-    if (this.#last === Infinity && now >= run.deadline) {
-      this.#interrupt(
-        SIGALRM,
-        `TimeoutError: the run took longer than ${run.seconds} s and did not end when it was told to`,
-      );
+    const { time, fuel } = run.limits;
+    const ignored = 'and did not end when it was told to';
+    if (now >= run.deadline) {
+      this.#interrupt(SIGALRM, `TimeoutError: the run took longer than ${time / 1000} s ${ignored}`);
+    } else if (empty) {
+      this.#interrupt(SIGXCPU, `TimeoutError: the run used more than its fuel of ${fuel} ${ignored}`);
     }
     return true;
   }
@@ -207,7 +222,8 @@ export class Pulse {
     if (!run) return;
     this.#signal = signal;
     this.#reason = reason;
-    this.#last = Date.now() + run.grace;
+    this.#last = Date.now() + run.limits.grace;
+    this.#fuel = this.#polls + run.limits.grace * GRACE_FUEL;
     hostTimer.set(() => {
       if (this.#run !== run || !this.#signal) return;
       // No bytecode runs that could see the signal: the run waits for something.

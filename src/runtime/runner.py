@@ -37,6 +37,9 @@ PACKAGES = '/lib/python3.14/packages'
 # How long tasks that a program left behind may take to end once they are cancelled, in seconds.
 LEAVE = 1.0
 
+# What the end of a run may have besides its value, in bytes.
+MARGIN = 1024
+
 # The frames of Pyodide and of this package, which are nobody's business. Those of exception groups have a margin.
 _OWN_FRAMES = re.compile(
     r'^((?: *\| )?) {2}File "(?:/lib/python\d+\.zip/_pyodide/|/lib/python[\d.]+/site-packages/_sandbox/).*\n'
@@ -47,8 +50,8 @@ _OWN_FRAMES = re.compile(
 _streams = sys.stdin, sys.stdout, sys.stderr
 _task: asyncio.Task[object] | None = None
 _namespace: dict[str, object] = {}
-_time_limit = ''
-_cancelled_by: type[BaseException] | None = None
+_limits: dict[str, int] = {}
+_cancelled_by = 0
 
 
 def renew() -> None:
@@ -73,15 +76,15 @@ def preload(modules: str) -> None:
     gc.collect()
 
 
-async def run(
-    code: str, global_variables: str, keep: bool, time_limit: str, max_bytes: int, most_images: int, max_image: int
-) -> str:
+async def run(code: str, global_variables: str, keep: bool, limits: str) -> str:
     """Runs `code`; gives its last frames: what it drew, and how it ended: `status`, and `text`, `json` or `error`."""
-    global _task, _time_limit, _cancelled_by, _namespace
-    _task, _time_limit, _cancelled_by = asyncio.current_task(), time_limit, None
+    global _task, _limits, _cancelled_by, _namespace
+    _task, _limits, _cancelled_by = asyncio.current_task(), loads(limits), 0
+    max_bytes, max_depth = _limits['value'], _limits['depth']
     sys.stdin, sys.stdout, sys.stderr = _streams
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGALRM, _on_time_limit)
+    for signum in (signal.SIGALRM, signal.SIGXCPU):
+        signal.signal(signum, _on_limit)
     linecache.cache.pop(FILENAME, None)
     before = asyncio.all_tasks()
     value = None
@@ -90,20 +93,25 @@ async def run(
         value = await eval_code_async(code, _namespace, filename=FILENAME)
         while inspect.isawaitable(value):
             value = await value
-        ended = {'status': 'success', **_returned(value, max_bytes)}
+        ended = {'status': 'success', **_returned(value, max_bytes, max_depth)}
     except BaseException as error:
         ended = _failed(error, max_bytes)
     frames = []
     # Drawing runs the program's code, too: its failure is not the run's.
     with contextlib.suppress(BaseException):
-        frames.extend(dumps({'image': png}) for png in images(value, most_images, max_image))
+        frames.extend(dumps({'image': png}) for png in images(value, _limits['images'], _limits['imageBytes']))
     _task = None
     await _leave(asyncio.all_tasks() - before)
     for stream in (*_streams[1:], sys.stdout, sys.stderr):
         # The program's own stream: its failure is not the run's.
         with contextlib.suppress(BaseException):
             stream.flush()
-    return '\n'.join([*frames, dumps({'end': ended})])
+    end = dumps({'end': ended}, ensure_ascii=False)
+    if len(end.encode()) > 2 * max_bytes + MARGIN:
+        # Control characters, six bytes each: the host takes no more.
+        error = f'ValueError: the return value, as it is sent, is longer than {2 * max_bytes} bytes'
+        end = dumps({'end': {'status': 'run-error', 'error': error}})
+    return '\n'.join([*frames, end])
 
 
 def cancel(signum: int) -> bool:
@@ -111,16 +119,18 @@ def cancel(signum: int) -> bool:
     global _cancelled_by
     if _task is None or _task._fut_waiter is None:
         return False
-    _cancelled_by = TimeoutError if signum == signal.SIGALRM else KeyboardInterrupt
+    _cancelled_by = signum
     return _task.cancel()
 
 
-def _on_time_limit(_signum: int, _frame: object) -> None:
-    raise _timeout()
+def _on_limit(signum: int, _frame: object) -> None:
+    raise _timeout(signum)
 
 
-def _timeout() -> TimeoutError:
-    return TimeoutError(f'the run took longer than {_time_limit} s')
+def _timeout(signum: int) -> TimeoutError:
+    if signum == signal.SIGXCPU:
+        return TimeoutError(f'the run used more than its fuel of {_limits["fuel"]}')
+    return TimeoutError(f'the run took longer than {_limits["time"] / 1000:g} s')
 
 
 async def _leave(tasks: set[asyncio.Task[object]]) -> None:
@@ -131,24 +141,39 @@ async def _leave(tasks: set[asyncio.Task[object]]) -> None:
         await asyncio.wait(tasks, timeout=LEAVE)
 
 
-def _returned(value: object, max_bytes: int) -> dict[str, str]:
+def _returned(value: object, max_bytes: int, max_depth: int) -> dict[str, str]:
     if value is None:
         return {}
     if isinstance(value, str):
-        return {'text': to_unicode(value)}
-    return {'json': to_json(value, max_bytes)}
+        text = to_unicode(value)
+        if (size := len(text.encode())) > max_bytes:
+            raise ValueError(f'the return value is {size} bytes long, and at most {max_bytes} are allowed')
+        return {'text': text}
+    return {'json': to_json(value, max_bytes, max_depth)}
 
 
 def _failed(error: BaseException, max_bytes: int) -> dict[str, str]:
     if isinstance(error, SystemExit) and not error.code:
         return {'status': 'success'}
-    if isinstance(error, asyncio.CancelledError) and _cancelled_by is not None:
-        error = (_timeout() if _cancelled_by is TimeoutError else _cancelled_by()).with_traceback(error.__traceback__)
+    if isinstance(error, asyncio.CancelledError) and _cancelled_by:
+        cause = KeyboardInterrupt() if _cancelled_by == signal.SIGINT else _timeout(_cancelled_by)
+        error = cause.with_traceback(error.__traceback__)
+    if isinstance(error, MemoryError):
+        error.add_note(f'The memory of the interpreter is limited to {_limits["memory"] / 2**20:g} MB.')
     try:
         text = _OWN_FRAMES.sub('', ''.join(traceback.format_exception(error)))
     except BaseException as broken:
         text = f'{type(error).__name__}: its traceback could not be written ({type(broken).__name__})\n'
-    return {'status': 'run-error', 'error': to_unicode(text)[:max_bytes]}
+    return {'status': 'run-error', 'error': _cut(to_unicode(text), max_bytes)}
+
+
+def _cut(text: str, max_bytes: int) -> str:
+    """The beginning and the end of a text, and how much was left out between them."""
+    if len(text) <= max_bytes // 4 or len(encoded := text.encode()) <= max_bytes:
+        return text
+    half = max_bytes // 2
+    begin, end = encoded[:half].decode(errors='ignore'), encoded[-half:].decode(errors='ignore')
+    return f'{begin}\n[error cut: {len(encoded) - 2 * half} more bytes]\n{end}'
 
 
 for _name in PRELOADED:

@@ -20,7 +20,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-# How deep arrays and objects nest at most: where pydantic_core gives up.
+# How deep arrays and objects nest at most, unless it is said: where pydantic_core gives up.
 MAX_DEPTH = 255
 
 _INDENT = '  '
@@ -29,17 +29,18 @@ _INDENT = '  '
 _quoted: Callable[[str], str] = json.encoder.encode_basestring
 
 
-def to_json(value: object, max_bytes: int = sys.maxsize) -> str:
+def to_json(value: object, max_bytes: int = sys.maxsize, max_depth: int = MAX_DEPTH) -> str:
     """The JSON of `value`; `NaN` and `Infinity` are written as they are.
 
     Raises ValueError once it is longer than `max_bytes`, and what the value's own methods raise.
     """
-    return _Writer(max_bytes).write(value)
+    return _Writer(max_bytes, max_depth).write(value)
 
 
 class _Writer:
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, max_depth: int) -> None:
         self.parts: list[str] = []
+        self.max_depth = max_depth
         self.max_bytes = self.left = max_bytes
         # The containers that the current place is in.
         self.above: set[int] = set()
@@ -60,7 +61,7 @@ class _Writer:
             self.put(_quoted(plain))
         elif isinstance(plain, Scalar):
             self.put(plain.text)
-        elif id(value) in self.above or len(self.above) >= MAX_DEPTH:
+        elif id(value) in self.above or len(self.above) >= self.max_depth:
             # Not its `repr`: as deep as it may be, that could overflow the stack and end the interpreter.
             self.put(_ELIDED[type(plain)])
         else:

@@ -8,7 +8,7 @@ use rmcp::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::{limits::Limits, report, run::RunRequest, session::SessionChoice};
+use crate::{json::shape, limits::Limits, report, run::RunRequest, session::SessionChoice};
 
 /// The tool's name.
 pub const NAME: &str = "run_python_code";
@@ -95,7 +95,7 @@ pub(super) fn arguments(
     }
     let globals = match arguments.remove("global_variables") {
         None => Map::new(),
-        Some(Value::Object(globals)) => globals,
+        Some(Value::Object(globals)) => bounded(globals, limits)?,
         Some(other) => return Err(wrong("global_variables", "an object", &other)),
     };
     let session = match arguments.remove("session").filter(|_| offers_sessions) {
@@ -106,6 +106,19 @@ pub(super) fn arguments(
     // A session asked for by name keeps its variables; a legacy session, as the original, does not.
     let keep_variables = session != SessionChoice::Unnamed;
     Ok(Call { request: RunRequest { code, globals, keep_variables }, session })
+}
+
+/// Checks the size and the depth of `global_variables`.
+fn bounded(globals: Map<String, Value>, limits: &Limits) -> Result<Map<String, Value>, ErrorData> {
+    let text = serde_json::to_vec(&globals).map_err(|error| invalid(format!("`global_variables`: {error}")))?;
+    for (what, found, limit) in
+        [("bytes long", text.len(), limits.globals_bytes), ("levels deep", shape(&text).depth, limits.globals_depth)]
+    {
+        if found > limit {
+            return Err(invalid(format!("argument `global_variables` is {found} {what}, at most {limit} are taken")));
+        }
+    }
+    Ok(globals)
 }
 
 fn wrong(argument: &str, expected: &str, actual: &Value) -> ErrorData {
@@ -175,6 +188,19 @@ mod tests {
         assert!(parse(json!({ "python_code": "a".repeat(limit) }), false).is_ok());
         let error = parse(json!({ "python_code": "a".repeat(limit + 1) }), false).unwrap_err();
         assert!(error.contains(&(limit + 1).to_string()) && error.contains(&limit.to_string()), "{error}");
+    }
+
+    #[test]
+    fn variables_are_bounded_in_size_and_depth() {
+        let globals = |value: Value| json!({ "python_code": "", "global_variables": { "x": value } });
+        let nested = |depth: usize| (1..depth).fold(json!(1), |value, _| json!([value]));
+        let Limits { globals_bytes, globals_depth, .. } = Limits::default();
+        assert!(parse(globals(nested(globals_depth)), false).is_ok());
+        let error = parse(globals(nested(globals_depth + 1)), false).unwrap_err();
+        assert!(error.contains("101 levels deep, at most 100"), "{error}");
+        assert!(parse(globals("a".repeat(globals_bytes - 8).into()), false).is_ok());
+        let error = parse(globals("a".repeat(globals_bytes - 7).into()), false).unwrap_err();
+        assert!(error.contains("4194305 bytes long, at most 4194304"), "{error}");
     }
 
     #[test]

@@ -3,7 +3,10 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri::Authority};
 
-use super::http::{Request, Response};
+use super::{
+    door::{Door, Principal},
+    http::{Request, Response},
+};
 
 /// Headers that a page may send.
 const ALLOW_HEADERS: &str = "Content-Type, Accept, Authorization, Last-Event-ID, Mcp-Session-Id, \
@@ -33,14 +36,34 @@ pub struct Access {
     /// Accepted `Origin` headers, as `scheme://host[:port]`. Always accepted: the endpoint's own origin
     /// and, if it is reached on loopback, any origin that is on loopback too.
     pub origins: Vec<String>,
+    /// Who is let in.
+    pub door: Door,
 }
 
 impl Access {
+    /// Tells who makes a request.
+    ///
+    /// # Errors
+    /// The response to someone who is not let in.
+    pub fn admit(&self, request: &Request) -> Result<Principal, Response> {
+        self.chosen(request)?;
+        self.door.admit(request)
+    }
+
+    /// Whether anything, be it a page, may be answered at all.
+    ///
+    /// # Errors
+    /// 403 for who is elsewhere, before access was chosen.
+    pub fn chosen(&self, request: &Request) -> Result<(), Response> {
+        self.door.chosen(request, host(request)?.host())
+    }
+
     /// Checks `Host` and `Origin`. No `Origin` is fine: that is no browser.
     ///
     /// # Errors
     /// 403, or 400 for headers that cannot be read.
     pub(super) fn check(&self, request: &Request) -> Result<(), Response> {
+        self.chosen(request)?;
         let host = self.check_host(request)?;
         let Some(origin) = single(&request.headers, &header::ORIGIN)? else { return Ok(()) };
         let accepted = Origin::parse(origin).is_some_and(|origin| {
@@ -52,13 +75,7 @@ impl Access {
     }
 
     fn check_host(&self, request: &Request) -> Result<Authority, Response> {
-        let host = match single(&request.headers, &header::HOST)? {
-            Some(host) => host.parse().ok(),
-            None => request.uri.authority().cloned(),
-        };
-        let Some(host): Option<Authority> = host else {
-            return Err(Response::refusal(StatusCode::BAD_REQUEST, "Bad Request: invalid Host header"));
-        };
+        let host = host(request)?;
         let accepted = match &self.hosts {
             Hosts::Loopback => is_loopback(host.host()),
             Hosts::Any => true,
@@ -66,7 +83,14 @@ impl Access {
                 .iter()
                 .any(|name| name.eq_ignore_ascii_case(host.host()) || name.eq_ignore_ascii_case(host.as_str())),
         };
-        if accepted { Ok(host) } else { Err(Response::refusal(StatusCode::FORBIDDEN, "Forbidden: Host not allowed")) }
+        if accepted {
+            Ok(host)
+        } else {
+            Err(Response::refusal(
+                StatusCode::FORBIDDEN,
+                "Forbidden: Host not allowed; ALLOWED_HOSTS lists those that are",
+            ))
+        }
     }
 }
 
@@ -95,14 +119,23 @@ impl Origin {
     }
 }
 
-fn is_loopback(host: &str) -> bool {
+pub(super) fn is_loopback(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost")
         || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
+/// The host that a request is for.
+fn host(request: &Request) -> Result<Authority, Response> {
+    let host = match single(&request.headers, &header::HOST)? {
+        Some(host) => host.parse().ok(),
+        None => request.uri.authority().cloned(),
+    };
+    host.ok_or_else(|| Response::refusal(StatusCode::BAD_REQUEST, "Bad Request: invalid Host header"))
+}
+
 /// The one value of a header.
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Response> {
+pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Response> {
     let mut values = headers.get_all(name).iter();
     match (values.next().map(HeaderValue::to_str), values.next()) {
         (None, _) => Ok(None),

@@ -1,10 +1,11 @@
 //! HTTP without sockets: what a home hands in and gets out.
 
-use std::{fmt, time::Duration};
+use std::{fmt, net::IpAddr, time::Duration};
 
 use futures::{
-    StreamExt,
+    FutureExt, StreamExt,
     future::{self, LocalBoxFuture},
+    select_biased,
     stream::{self, LocalBoxStream},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
@@ -13,7 +14,10 @@ use rmcp::{
     model::{ErrorCode, JsonRpcError, RequestId},
 };
 
-use crate::limits::{MAX_BODY, MAX_DRAINED};
+use crate::{
+    limits::{BODY_TIME, MAX_BODY, MAX_DRAINED},
+    session::SessionError,
+};
 
 /// What the transport needs from the platform: this target has neither timers nor threads.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +39,8 @@ pub struct Request {
     pub headers: HeaderMap,
     /// The body, in pieces; an error is that of reading it.
     pub body: LocalBoxStream<'static, Result<Vec<u8>, String>>,
+    /// The client's address, where the home knows it.
+    pub peer: Option<IpAddr>,
     /// Resolves when the client is gone; pending forever if that cannot be known.
     pub closed: LocalBoxFuture<'static, ()>,
 }
@@ -48,15 +54,27 @@ impl Request {
             uri,
             headers,
             body: stream::once(future::ready(Ok(body))).boxed_local(),
+            peer: None,
             closed: Box::pin(future::pending()),
         }
     }
 
-    /// Reads the body, never holding more than [`MAX_BODY`].
+    /// Reads the body, never holding more than [`MAX_BODY`], nor for longer than [`BODY_TIME`].
     ///
     /// # Errors
-    /// 413, or 400 if the body could not be read.
-    pub(super) async fn read_body(&mut self) -> Result<Vec<u8>, Response> {
+    /// 413, 408, or 400 if the body could not be read.
+    pub(super) async fn read_body(&mut self, platform: Platform) -> Result<Vec<u8>, Response> {
+        let mut late = (platform.sleep)(BODY_TIME).fuse();
+        select_biased! {
+            body = self.read().fuse() => body,
+            () = late => Err(Response::refusal(
+                StatusCode::REQUEST_TIMEOUT,
+                format!("Request Timeout: the body did not come within {} s", BODY_TIME.as_secs()),
+            )),
+        }
+    }
+
+    async fn read(&mut self) -> Result<Vec<u8>, Response> {
         let declared = self
             .headers
             .get(header::CONTENT_LENGTH)
@@ -173,6 +191,13 @@ impl Response {
     pub fn session_not_found() -> Self {
         let error = ErrorData::new(ErrorCode(-32001), "Session not found", None);
         Self::error(StatusCode::NOT_FOUND, None, error)
+    }
+
+    /// 429: as many as may be are open. It may be tried again after `wait`.
+    #[must_use]
+    pub fn too_many(why: &SessionError, wait: Duration) -> Self {
+        Self::refusal(StatusCode::TOO_MANY_REQUESTS, format!("Too Many Requests: {why}"))
+            .with(header::RETRY_AFTER, wait.as_secs().max(1).to_string())
     }
 
     /// 405, naming what is allowed.

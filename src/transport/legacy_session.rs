@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     TransportOptions,
     access::{preflight, with_cors},
+    door::Principal,
     headers::{check_get, check_post, legacy_version},
     http::{Request, Response},
     legacy::{InFlight, Initialized, Serving, initialize, is_initialize, send_initialized},
@@ -38,6 +39,9 @@ pub struct SessionRecord {
     client: InitializeRequestParams,
     /// What `logging/setLevel` set.
     level: LoggingLevel,
+    /// The name of whose session it is.
+    #[serde(default)]
+    owner: String,
 }
 
 /// What the owner has to store before it sends the response.
@@ -54,6 +58,7 @@ pub struct LegacySession {
     id: String,
     server: Server,
     options: TransportOptions,
+    owner: RefCell<Principal>,
     client: RefCell<Option<InitializeRequestParams>>,
     in_flight: InFlight,
     streams: RefCell<Vec<mpsc::UnboundedSender<ServerJsonRpcMessage>>>,
@@ -71,10 +76,17 @@ impl LegacySession {
             id,
             server,
             options,
+            owner: RefCell::new(record.as_ref().map(|record| Principal::named(&record.owner)).unwrap_or_default()),
             client: RefCell::new(record.map(|record| record.client)),
             in_flight: InFlight::default(),
             streams: RefCell::default(),
         }
+    }
+
+    /// Whose session it is, once it is initialized.
+    #[must_use]
+    pub fn owner(&self) -> Principal {
+        self.owner.borrow().clone()
     }
 
     /// Whether nothing is running and no GET stream is open: an idle session may be ended.
@@ -104,8 +116,16 @@ impl LegacySession {
         if let Some(response) = preflight(&request) {
             return (response, None);
         }
+        let principal = match self.options.access.admit(&request) {
+            Ok(principal) => principal,
+            Err(response) => return (response, None),
+        };
+        // **Boundary.** Who has the id of another's session has nothing.
+        if self.client.borrow().is_some() && *self.owner.borrow() != principal {
+            return (Response::session_not_found(), None);
+        }
         match request.method {
-            Method::POST => self.post(request).await.unwrap_or_else(|response| (response, None)),
+            Method::POST => self.post(request, principal).await.unwrap_or_else(|response| (response, None)),
             Method::GET => (self.get(&request).unwrap_or_else(|response| response), None),
             Method::DELETE => match self.live(&request) {
                 Ok(_) => {
@@ -125,9 +145,9 @@ impl LegacySession {
         Ok(client)
     }
 
-    async fn post(&self, mut request: Request) -> Result<(Response, Option<Change>), Response> {
+    async fn post(&self, mut request: Request, principal: Principal) -> Result<(Response, Option<Change>), Response> {
         let accept = check_post(&request.headers)?;
-        let body = request.read_body().await?;
+        let body = request.read_body(self.options.platform).await?;
         let payload = decode(&body).map_err(|rejection| match self.client.borrow().is_some() {
             true => malformed(rejection),
             false => Response::session_not_found(),
@@ -146,7 +166,7 @@ impl LegacySession {
             && (self.client.borrow().is_some() || !request.headers.contains_key(HEADER_SESSION_ID))
             && let Payload::One(Message::Request(initialization)) = payload
         {
-            return Ok(self.initialize(accept, initialization).await);
+            return Ok(self.initialize(accept, initialization, principal).await);
         }
         let client = self.live(&request)?;
         let level = self.server.level();
@@ -160,6 +180,7 @@ impl LegacySession {
         &self,
         accept: super::headers::Accept,
         request: super::message::Request,
+        principal: Principal,
     ) -> (Response, Option<Change>) {
         let id = request.id.clone();
         let initialized =
@@ -170,6 +191,7 @@ impl LegacySession {
             return (Response::error(StatusCode::BAD_REQUEST, Some(id), error), None);
         };
         self.client.replace(client);
+        self.owner.replace(principal);
         let change = self.record().map(Change::Save);
         let mut response = send_initialized(response, accept, &self.options).await;
         if change.is_some()
@@ -201,7 +223,11 @@ impl LegacySession {
 
     fn record(&self) -> Option<Box<SessionRecord>> {
         let client = self.client.borrow().clone()?;
-        Some(Box::new(SessionRecord { client, level: self.server.level() }))
+        Some(Box::new(SessionRecord {
+            client,
+            level: self.server.level(),
+            owner: self.owner.borrow().name().to_owned(),
+        }))
     }
 }
 

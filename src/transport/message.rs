@@ -15,7 +15,10 @@ use rmcp::{
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::limits::{MAX_BATCH, MAX_REQUEST_DEPTH};
+use crate::{
+    json::shape,
+    limits::{MAX_BATCH, MAX_REQUEST_DEPTH, MAX_REQUEST_ITEMS},
+};
 
 /// The arguments of `tools/call`, with every number as it was written. In the request's extensions.
 #[derive(Debug, Clone, Default)]
@@ -89,6 +92,10 @@ pub(super) fn decode(body: &[u8]) -> Result<Payload, Rejection> {
     let parse_error = |why: String| Rejection::new(None, ErrorCode::PARSE_ERROR, why);
     let text = std::str::from_utf8(body)
         .map_err(|error| parse_error(format!("Parse error: invalid UTF-8 at byte {}", error.valid_up_to())))?;
+    let items = shape(body).items;
+    if items > MAX_REQUEST_ITEMS {
+        return Err(invalid_request(None, format!("{items} values, at most {MAX_REQUEST_ITEMS} are taken")));
+    }
     // serde_json refuses lone surrogates, and nesting deeper than MAX_REQUEST_DEPTH.
     let value: Value = serde_json::from_str(text).map_err(|error| {
         let why = error.to_string();

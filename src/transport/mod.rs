@@ -20,6 +20,7 @@
 
 mod access;
 mod channel;
+mod door;
 mod driver;
 mod headers;
 mod http;
@@ -37,6 +38,7 @@ pub(crate) use self::message::RawArguments;
 pub use self::{
     access::{Access, Hosts},
     channel::Channel,
+    door::{Door, Principal, Token, peer},
     http::{Body, Platform, Request, Response},
     legacy_session::{Change, LegacySession, SessionRecord},
     route::{Endpoint, Routed},

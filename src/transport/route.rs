@@ -56,6 +56,7 @@ impl Endpoint {
         if let Some(response) = preflight(&request) {
             return Err(response);
         }
+        self.options.access.admit(&request)?;
         let modern = headers::is_modern(&request.headers);
         let sessions = self.options.legacy_sessions && !modern;
         if sessions && let Some(id) = request.headers.get(HEADER_SESSION_ID) {
@@ -72,7 +73,7 @@ impl Endpoint {
 
     async fn post(&self, mut request: Request) -> Result<Routed, Response> {
         let accept = check_post(&request.headers)?;
-        let body = request.read_body().await?;
+        let body = request.read_body(self.options.platform).await?;
         let payload = decode(&body).map_err(malformed)?;
         if is_modern(&request.headers, &payload) {
             let Payload::One(message) = payload else {

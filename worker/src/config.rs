@@ -9,6 +9,7 @@ use worker::Env;
 /// # Errors
 /// Names the variable that is wrong, and what it may be.
 pub fn read(env: &Env) -> Result<Config, String> {
+    // A secret, as ACCESS_TOKENS is to be, looks like a variable.
     Config::read(&|name| env.var(name).ok().map(|value| value.to_string()), PLATFORM)
 }
 

@@ -6,7 +6,7 @@ use futures::{
     future::LocalBoxFuture,
     stream::{self, LocalBoxStream},
 };
-use mcp_run_python::transport::{Body, Request as CoreRequest, Response as CoreResponse};
+use mcp_run_python::transport::{Body, Request as CoreRequest, Response as CoreResponse, peer};
 use wasm_bindgen::JsCast;
 use worker::{Error, Headers, Method, Request, RequestInit, Response, ResponseBuilder, Result};
 
@@ -22,6 +22,8 @@ pub fn request(request: &Request) -> Result<CoreRequest> {
             Some(_) => pieces(Clone::clone(inner)),
             None => stream::empty().boxed_local(),
         },
+        // Cloudflare sets it, and takes out what a client sends under that name.
+        peer: request.headers().get("cf-connecting-ip")?.as_deref().and_then(peer),
         closed: closed(inner),
     })
 }

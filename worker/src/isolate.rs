@@ -4,9 +4,12 @@ use std::{rc::Rc, time::Duration};
 
 use futures::{FutureExt, StreamExt, future::LocalBoxFuture, select_biased};
 use mcp_run_python::{
+    limits::Quotas,
     packages::PackageSet,
+    quota::Runs,
     sandbox::{Frames, Sandbox, SandboxError},
     session::{Host, Opened, SessionChoice, SessionError},
+    transport::Principal,
 };
 use wasm_bindgen::JsValue;
 use web_sys::ReadableStream;
@@ -25,16 +28,23 @@ const RUN: &str = "http://sandbox/run";
 /// How long an isolate may take to boot.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// Serves calls that are not of a legacy session.
+thread_local! {
+    /// The runs of this instance of the Worker. The platform may have several, each with a count of its own.
+    pub static RUNS: Runs = Runs::default();
+}
+
+/// Serves calls of one principal that are not of a legacy session.
 pub struct EdgeHost {
     env: Env,
     sessions: Sessions,
+    principal: Principal,
+    quotas: Quotas,
 }
 
 impl EdgeHost {
     /// A host that starts isolates by the bindings of `env`.
-    pub fn new(env: Env, sessions: Sessions) -> Rc<Self> {
-        Rc::new(Self { env, sessions })
+    pub fn new(env: Env, sessions: Sessions, principal: Principal, quotas: Quotas) -> Rc<Self> {
+        Rc::new(Self { env, sessions, principal, quotas })
     }
 }
 
@@ -44,13 +54,16 @@ impl Host for EdgeHost {
     }
 
     fn open(&self, choice: SessionChoice) -> LocalBoxFuture<'static, std::result::Result<Opened, SessionError>> {
-        let (env, sessions) = (self.env.clone(), self.sessions.clone());
+        let slot = RUNS.with(|runs| runs.enter(&self.principal, &self.quotas));
+        let (env, sessions, principal) = (self.env.clone(), self.sessions.clone(), self.principal.clone());
         async move {
-            match choice {
-                SessionChoice::Unnamed => Ok(Opened { sandbox: Rc::new(FreshIsolate(env)), handle: None }),
-                SessionChoice::New => sessions.start().await,
-                SessionChoice::Handle(handle) => sessions.open(&handle).await,
-            }
+            let slot = slot?;
+            let Opened { sandbox, handle } = match choice {
+                SessionChoice::Unnamed => Opened { sandbox: Rc::new(FreshIsolate(env)), handle: None },
+                SessionChoice::New => sessions.start(principal).await?,
+                SessionChoice::Handle(handle) => sessions.open(&handle, principal).await?,
+            };
+            Ok(Opened { sandbox: slot.hold(sandbox), handle })
         }
         .boxed_local()
     }

@@ -12,6 +12,7 @@ mod isolate;
 mod loader;
 mod packages;
 mod pages;
+mod quota;
 mod remote;
 mod session;
 mod store;
@@ -19,7 +20,7 @@ mod store;
 use mcp_run_python::{
     config::Config,
     server::Server,
-    transport::{Endpoint, Response as CoreResponse, Routed},
+    transport::{Endpoint, Request as CoreRequest, Response as CoreResponse, Routed},
 };
 use worker::{Context, Env, Request, Response, Result, event};
 
@@ -31,8 +32,12 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
         Ok(config) => config,
         Err(why) => return Response::error(format!("This server is configured wrongly: {why}"), 500),
     };
+    let core = http::request(&request)?;
+    if let Err(refusal) = config.transport.access.chosen(&core) {
+        return http::response(refusal);
+    }
     match request.path().as_str() {
-        "/mcp" => mcp(request, env, config).await,
+        "/mcp" => mcp(request, core, env, config).await,
         "/health" => pages::health(),
         path if path.starts_with("/packages/") => pages::package(&request, config.packages).await,
         #[cfg(feature = "conformance")]
@@ -41,21 +46,24 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
     }
 }
 
-async fn mcp(request: Request, env: Env, config: Config) -> Result<Response> {
-    let sessions = Sessions::new(&env)?;
-    let host = EdgeHost::new(env, sessions.clone());
+async fn mcp(request: Request, core: CoreRequest, env: Env, config: Config) -> Result<Response> {
+    let sessions = Sessions::new(&env, config.quotas)?;
+    // Who is not let in is told so by the endpoint.
+    let principal = config.transport.access.admit(&core).unwrap_or_default();
+    let host = EdgeHost::new(env, sessions.clone(), principal.clone(), config.quotas);
     let server = Server::new(host, config.server).with_packages(packages::packages(config.packages)?);
     let endpoint = Endpoint::new(server, config.transport);
-    let response = match endpoint.route(http::request(&request)?).await {
+    let response = match endpoint.route(core).await {
         Routed::Answered(response) => response,
         // Its body was not touched: it goes on as it came.
         Routed::Session(id, _) => match sessions.find(&id) {
             Some(session) => return session.fetch_with_request(request).await,
             None => CoreResponse::session_not_found(),
         },
-        Routed::NewSession(body) => {
-            return sessions.create()?.fetch_with_request(http::with_body(&request, &body)?).await;
-        }
+        Routed::NewSession(body) => match sessions.create(&principal).await {
+            Ok((_, session)) => return session.fetch_with_request(http::with_body(&request, &body)?).await,
+            Err(error) => CoreResponse::too_many(&error, config.session_idle),
+        },
     };
     http::response(response)
 }

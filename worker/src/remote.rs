@@ -1,19 +1,21 @@
 //! Sessions as the stateless side sees them: Durable Objects, each reached by its id.
 //!
 //! An id is the `Mcp-Session-Id` of a legacy session, or the handle of one that was asked for by argument.
-//! It is 32 random bytes, and nothing else lets anyone in.
+//! It is 32 random bytes, and lets in no one but the principal whose session it is.
 
 use std::{rc::Rc, time::Duration};
 
 use futures::{FutureExt, future::LocalBoxFuture};
 use mcp_run_python::{
+    limits::Quotas,
     packages::{PackageSet, Wheel},
     sandbox::{Frames, Sandbox, SandboxError},
     session::{Opened, SessionError},
+    transport::Principal,
 };
 use worker::{Env, Method, ObjectNamespace, Request, RequestInit, Response, Result, Stub};
 
-use crate::{config::PLATFORM, isolate};
+use crate::{config::PLATFORM, isolate, quota::SessionQuotas};
 
 /// Where a session's object takes what is not MCP. Clients cannot get there: only `/mcp` is forwarded to it.
 pub mod path {
@@ -25,40 +27,50 @@ pub mod path {
     pub const RUN: &str = "/run";
 }
 
+/// Tells a session's object for whom it is asked. On its own paths, that is: what a client sends under this name is
+/// never read.
+pub const PRINCIPAL: &str = "x-principal";
+
 /// The binding `SESSIONS`.
 #[derive(Clone)]
-pub struct Sessions(Rc<ObjectNamespace>);
+pub struct Sessions {
+    objects: Rc<ObjectNamespace>,
+    quotas: SessionQuotas,
+}
 
 impl Sessions {
     /// Takes the binding out of the Worker's environment.
-    pub fn new(env: &Env) -> Result<Self> {
-        Ok(Self(Rc::new(env.durable_object("SESSIONS")?)))
+    pub fn new(env: &Env, quotas: Quotas) -> Result<Self> {
+        Ok(Self { objects: Rc::new(env.durable_object("SESSIONS")?), quotas: SessionQuotas::new(env, quotas)? })
     }
 
     /// The object of this id; `None` for what was never given out as one.
     pub fn find(&self, id: &str) -> Option<Stub> {
-        self.0.id_from_string(id).ok()?.get_stub().ok()
+        self.objects.id_from_string(id).ok()?.get_stub().ok()
     }
 
-    /// A new object.
-    pub fn create(&self) -> Result<Stub> {
-        self.0.unique_id()?.get_stub()
+    /// A new object, to become a session of `principal`.
+    ///
+    /// # Errors
+    /// [`SessionError::TooManySessions`].
+    pub async fn create(&self, principal: &Principal) -> std::result::Result<(String, Stub), SessionError> {
+        let id = self.objects.unique_id().map_err(failed)?;
+        let (name, stub) = (id.to_string(), id.get_stub().map_err(failed)?);
+        self.quotas.begin(principal, &name).await?;
+        Ok((name, stub))
     }
 
     /// Starts a session that is known by its handle.
-    pub async fn start(&self) -> std::result::Result<Opened, SessionError> {
-        let start = async {
-            let id = self.0.unique_id()?;
-            let session = Remote::new(id.get_stub()?);
-            session.post(path::START, None).await?;
-            Ok::<_, worker::Error>(Opened { sandbox: Rc::new(session), handle: Some(id.to_string()) })
-        };
-        start.await.map_err(failed)
+    pub async fn start(&self, principal: Principal) -> std::result::Result<Opened, SessionError> {
+        let (handle, stub) = self.create(&principal).await?;
+        let session = Remote::new(stub, principal);
+        session.post(path::START, None).await.map_err(failed)?;
+        Ok(Opened { sandbox: Rc::new(session), handle: Some(handle) })
     }
 
     /// Opens one that was started before.
-    pub async fn open(&self, handle: &str) -> std::result::Result<Opened, SessionError> {
-        let session = Remote::new(self.find(handle).ok_or(SessionError::Unknown)?);
+    pub async fn open(&self, handle: &str, principal: Principal) -> std::result::Result<Opened, SessionError> {
+        let session = Remote::new(self.find(handle).ok_or(SessionError::Unknown)?, principal);
         match session.post(path::OPEN, None).await.map_err(failed)?.status_code() {
             204 => Ok(Opened { sandbox: Rc::new(session), handle: Some(handle.to_owned()) }),
             _ => Err(SessionError::Unknown),
@@ -66,7 +78,8 @@ impl Sessions {
     }
 }
 
-fn failed(error: worker::Error) -> SessionError {
+/// The failure of an object.
+pub fn failed(error: worker::Error) -> SessionError {
     SessionError::Sandbox(SandboxError::Start(error.to_string()))
 }
 
@@ -84,17 +97,22 @@ pub fn decode(body: String) -> Result<(PackageSet, String)> {
 }
 
 /// The interpreter of a session whose object is elsewhere.
-struct Remote(Rc<Stub>);
+#[derive(Clone)]
+struct Remote {
+    session: Rc<Stub>,
+    principal: Principal,
+}
 
 impl Remote {
-    fn new(session: Stub) -> Self {
-        Self(Rc::new(session))
+    fn new(session: Stub, principal: Principal) -> Self {
+        Self { session: Rc::new(session), principal }
     }
 
     async fn post(&self, path: &str, body: Option<String>) -> Result<Response> {
         let mut init = RequestInit::new();
         init.with_method(Method::Post).with_body(body.map(Into::into));
-        self.0.fetch_with_request(Request::new_with_init(&format!("http://session{path}"), &init)?).await
+        init.headers.set(PRINCIPAL, self.principal.name())?;
+        self.session.fetch_with_request(Request::new_with_init(&format!("http://session{path}"), &init)?).await
     }
 }
 
@@ -104,7 +122,7 @@ impl Sandbox for Remote {
         request: String,
         packages: PackageSet,
     ) -> LocalBoxFuture<'static, std::result::Result<Frames, SandboxError>> {
-        let session = Self(self.0.clone());
+        let session = self.clone();
         async move {
             let response = session.post(path::RUN, Some(encode(&request, &packages)?)).await;
             let response = response.map_err(|error| SandboxError::Start(error.to_string()))?;

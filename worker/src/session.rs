@@ -4,29 +4,36 @@
 //! for by argument gets runs, from whoever has its handle. An object is of one kind for good, and of neither
 //! before it was started and after it ended: then there is no such session.
 
-use std::{cell::Cell, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::Duration,
+};
 
 use futures::{FutureExt, StreamExt, future::LocalBoxFuture, lock::Mutex};
 use mcp_run_python::{
+    limits::Quotas,
     sandbox::Sandbox,
     server::Server,
     session::{Host, Opened, SessionChoice, SessionError},
-    transport::{Change, LegacySession, SessionRecord},
+    transport::{Change, LegacySession, Principal, SessionRecord},
 };
 use worker::{Date, DurableObject, Env, Error, Request, Response, ResponseBuilder, Result, State, durable_object};
 
 use crate::{
     config, http,
     interpreter::{Interpreter, KEEP_ALIVE},
+    isolate::RUNS,
     packages,
-    remote::{self, Sessions, path},
+    quota::SessionQuotas,
+    remote::{self, PRINCIPAL, Sessions, path},
 };
 
 /// What is stored of a session, by key.
 mod key {
     /// JSON of a legacy session's [`SessionRecord`](mcp_run_python::transport::SessionRecord).
     pub const RECORD: &str = "record";
-    /// Set for a session that is known by its handle.
+    /// For a session that is known by its handle: the name of whose it is.
     pub const HANDLE: &str = "handle";
     /// When it was last used, as far as the last wake-up knew; milliseconds since 1970.
     pub const SEEN: &str = "seen";
@@ -43,10 +50,15 @@ pub struct Session {
 /// What an object keeps while it is in memory.
 struct Live {
     legacy: LegacySession,
-    handle: Cell<bool>,
+    /// Whose session it is, if it is known by its handle.
+    handle: RefCell<Option<Principal>>,
+    host: Rc<SessionHost>,
     interpreter: Interpreter,
+    quotas: SessionQuotas,
     idle_limit: Duration,
     seen: Cell<u64>,
+    /// Until when it is counted among the open sessions; milliseconds since 1970.
+    counted_until: Cell<u64>,
 }
 
 impl DurableObject for Session {
@@ -57,24 +69,28 @@ impl DurableObject for Session {
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         let live = self.live().await?;
         live.seen.set(Date::now().as_millis());
-        match request.path().as_str() {
-            path::START => {
-                live.handle.set(true);
-                self.state.storage().put(key::HANDLE, true).await?;
-                self.sleep(&live).await?;
-                status(204)
-            }
-            path::OPEN if live.handle.get() => status(204),
-            path::RUN if live.handle.get() => {
-                let (packages, run) = remote::decode(request.text().await?)?;
-                let frames =
-                    live.interpreter.start(run, packages).await.map_err(|error| Error::RustError(error.to_string()))?;
-                ResponseBuilder::new()
-                    .from_stream(frames.map(|chunk| chunk.map_err(|error| Error::RustError(error.to_string()))))
-            }
-            path::OPEN | path::RUN => status(404),
-            _ => self.mcp(&live, request).await,
+        let path = request.path();
+        if ![path::START, path::OPEN, path::RUN].contains(&path.as_str()) {
+            return self.mcp(&live, request).await;
         }
+        let principal = Principal::named(&request.headers().get(PRINCIPAL)?.unwrap_or_default());
+        if path == path::START {
+            self.state.storage().put(key::HANDLE, principal.name()).await?;
+            live.handle.replace(Some(principal));
+            self.sleep(&live).await?;
+            return status(204);
+        }
+        // **Boundary.** Who has the handle of another's session has nothing.
+        if live.handle.borrow().as_ref() != Some(&principal) {
+            return status(404);
+        }
+        if path == path::OPEN {
+            return status(204);
+        }
+        let (packages, run) = remote::decode(request.text().await?)?;
+        let frames = live.interpreter.start(run, packages).await.map_err(|error| Error::RustError(error.to_string()))?;
+        ResponseBuilder::new()
+            .from_stream(frames.map(|chunk| chunk.map_err(|error| Error::RustError(error.to_string()))))
     }
 
     async fn alarm(&self) -> Result<Response> {
@@ -107,12 +123,23 @@ impl Session {
             Some(record) => Some(serde_json::from_value(serde_json::from_str(&record)?)?),
             None => None::<SessionRecord>,
         };
-        let host = SessionHost { interpreter: interpreter.clone(), sessions: Sessions::new(&self.env)? };
-        let server = Server::new(Rc::new(host), config.server).with_packages(packages::packages(config.packages)?);
+        let host = Rc::new(SessionHost {
+            interpreter: interpreter.clone(),
+            sessions: Sessions::new(&self.env, config.quotas)?,
+            owner: RefCell::default(),
+            quotas: config.quotas,
+        });
+        let server = Server::new(host.clone(), config.server).with_packages(packages::packages(config.packages)?);
+        let legacy = LegacySession::new(self.state.id().to_string(), server, config.transport, record);
+        host.owner.replace(legacy.owner());
+        let handle: Option<String> = storage.get(key::HANDLE).await?;
         let loaded = Rc::new(Live {
-            legacy: LegacySession::new(self.state.id().to_string(), server, config.transport, record),
-            handle: Cell::new(storage.get(key::HANDLE).await?.unwrap_or(false)),
+            legacy,
+            handle: RefCell::new(handle.as_deref().map(Principal::named)),
+            host,
             interpreter,
+            quotas: SessionQuotas::new(&self.env, config.quotas)?,
+            counted_until: Cell::default(),
             idle_limit: config.session_idle,
             seen: Cell::new(match storage.get::<f64>(key::SEEN).await? {
                 Some(seen) => seen as u64,
@@ -127,6 +154,7 @@ impl Session {
         match change {
             // Whatever is written here is on disk before the response leaves the object.
             Some(Change::Save(record)) => {
+                live.host.owner.replace(live.legacy.owner());
                 self.state.storage().put(key::RECORD, serde_json::to_string(&record)?).await?;
                 self.sleep(live).await?;
             }
@@ -141,11 +169,18 @@ impl Session {
         let storage = self.state.storage();
         storage.put(key::SEEN, live.used_at() as f64).await?;
         let left = live.idle_limit.saturating_sub(live.idle_for());
+        let now = Date::now().as_millis();
+        if live.counted_until.get() < now + left.as_millis() as u64 {
+            let time = 2 * live.idle_limit;
+            live.quotas.keep(&live.owner(), &self.state.id().to_string(), time).await?;
+            live.counted_until.set(now + time.as_millis() as u64);
+        }
         storage.set_alarm(if live.interpreter.is_alive() { left.min(KEEP_ALIVE) } else { left }).await
     }
 
     async fn end(&self, live: &Live) -> Result<()> {
-        live.handle.set(false);
+        live.quotas.end(&live.owner(), &self.state.id().to_string()).await?;
+        live.handle.take();
         live.interpreter.end()?;
         let storage = self.state.storage();
         storage.delete_alarm().await?;
@@ -154,6 +189,10 @@ impl Session {
 }
 
 impl Live {
+    fn owner(&self) -> Principal {
+        self.handle.borrow().clone().unwrap_or_else(|| self.legacy.owner())
+    }
+
     fn used_at(&self) -> u64 {
         self.seen.get().max(self.interpreter.used_at())
     }
@@ -171,6 +210,8 @@ fn status(status: u16) -> Result<Response> {
 struct SessionHost {
     interpreter: Interpreter,
     sessions: Sessions,
+    owner: RefCell<Principal>,
+    quotas: Quotas,
 }
 
 impl Host for SessionHost {
@@ -179,14 +220,18 @@ impl Host for SessionHost {
     }
 
     fn open(&self, choice: SessionChoice) -> LocalBoxFuture<'static, std::result::Result<Opened, SessionError>> {
-        let sessions = self.sessions.clone();
-        match choice {
-            SessionChoice::Unnamed => {
-                let opened = Opened { sandbox: Rc::new(self.interpreter.clone()), handle: None };
-                futures::future::ready(Ok(opened)).boxed_local()
-            }
-            SessionChoice::New => async move { sessions.start().await }.boxed_local(),
-            SessionChoice::Handle(handle) => async move { sessions.open(&handle).await }.boxed_local(),
+        let owner = self.owner.borrow().clone();
+        let slot = RUNS.with(|runs| runs.enter(&owner, &self.quotas));
+        let (sessions, interpreter) = (self.sessions.clone(), self.interpreter.clone());
+        async move {
+            let slot = slot?;
+            let Opened { sandbox, handle } = match choice {
+                SessionChoice::Unnamed => Opened { sandbox: Rc::new(interpreter), handle: None },
+                SessionChoice::New => sessions.start(owner).await?,
+                SessionChoice::Handle(handle) => sessions.open(&handle, owner).await?,
+            };
+            Ok(Opened { sandbox: slot.hold(sandbox), handle })
         }
+        .boxed_local()
     }
 }

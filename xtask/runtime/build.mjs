@@ -40,6 +40,7 @@ const OWN = [
   'libraries.js',
   'files.js',
   'envelope.js',
+  'storage.js',
   'isolate.js',
 ];
 

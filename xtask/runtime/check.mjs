@@ -2,7 +2,21 @@
 import assert from 'node:assert/strict';
 import { envelope } from '../../src/runtime/envelope.js';
 
-const LIMITS = { time: 10_000, grace: 1000, output: 100_000, value: 100_000, images: 4, imageBytes: 1_000_000 };
+const LIMITS = {
+  time: 10_000,
+  grace: 1000,
+  fuel: 1e8,
+  memory: 2 ** 28,
+  output: 1e5,
+  lines: 1000,
+  line: 1e4,
+  value: 1e5,
+  depth: 255,
+  images: 4,
+  imageBytes: 1e6,
+  files: 1000,
+  fileBytes: 1e6,
+};
 
 /** Programs, and how each must end. @type {[string, object][]} */
 const PROGRAMS = [

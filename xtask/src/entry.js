@@ -10,27 +10,33 @@ export default class extends WorkerEntrypoint {
   }
 }
 
-export class Session extends DurableObject {
-  #instance = 0;
-  /** @type {any} */
-  #session;
+/** A Durable Object whose class is in wasm. @param {(ctx: any, env: any) => any} make */
+const inWasm = (make) =>
+  class extends DurableObject {
+    #instance = 0;
+    /** @type {any} */
+    #object;
 
-  /** The session's object in wasm; one of an instance that is no more is made anew, from what is stored. */
-  #current() {
-    const { instanceId } = wasm.__worker_init_state();
-    if (this.#instance !== instanceId) {
-      this.#instance = instanceId;
-      this.#session = new wasm.Session(this.ctx, this.env);
+    /** The object in wasm; one of an instance that is no more is made anew, from what is stored. */
+    #current() {
+      const { instanceId } = wasm.__worker_init_state();
+      if (this.#instance !== instanceId) {
+        this.#instance = instanceId;
+        this.#object = make(this.ctx, this.env);
+      }
+      return this.#object;
     }
-    return this.#session;
-  }
 
-  /** @param {Request} request */
-  fetch(request) {
-    return this.#current().fetch(request);
-  }
+    /** @param {Request} request */
+    fetch(request) {
+      return this.#current().fetch(request);
+    }
 
-  alarm() {
-    return this.#current().alarm();
-  }
-}
+    alarm() {
+      return this.#current().alarm();
+    }
+  };
+
+export class Session extends inWasm((ctx, env) => new wasm.Session(ctx, env)) {}
+
+export class Quota extends inWasm((ctx, env) => new wasm.Quota(ctx, env)) {}

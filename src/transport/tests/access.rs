@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 use serde_json::json;
 
 use super::harness::{Call, Home, Reply, initialize, run};
-use crate::transport::Hosts;
+use crate::transport::{Door, Hosts};
 
 fn list() -> Call {
     Call::modern("tools/list", json!({}))
@@ -15,6 +15,7 @@ fn send(call: Call, hosts: Hosts, origins: &[&str]) -> Reply {
     run(async move {
         let home = Home::with(|options| {
             options.access.hosts = hosts;
+            options.access.door = Door::Open;
             options.access.origins = origins;
         });
         call.send(&home).await

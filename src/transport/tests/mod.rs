@@ -2,6 +2,7 @@
 
 mod access;
 mod channel;
+mod door;
 mod fuzz;
 mod harness;
 mod legacy;

@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::harness::{Call, Home, initialize, now, request, run, run_params, sleep, spawn};
+use crate::limits::Limits;
 
 fn with_meta(code: &str, meta: Value) -> Value {
     let mut params = run_params(code);
@@ -43,13 +44,19 @@ fn a_modern_request_has_its_own_level() {
 }
 
 #[test]
-fn many_lines_at_once_all_come() {
+fn many_lines_at_once_all_come_up_to_a_limit() {
     run(async {
         let home = Home::new();
-        let code = (0..5000).map(|n| format!("print {n}\n")).collect::<String>();
-        let logs = logging(&code).send(&home).await.logs();
-        let numbers: Vec<_> = logs.into_iter().map(|(_, text)| text).collect();
-        assert_eq!(numbers, (0..5000).map(|n| n.to_string()).collect::<Vec<_>>());
+        let limit = Limits::default().logs_per_second;
+        let lines = |from: usize, to: usize| (from..to).map(|n| format!("print {n}\n")).collect::<String>();
+        let code = lines(0, limit) + "sleep 1.5\n" + &lines(limit, 2 * limit + 700);
+        let reply = logging(&code).send(&home).await;
+        let texts: Vec<_> = reply.logs().into_iter().map(|(_, text)| text).collect();
+        let mut expected: Vec<_> = (0..2 * limit).map(|n| n.to_string()).collect();
+        expected.push("[700 more lines: the result has them]".into());
+        assert!(texts == expected, "{} messages, the last {:?}", texts.len(), texts.last());
+        // What was written is in the result, all of it.
+        assert_eq!(reply.structured()["output"].as_array().unwrap().len(), 2 * limit + 700);
     });
 }
 

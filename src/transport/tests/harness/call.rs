@@ -1,6 +1,6 @@
 //! A client's side: requests, and responses read to their end.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use futures::{StreamExt, future::LocalBoxFuture, stream::LocalBoxStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -15,6 +15,7 @@ pub(in crate::transport::tests) struct Call {
     uri: String,
     headers: HeaderMap,
     body: Vec<u8>,
+    peer: Option<IpAddr>,
     closed: LocalBoxFuture<'static, ()>,
 }
 
@@ -25,6 +26,7 @@ impl Call {
             uri: "http://127.0.0.1:8787/mcp".into(),
             headers: HeaderMap::new(),
             body: Vec::new(),
+            peer: None,
             closed: Box::pin(futures::future::pending()),
         }
         .header("host", "127.0.0.1:8787")
@@ -72,6 +74,12 @@ impl Call {
         self.header("mcp-session-id", id)
     }
 
+    /// The client's address.
+    pub(in crate::transport::tests) fn from(mut self, peer: Option<IpAddr>) -> Self {
+        self.peer = peer;
+        self
+    }
+
     /// The client goes away at `time` from now.
     pub(in crate::transport::tests) fn closes_after(mut self, time: Duration) -> Self {
         self.closed = sleep(time);
@@ -81,6 +89,7 @@ impl Call {
     pub(in crate::transport::tests) async fn response(self, home: &Home) -> Response {
         let mut request = Request::new(self.method, self.uri.parse().unwrap(), self.headers, self.body);
         request.closed = self.closed;
+        request.peer = self.peer;
         home.serve(request).await
     }
 

@@ -1,0 +1,80 @@
+// How many files a sandbox may have, and how large: they are in JavaScript's memory, which nothing else limits.
+
+const ENOSPC = 51;
+
+/** @typedef {{ mode: number, contents?: any, usedBytes?: number }} Node a node of Emscripten's memory file system */
+
+export class Storage {
+  #fs;
+  #files = Infinity;
+  #bytes = Infinity;
+  /** At least as much as there is: what is deleted is noticed when it is too much. */
+  #used = { files: 0, bytes: 0 };
+  /** What was there at the start. */
+  #own;
+
+  /** @param {any} fs Emscripten's FS */
+  constructor(fs) {
+    this.#fs = fs;
+    this.#own = this.#count();
+    this.#used = { ...this.#own };
+    const { MEMFS } = fs.filesystems;
+    const { createNode, resizeFileStorage } = MEMFS;
+    MEMFS.createNode = (/** @type {any[]} */ ...args) => {
+      this.#take(1, 0);
+      return createNode(...args);
+    };
+    MEMFS.resizeFileStorage = (/** @type {Node} */ node, /** @type {number} */ size) => {
+      this.#take(0, size - (node.usedBytes ?? 0));
+      return resizeFileStorage(node, size);
+    };
+    // The nodes of all files share this object, and `write` is looked up in it.
+    const stream = MEMFS.ops_table.file.stream;
+    const { write } = stream;
+    stream.write = (
+      /** @type {{ node: Node }} */ file,
+      /** @type {any} */ buffer,
+      /** @type {number} */ offset,
+      /** @type {number} */ length,
+      /** @type {number} */ position,
+      /** @type {boolean} */ canOwn,
+    ) => {
+      this.#take(0, position + length - (file.node.usedBytes ?? 0));
+      return write(file, buffer, offset, length, position, canOwn);
+    };
+  }
+
+  /** @param {{ files: number, fileBytes: number }} limits besides what was there at the start */
+  limit({ files, fileBytes }) {
+    this.#files = files + this.#own.files;
+    this.#bytes = fileBytes + this.#own.bytes;
+  }
+
+  /** @param {number} files @param {number} bytes */
+  #take(files, bytes) {
+    if (bytes < 0) return;
+    const fits = () => this.#used.files + files <= this.#files && this.#used.bytes + bytes <= this.#bytes;
+    if (!fits()) this.#used = this.#count();
+    if (!fits()) throw new this.#fs.ErrnoError(ENOSPC);
+    this.#used.files += files;
+    this.#used.bytes += bytes;
+  }
+
+  #count() {
+    const used = { files: 0, bytes: 0 };
+    /** @type {Set<Node>} */
+    const open = new Set();
+    for (const stream of this.#fs.streams) if (stream?.node?.usedBytes) open.add(stream.node);
+    /** @type {Node[]} */
+    const nodes = [this.#fs.root];
+    for (let node = nodes.pop(); node; node = nodes.pop()) {
+      used.files += 1;
+      open.delete(node);
+      used.bytes += node.usedBytes ?? 0;
+      if (this.#fs.isDir(node.mode)) nodes.push(...Object.values(node.contents ?? {}));
+    }
+    // Those that were deleted while they were open.
+    for (const node of open) used.bytes += node.usedBytes ?? 0;
+    return used;
+  }
+}

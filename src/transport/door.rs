@@ -1,0 +1,168 @@
+//! Who is let in: bearer tokens, or everybody, once that was said.
+//!
+//! **Boundary.** A server that is reached from anywhere but its own machine answers nothing before its owner chose
+//! one of the two.
+
+use std::{fmt, net::IpAddr, str::FromStr};
+
+use http::{StatusCode, header};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::{
+    access::{is_loopback, single},
+    http::{Request, Response},
+};
+
+/// Whose sessions, limits and logs: the name of a token. There is one of no name, for all who need no token.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Principal(String);
+
+impl Principal {
+    /// Of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
+    /// Its name; empty for those without a token.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "everybody" } else { &self.0 })
+    }
+}
+
+/// Who is let in.
+#[derive(Debug, Clone, Default)]
+pub enum Door {
+    /// Nothing was chosen: whoever is on the same machine.
+    #[default]
+    Unset,
+    /// Everybody.
+    Open,
+    /// Who has one of these.
+    Tokens(Vec<Token>),
+}
+
+impl Door {
+    /// Reads the settings `ACCESS` and `ACCESS_TOKENS`.
+    ///
+    /// # Errors
+    /// Says which is wrong; never what a token is.
+    pub fn parse(access: &str, tokens: &str) -> Result<Self, String> {
+        match access {
+            "" => Ok(Self::Unset),
+            "none" => Ok(Self::Open),
+            "token" => {
+                let items = tokens.split([',', ' ', '\n']).filter(|item| !item.is_empty());
+                let tokens = items.map(Token::from_str).collect::<Result<Vec<_>, _>>();
+                match tokens.map_err(|why| format!("ACCESS_TOKENS: {why}"))? {
+                    none if none.is_empty() => Err("ACCESS is `token`, and there is none in ACCESS_TOKENS".into()),
+                    tokens => Ok(Self::Tokens(tokens)),
+                }
+            }
+            other => Err(format!("ACCESS is `{other}`: it must be `token` or `none`")),
+        }
+    }
+
+    /// Whether anything may be answered at all.
+    ///
+    /// # Errors
+    /// 403 for who is elsewhere, where access was not chosen.
+    pub(super) fn chosen(&self, request: &Request, host: &str) -> Result<(), Response> {
+        let near = is_loopback(host) && request.peer.is_none_or(|peer| peer.is_loopback());
+        match self {
+            Self::Unset if !near => Err(Response::refusal(
+                StatusCode::FORBIDDEN,
+                "Forbidden: this server was not told who may use it. Its owner has to set ACCESS=token, or \
+                 ACCESS=none for everybody",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells who makes a request that may be answered.
+    ///
+    /// # Errors
+    /// 401 for a token that is missing or wrong.
+    pub(super) fn admit(&self, request: &Request) -> Result<Principal, Response> {
+        match self {
+            Self::Open | Self::Unset => Ok(Principal::default()),
+            Self::Tokens(tokens) => {
+                let presented = bearer(request)?.ok_or_else(|| unauthorized("Bearer"))?;
+                let hash: [u8; 32] = Sha256::digest(presented).into();
+                // All are compared, whichever it is: the time tells nothing.
+                let mut found = None;
+                for token in tokens {
+                    if bool::from(token.sha256.ct_eq(&hash)) {
+                        found = Some(&token.name);
+                    }
+                }
+                let name = found.ok_or_else(|| unauthorized("Bearer error=\"invalid_token\""))?;
+                Ok(Principal::named(name))
+            }
+        }
+    }
+}
+
+/// The token of a request.
+fn bearer(request: &Request) -> Result<Option<&str>, Response> {
+    let Some(value) = single(&request.headers, &header::AUTHORIZATION)? else { return Ok(None) };
+    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+    Ok((scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty()).then(|| token.trim()))
+}
+
+/// 401 (RFC 6750, 3).
+fn unauthorized(challenge: &str) -> Response {
+    Response::refusal(StatusCode::UNAUTHORIZED, "Unauthorized: a bearer token of this server is needed")
+        .with(header::WWW_AUTHENTICATE, challenge)
+}
+
+/// A token as it is stored: not itself.
+#[derive(Clone)]
+pub struct Token {
+    name: String,
+    sha256: [u8; 32],
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl FromStr for Token {
+    type Err = &'static str;
+
+    /// `NAME:SHA256`, the latter in hexadecimal. What is wrong is not repeated: it may be a token.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, digits) = text.rsplit_once(':').ok_or("each is NAME:SHA256")?;
+        let named = !name.is_empty()
+            && name.len() <= 64
+            && name.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_.@".contains(&c));
+        if !named {
+            return Err("a name has 1 to 64 letters, digits, or characters of `-_.@`");
+        }
+        let mut sha256 = [0; 32];
+        if digits.len() != 64 || !digits.is_ascii() {
+            return Err("a SHA-256 has 64 hexadecimal digits");
+        }
+        for (byte, pair) in sha256.iter_mut().zip(digits.as_bytes().chunks(2)) {
+            let pair = std::str::from_utf8(pair).unwrap_or_default();
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| "a SHA-256 has 64 hexadecimal digits")?;
+        }
+        Ok(Self { name: name.to_owned(), sha256 })
+    }
+}
+
+/// The address of a client, from a header that the platform sets.
+#[must_use]
+pub fn peer(header: &str) -> Option<IpAddr> {
+    header.trim().parse().ok()
+}
