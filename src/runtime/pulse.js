@@ -52,6 +52,8 @@ export class Pulse {
   #signal = 0;
   /** Puts a suspended run back on its stack. */
   #resume = () => {};
+  /** The turn that goes on, and whether it was one: where the run cannot be suspended, it is not. */
+  #current = { turned: false };
   /** When the run's end can no longer be caught. */
   #last = Infinity;
   #reason = '';
@@ -88,8 +90,11 @@ export class Pulse {
   #poll() {
     if (!this.#run) return 0;
     if (++this.#polls < this.#pollsAllowed && Date.now() - this.#turnedAt < this.#slice) return this.#take();
-    if (this.#module.canSuspend()) return TURN;
-    // Called from a JavaScript frame, which cannot be suspended.
+    return this.#module.canSuspend() ? TURN : this.#stay();
+  }
+
+  /** Goes on without a turn: a JavaScript frame, which cannot be suspended, called Python. */
+  #stay() {
     this.onTurn();
     if (this.stopWanted()) this.stop();
     this.#turned();
@@ -106,9 +111,12 @@ export class Pulse {
     this.#resume = this.#module.suspend();
     const start = Date.now();
     let last = start;
+    const current = { turned: false };
+    this.#current = current;
     return new Promise((resume) => {
       const turned = () => {
-        if (!this.#check()) return;
+        if (this.#current !== current || !this.#check()) return;
+        current.turned = true;
         const now = Date.now();
         if (now - last > QUIET) this.#crowdedAt = now;
         if (this.#crowdedAt !== now || now - start >= OTHERS_SHARE) return resume(0);
@@ -123,6 +131,9 @@ export class Pulse {
   #back() {
     endTurn();
     this.#resume();
+    const { turned } = this.#current;
+    this.#current = { turned: false };
+    if (!turned) return this.#stay();
     this.#turned();
     return this.#take();
   }

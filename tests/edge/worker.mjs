@@ -38,7 +38,10 @@ export async function startWorker(vars = {}, state) {
   /** @type {string} */
   const url = await new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`not ready in time:\n${said}`)), START);
-    ended.then(() => reject(new Error(`it ended:\n${said}`)));
+    ended.then(() => {
+      clearTimeout(timer);
+      reject(new Error(`it ended:\n${said}`));
+    });
     createInterface(child.stdout).on('line', (line) => {
       const ready = line.match(/^Ready on (\S+)/);
       if (!ready) return;
@@ -175,26 +178,31 @@ export async function run(url, code, args = {}) {
 export class LegacyClient {
   #id = 1;
 
-  /** @param {string} url @param {string | null} session @param {string} version */
-  constructor(url, session, version) {
+  /** @param {string} url @param {string | null} session @param {string} version @param {Record<string, string>} [more] headers */
+  constructor(url, session, version, more = {}) {
     this.url = url;
     this.session = session;
     this.version = version;
+    this.more = more;
   }
 
-  /** @param {string} url @param {string} [version] */
-  static async connect(url, version = LEGACY) {
+  /** @param {string} url @param {string} [version] @param {Record<string, string>} [more] headers */
+  static async connect(url, version = LEGACY, more = {}) {
     const params = { protocolVersion: version, capabilities: {}, clientInfo: { name: 'tests', version: '1' } };
-    const response = await post(url, { jsonrpc: '2.0', id: 0, method: 'initialize', params });
+    const response = await post(url, { jsonrpc: '2.0', id: 0, method: 'initialize', params }, more);
     const { result, text } = await answer(response);
     assert.equal(result?.protocolVersion, version, text);
-    const client = new LegacyClient(url, response.headers.get('mcp-session-id'), version);
+    const client = new LegacyClient(url, response.headers.get('mcp-session-id'), version, more);
     await client.send({ method: 'notifications/initialized' });
     return client;
   }
 
   get headers() {
-    return { 'mcp-protocol-version': this.version, ...(this.session && { 'mcp-session-id': this.session }) };
+    return {
+      'mcp-protocol-version': this.version,
+      ...(this.session && { 'mcp-session-id': this.session }),
+      ...this.more,
+    };
   }
 
   /** @param {object} message @param {AbortSignal} [signal] */

@@ -7,7 +7,11 @@ use std::{
     os::unix::process::CommandExt,
     path::PathBuf,
     process::{Child, Stdio},
-    sync::mpsc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -60,6 +64,9 @@ pub struct Dev {
     /// A setting of wrangler.jsonc, as NAME=VALUE; may be given several times.
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
     vars: Vec<(String, String)>,
+    /// After how many seconds without an answer the worker is restarted; 0: never.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20)]
+    hang_limit: u64,
     /// Folder where sessions are kept [default: worker/.wrangler/state]
     #[arg(long, value_name = "FOLDER")]
     state: Option<PathBuf>,
@@ -92,18 +99,71 @@ impl Dev {
         vars.extend(self.deps.map(|deps| ("DEPENDENCIES".to_owned(), deps)));
         let variant = if self.testing { Variant::Testing } else { Variant::Release };
         build::worker(variant)?;
-        let mut server = Server::spawn(&Settings { variant, port: self.port, vars, state: self.state })?;
-        if timed("starting", || server.wait_ready(Some(&ended)))? {
+        let settings = Settings { variant, port: self.port, vars, state: self.state };
+        let hang_limit = (self.hang_limit > 0).then(|| Duration::from_secs(self.hang_limit));
+        loop {
+            let mut server = Server::spawn(&settings)?;
+            if !timed("starting", || server.wait_ready(Some(&ended)))? {
+                break;
+            }
             println!("Ready on {}", server.url());
-            while ended.recv_timeout(Duration::from_millis(200)).is_err() {
+            let heartbeat = hang_limit.map(|limit| Heartbeat::start(server.health(), limit));
+            let hung = loop {
+                if ended.recv_timeout(Duration::from_millis(200)).is_ok() {
+                    break false;
+                }
                 if let Some(status) = server.wrangler.try_wait()? {
                     bail!("wrangler ended: {status}");
                 }
+                if heartbeat.as_ref().is_some_and(Heartbeat::has_stopped) {
+                    break true;
+                }
+            };
+            if !hung {
+                break;
             }
+            // Isolates of one workerd share a thread, and nothing can interrupt code in C.
+            eprintln!(
+                "the worker has not answered for {} s: a run holds it in C code (a huge power, a regular expression) or \
+                 ended it. It is restarted: sessions go on with new interpreters, runs that were going on are lost",
+                self.hang_limit
+            );
         }
-        server.end();
         eprintln!("stopped");
         Ok(())
+    }
+}
+
+/// Notices a worker that answers nothing any longer.
+struct Heartbeat(Arc<AtomicBool>);
+
+impl Heartbeat {
+    /// Between two beats.
+    const PERIOD: Duration = Duration::from_secs(1);
+
+    /// Asks `url` until it does not answer for as long as `limit`, or this is dropped.
+    fn start(url: String, limit: Duration) -> Self {
+        let stopped = Arc::new(AtomicBool::new(false));
+        let weak = Arc::downgrade(&stopped);
+        thread::spawn(move || {
+            let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(limit)).build().into();
+            let mut answered = Instant::now();
+            while let Some(stopped) = weak.upgrade() {
+                if agent.get(&url).call().is_ok() {
+                    answered = Instant::now();
+                } else if answered.elapsed() >= limit {
+                    stopped.store(true, Ordering::Relaxed);
+                    break;
+                }
+                drop(stopped);
+                thread::sleep(Self::PERIOD);
+            }
+        });
+        Self(stopped)
+    }
+
+    fn has_stopped(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -171,6 +231,11 @@ impl Server {
         format!("http://127.0.0.1:{}/mcp", self.port)
     }
 
+    /// The address that tells whether it is up.
+    pub fn health(&self) -> String {
+        format!("http://127.0.0.1:{}/health", self.port)
+    }
+
     /// The processes: wrangler and what it started.
     pub fn group(&self) -> u32 {
         self.wrangler.id()
@@ -189,6 +254,8 @@ impl Server {
             }
             match run_python(&self.url(), "1+1") {
                 Ok(answer) if answer.contains("\"return_value\":2") => return Ok(true),
+                // It asks for a token, which only its clients have.
+                Ok(answer) if answer.contains("Unauthorized") => return Ok(true),
                 Ok(answer) if answered.get_or_insert_with(Instant::now).elapsed() > END => {
                     bail!("1+1 was answered by: {answer}")
                 }

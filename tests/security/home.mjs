@@ -1,0 +1,104 @@
+// The running worker as an attacker and a bystander meet it, and a listener that notices whatever reaches it.
+//
+// The attacks (`attacks/`) know nothing of it: another home can run them by a `Home` of its own.
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { answer, meta, modernHeaders, post, startWorker } from '../edge/worker.mjs';
+
+/**
+ * What the attacks need of a home.
+ * @typedef {object} Home
+ * @property {string} name
+ * @property {string} own the address of the server itself
+ * @property {(code: string, options?: { session?: string, token?: string }) => Promise<Ran>} run
+ */
+
+/** @typedef {{ structured: any, text: string, messages: any[] }} Ran */
+
+/** A bearer token and how it is stored. @param {string} name */
+export function makeToken(name) {
+  const token = `CANARY-${randomBytes(16).toString('hex')}`;
+  return { token, stored: `${name}:${createHash('sha256').update(token).digest('hex')}` };
+}
+
+/**
+ * The worker, with tokens for two principals.
+ * @param {Record<string, string>} [vars]
+ */
+export async function startHome(vars = {}) {
+  const [ann, bob] = [makeToken('ann'), makeToken('bob')];
+  const worker = await startWorker({
+    ACCESS: 'token',
+    ACCESS_TOKENS: `${ann.stored},${bob.stored}`,
+    TIME_LIMIT_SECONDS: '4',
+    ...vars,
+  });
+  /** @type {Home} */
+  const home = {
+    name: 'edge',
+    own: worker.url,
+    async run(code, { session, token = ann.token } = {}) {
+      const params = {
+        name: 'run_python_code',
+        arguments: { python_code: code, ...(session && { session }) },
+        _meta: meta({ 'io.modelcontextprotocol/logLevel': 'debug' }),
+      };
+      const body = { jsonrpc: '2.0', id: 1, method: 'tools/call', params };
+      const headers = { ...modernHeaders('tools/call', 'run_python_code'), authorization: `Bearer ${token}` };
+      const found = await answer(await post(worker.url, body, headers));
+      if (!found.result) throw new Error(found.error?.message ?? found.text);
+      const finals = found.text.match(/"id":1,"result"/g) ?? [];
+      assert.equal(finals.length, 1, 'one response');
+      return {
+        structured: found.result.structuredContent,
+        text: found.result.content[0].text,
+        messages: found.notifications,
+      };
+    },
+  };
+  return { ...home, worker, tokens: { ann: ann.token, bob: bob.token }, stop: worker.stop };
+}
+
+/** A session of its own. @param {Home} home @param {string} [token] @returns {Promise<string>} */
+export async function openSession(home, token) {
+  const { structured } = await home.run('1', { session: 'new', ...(token && { token }) });
+  return structured.session;
+}
+
+/** Listens on loopback, and keeps what arrives. */
+export async function listen() {
+  /** @type {string[]} */
+  const arrived = [];
+  const server = createServer((socket) => {
+    arrived.push('a connection');
+    socket.on('error', () => {});
+    socket.on('data', (data) => {
+      arrived.push(String(data).split('\r\n')[0]);
+      socket.end('HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n\r\nREACHED');
+    });
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
+  const address = server.address();
+  const port = typeof address === 'object' && address ? address.port : 0;
+  return { arrived, host: '127.0.0.1', port, url: `http://127.0.0.1:${port}/`, close: () => server.close() };
+}
+
+const REPORT = join(dirname(fileURLToPath(import.meta.url)), '../../target/security.json');
+
+/** Adds a line to the report from which `table.mjs` makes the tables. @param {'attacks' | 'limits'} table @param {string} key @param {object} line */
+export function report(table, key, line) {
+  /** @type {Record<string, Record<string, object>>} */
+  let all = {};
+  try {
+    all = JSON.parse(readFileSync(REPORT, 'utf8'));
+  } catch {
+    // The first line of all.
+  }
+  all[table] = { ...all[table], [key]: line };
+  mkdirSync(dirname(REPORT), { recursive: true });
+  writeFileSync(REPORT, JSON.stringify(all, null, 2));
+}
