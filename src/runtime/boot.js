@@ -5,7 +5,6 @@ import { OutputLines } from './output.js';
 import { mountPackages } from './packages.js';
 import { Pulse } from './pulse.js';
 import { applySnapshot, snapshotHeader } from './snapshot.js';
-import { OutputLines } from './output.js';
 import { Storage } from './storage.js';
 
 /**

@@ -30,6 +30,8 @@ pub fn request(request: &Request) -> Result<CoreRequest, String> {
         uri: request.url().parse().map_err(|error: http::uri::InvalidUri| error.to_string())?,
         headers: headers(&request.headers()),
         body,
+        // Not known here: whoever listens on more than loopback has to choose access.
+        peer: None,
         closed: aborted(&request.signal()),
     })
 }

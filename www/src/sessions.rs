@@ -8,6 +8,7 @@ use http::{HeaderValue, StatusCode, header};
 use mcp_run_python::{
     config::Config,
     packages::Packages,
+    limits::Quotas,
     server::Server,
     session::{Host, Opened, SessionChoice, SessionError},
     transport::{Change, Channel, LegacySession, Request, Response},
@@ -21,9 +22,6 @@ use crate::{
     interpreter::Interpreter,
     packages::{self, Wheels},
 };
-
-/// Most sessions of one home: an interpreter takes about 80 MB.
-const MAX_SESSIONS: usize = 100;
 
 /// All sessions. Clones are of the same.
 #[derive(Clone)]
@@ -174,9 +172,11 @@ impl Sessions {
 
     fn add(&self, id: &str, interpreter: Interpreter, legacy: Option<LegacySession>) -> Result<(), SessionError> {
         self.end_idle();
+        let Quotas { sessions, sessions_each, .. } = self.0.config.quotas;
+        let limit = sessions.min(sessions_each);
         let mut sessions = self.0.by_id.borrow_mut();
-        if sessions.len() >= MAX_SESSIONS {
-            return Err(SessionError::TooMany { limit: MAX_SESSIONS });
+        if sessions.len() >= limit {
+            return Err(SessionError::TooManySessions { limit, whose: "all clients" });
         }
         let seen_at = js_sys::Date::now().into();
         sessions.insert(id.to_owned(), Rc::new(Session { legacy, interpreter, seen_at }));
