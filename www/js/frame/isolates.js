@@ -112,7 +112,21 @@ export class Isolate {
     const code = `import sys
 from pyodide.ffi import can_run_sync
 1 + 1 == 2 and can_run_sync() == ${suspends} and all(name in sys.modules for name in modules)`;
-    const limits = { time: 5000, grace: 1000, output: 1000, value: 1000, images: 0, imageBytes: 0 };
+    const limits = {
+      time: 5000,
+      grace: 1000,
+      fuel: 1e7,
+      memory: 2 ** 30,
+      output: 1000,
+      lines: 10,
+      line: 1000,
+      value: 1000,
+      depth: 10,
+      images: 0,
+      imageBytes: 0,
+      files: 100,
+      fileBytes: 1e6,
+    };
     try {
       const run = { code, globals: JSON.stringify({ modules }), keep: false, limits };
       const frames = await this.start(JSON.stringify(run), [...this.#packages]);
