@@ -88,7 +88,8 @@ impl DurableObject for Session {
             return status(204);
         }
         let (packages, run) = remote::decode(request.text().await?)?;
-        let frames = live.interpreter.start(run, packages).await.map_err(|error| Error::RustError(error.to_string()))?;
+        let frames =
+            live.interpreter.start(run, packages).await.map_err(|error| Error::RustError(error.to_string()))?;
         ResponseBuilder::new()
             .from_stream(frames.map(|chunk| chunk.map_err(|error| Error::RustError(error.to_string()))))
     }

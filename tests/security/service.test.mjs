@@ -1,0 +1,149 @@
+// Attacks on the service: whatever a run does to its interpreter, others are answered meanwhile, and afterwards.
+import assert from 'node:assert/strict';
+import { connect } from 'node:net';
+import { after, before, describe, test } from 'node:test';
+import { answer, modern, modernHeaders, post, run, sleep, startWorker } from '../edge/worker.mjs';
+import { exhaustions } from './attacks/service.mjs';
+import { openSession, report, startHome } from './home.mjs';
+
+/** How long a bystander may wait, in milliseconds: code in C, such as writing 20 MB, is not interrupted. */
+const PATIENCE = 10_000;
+
+describe('attacks on the service', () => {
+  /** @type {Awaited<ReturnType<typeof startHome>>} */
+  let home;
+  before(async () => {
+    home = await startHome({ TIME_LIMIT_SECONDS: '3', MEMORY_LIMIT_MB: '200', FILES_LIMIT: '2000' });
+  });
+  after(() => home?.stop());
+
+  for (const { name, code, ends } of exhaustions) {
+    test(name, async () => {
+      const attack = home.run(code);
+      const start = performance.now();
+      const bystander = await home.run('20 + 22', { token: home.tokens.bob });
+      assert.equal(bystander.structured.return_value, 42);
+      assert.ok(performance.now() - start < PATIENCE, `a bystander waited for ${performance.now() - start} ms`);
+      const { structured } = await attack;
+      assert.match(JSON.stringify(structured), ends);
+      assert.ok(JSON.stringify(structured).length < 9_000_000);
+    });
+  }
+
+  test('a session outlives all that', async () => {
+    const session = await openSession(home);
+    const ends = /TimeoutError|MemoryError|ended the interpreter|No space/;
+    for (const { code } of exhaustions.filter((attack) => attack.ends.source.match(ends))) {
+      await home.run(code, { session });
+      const next = await home.run('20 + 22', { session });
+      assert.equal(next.structured.return_value, 42, next.structured.error);
+    }
+  });
+
+  test('a flood of isolates', async () => {
+    const flood = Promise.all(Array.from({ length: 40 }, () => home.run('sum(range(100_000))').catch((e) => e)));
+    const bystander = await home.run('20 + 22', { token: home.tokens.bob });
+    assert.equal(bystander.structured.return_value, 42);
+    const results = await flood;
+    const refused = results.filter(({ structured }) => structured.error?.includes('too many runs: 32 of yours'));
+    const done = results.filter(({ structured }) => structured.return_value === 4999950000);
+    assert.ok(
+      done.length >= 32 && done.length + refused.length === 40,
+      `${done.length} done, ${refused.length} refused`,
+    );
+  });
+  after(() => report('attacks', 'the service', { edge: exhaustions.length + 9 }));
+});
+
+describe('attacks on connections', () => {
+  /** @type {Awaited<ReturnType<typeof startWorker>>} */
+  let worker;
+  before(async () => {
+    worker = await startWorker({ SESSIONS_LIMIT_EACH: '5', RUNS_LIMIT_EACH: '2', TIME_LIMIT_SECONDS: '5' });
+  });
+  after(() => worker?.stop());
+
+  const works = async () => assert.equal((await run(worker.url, '20 + 22')).return_value, 42);
+
+  /** @param {string} text */
+  function half(text) {
+    const { port } = new URL(worker.url);
+    const socket = connect(Number(port), '127.0.0.1', () => socket.write(text));
+    socket.on('error', () => {});
+    return socket;
+  }
+
+  test('half-open connections, and bodies that never end', async () => {
+    const head =
+      'POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9000\r\n\r\n';
+    const sockets = Array.from({ length: 50 }, (_, n) => half(n % 2 ? head : `${head}{"jsonrpc": "2.0",`));
+    sockets.push(...Array.from({ length: 50 }, () => half('POST /mcp HT')));
+    await sleep(300);
+    await works();
+    for (const socket of sockets) socket.destroy();
+    await works();
+  });
+
+  test('readers who never read', async () => {
+    const params = { name: 'run_python_code', arguments: { python_code: 'for n in range(20_000): print("x" * 90)' } };
+    const body = {
+      jsonrpc: '2.0',
+      id: 1,
+      method: 'tools/call',
+      params: {
+        ...params,
+        _meta: (await import('../edge/worker.mjs')).meta({ 'io.modelcontextprotocol/logLevel': 'debug' }),
+      },
+    };
+    const responses = await Promise.all(
+      [1, 2].map(() => post(worker.url, body, modernHeaders('tools/call', params.name))),
+    );
+    await sleep(6000);
+    await works();
+    await Promise.all(responses.map((response) => response.body?.cancel()));
+    await works();
+  });
+
+  test('sessions opened and abandoned: those beyond the limit are refused, by 429 or a result that says so', async () => {
+    const initialize = () =>
+      post(worker.url, {
+        jsonrpc: '2.0',
+        id: 0,
+        method: 'initialize',
+        params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'flood', version: '1' } },
+      });
+    const sessions = [];
+    for (let n = 0; n < 5; n++) sessions.push((await initialize()).headers.get('mcp-session-id'));
+    assert.equal(new Set(sessions).size, 5);
+    const refused = await initialize();
+    assert.equal(refused.status, 429);
+    assert.ok(Number(refused.headers.get('retry-after')) > 0);
+    const { error } = await answer(refused);
+    assert.match(error.message, /too many sessions: at most 5 of yours/);
+    const params = { name: 'run_python_code', arguments: { python_code: '1', session: 'new' } };
+    const { result } = await answer(await modern(worker.url, 'tools/call', params));
+    assert.match(result.structuredContent.error, /too many sessions: at most 5 of yours/);
+    await works();
+    // One that ends makes room.
+    const headers = { 'mcp-session-id': sessions[0] ?? '', 'mcp-protocol-version': '2025-11-25' };
+    assert.equal((await fetch(worker.url, { method: 'DELETE', headers })).status, 200);
+    assert.equal((await initialize()).status, 200);
+  });
+
+  test('more runs at once than may be are refused, and say so', async () => {
+    const results = await Promise.all(
+      [1, 2, 3, 4].map(() => run(worker.url, 'import asyncio\nawait asyncio.sleep(1)\n1')),
+    );
+    assert.equal(results.filter(({ return_value }) => return_value === 1).length, 2);
+    assert.equal(results.filter(({ error }) => /too many runs: 2 of yours .* at most 2 may/.test(error)).length, 2);
+    await works();
+  });
+
+  test('values beyond number in a request', async () => {
+    const many = `{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"x":[${'0,'.repeat(2_000_000)}0]}}`;
+    const { status, error } = await answer(await post(worker.url, many, modernHeaders('tools/list')));
+    assert.equal(status, 400);
+    assert.match(error.message, /2000004 values, at most 250000/);
+    await works();
+  });
+});
