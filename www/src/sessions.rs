@@ -7,8 +7,8 @@ use futures::{FutureExt, future::LocalBoxFuture};
 use http::{HeaderValue, StatusCode, header};
 use mcp_run_python::{
     config::Config,
-    packages::Packages,
     limits::Quotas,
+    packages::Packages,
     server::Server,
     session::{Host, Opened, SessionChoice, SessionError},
     transport::{Change, Channel, LegacySession, Request, Response},
