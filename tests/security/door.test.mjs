@@ -27,7 +27,7 @@ const JSON_HEADERS = { 'content-type': 'application/json', accept: 'application/
 test('before access is chosen, nothing is answered from elsewhere', async () => {
   const worker = await startWorker({ ALLOWED_HOSTS: '*' });
   try {
-    for (const path of ['/', '/health', '/mcp', '/anything']) {
+    for (const path of ['/health', '/mcp', '/anything', '/packages/x.whl']) {
       for (const headers of /** @type {Record<string, string>[]} */ ([
         { host: 'mcp.example.com' },
         { host: 'localhost', 'cf-connecting-ip': '203.0.113.9' },

@@ -12,6 +12,7 @@ mod python;
 mod step;
 mod suites;
 mod test;
+mod token;
 mod toolchain;
 mod wasm;
 
@@ -41,6 +42,8 @@ enum Command {
     /// Resolves requirements, and writes their wheels as isolates get them.
     #[command(hide = true)]
     Packages(packages::Bundle),
+    /// Makes a bearer token for a client of the worker (ACCESS=token).
+    Token(token::Token),
     /// Builds worker/build, as `wrangler dev` and `wrangler deploy` ask for by themselves.
     #[command(hide = true)]
     Worker,
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::Core => build::core(),
         Command::Desk => build::desk().map(drop),
         Command::Packages(bundle) => bundle.run(),
+        Command::Token(token) => token.run(),
         Command::Worker => build::worker(build::Variant::Release).map(|_| ()),
     };
     match done {

@@ -36,6 +36,7 @@ pub const SUITES: &[Suite] = &[
     Suite { name: "clients", prepare: clients },
     Suite { name: "page", prepare: page },
     Suite { name: "desk", prepare: desk },
+    Suite { name: "security", prepare: security },
     Suite { name: "parity", prepare: parity },
     Suite { name: "conformance", prepare: conformance },
     Suite { name: "deploy", prepare: deploy },
@@ -98,6 +99,15 @@ fn on_workers(files: &str) -> Result<Prepared> {
     let mut command = node::command("node");
     command.args(["--test", "--test-reporter=spec", "--test-concurrency=1", files]);
     // Its tests start the workers that they need, with settings of their own, by `cargo xtask dev`.
+    command.env("XTASK", std::env::current_exe()?);
+    of([command])
+}
+
+/// Attacks on the running worker.
+fn security() -> Result<Prepared> {
+    build::worker(Variant::Testing)?;
+    let mut command = node::command("node");
+    command.args(["--test", "--test-reporter=spec", "--test-concurrency=1", "tests/security/*.test.mjs"]);
     command.env("XTASK", std::env::current_exe()?);
     of([command])
 }

@@ -14,7 +14,7 @@ use crate::suites::{SUITES, Suite};
 /// Runs the tests.
 #[derive(Args)]
 pub struct Test {
-    /// Suites to run: fmt, lint, rust, edge, packages, clients, page, desk, parity, conformance, deploy [default: all]
+    /// Suites to run: fmt, lint, rust, edge, security, packages, clients, page, desk, parity, conformance, deploy [default: all]
     names: Vec<String>,
 }
 
