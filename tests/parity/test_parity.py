@@ -41,6 +41,8 @@ def ask(mode: str, arguments: dict[str, Any]) -> dict[str, Any]:
     if 'error' in answer:
         return {'failure': answer['error']['message']}
     logs = [message['params'] for message in notifications if message['method'] == 'notifications/message']
+    # Those with a name are not output: of packages being installed.
+    logs = [params for params in logs if 'logger' not in params]
     return {
         'text': answer['result']['content'][0]['text'],
         'logs': [[params['level'], params['data']] for params in logs],
