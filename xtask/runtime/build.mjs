@@ -9,6 +9,7 @@
 // It gets: isolate/, the modules of an isolate as they are; edge/, the same as modules of the Worker that starts
 // isolates (`modules.js`); assets/, what is too large for a Worker's script.
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -50,6 +51,14 @@ const out = join(target, 'isolate');
 const { version } = JSON.parse(readFileSync(join(pyodide, 'package.json'), 'utf8'));
 if (version !== PYODIDE) throw new Error(`the runtime is made for pyodide ${PYODIDE}, and ${version} is installed`);
 
+// What is not what it was when it was read is not built.
+for (const [file, expected] of Object.entries(JSON.parse(readFileSync(join(source, 'assets.json'), 'utf8')))) {
+  const sha256 = createHash('sha256')
+    .update(readFileSync(join(pyodide, file)))
+    .digest('hex');
+  if (sha256 !== expected) throw new Error(`${file} has the sha256 ${sha256} instead of ${expected}`);
+}
+
 rmSync(target, { recursive: true, force: true });
 mkdirSync(join(out, 'generated'), { recursive: true });
 for (const file of OWN) cpSync(join(source, file), join(out, file));
@@ -89,7 +98,7 @@ for (const file of making) rmSync(file);
 writeFileSync(join(out, 'snapshot.bin'), new Uint8Array(snapshot));
 
 console.log('checking the snapshot');
-await withWorkerd(out, 'isolate.js', (url) => check(url, [snapshot, ...archives], modules));
+await check((use) => withWorkerd(out, 'isolate.js', use), [snapshot, ...archives], modules);
 packForEdge(out, target, packages);
 console.log(
   `runtime built: snapshot ${(snapshot.byteLength / 1e6).toFixed(1)} MB, ${generated.length} generated modules`,

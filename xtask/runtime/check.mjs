@@ -30,25 +30,25 @@ const PROGRAMS = [
 ];
 
 /**
- * @param {string} url
+ * Each program has an isolate of its own, as runs have.
+ * @param {(use: (url: string) => Promise<void>) => Promise<void>} withIsolate
  * @param {ArrayBuffer[]} parts of the first request, see isolate.js
  * @param {string[]} modules that the snapshot has imported
  */
-export async function check(url, parts, modules) {
-  const imports = modules.map(
-    (name) =>
-      /** @type {[string, object]} */ ([`import sys; '${name}' in sys.modules`, { status: 'success', json: 'true' }]),
-  );
-  for (const [i, [code, expected]] of [...PROGRAMS, ...imports].entries()) {
-    const response = await fetch(`${url}/run`, {
-      method: 'POST',
-      body: new Blob(envelope(JSON.stringify({ code, globals: '{}', keep: false, limits: LIMITS }), i ? [] : parts)),
+export async function check(withIsolate, parts, modules) {
+  const absent = `import sys; [name for name in ${JSON.stringify(modules)} if name not in sys.modules]`;
+  /** @type {typeof PROGRAMS} */
+  const programs = [...PROGRAMS, [absent, { status: 'success', json: '[]' }]];
+  for (const [code, expected] of programs) {
+    const run = JSON.stringify({ code, globals: '{}', keep: false, limits: LIMITS });
+    await withIsolate(async (url) => {
+      const response = await fetch(`${url}/run`, { method: 'POST', body: new Blob(envelope(run, parts)) });
+      const text = await response.text();
+      const frames = text
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line));
+      assert.deepEqual(frames.at(-1)?.end, expected, `${code}: ${text}`);
     });
-    const text = await response.text();
-    const frames = text
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line));
-    assert.deepEqual(frames.at(-1)?.end, expected, `${code}: ${text}`);
   }
 }

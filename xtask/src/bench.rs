@@ -13,7 +13,7 @@ use crate::{
     browser,
     build::{self, Variant},
     dev::{Server, call, run_python},
-    mirror, node,
+    mirror, node, soak,
     step::{output, run, target, timed},
 };
 
@@ -24,6 +24,8 @@ enum What {
     Edge,
     /// The page, in Chromium.
     Page,
+    /// The worker for minutes, with good and hostile runs mixed: no answer is lost or wrong, and memory comes back.
+    Soak,
 }
 
 /// Runs the benchmarks.
@@ -35,6 +37,9 @@ pub struct Bench {
     /// Repetitions of each measurement; the edge's sessions get five times as many [default: 100; 5 for the page]
     #[arg(long)]
     runs: Option<usize>,
+    /// How long a soak takes.
+    #[arg(long, default_value_t = 10.0)]
+    minutes: f64,
 }
 
 impl Bench {
@@ -43,6 +48,7 @@ impl Bench {
         match self.what {
             What::Edge => Self::edge(self.runs.unwrap_or(100)),
             What::Page => Self::page(self.runs.unwrap_or(5)),
+            What::Soak => soak::run(self.minutes),
         }
     }
 
@@ -131,7 +137,7 @@ fn open_session(url: &str) -> Result<String> {
 }
 
 /// Resident memory, in MB, of the largest workerd of a server: the one that the isolates are in.
-fn memory(server: &Server) -> Result<u64> {
+pub fn memory(server: &Server) -> Result<u64> {
     let group = server.group().to_string();
     let sizes = output(std::process::Command::new("ps").args(["-o", "pgid=,rss=,comm=", "-A"]))?;
     let of_group = sizes.lines().filter_map(|line| {

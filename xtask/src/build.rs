@@ -14,7 +14,7 @@ use walkdir::WalkDir;
 
 use crate::{
     mirror::{self, Addresses},
-    node, page,
+    node, page, sbom,
     step::{Inputs, output, root, run, step, target, timed},
     toolchain, wasm,
 };
@@ -200,6 +200,8 @@ pub fn for_deployment() -> Result<()> {
     let (assets, _) = size(&dist.join("assets"))?;
     println!("worker: {:.2} MB, {:.2} MB gzip (limit {:.1} MB)", mb(worker), mb(packed), mb(MAX_WORKER));
     println!("static assets: {:.2} MB; those of the page:\n{}", mb(assets), page::sizes()?);
+    let components = sbom::write(&dist.join("sbom.json"))?;
+    println!("software bill of materials: dist/sbom.json, {components} components");
     if packed > MAX_WORKER {
         bail!("the worker is too large");
     }

@@ -9,6 +9,8 @@ mod node;
 mod packages;
 mod page;
 mod python;
+mod sbom;
+mod soak;
 mod step;
 mod suites;
 mod test;

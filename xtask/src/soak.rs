@@ -1,0 +1,101 @@
+//! A soak: good and hostile runs, mixed, by several clients, for minutes. No answer may be lost or wrong, and the memory
+//! has to be back where it began.
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    bench::memory,
+    build::{self, Variant},
+    dev::{Server, run_python},
+    step::timed,
+};
+
+const CLIENTS: u64 = 4;
+
+/// How much more memory there may be at the end than at the beginning.
+const GROWTH: f64 = 1.1;
+
+/// Before memory is looked at: isolates that nobody holds are collected in a while.
+const SETTLE: Duration = Duration::from_secs(20);
+
+/// Programs, with what has to be in the answer. `{n}` is a number that is another in each run.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("{n} * 2", "\"return_value\":{2n}}"),
+    ("print({n})\n{n} + 1", "\"output\":[\"{n}\"]"),
+    ("import asyncio\nawait asyncio.sleep(0.05)\n{n}", "\"return_value\":{n}}"),
+    ("import json, statistics\nstatistics.mean([{n}, {n}])", "\"return_value\":{n}}"),
+    ("raise ValueError({n})", "ValueError: {n}"),
+    ("while True: pass # {n}", "TimeoutError: the run took longer"),
+    ("x = []\nwhile True: x.append(bytearray(4_000_000)) # {n}", "MemoryError"),
+    ("for i in range(30_000): print({n})", "output cut: 10000 more lines"),
+    ("import os\nos._exit({n} % 100)", "ended the interpreter"),
+    ("import js\njs.JSON.stringify = lambda *args: \"{n}\"\nprint({n})", "broke its protocol"),
+];
+
+/// Runs it.
+pub fn run(minutes: f64) -> Result<()> {
+    build::worker(Variant::Release)?;
+    let server = Server::start(Variant::Release, "soak", &[("TIME_LIMIT_SECONDS", "2"), ("MEMORY_LIMIT_MB", "256")])?;
+    let url = server.url();
+    for n in 0..PROGRAMS.len() as u64 {
+        one(&url, n)?;
+    }
+    thread::sleep(SETTLE);
+    let before = memory(&server)?;
+    let (runs, wrong) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    let end = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
+    timed(&format!("soaking for {minutes} minutes with {CLIENTS} clients"), || {
+        thread::scope(|scope| {
+            for client in 0..CLIENTS {
+                let (url, runs, wrong) = (&url, &runs, &wrong);
+                scope.spawn(move || {
+                    // Each begins elsewhere among the programs.
+                    let mut n = client * 1003;
+                    while Instant::now() < end {
+                        if let Err(error) = one(url, n) {
+                            let mut wrong = wrong.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                            wrong.push(format!("{error:#}"));
+                        }
+                        runs.fetch_add(1, Ordering::Relaxed);
+                        n += 1;
+                    }
+                });
+            }
+        });
+        Ok(())
+    })?;
+    thread::sleep(SETTLE);
+    let after = memory(&server)?;
+    let wrong = wrong.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let runs = runs.into_inner();
+    println!("runs: {runs}, lost or wrong: {}; memory: {before} MB before, {after} MB after", wrong.len());
+    for why in wrong.iter().take(10) {
+        println!("  {why}");
+    }
+    if !wrong.is_empty() || after as f64 > before as f64 * GROWTH {
+        bail!("the worker did not come through");
+    }
+    Ok(())
+}
+
+/// Runs the `n`th program and looks at its answer.
+fn one(url: &str, n: u64) -> Result<()> {
+    let (program, expected) = PROGRAMS[(n % PROGRAMS.len() as u64) as usize];
+    let fill = |text: &str| text.replace("{2n}", &(2 * n).to_string()).replace("{n}", &n.to_string());
+    let (program, expected) = (fill(program), fill(expected));
+    let answer = run_python(url, &program).with_context(|| format!("no answer to {program:?}"))?;
+    if !answer.contains(&expected) {
+        let shown: String = answer.chars().rev().take(300).collect::<Vec<_>>().into_iter().rev().collect();
+        bail!("the answer to {program:?} is without {expected:?}: ...{shown}");
+    }
+    Ok(())
+}
