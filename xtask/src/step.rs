@@ -49,13 +49,24 @@ pub fn step(what: &str, inputs: Inputs, outputs: &[PathBuf], run: impl FnOnce() 
     let name: String = what.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
     let stamp = target().join("xtask").join(name);
     let fingerprint = inputs.fingerprint();
+    let _alone = alone(what, &stamp)?;
     let done = fs::read_to_string(&stamp).is_ok_and(|stamp| stamp == fingerprint);
     if done && outputs.iter().all(|output| output.exists()) {
         return Ok(());
     }
     timed(what, run)?;
-    fs::create_dir_all(target().join("xtask"))?;
     Ok(fs::write(stamp, fingerprint)?)
+}
+
+/// A lock on a step, until it is dropped: each running `wrangler dev` builds anew when a source changes.
+fn alone(what: &str, stamp: &Path) -> Result<fs::File> {
+    fs::create_dir_all(target().join("xtask"))?;
+    let lock = fs::File::create(stamp.with_extension("lock"))?;
+    if lock.try_lock().is_err() {
+        eprintln!("    waiting for another process: {what}");
+        lock.lock()?;
+    }
+    Ok(lock)
 }
 
 /// Does a step, and says how long it took.
