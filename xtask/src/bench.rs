@@ -17,6 +17,9 @@ use crate::{
     step::{output, run, target, timed},
 };
 
+/// Packages that are found from imports, in the order in which they are measured.
+const PACKAGES: [&str; 3] = ["numpy", "pandas", "matplotlib.pyplot"];
+
 /// What is measured.
 #[derive(Clone, Copy, ValueEnum)]
 enum What {
@@ -82,7 +85,14 @@ impl Bench {
             measure("1+1 in a fresh isolate", runs, &|| run_python(&url, "1+1"))?;
             let session = open_session(&url)?;
             measure("1+1 in a session", runs * 5, &|| in_session(&url, &session, "1+1"))?;
-            measure("tools/list", runs, &|| call(&url, "tools/list", None, meta(json!({}))))
+            measure("tools/list", runs, &|| call(&url, "tools/list", None, meta(json!({}))))?;
+            for package in PACKAGES {
+                let code = format!("import {package}; 1");
+                let run = || run_python(&url, &code);
+                measure(&format!("{package}, the first time"), 1, &run)?;
+                measure(&format!("{package} in a fresh isolate"), runs.div_ceil(10), &run)?;
+            }
+            Ok(())
         })?;
         std::thread::sleep(Duration::from_secs(3));
         let after_many = memory(&server)?;
