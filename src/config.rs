@@ -99,7 +99,10 @@ impl Settings<'_> {
     /// Addresses of folders: each ends in `/`.
     fn addresses(&self, name: &str) -> Result<Vec<String>, String> {
         let folder = |address: String| {
-            if address.starts_with("https://") || address.starts_with("http://") {
+            // What is fetched from where is told to clients.
+            if address.contains('@') {
+                Err(format!("{name}: an address must not have a user or a password in it"))
+            } else if address.starts_with("https://") || address.starts_with("http://") {
                 Ok(format!("{}/", address.trim_end_matches('/')))
             } else {
                 Err(format!("{name} is `{address}`: it must begin with https:// or http://"))

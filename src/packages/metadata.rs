@@ -30,7 +30,12 @@ impl Metadata {
                     if metadata.requires.len() >= MAX_DEPENDENCIES {
                         return Err(format!("it has more than {MAX_DEPENDENCIES} dependencies"));
                     }
-                    metadata.requires.push(requirement::parse(value)?);
+                    match requirement::parse(value) {
+                        Ok(requirement) => metadata.requires.push(requirement),
+                        // Old projects write in extras what is no requirement: nobody needs those.
+                        Err(_) if value.contains("extra ==") => {}
+                        Err(why) => return Err(why),
+                    }
                 }
                 // Old projects write what is no specifier, such as `>=3.6.*`: then it is no constraint.
                 "requires-python" => metadata.requires_python = value.trim().parse().ok(),
@@ -81,6 +86,7 @@ mod tests {
     #[test]
     fn what_cannot_be_required_is_an_error() {
         assert!(Metadata::parse("Requires-Dist: =").unwrap_err().contains("`=`"));
+        assert!(Metadata::parse("Requires-Dist: a (>=3.*); extra == 'x'").is_ok());
         assert!(Metadata::parse(&"Requires-Dist: a\n".repeat(MAX_DEPENDENCIES + 1)).is_err());
         assert!(Metadata::parse("Requires-Python: >=3.6.*").unwrap().requires_python.is_none());
     }
