@@ -54,9 +54,10 @@ impl Sandbox for Scripted {
                     "lose" => Err(SandboxError::Lost("it was told to".into())),
                     "globals" => Ok(end(&globals)),
                     "return" => Ok(end(rest)),
-                    _ => panic!("no such word: {word}"),
+                    // Mutated by a fuzzer, say: a panic here would leave the request without an answer.
+                    _ => Err(SandboxError::Lost(format!("no such word: {word}"))),
                 };
-                if matches!(word, "lose" | "globals" | "return") {
+                if frame.is_err() || matches!(word, "globals" | "return") {
                     running.0 = None;
                 }
                 let frame = frame.map(|frame| format!("{frame}\n").into_bytes());
