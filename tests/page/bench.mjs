@@ -42,7 +42,8 @@ async function firstResult(context, code = '1 + 1', stay = false) {
     Object.assign(window, { sandbox });
     return time;
   }, code);
-  if (stay) await page.waitForFunction(hasSnapshot, undefined, { timeout: 120_000, polling: 1000 });
+  for (let tries = 0; stay && tries < 120 && !(await page.evaluate(hasSnapshot)); tries += 1)
+    await page.waitForTimeout(1000);
   await page.evaluate(() => /** @type {any} */ (window).sandbox.close());
   await page.close();
   return time;
