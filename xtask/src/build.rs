@@ -14,7 +14,7 @@ use walkdir::WalkDir;
 
 use crate::{
     mirror::{self, Addresses},
-    node, page, sbom,
+    node, packages, page, sbom,
     step::{Inputs, output, root, run, step, target, timed},
     toolchain, wasm,
 };
@@ -44,18 +44,31 @@ impl Variant {
     }
 }
 
-/// Builds `build/` of a variant, and all that it needs.
+/// Builds `build/` of a variant, and all that it needs, with the packages of `wrangler.jsonc` built in.
 pub fn worker(variant: Variant) -> Result<PathBuf> {
+    worker_in(variant, variant.folder(), &dependencies()?)
+}
+
+/// The same with other packages built in, in a folder of its own.
+pub fn worker_with(variant: Variant, dependencies: &str) -> Result<PathBuf> {
+    let name = format!("{}-{}", if variant == Variant::Testing { "testing" } else { "worker" }, id(dependencies));
+    worker_in(variant, target().join(name), dependencies)
+}
+
+fn worker_in(variant: Variant, folder: PathBuf, dependencies: &str) -> Result<PathBuf> {
     node::install()?;
     toolchain::install()?;
-    runtime()?;
+    let runtime = runtime(dependencies)?;
     core()?;
-    let site = page::build()?;
-    let folder = variant.folder();
+    let site = page()?;
     let out = folder.join("build");
     let (what, features): (_, &[&str]) = match variant {
         Variant::Release => ("building the worker", &[]),
         Variant::Testing => ("building the worker with the tools of tests", &["conformance"]),
+    };
+    let what = &match folder == variant.folder() {
+        true => what.to_owned(),
+        false => format!("{what} and {dependencies}"),
     };
     let inputs = Inputs::default()
         .path("Cargo.toml")?
@@ -65,13 +78,13 @@ pub fn worker(variant: Variant) -> Result<PathBuf> {
         .path("worker/src")?
         .path("worker/wrangler.jsonc")?
         .path("xtask/src")?
-        .path("target/runtime")?;
+        .path(&runtime)?;
     step(what, inputs, &[out.join("worker/index.js")], || {
         let _ = fs::remove_dir_all(&out);
         wasm::worker(features, &out.join("worker"))?;
-        copy(&target().join("runtime/edge"), &out.join("worker/runtime"))?;
+        copy(&runtime.join("edge"), &out.join("worker/runtime"))?;
         sources(&out.join("worker/runtime/sources.js"))?;
-        if variant != Variant::Release {
+        if folder != Variant::Release.folder() {
             // A copy builds nothing by itself.
             let config = fs::read_to_string(root().join("worker/wrangler.jsonc"))?;
             let (before, after) =
@@ -80,10 +93,10 @@ pub fn worker(variant: Variant) -> Result<PathBuf> {
         }
         Ok(())
     })?;
-    let assets = Inputs::default().path("target/runtime/assets")?.path(&site)?;
+    let assets = Inputs::default().path(runtime.join("assets"))?.path(&site)?;
     step(&format!("{what}: static assets"), assets, &[out.join("assets/index.html")], || {
         let _ = fs::remove_dir_all(out.join("assets"));
-        copy(&target().join("runtime/assets"), &out.join("assets"))?;
+        copy(&runtime.join("assets"), &out.join("assets"))?;
         copy(&site, &out.join("assets"))
     })?;
     Ok(folder)
@@ -107,11 +120,16 @@ pub fn core() -> Result<()> {
     })
 }
 
+/// Builds the page, whose Python has no packages in its snapshot.
+fn page() -> Result<PathBuf> {
+    runtime("")?;
+    page::build()
+}
+
 /// Completes `cli/`, the npm package: the core, what its workerd serves, and the library for pages.
 pub fn desk() -> Result<PathBuf> {
     core()?;
-    runtime()?;
-    let site = page::build()?;
+    let site = page()?;
     let cli = root().join("cli");
     let (core, runtime, browser) = (cli.join("core"), cli.join("runtime"), cli.join("browser"));
     let inputs = Inputs::default()
@@ -164,13 +182,37 @@ pub fn installed_desk() -> Result<PathBuf> {
     Ok(command)
 }
 
-/// Builds `target/runtime`: Pyodide, patched, and its memory snapshot.
-fn runtime() -> Result<()> {
+/// Builds `target/runtime`: Pyodide, patched, and its memory snapshot; with packages built in, a folder beside it.
+fn runtime(dependencies: &str) -> Result<PathBuf> {
     let inputs = Inputs::default().path("src/runtime")?.path("xtask/runtime")?.path("package-lock.json")?;
-    let out = target().join("runtime");
-    step("building the Python runtime", inputs, &[out.join("edge"), out.join("assets")], || {
-        run(node::command("node").arg("xtask/runtime/build.mjs").arg(&out))
-    })
+    if dependencies.is_empty() {
+        let out = target().join("runtime");
+        step("building the Python runtime", inputs, &[out.join("edge"), out.join("assets")], || {
+            run(node::command("node").arg("xtask/runtime/build.mjs").arg(&out))
+        })?;
+        return Ok(out);
+    }
+    let inputs = inputs.path("src/packages")?.text(dependencies);
+    let out = target().join(format!("runtime-{}", id(dependencies)));
+    let what = format!("building the Python runtime with {dependencies}");
+    step(&what, inputs, &[out.join("edge"), out.join("assets")], || {
+        let packages = target().join("packages").join(id(dependencies));
+        packages::bundle(dependencies, &packages)?;
+        run(node::command("node").arg("xtask/runtime/build.mjs").arg(&out).arg(packages))
+    })?;
+    Ok(out)
+}
+
+/// The packages that `wrangler.jsonc` says are built in.
+fn dependencies() -> Result<String> {
+    let config = fs::read_to_string(root().join("worker/wrangler.jsonc"))?;
+    let (_, value) = config.split_once(r#""DEPENDENCIES": ""#).context("wrangler.jsonc has no DEPENDENCIES")?;
+    Ok(value.split('"').next().unwrap_or_default().to_owned())
+}
+
+/// A name for a list of requirements.
+fn id(dependencies: &str) -> String {
+    Inputs::default().text(dependencies).fingerprint()[..16].to_owned()
 }
 
 /// Writes where packages are, by default: what Pyodide and micropip say.

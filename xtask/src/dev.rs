@@ -96,10 +96,14 @@ impl Dev {
         };
         let mut vars = vec![("RETURN_MODE".to_owned(), mode.to_owned())];
         vars.extend(self.vars);
-        vars.extend(self.deps.map(|deps| ("DEPENDENCIES".to_owned(), deps)));
         let variant = if self.testing { Variant::Testing } else { Variant::Release };
-        build::worker(variant)?;
-        let settings = Settings { variant, port: self.port, vars, state: self.state };
+        let folder = match &self.deps {
+            Some(deps) => build::worker_with(variant, deps)?,
+            None => build::worker(variant)?,
+        };
+        vars.extend(self.deps.map(|deps| ("DEPENDENCIES".to_owned(), deps)));
+        let state = self.state.unwrap_or_else(|| Variant::Release.folder().join(".wrangler/state"));
+        let settings = Settings { folder, port: self.port, vars, state };
         let hang_limit = (self.hang_limit > 0).then(|| Duration::from_secs(self.hang_limit));
         loop {
             let mut server = Server::spawn(&settings)?;
@@ -169,10 +173,10 @@ impl Heartbeat {
 
 /// How to serve.
 pub struct Settings {
-    pub variant: Variant,
+    pub folder: PathBuf,
     pub port: u16,
     pub vars: Vec<(String, String)>,
-    pub state: Option<PathBuf>,
+    pub state: PathBuf,
 }
 
 /// A running `wrangler dev`. It ends, with all its processes, when this is dropped.
@@ -188,7 +192,7 @@ impl Server {
         let _ = fs::remove_dir_all(&state);
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let vars = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let mut server = Self::spawn(&Settings { variant, port, vars, state: Some(state) })?;
+        let mut server = Self::spawn(&Settings { folder: variant.folder(), port, vars, state })?;
         server.wait_ready(None)?;
         Ok(server)
     }
@@ -201,7 +205,7 @@ impl Server {
         command
             .args(["dev", "--local", "--ip", "127.0.0.1", "--port", &port.to_string()])
             .args(["--log-level", "warn", "--show-interactive-dev-session=false"])
-            .current_dir(settings.variant.folder())
+            .current_dir(&settings.folder)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -216,9 +220,7 @@ impl Server {
         for (name, value) in &vars {
             command.args(["--var", &format!("{name}:{value}")]);
         }
-        if let Some(state) = &settings.state {
-            command.arg("--persist-to").arg(state);
-        }
+        command.arg("--persist-to").arg(&settings.state);
         let mut wrangler = command.spawn().context("wrangler cannot be started")?;
         if let Some(errors) = wrangler.stderr.take() {
             thread::spawn(move || show(BufReader::new(errors)));

@@ -39,7 +39,14 @@ impl Inputs {
         Ok(self)
     }
 
-    fn fingerprint(self) -> String {
+    /// A text.
+    pub fn text(mut self, text: &str) -> Self {
+        self.0.update(text);
+        self
+    }
+
+    /// All of it as one hash.
+    pub fn fingerprint(self) -> String {
         self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
