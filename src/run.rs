@@ -271,10 +271,19 @@ impl<F: FnMut(&Line)> Decoder<F> {
         };
         match (end.status, end.text, end.json, end.error) {
             (Status::Success, None, None, None) => Ok(Some(Ending::Success(Returned::None))),
-            (Status::Success, Some(text), None, None) => Ok(Some(self.bounded(text, |text| Ok(Returned::Text(text)))?)),
+            (Status::Success, Some(text), None, None) => {
+                Ok(Some(self.bounded(text, |text| Ok(Ending::Success(Returned::Text(text))))?))
+            }
             (Status::Success, None, Some(text), None) => Ok(Some(self.bounded(text, |text| {
+                let (items, limit) = (shape(text.as_bytes()).items, self.limits.value_items);
+                if items > limit {
+                    let why = format!(
+                        "ValueError: the return value consists of {items} values, and at most {limit} are allowed"
+                    );
+                    return Ok(Ending::RunError(why));
+                }
                 let value = parse_value(&text, self.limits.value_depth).ok_or(BAD)?;
-                Ok(Returned::Json { text, value })
+                Ok(Ending::Success(Returned::Json { text, value }))
             })?)),
             (Status::RunError, None, None, Some(mut error)) => {
                 truncate(&mut error, self.limits.value_bytes);
@@ -318,20 +327,14 @@ impl<F: FnMut(&Line)> Decoder<F> {
     fn bounded(
         &self,
         text: String,
-        returned: impl FnOnce(String) -> Result<Returned, SandboxError>,
+        ending: impl FnOnce(String) -> Result<Ending, SandboxError>,
     ) -> Result<Ending, SandboxError> {
         let (size, limit) = (text.len(), self.limits.value_bytes);
         if size > limit {
             let why = format!("ValueError: the return value is {size} bytes long, and at most {limit} are allowed");
             return Ok(Ending::RunError(why));
         }
-        let (items, limit) = (shape(text.as_bytes()).items, self.limits.value_items);
-        if items > limit {
-            let why =
-                format!("ValueError: the return value consists of {items} values, and at most {limit} are allowed");
-            return Ok(Ending::RunError(why));
-        }
-        returned(text).map(Ending::Success)
+        ending(text)
     }
 }
 

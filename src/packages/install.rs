@@ -1,6 +1,10 @@
 //! Gets the packages of a run: finds out what it needs, resolves, fetches, checks and prepares.
 
-use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
+use std::{
+    cell::RefCell,
+    collections::{BTreeSet, HashMap},
+    rc::Rc,
+};
 
 use futures::{FutureExt, StreamExt, TryStreamExt, future::LocalBoxFuture, stream};
 use pep508_rs::PackageName;
@@ -96,7 +100,7 @@ impl Packages {
         loop {
             let installed = self.resolve(plan, &unfetched, log).await?;
             match self.fetch_all(&installed.set, log).await {
-                Ok(()) => return self.check_room(&installed.set).map(|()| installed),
+                Ok(sizes) => return self.check_room(&installed.set, &sizes).map(|()| installed),
                 Err(Unfetched { locked: Some(name), .. })
                     if self.options.source == Source::Pypi && unfetched.insert(name.clone()) => {}
                 Err(Unfetched { why, .. }) => return Err(why),
@@ -181,30 +185,39 @@ impl Packages {
     /// # Errors
     /// Names the package, and what happened at each place that should have it.
     pub async fn obtain(&self, set: &PackageSet, log: Log<'_>) -> Result<(), InstallError> {
-        self.fetch_all(set, log).await.map_err(|Unfetched { why, .. }| why)?;
-        self.check_room(set)
+        let sizes = self.fetch_all(set, log).await.map_err(|Unfetched { why, .. }| why)?;
+        self.check_room(set, &sizes)
     }
 
-    async fn fetch_all(&self, set: &PackageSet, log: Log<'_>) -> Result<(), Unfetched> {
-        let missing: Vec<&Wheel> =
-            set.wheels().iter().filter(|wheel| self.supply.prepared(&wheel.sha256).is_none()).collect();
+    /// Gives the size of each wheel, by its sha256: one that is too much for the supply may be dropped again.
+    async fn fetch_all(&self, set: &PackageSet, log: Log<'_>) -> Result<HashMap<String, Size>, Unfetched> {
+        let mut sizes = HashMap::new();
+        let mut missing = Vec::new();
+        for wheel in set.wheels() {
+            match self.supply.prepared(&wheel.sha256) {
+                Some(size) => _ = sizes.insert(wheel.sha256.clone(), size),
+                None => missing.push(wheel),
+            }
+        }
         let (mut done, all) = (0, missing.len());
         let prepared = missing.into_iter().map(|wheel| {
-            self.prepare(wheel, log).map(|done| {
-                done.map_err(|why| Unfetched { locked: wheel.url.is_none().then(|| wheel.name.clone()), why })
+            self.prepare(wheel, log).map(|size| {
+                size.map(|size| (wheel.sha256.clone(), size))
+                    .map_err(|why| Unfetched { locked: wheel.url.is_none().then(|| wheel.name.clone()), why })
             })
         });
         let mut prepared = stream::iter(prepared).buffer_unordered(FETCHES_AT_ONCE);
-        while prepared.try_next().await?.is_some() {
+        while let Some((sha256, size)) = prepared.try_next().await? {
+            sizes.insert(sha256, size);
             done += 1;
             log(Event::Progress(done, all));
         }
-        Ok(())
+        Ok(sizes)
     }
 
     /// An isolate takes so much code and no more: better said before it is started.
-    fn check_room(&self, set: &PackageSet) -> Result<(), InstallError> {
-        let size = |wheel: &Wheel| self.supply.prepared(&wheel.sha256).unwrap_or_default();
+    fn check_room(&self, set: &PackageSet, sizes: &HashMap<String, Size>) -> Result<(), InstallError> {
+        let size = |wheel: &Wheel| sizes.get(&wheel.sha256).copied().unwrap_or_default();
         let Room { code, memory } = self.options.room;
         for (what, room) in [("libraries", code), ("memory", memory)] {
             let measure = |size: Size| if what == "libraries" { size.code } else { size.total() };
@@ -232,20 +245,21 @@ impl Packages {
         Ok(())
     }
 
-    async fn prepare(&self, wheel: &Wheel, log: Log<'_>) -> Result<(), InstallError> {
+    async fn prepare(&self, wheel: &Wheel, log: Log<'_>) -> Result<Size, InstallError> {
         let Wheel { name, version, sha256, .. } = wheel;
         let _claim = self.supply.claim(sha256).await;
         // Another run may have been quicker.
-        if self.supply.prepared(sha256).is_some() {
-            return Ok(());
+        if let Some(size) = self.supply.prepared(sha256) {
+            return Ok(size);
         }
         let bytes = self.bytes(wheel, log).await?;
         let prepared = wheel::prepare(&bytes).map_err(|why| {
             InstallError(format!("Cannot install {name} {version}: its wheel is refused, because {why}."))
         })?;
-        log(Event::Info(format!("Installed {name} {version} ({})", megabytes(prepared.size().total()))));
+        let size = prepared.size();
+        log(Event::Info(format!("Installed {name} {version} ({})", megabytes(size.total()))));
         self.supply.keep(sha256, prepared);
-        Ok(())
+        Ok(size)
     }
 
     /// The checked bytes of a wheel.

@@ -57,6 +57,8 @@ export class Pulse {
   /** When the run's end can no longer be caught. */
   #last = Infinity;
   #reason = '';
+  /** Whether a stack is suspended for a turn. */
+  #suspended = false;
   #turnedAt = 0;
   #crowdedAt = 0;
   #slice = YIELD_EVERY;
@@ -108,6 +110,7 @@ export class Pulse {
    */
   #turn() {
     this.onTurn();
+    this.#suspended = true;
     this.#resume = this.#module.suspend();
     const start = Date.now();
     let last = start;
@@ -129,6 +132,7 @@ export class Pulse {
 
   /** The run goes on, on its own stack. */
   #back() {
+    this.#suspended = false;
     endTurn();
     this.#resume();
     const { turned } = this.#current;
@@ -174,8 +178,13 @@ export class Pulse {
       this.#fuel = limits.fuel;
       this.#turned();
       run.timer = hostTimer.set(tick, YIELD_EVERY);
+      // A result may be there while the stack that gave it is suspended: it has to end before the next run begins.
+      const over = (/** @type {string} */ frames) => {
+        if (this.#suspended) hostTimer.set(() => over(frames), 0);
+        else run.end({ frames });
+      };
       start().then(
-        (frames) => run.end({ frames }),
+        over,
         (error) => run.end({ lost: `the interpreter failed: ${error?.message ?? error}` }),
       );
     });

@@ -144,7 +144,7 @@ def _fallback(value: Any) -> str | Scalar | Array | Object:
 
 
 def _by_pydantic(value: Any) -> str | Scalar | Array | Object:
-    return simplify(value.__pydantic_serializer__.to_python(value, mode='json', fallback=_plain))
+    return simplify(value.__pydantic_serializer__.to_python(value, mode='json', by_alias=True, fallback=_plain))
 
 
 def _plain(value: object) -> object:
@@ -230,6 +230,8 @@ def _offset(offset: datetime.timedelta | None) -> str:
 
 
 def _moment(value: Any) -> str:
+    if value != value:  # NaT of pandas is a datetime, and none
+        return repr(value)
     return value.replace(tzinfo=None).isoformat() + _offset(value.utcoffset())
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from programs import HERE, MODES, golden, normalize, programs
+from programs import HERE, MODES, NEED_PACKAGES, golden, normalize, programs
 
 PROGRAMS = programs()
 URLS = {'xml': os.environ['MCP_URL'], 'json': os.environ['MCP_JSON_URL']}
@@ -22,17 +22,19 @@ META = {
 }
 
 
-def ask(mode: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """The answer of a fresh isolate."""
-    params = {'name': 'run_python_code', 'arguments': arguments, '_meta': META}
-    headers = {
-        'accept': 'application/json, text/event-stream',
-        'mcp-protocol-version': '2026-07-28',
-        'mcp-method': 'tools/call',
-        'mcp-name': 'run_python_code',
-    }
-    call = {'jsonrpc': '2.0', 'id': 1, 'method': 'tools/call', 'params': params}
-    response = httpx.post(URLS[mode], json=call, headers=headers, timeout=60)
+LEGACY = '2025-11-25'
+# What programs of packages.toml import, so that their session installs it all at once; but for sympy, which is large.
+PACKAGES = 'import matplotlib, numpy, pandas, PIL, pydantic'
+
+
+def post(mode: str, method: str, params: dict[str, Any], headers: dict[str, str]) -> httpx.Response:
+    accept = {'accept': 'application/json, text/event-stream'}
+    call = {'jsonrpc': '2.0', 'id': 1, 'method': method, 'params': params}
+    return httpx.post(URLS[mode], json=call, headers={**accept, **headers}, timeout=120)
+
+
+def read(response: httpx.Response) -> dict[str, Any]:
+    """What was answered: `text` and `logs`, or `failure`."""
     if response.headers['content-type'].startswith('text/event-stream'):
         data = [line[5:] for line in response.text.split('\n') if line.startswith('data:') and line[5:].strip()]
     else:
@@ -49,14 +51,41 @@ def ask(mode: str, arguments: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def ask(mode: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The answer of a fresh isolate."""
+    params = {'name': 'run_python_code', 'arguments': arguments, '_meta': META}
+    headers = {'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/call', 'mcp-name': 'run_python_code'}
+    return read(post(mode, 'tools/call', params, headers))
+
+
+def ask_in_session(mode: str, programs: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The answers of one legacy session: it imports packages once."""
+    client = {'name': 'parity', 'version': '1'}
+    hello = {'protocolVersion': LEGACY, 'capabilities': {}, 'clientInfo': client}
+    session = post(mode, 'initialize', hello, {}).headers['mcp-session-id']
+    headers = {'mcp-session-id': session, 'mcp-protocol-version': LEGACY}
+    post(mode, 'logging/setLevel', {'level': 'info'}, headers)
+
+    def call(arguments: dict[str, Any]) -> dict[str, Any]:
+        return read(post(mode, 'tools/call', {'name': 'run_python_code', 'arguments': arguments}, headers))
+
+    assert 'success' in call({'python_code': PACKAGES})['text']
+    return {name: call(arguments) for name, arguments in programs.items()}
+
+
 @pytest.fixture(scope='session')
 def answers() -> dict[str, dict[str, dict[str, Any]]]:
     """All answers, by mode and program; asked for side by side."""
+    in_session = {name for name in NEED_PACKAGES if not name.startswith('sympy')}
+    alone = {name: arguments for name, arguments in PROGRAMS.items() if name not in in_session}
+    together = {name: arguments for name, arguments in PROGRAMS.items() if name in in_session}
     with ThreadPoolExecutor(4) as pool:
-        asked = {
-            mode: {name: pool.submit(ask, mode, arguments) for name, arguments in PROGRAMS.items()} for mode in MODES
+        sessions = {mode: pool.submit(ask_in_session, mode, together) for mode in MODES}
+        asked = {mode: {name: pool.submit(ask, mode, arguments) for name, arguments in alone.items()} for mode in MODES}
+        return {
+            mode: {name: answer.result() for name, answer in answers.items()} | sessions[mode].result()
+            for mode, answers in asked.items()
         }
-        return {mode: {name: answer.result() for name, answer in answers.items()} for mode, answers in asked.items()}
 
 
 def expected(name: str, mode: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{
     browser,
     build::{self, Variant},
-    dev::{Server, call, run_python},
+    dev::{self, Server, call, run_python},
     mirror, node, soak,
     step::{output, run, target, timed},
 };
@@ -48,6 +48,7 @@ pub struct Bench {
 impl Bench {
     /// Measures and prints.
     pub fn run(self) -> Result<()> {
+        dev::end_with_signals()?;
         match self.what {
             What::Edge => Self::edge(self.runs.unwrap_or(100)),
             What::Page => Self::page(self.runs.unwrap_or(5)),

@@ -8,7 +8,7 @@ use std::{
     path::PathBuf,
     process::{Child, Stdio},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
@@ -179,6 +179,23 @@ pub struct Settings {
     pub state: PathBuf,
 }
 
+/// The process groups of all that are running.
+static RUNNING: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+
+/// Ends every server when a signal ends this process: they are in groups of their own, and hear of none.
+pub fn end_with_signals() -> Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            for group in RUNNING.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                let _ = killpg(Pid::from_raw(*group), Signal::SIGKILL);
+            }
+            std::process::exit(128 + signal);
+        }
+    });
+    Ok(())
+}
+
 /// A running `wrangler dev`. It ends, with all its processes, when this is dropped.
 pub struct Server {
     wrangler: Child,
@@ -225,6 +242,7 @@ impl Server {
         if let Some(errors) = wrangler.stderr.take() {
             thread::spawn(move || show(BufReader::new(errors)));
         }
+        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).push(wrangler.id() as i32);
         Ok(Self { wrangler, port })
     }
 
@@ -276,6 +294,7 @@ impl Server {
         }
         let _ = killpg(group, Signal::SIGKILL);
         let _ = self.wrangler.wait();
+        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).retain(|running| *running != group.as_raw());
     }
 }
 

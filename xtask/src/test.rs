@@ -9,7 +9,10 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::suites::{SUITES, Suite};
+use crate::{
+    dev,
+    suites::{SUITES, Suite},
+};
 
 /// Runs the tests.
 #[derive(Args)]
@@ -32,6 +35,7 @@ impl Test {
             let known: Vec<_> = SUITES.iter().map(|suite| suite.name).collect();
             bail!("there is no suite `{unknown}`; there are: {}", known.join(", "));
         }
+        dev::end_with_signals()?;
         let chosen = |suite: &&Suite| self.names.is_empty() || self.names.iter().any(|name| name == suite.name);
         let mut total = Count::default();
         let mut lines = Vec::new();

@@ -91,13 +91,16 @@ export const attacks = WAYS.map(([name, code]) => ({
 export const HOOKS = {
   set: `
 import builtins, js
-from pyodide.ffi import create_proxy
+from pyodide.ffi import create_proxy, to_js
 builtins.seen = []
-original = js.Reflect.get(js.Request.prototype, "json")
+owner = js.Request.prototype
+while not (body := js.Object.getOwnPropertyDescriptor(owner, "body")):
+    owner = js.Object.getPrototypeOf(owner)
 def hooked(request):
     builtins.seen.append([request.url, js.JSON.stringify(js.Array.from_(request.headers))])
-    return js.Reflect.apply(original, request, js.Array.new())
-js.Request.prototype.json = create_proxy(hooked, capture_this=True)
+    return js.Reflect.apply(body.get, request, js.Array.new())
+hook = {"get": create_proxy(hooked, capture_this=True), "configurable": True}
+js.Reflect.defineProperty(js.Request.prototype, "body", to_js(hook, dict_converter=js.Object.fromEntries))
 "set"`,
   look: 'import builtins\nbuiltins.seen',
 };
