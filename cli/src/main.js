@@ -10,6 +10,9 @@ import { Server } from './server.js';
 import { serveStdio } from './stdio.js';
 import { workerdBinary } from './workerd.js';
 
+/** Addresses that only this machine reaches. */
+const LOOPBACK = /^(localhost|127(\.\d+){3}|::1)$/;
+
 /** @param {string[]} words @returns {Promise<number>} the exit code */
 async function main(words) {
   const args = readArguments(words);
@@ -38,6 +41,12 @@ async function main(words) {
 async function serve(server, { mode, host, port }) {
   if (mode === 'example') return runExample(server);
   if (mode === 'stdio') return Promise.race([serveStdio(server).then(() => 0), broken(server)]);
+  // **Boundary.** Whoever reaches this port runs code on this machine: that is to be somebody's choice.
+  if (!LOOPBACK.test(host) && !server.settings.access) {
+    throw new Error(
+      `--host ${host} lets others in: choose --set ACCESS=token (with ACCESS_TOKENS) or --set ACCESS=none`,
+    );
+  }
   const { url } = await serveHttp(server, { host, port });
   server.log.info(`Running mcp-run-python via ${mode} on ${url}`);
   return broken(server);

@@ -44,6 +44,7 @@ describe('the command', () => {
     for (const [args, why] of /** @type {[string[], RegExp][]} */ ([
       [['--time-limit', '0', 'stdio'], /TIME_LIMIT_SECONDS is 0/],
       [['--set', 'NO_SUCH_SETTING=1', 'stdio'], /noSuchSetting/],
+      [['--host', '0.0.0.0', '--port', '0', 'streamable-http'], /--host 0\.0\.0\.0 lets others in: choose/],
     ])) {
       const { code, stderr } = await run(args);
       assert.equal(code, 1);
