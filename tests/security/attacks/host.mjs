@@ -92,7 +92,7 @@ export const forgeries = [
 import js
 from pyodide.ffi import create_proxy, to_js
 piece = to_js(b"x" * 10_000_000)
-js.TextEncoder.prototype.encode = create_proxy(lambda text: piece)
+js.TextEncoder.prototype.encode = create_proxy(lambda text: piece.slice())
 for n in range(100): print(n, "x" * 9000)`,
     ends: BROKE,
   },
