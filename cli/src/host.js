@@ -1,30 +1,31 @@
-// What the core asks for: interpreters, for one run or kept, in the pool's processes.
+// What the core asks for: interpreters, for one run or kept, in the pool's processes; and packages.
 
 /** @typedef {Awaited<ReturnType<import('./pool.js').Pool['take']>>} Taken */
+/** @typedef {import('../core/core.js').PreparedPackage} PreparedPackage */
 
 export class Host {
   #pool;
-  /** @type {Map<string, Taken>} */
+  #wheels;
+  /** An interpreter is taken by its first run. @type {Map<string, { taken?: Taken, files?: Uint8Array }>} */
   #sessions = new Map();
   #last = 0;
 
-  /** @param {import('./pool.js').Pool} pool */
-  constructor(pool) {
+  /** @param {import('./pool.js').Pool} pool @param {import('./wheels.js').Wheels} wheels */
+  constructor(pool, wheels) {
     this.#pool = pool;
+    this.#wheels = wheels;
+    this.lockFile = wheels.lockFile;
   }
 
   /**
    * @param {string} request
    * @param {string | undefined} session
+   * @param {PreparedPackage[]} packages
    */
-  async start(request, session) {
-    if (session !== undefined) {
-      const taken = this.#sessions.get(session);
-      if (!taken) throw new Error('its interpreter is gone');
-      return taken.interpreter.run(request, () => {});
-    }
+  async start(request, session, packages) {
+    if (session !== undefined) return (await this.#take(session, packages)).run(request, () => {});
     for (let attempt = 0; ; attempt++) {
-      const { interpreter, release } = await this.#pool.take(false);
+      const { interpreter, release } = await this.#pool.take(false, packages);
       const started = Date.now();
       try {
         return await interpreter.run(request, release);
@@ -36,26 +37,67 @@ export class Host {
     }
   }
 
-  async openSession() {
-    const taken = await this.#pool.take(true);
-    const session = String(++this.#last);
-    this.#sessions.set(session, taken);
-    return session;
+  /** @param {string} session @param {PreparedPackage[]} packages */
+  async #take(session, packages) {
+    const kept = this.#sessions.get(session);
+    if (!kept) throw new Error('its interpreter is gone');
+    if (kept.taken) return kept.taken.interpreter;
+    const taken = await this.#pool.take(true, packages);
+    // Ended meanwhile.
+    if (this.#sessions.get(session) !== kept) {
+      taken.release();
+      throw new Error('its interpreter is gone');
+    }
+    kept.taken = taken;
+    if (kept.files) await taken.interpreter.putFiles(kept.files);
+    kept.files = undefined;
+    return taken.interpreter;
   }
 
   /** Stops all runs of sessions: each gives its result. */
   interrupt() {
-    for (const { interpreter } of this.#sessions.values()) interpreter.stop();
+    for (const { taken } of this.#sessions.values()) taken?.interpreter.stop();
+  }
+
+  async openSession() {
+    const session = String(++this.#last);
+    this.#sessions.set(session, {});
+    return session;
   }
 
   /** @param {string} session */
   async hasSession(session) {
-    return this.#sessions.get(session)?.interpreter.alive ?? false;
+    const kept = this.#sessions.get(session);
+    return kept !== undefined && (kept.taken?.interpreter.alive ?? true);
   }
 
   /** @param {string} session */
   async endSession(session) {
-    this.#sessions.get(session)?.release();
+    this.#sessions.get(session)?.taken?.release();
     this.#sessions.delete(session);
+  }
+
+  /** @param {string} from @param {string} to */
+  async carryFiles(from, to) {
+    const files = await this.#sessions.get(from)?.taken?.interpreter.files();
+    const session = this.#sessions.get(to);
+    if (!files || !session) return false;
+    session.files = files;
+    return true;
+  }
+
+  /** @param {string} url @param {import('./wheels.js').FetchLimits} limits */
+  fetch(url, limits) {
+    return this.#wheels.fetch(url, limits);
+  }
+
+  /** @param {string} sha256 */
+  cached(sha256) {
+    return this.#wheels.cached(sha256);
+  }
+
+  /** @param {string} sha256 @param {Uint8Array} wheel */
+  cache(sha256, wheel) {
+    return this.#wheels.cache(sha256, wheel);
   }
 }

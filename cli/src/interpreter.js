@@ -1,5 +1,6 @@
 // One interpreter in a workerd process: booted, given runs one at a time, stopped, ended.
 import { randomUUID } from 'node:crypto';
+import { envelope } from '../runtime/isolate/envelope.js';
 
 /** How long an interpreter may take to boot, in milliseconds. */
 const BOOT_LIMIT = 30_000;
@@ -13,20 +14,28 @@ const LAST_BYTE = 50;
 /** How long a process may take to drop an interpreter, in milliseconds. */
 const END_LIMIT = 2000;
 
+/** How long the files of a session may take to be carried over, in milliseconds, and how many bytes they may be. */
+const FILES_LIMIT = 5000;
+const MAX_FILES = 32 * 1024 * 1024;
+
+/** @typedef {import('../core/core.js').PreparedPackage} PreparedPackage */
+
 const BYSTANDER = 'another run in its process could not be stopped, and the process was ended';
 
 export class Interpreter {
   #name = randomUUID();
   #workerd;
+  #packages;
   #ended = false;
   /** How long a run that is stopped may take to end, in milliseconds. */
   #patience = MARGIN;
   /** Whether a run is going on. */
   busy = false;
 
-  /** @param {import('./workerd.js').Workerd} workerd */
-  constructor(workerd) {
+  /** @param {import('./workerd.js').Workerd} workerd @param {PreparedPackage[]} [packages] */
+  constructor(workerd, packages = []) {
     this.#workerd = workerd;
+    this.#packages = packages;
     /** Resolves when it can take a run at once. */
     this.booted = this.#boot();
     this.booted.catch(() => {});
@@ -34,7 +43,19 @@ export class Interpreter {
 
   async #boot() {
     await this.#workerd.ready;
-    const status = await this.#workerd.status(`/${this.#name}/boot`, BOOT_LIMIT);
+    const names = this.#packages.map(({ name, version, modules }) => {
+      return { name, version, modules: modules.map(([path]) => path) };
+    });
+    const parts = this.#packages.flatMap(({ archive, modules }) => [
+      archive,
+      ...modules.map(([, bytes]) => /** @type {ArrayBuffer} */ (bytes.buffer)),
+    ]);
+    this.#packages = [];
+    const status = await this.#workerd.status(
+      `/${this.#name}/boot`,
+      BOOT_LIMIT,
+      envelope(JSON.stringify(names), parts),
+    );
     if (status !== 204) throw new Error(`an interpreter did not boot (${status})`);
   }
 
@@ -71,7 +92,7 @@ export class Interpreter {
       return new Error(why === BYSTANDER ? reason : why);
     };
     try {
-      const response = await this.#workerd.post(`/${this.#name}/run`, request);
+      const response = await this.#workerd.ask(`/${this.#name}/run`, [Buffer.from(request)]);
       if (response.statusCode !== 200) throw new Error(`an interpreter answered ${response.statusCode}`);
       return this.#frames(response, lost, done);
     } catch (error) {
@@ -131,6 +152,35 @@ export class Interpreter {
     const status = await this.#workerd.status(`/${this.#name}/stop`, this.#patience).catch(() => 0);
     if (status === 0) this.#workerd.kill(BYSTANDER);
     return status === 204;
+  }
+
+  /**
+   * What the session has written, packed; `undefined` if it does not give it, or it is too much.
+   * @returns {Promise<Uint8Array | undefined>}
+   */
+  async files() {
+    const response = await this.#workerd.ask(`/${this.#name}/files`, [], 'GET');
+    const late = setTimeout(() => response.destroy(), FILES_LIMIT);
+    try {
+      const chunks = [];
+      let size = 0;
+      // **Boundary.** It goes back into an isolate of the same session, and nowhere else.
+      for await (const chunk of response) {
+        size += chunk.length;
+        if (size > MAX_FILES) return undefined;
+        chunks.push(chunk);
+      }
+      return response.statusCode === 200 ? Buffer.concat(chunks) : undefined;
+    } finally {
+      clearTimeout(late);
+      response.destroy();
+    }
+  }
+
+  /** Takes the files of the interpreter before. @param {Uint8Array} files */
+  async putFiles(files) {
+    const status = await this.#workerd.status(`/${this.#name}/files`, FILES_LIMIT, [files]);
+    if (status !== 204) throw new Error(`the session's files could not be carried over (${status})`);
   }
 
   /** Ends it for good. A process that does not do so is ended, with all that is in it. */

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-// The command `mcp-run-python`.
 import { HELP, readArguments, USAGE, UsageError } from './arguments.js';
+// The command `mcp-run-python`.
+import { runOnce } from './ask.js';
 import { runExample } from './example.js';
 import { serveHttp } from './http.js';
 import { Log } from './log.js';
@@ -55,6 +56,10 @@ async function serve(server, { mode, host, port }) {
 /** Python starts meanwhile; where it cannot, nothing is served. @param {Server} server @returns {Promise<number>} */
 async function broken(server) {
   await server.pool.warm();
+  if (server.settings.dependencies) {
+    const { structuredContent } = await runOnce(server.core, '');
+    if (structuredContent.status !== 'success') throw new Error(structuredContent.error);
+  }
   server.log.debug('Python is ready');
   return new Promise(() => {});
 }

@@ -2,9 +2,10 @@
 // frames out. It looks at neither.
 //
 // An interpreter is a Durable Object whose facet is of a class from an isolate of its own; its name is whatever the
-// supervisor calls it. POST /NAME/boot, /NAME/run (the JSON of a run: its frames), /NAME/stop and /NAME/end.
+// supervisor calls it. POST /NAME/boot (an envelope with its packages), then /NAME/run (the JSON of a run: its frames),
+// /NAME/stop, /NAME/files (a session's files; GET gives them) and /NAME/end.
 import { DurableObject } from 'cloudflare:workers';
-import { envelopeStream } from './envelope.js';
+import { envelopeStream, openEnvelope } from './envelope.js';
 import { modules, parts } from './modules.js';
 
 const FACET = 'python';
@@ -18,27 +19,77 @@ const code = {
   env: {},
 };
 
+/** @typedef {{ name: string, version: string, modules: string[] }} Package with the paths of its libraries */
+
 export class Interpreter extends DurableObject {
-  /** What the isolate's first request brings along. @type {ArrayBuffer[]} */
+  #code = code;
+  /** What the isolate's next request brings along: the first one's is all that it needs to start. @type {ArrayBuffer[]} */
   #parts = parts;
 
   /** @param {Request} request */
   async fetch(request) {
     const action = new URL(request.url).pathname.split('/').at(-1);
-    if (action === 'end') {
-      this.ctx.facets.delete(FACET);
-      // The object itself is of no more use, and nothing else would end it.
-      this.ctx.abort('ended');
-      return new Response(null, { status: 204 });
-    }
-    const facet = this.ctx.facets.get(FACET, () => ({
-      class: this.env.LOADER.load(code).getDurableObjectClass('Python'),
-    }));
     const url = `http://sandbox/${action}`;
-    if (action === 'stop') return facet.fetch(url, { method: 'POST' });
-    const body = envelopeStream(await request.text(), this.#parts);
+    switch (action) {
+      case 'end':
+        this.ctx.facets.delete(FACET);
+        // The object itself is of no more use, and nothing else would end it.
+        this.ctx.abort('ended');
+        return new Response(null, { status: 204 });
+      case 'stop':
+        return this.#facet.fetch(url, { method: 'POST' });
+      case 'files':
+        if (request.method === 'GET') return this.#facet.fetch(url);
+        return this.#send(url, '', [await request.arrayBuffer()]);
+      case 'boot': {
+        const { text, parts: bytes } = await openEnvelope(request.body);
+        return this.#send(url, '', this.#add(JSON.parse(text), bytes));
+      }
+      default:
+        return this.#send(url, await request.text(), []);
+    }
+  }
+
+  get #facet() {
+    return this.ctx.facets.get(FACET, () => ({
+      class: this.env.LOADER.load(this.#code).getDurableObjectClass('Python'),
+    }));
+  }
+
+  /** @param {string} url @param {string} text @param {ArrayBuffer[]} more */
+  #send(url, text, more) {
+    const body = envelopeStream(text, [...this.#parts, ...more]);
     this.#parts = [];
-    return facet.fetch(url, { method: 'POST', body });
+    return this.#facet.fetch(url, { method: 'POST', body });
+  }
+
+  /**
+   * Adds packages to the isolate that is to be started.
+   * @param {Package[]} packages
+   * @param {ArrayBuffer[]} bytes of each package: its archive, and its libraries
+   * @returns {ArrayBuffer[]} the archives
+   */
+  #add(packages, bytes) {
+    if (!packages.length) return [];
+    /** @type {Record<string, object>} */
+    const added = {};
+    /** @type {string[]} */
+    const imports = [];
+    const archives = [];
+    const entries = packages.map(({ name, version, modules: paths }, n) => {
+      archives.push(bytes.shift());
+      const libraries = paths.map((path, k) => {
+        const file = `packages/${n}/${k}.wasm`;
+        added[file] = { wasm: bytes.shift() };
+        imports.push(`import m${n}_${k} from '../${file}';\n`);
+        // **Boundary.** Names of packages and paths in them are a stranger's: they are JSON here, and nothing else.
+        return `[${JSON.stringify(path)}, m${n}_${k}]`;
+      });
+      return `{ name: ${JSON.stringify(name)}, version: ${JSON.stringify(version)}, modules: [${libraries}] }`;
+    });
+    added['packages/index.js'] = { js: `${imports.join('')}export default [\n${entries.join(',\n')}];\n` };
+    this.#code = { ...code, modules: { ...modules, ...added } };
+    return archives;
   }
 }
 

@@ -12,6 +12,8 @@ const PULSE = 500;
 /** After how long a second process that nobody uses is ended, in milliseconds. */
 const IDLE_LIMIT = 60_000;
 
+/** @typedef {import('../core/core.js').PreparedPackage} PreparedPackage */
+
 class Member {
   sessions = 0;
   runs = 0;
@@ -36,8 +38,9 @@ class Member {
     if (this.workerd.ended === null && this.runs === 0) this.spare ??= new Interpreter(this.workerd);
   }
 
-  /** @returns {Interpreter} */
-  take() {
+  /** @param {PreparedPackage[]} packages @returns {Interpreter} */
+  take(packages) {
+    if (packages.length) return new Interpreter(this.workerd, packages);
     const taken = this.spare ?? new Interpreter(this.workerd);
     this.spare = null;
     return taken;
@@ -71,12 +74,13 @@ export class Pool {
   /**
    * Gives an interpreter, booted, and what to call when it is of no more use.
    * @param {boolean} kept whether it is a session's
+   * @param {PreparedPackage[]} packages
    * @returns {Promise<{ interpreter: Interpreter, release: () => void }>}
    */
-  async take(kept) {
+  async take(kept, packages) {
     for (let attempt = 0; ; attempt++) {
       const member = this.#choose(kept);
-      const interpreter = member.take();
+      const interpreter = member.take(packages);
       let held = true;
       if (kept) member.sessions++;
       else member.runs++;

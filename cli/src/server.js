@@ -1,8 +1,10 @@
 // The core with its processes: what every way of being reached has in common.
 import { availableParallelism, totalmem } from 'node:os';
+import { index, mirror } from '../core/sources.js';
 import { loadCore } from './core.js';
 import { Host } from './host.js';
 import { Pool } from './pool.js';
+import { Wheels } from './wheels.js';
 
 /** How often idle sessions are looked for, in milliseconds. */
 const SWEEP = 10_000;
@@ -29,9 +31,9 @@ export class Server {
     });
     this.pool = pool;
     this.log = log;
-    this.settings = settings;
-    this.host = new Host(pool);
-    this.core = loadCore(this.host, settings);
+    this.settings = { packages: 'pypi', packageMirrors: mirror, packageIndex: index, ...settings };
+    this.host = new Host(pool, new Wheels(log));
+    this.core = loadCore(this.host, this.settings);
     this.#timer = setInterval(() => this.core.endIdle(), SWEEP);
     this.#timer.unref();
   }

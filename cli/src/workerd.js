@@ -138,35 +138,41 @@ export class Workerd {
   }
 
   /**
-   * Posts to the parent worker. Resolves with the response when its headers have come.
+   * Asks the parent worker. Resolves with the response when its headers have come.
    * @param {string} path
-   * @param {string} [body]
+   * @param {Uint8Array[]} [body] in pieces
+   * @param {string} [method]
    * @returns {Promise<import('node:http').IncomingMessage>}
    */
-  post(path, body = '') {
+  ask(path, body = [], method = 'POST') {
+    const length = body.reduce((sum, piece) => sum + piece.length, 0);
     return new Promise((resolve, reject) => {
       const sent = request(
         {
           socketPath: join(this.#folder, 'runs'),
           agent: this.#agent,
-          method: 'POST',
+          method,
           path,
-          headers: { authorization: this.#secret, 'content-length': Buffer.byteLength(body) },
+          headers: { authorization: this.#secret, 'content-length': length },
         },
         resolve,
       );
       sent.on('error', (error) => reject(new Error(this.ended ?? error.message)));
-      sent.end(body);
+      for (const piece of body) sent.write(piece);
+      sent.end();
     });
   }
 
-  /** Posts, and gives the status once the whole response has come. @param {string} path @param {number} limit ms */
-  async status(path, limit) {
+  /**
+   * Asks, and gives the status once the whole response has come.
+   * @param {string} path @param {number} limit ms @param {Uint8Array[]} [body]
+   */
+  async status(path, limit, body) {
     let timer;
     const late = new Promise((_, reject) => {
       timer = setTimeout(() => reject(new Error('no answer in time')), limit);
     });
-    const answered = this.post(path).then((response) => {
+    const answered = this.ask(path, body).then((response) => {
       response.on('error', () => {});
       response.resume();
       return response.statusCode;

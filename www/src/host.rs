@@ -36,6 +36,8 @@ extern "C" {
     fn has_session(this: &SandboxHost, session: &str) -> Result<Promise, JsValue>;
     #[wasm_bindgen(method, catch, js_name = endSession)]
     fn end_session(this: &SandboxHost, session: &str) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = carryFiles)]
+    fn carry_files_between(this: &SandboxHost, from: &str, to: &str) -> Result<Promise, JsValue>;
     #[wasm_bindgen(method, getter, js_name = addsPackages)]
     fn adds(this: &SandboxHost) -> JsValue;
     #[wasm_bindgen(method, getter, js_name = lockFile)]
@@ -129,6 +131,11 @@ impl SandboxHost {
     pub async fn end(&self, session: &str) {
         // One that cannot be ended is one that was lost.
         let _ = settled(self.end_session(session)).await;
+    }
+
+    /// Gives the files of one interpreter that is kept to another, which has not run yet. Whether it did.
+    pub async fn carry_files(&self, from: &str, to: &str) -> bool {
+        settled(self.carry_files_between(from, to)).await.is_ok_and(|carried| carried.is_truthy())
     }
 }
 

@@ -19,7 +19,7 @@ use futures::{
 use mcp_run_python::{
     packages::PackageSet,
     sandbox::{Frames, Sandbox, SandboxError},
-    session::RESTARTED,
+    session::{MORE_PACKAGES, RESTARTED},
 };
 
 use crate::{
@@ -98,6 +98,7 @@ impl Inner {
         let alive = self.name.borrow().clone();
         let had = self.packages.borrow().clone();
         let packages = packages.with(&had);
+        let mut before = None;
         if let Some(name) = alive {
             let wheels = self.wheels.of(&packages)?;
             // What was imported stays imported: another version of it cannot be added.
@@ -111,13 +112,22 @@ impl Inner {
                 return Ok(self.frames(run, turn));
             }
             self.name.take();
-            self.host.end(&name).await;
+            before = Some((name, fits));
         }
         if self.ended.get() {
+            if let Some((before, _)) = before {
+                self.host.end(&before).await;
+            }
             return Err(SandboxError::Lost("its session has ended".into()));
         }
         let wheels = self.wheels.of(&packages)?;
         let name = self.host.open().await?;
+        let mut kept = false;
+        if let Some((before, fits)) = before {
+            // **Boundary.** What an isolate gives as its files goes into one of the same session, and nowhere else.
+            kept = !fits && self.host.carry_files(&before, &name).await;
+            self.host.end(&before).await;
+        }
         self.name.replace(Some(name.clone()));
         let frames = self.clone().frames(self.host.run(&request, Some(&name), &wheels).await?, turn);
         self.packages.replace(packages);
@@ -128,7 +138,8 @@ impl Inner {
         if !self.used.replace(true) {
             return Ok(frames);
         }
-        let notice = stream::once(async { Ok(RESTARTED.as_bytes().to_vec()) });
+        let notice = if kept { MORE_PACKAGES } else { RESTARTED };
+        let notice = stream::once(async move { Ok(notice.as_bytes().to_vec()) });
         Ok(notice.chain(frames).boxed_local())
     }
 

@@ -14,6 +14,8 @@ export interface SandboxHost {
   hasSession?(session: string): Promise<boolean>;
   /** Ends it. */
   endSession?(session: string): Promise<void>;
+  /** Gives the files of one to another, which has not run yet. Whether it did. */
+  carryFiles?(from: string, to: string): Promise<boolean>;
   /** Whether `start` takes more packages than a session's interpreter has had. If not, it gets a new interpreter. */
   addsPackages?: boolean;
   /** The text of `pyodide-lock.json`. With it, and `fetch`, code gets the packages that it imports. */

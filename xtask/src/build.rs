@@ -151,6 +151,7 @@ pub fn desk() -> Result<PathBuf> {
         for file in ["index.d.ts", "sandbox.js"] {
             fs::copy(root().join("www/js").join(file), core.join(file))?;
         }
+        sources(&core.join("sources.js"))?;
         fs::copy(root().join("LICENSE"), cli.join("LICENSE"))?;
         run(node::command("node").arg("xtask/runtime/desk.mjs").arg(target().join("runtime/isolate")).arg(&runtime))
     })?;

@@ -8,7 +8,7 @@ use crate::{
     browser,
     build::{self, Variant},
     dev::Server,
-    node, python,
+    mirror, node, python,
     toolchain::{WASM, cargo},
 };
 
@@ -157,8 +157,9 @@ fn desk() -> Result<Prepared> {
         pytest(&python::TESTS, "tests/desk/test_python.py"),
         pytest(&python::EXAMPLES, "tests/desk/test_frameworks.py"),
     ];
+    let mirror = mirror::serve()?;
     of(commands.map(|mut of_suite| {
-        of_suite.env("DESK", &command);
+        of_suite.env("DESK", &command).envs(mirror.iter().map(|address| ("MIRROR", address)));
         of_suite
     }))
 }

@@ -1,0 +1,76 @@
+// Packages on the desk: fetched once, cached on disk, and a clear word where one cannot be had.
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { run, StdioClient, Temporary } from './desk.mjs';
+
+/** Where the lock file's wheels are, if not at the default address. */
+const mirror = process.env.MIRROR ? ['--set', `PACKAGE_MIRRORS=${process.env.MIRROR}`] : [];
+
+/** Nothing listens there. */
+const offline = ['--set', 'PACKAGE_MIRRORS=http://127.0.0.1:9/', '--set', 'PACKAGE_INDEX=http://127.0.0.1:9/'];
+
+describe('packages', () => {
+  /** @type {Temporary} */
+  let cache;
+  const env = () => ({ XDG_CACHE_HOME: cache.path });
+  before(() => {
+    cache = new Temporary();
+  });
+  after(() => cache.remove());
+
+  test('are found by imports, fetched, and cached', async () => {
+    await using client = new StdioClient(mirror, env());
+    await client.initialize();
+    const first = await client.run('import numpy\nnumpy.arange(10).sum()');
+    assert.equal(first.return_value, 45, first.error);
+    assert.ok(readdirSync(join(cache.path, 'mcp-run-python')).length > 0);
+    assert.match(client.stderr, /fetched numpy-\S+: [\d.]+ MB/);
+  });
+
+  test('are there without a network, once they are cached', async () => {
+    await using client = new StdioClient([...offline, '--deps', 'numpy'], env());
+    await client.initialize();
+    const { return_value, error } = await client.run('import numpy\nnumpy.ones(3)');
+    assert.deepEqual(return_value, [1, 1, 1], error);
+    assert.doesNotMatch(client.stderr, /fetching/);
+  });
+
+  test('that cannot be fetched are named, at the start and by a run', async () => {
+    const empty = new Temporary();
+    try {
+      const { code, stderr } = await run([...offline, '--deps', 'pandas', '--port', '0', 'streamable-http'], '', {
+        XDG_CACHE_HOME: empty.path,
+      });
+      assert.equal(code, 1);
+      assert.match(stderr, /pandas/);
+      assert.match(stderr, /127\.0\.0\.1:9/);
+      await using client = new StdioClient(offline, { XDG_CACHE_HOME: empty.path });
+      const { status, error } = await client.run('import pandas');
+      assert.equal(status, 'install-error');
+      assert.match(error, /pandas/);
+      assert.equal((await client.run('1 + 1')).return_value, 2);
+    } finally {
+      empty.remove();
+    }
+  });
+
+  test('are added to a session, which keeps its files', async () => {
+    await using client = new StdioClient(mirror, env());
+    await client.initialize();
+    await client.run('open("f", "w").write("kept")');
+    const { return_value, output, error } = await client.run(
+      'import numpy\n[open("f").read(), int(numpy.prod([6, 7]))]',
+    );
+    assert.deepEqual(return_value, ['kept', 42], error);
+    assert.match(output[0], /restarted to add packages: its files are kept/);
+    assert.deepEqual((await client.run('import numpy\n1')).output, []);
+  });
+
+  test('the example runs', async () => {
+    const { code, stdout } = await run([...mirror, 'example'], '', env());
+    assert.equal(code, 0);
+    assert.match(stdout, /Tool return value:\n<status>success<\/status>\n<output>\nnumpy array: \[1 2 3\]/);
+  });
+});
