@@ -31,6 +31,7 @@ export class Server {
     });
     this.pool = pool;
     this.log = log;
+    /** @type {import('../core/core.js').CoreOptions} */
     this.settings = { packages: 'pypi', packageMirrors: mirror, packageIndex: index, ...settings };
     this.host = new Host(pool, new Wheels(log));
     this.core = loadCore(this.host, this.settings);

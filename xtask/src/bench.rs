@@ -29,6 +29,8 @@ enum What {
     Page,
     /// The worker for minutes, with good and hostile runs mixed: no answer is lost or wrong, and memory comes back.
     Soak,
+    /// The npm package; beside it the original, if ORIGINAL is a command that starts it.
+    Desk,
 }
 
 /// Runs the benchmarks.
@@ -37,7 +39,7 @@ pub struct Bench {
     /// What is measured.
     #[arg(value_enum, default_value = "edge")]
     what: What,
-    /// Repetitions of each measurement; the edge's sessions get five times as many [default: 100; 5 for the page]
+    /// Repetitions of each measurement; the edge's sessions get five times as many [default: 100; 5 for the page and the desk]
     #[arg(long)]
     runs: Option<usize>,
     /// How long a soak takes.
@@ -53,6 +55,7 @@ impl Bench {
             What::Edge => Self::edge(self.runs.unwrap_or(100)),
             What::Page => Self::page(self.runs.unwrap_or(5)),
             What::Soak => soak::run(self.minutes),
+            What::Desk => Self::desk(self.runs.unwrap_or(5)),
         }
     }
 
@@ -62,6 +65,13 @@ impl Bench {
         // Those of the lock file that the page's figures need.
         mirror::serve()?;
         run(node::command("node").arg("tests/page/bench.mjs").arg(runs.to_string()))
+    }
+
+    fn desk(runs: usize) -> Result<()> {
+        let command = build::installed_desk()?;
+        let mut bench = node::command("node");
+        bench.arg("tests/desk/bench.mjs").arg(runs.to_string()).env("DESK", command);
+        run(bench.envs(mirror::serve()?.map(|address| ("MIRROR", address))))
     }
 
     fn edge(runs: usize) -> Result<()> {
