@@ -183,10 +183,7 @@ export class Pulse {
         if (this.#suspended) hostTimer.set(() => over(frames), 0);
         else run.end({ frames });
       };
-      start().then(
-        over,
-        (error) => run.end({ lost: `the interpreter failed: ${error?.message ?? error}` }),
-      );
+      start().then(over, (error) => run.end({ lost: `the interpreter failed: ${error?.message ?? error}` }));
     });
   }
 
