@@ -16,6 +16,7 @@ import time
 import traceback
 import uuid
 from json import dumps, loads  # by name: a program may replace json's
+from zipimport import zipimporter
 
 from _pyodide._base import eval_code_async
 
@@ -27,7 +28,7 @@ FILENAME = 'main.py'
 # Imported here, so that they are in the snapshot and cost a program nothing.
 PRELOADED = (
     'abc bisect calendar collections collections.abc contextlib copy csv dataclasses datetime decimal enum fractions '
-    'functools hashlib heapq inspect io itertools math operator os pathlib pprint statistics string struct textwrap '
+    'functools hashlib heapq importlib.metadata inspect io itertools math operator os pathlib pprint statistics string struct textwrap '
     'types typing urllib.parse zoneinfo'
 ).split()
 
@@ -62,8 +63,12 @@ def renew() -> None:
     logging._startTime = time.time_ns()
     if numpy_random := sys.modules.get('numpy.random'):
         numpy_random.seed()
-    # The packages may be others.
+    # The packages may be others. The standard library's archive is not, and reading its directory takes long.
+    archives = {path: finder for path, finder in sys.path_importer_cache.items() if isinstance(finder, zipimporter)}
+    for path in archives:
+        del sys.path_importer_cache[path]
     importlib.invalidate_caches()
+    sys.path_importer_cache.update(archives)
 
 
 def preload(modules: str) -> None:

@@ -1,7 +1,7 @@
 // A fresh isolate for each stateless run: nothing is left of the run before, nothing is foreseeable, nothing is reached.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { run, startWorker } from './worker.mjs';
+import { residentMemory, run, startWorker } from './worker.mjs';
 
 const ISOLATES = 100;
 
@@ -13,7 +13,7 @@ describe('fresh isolates', () => {
   });
   after(() => worker?.stop());
 
-  test(`nothing random is the same in ${ISOLATES} isolates`, async () => {
+  test(`nothing random is the same in ${ISOLATES} isolates, and no memory of them is left`, async () => {
     const code = `
 import os, random, secrets, tempfile, time, uuid
 {
@@ -25,7 +25,9 @@ import os, random, secrets, tempfile, time, uuid
 }`;
     /** @type {Record<string, Set<unknown>>} */
     const seen = {};
+    let memory = 0;
     for (let left = ISOLATES; left > 0; left -= 4) {
+      if (left === ISOLATES - 20) memory = residentMemory(worker.pid);
       const results = await Promise.all(Array.from({ length: 4 }, () => run(worker.url, code)));
       for (const { return_value, error } of results) {
         assert.ok(return_value, error);
@@ -35,6 +37,8 @@ import os, random, secrets, tempfile, time, uuid
         }
       }
     }
+    const later = residentMemory(worker.pid);
+    assert.ok(later < memory + 60, `${memory} MB, then ${later} MB`);
     // The clock may tick more slowly than isolates start.
     const { clock, ...sources } = Object.fromEntries(Object.entries(seen).map(([source, { size }]) => [source, size]));
     assert.ok(clock > ISOLATES / 8, `${clock} times of day`);

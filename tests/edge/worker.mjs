@@ -1,6 +1,6 @@
 // A worker of its own for a test file, and clients so thin that a test sees every byte of the protocol.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 
@@ -236,3 +236,14 @@ export async function timed(work) {
 
 /** @param {number[]} times */
 export const median = (times) => times.toSorted((a, b) => a - b)[times.length >> 1];
+
+/** Memory of the largest workerd below a process, in MB. @param {number | undefined} pid */
+export function residentMemory(pid) {
+  const lines = execFileSync('ps', ['-A', '-o', 'pid=,ppid=,rss=,comm=']).toString().trim().split('\n');
+  const all = lines.map((line) => line.trim().split(/\s+/));
+  const below = new Set([String(pid)]);
+  // Children come after their parents only nearly always.
+  for (let n = 0; n < 5; n++) for (const [child, parent] of all) if (below.has(parent)) below.add(child);
+  const sizes = all.filter(([child, , , name]) => below.has(child) && name.includes('workerd'));
+  return Math.max(...sizes.map(([, , rss]) => Number(rss) / 1000));
+}

@@ -1,11 +1,10 @@
 // Mirrors that lie, hang and never end; and what is shared between runs and sessions, and what is not.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { LegacyClient, run, startWorker, timed } from '../edge/worker.mjs';
+import { LegacyClient, residentMemory, run, startWorker, timed } from '../edge/worker.mjs';
 import { behaviours, startMirror } from './mirror.mjs';
 
 /** @type {Awaited<ReturnType<typeof startMirror>>} */
@@ -119,16 +118,5 @@ test('ten sets of packages leave no memory behind', { timeout: 120_000 }, async 
   };
   const before = await use();
   const later = await use();
-  assert.ok(later < before + 150, `${before} MB, then ${later} MB`);
+  assert.ok(later < before + 100, `${before} MB, then ${later} MB`);
 });
-
-/** Memory of the largest workerd below a process, in MB. @param {number | undefined} pid */
-function residentMemory(pid) {
-  const lines = execFileSync('ps', ['-A', '-o', 'pid=,ppid=,rss=,comm=']).toString().trim().split('\n');
-  const all = lines.map((line) => line.trim().split(/\s+/));
-  const below = new Set([String(pid)]);
-  // Children come after their parents only nearly always.
-  for (let n = 0; n < 5; n++) for (const [child, parent] of all) if (below.has(parent)) below.add(child);
-  const sizes = all.filter(([child, , , name]) => below.has(child) && name.includes('workerd'));
-  return Math.max(...sizes.map(([, , rss]) => Number(rss) / 1000));
-}

@@ -59,6 +59,8 @@ writeFileSync(
   `# Written by the build.
 using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
+  # Machine code of wasm stays: the next isolate needs it, too.
+  v8Flags = ["--no-flush-liftoff-code"],
   services = [
     (name = "main", worker = .parent),
     # What there is of a network: nothing that may be reached.
