@@ -1,7 +1,7 @@
 //! Benchmarks on this machine.
 
 use std::{
-    fs,
+    fs, thread,
     time::{Duration, Instant},
 };
 
@@ -19,6 +19,12 @@ use crate::{
 
 /// Packages that are found from imports, in the order in which they are measured.
 const PACKAGES: [&str; 3] = ["numpy", "pandas", "matplotlib.pyplot"];
+
+/// Keeps a core busy for as long as it is measured what that does to others.
+const BUSY: &str = "import time\nend = time.time() + 30\nwhile time.time() < end: pass";
+
+/// How long a process may take to give back what it needs no more.
+const SETTLE: Duration = Duration::from_secs(3);
 
 /// What is measured.
 #[derive(Clone, Copy, ValueEnum)]
@@ -81,7 +87,8 @@ impl Bench {
         let first = start.elapsed();
         let url = server.url();
         let mut table = vec![row("process start to the first 1+1", &mut [first])];
-        let (rest, after_one) = (Value::Null, memory(&server)?);
+        let after_one = memory(&server)?;
+        let mut after_fresh = 0;
         let mut measure = |name: &str, runs: usize, run: &dyn Fn() -> Result<String>| -> Result<()> {
             let mut times = Vec::with_capacity(runs);
             for _ in 0..runs {
@@ -94,9 +101,19 @@ impl Bench {
         };
         timed("measuring", || {
             measure("1+1 in a fresh isolate", runs, &|| run_python(&url, "1+1"))?;
+            thread::sleep(SETTLE);
+            after_fresh = memory(&server)?;
             let session = open_session(&url)?;
             measure("1+1 in a session", runs * 5, &|| in_session(&url, &session, "1+1"))?;
-            measure("tools/list", runs, &|| call(&url, "tools/list", None, meta(json!({}))))?;
+            measure("tools/list", runs, &|| list(&url))?;
+            thread::scope(|scope| {
+                let busy = scope.spawn(|| run_python(&url, BUSY));
+                thread::sleep(Duration::from_millis(500));
+                measure("1+1 beside a busy loop", runs.div_ceil(4), &|| run_python(&url, "1+1"))?;
+                measure("tools/list beside a busy loop", runs, &|| list(&url))?;
+                anyhow::ensure!(!busy.is_finished(), "the loop ended before it was measured");
+                busy.join().map_err(|_| anyhow::anyhow!("the busy loop panicked"))?.map(drop)
+            })?;
             for package in PACKAGES {
                 let code = format!("import {package}; 1");
                 let run = || run_python(&url, &code);
@@ -105,8 +122,8 @@ impl Bench {
             }
             Ok(())
         })?;
-        std::thread::sleep(Duration::from_secs(3));
-        let after_many = memory(&server)?;
+        thread::sleep(SETTLE);
+        let after_packages = memory(&server)?;
         println!("{:34} {:>9} {:>9} {:>9} {:>9} {:>6}", "", "min ms", "p50 ms", "p99 ms", "max ms", "runs");
         for row in &table {
             let ms = |key: &str| row[key].as_f64().unwrap_or_default();
@@ -120,8 +137,12 @@ impl Bench {
                 row["runs"]
             );
         }
-        println!("memory of the worker's process: {after_one} MB after one run, {after_many} MB after {}", runs);
-        let report = json!({ "times_ms": table, "memory_mb": { "rest": rest, "one": after_one, "many": after_many } });
+        println!(
+            "memory of the worker's process: {after_one} MB after one run, {after_fresh} MB after {runs}, \
+             {after_packages} MB with the packages"
+        );
+        let memory = json!({ "one": after_one, "fresh": after_fresh, "packages": after_packages });
+        let report = json!({ "times_ms": table, "memory_mb": memory });
         fs::write(target().join("bench.json"), serde_json::to_string_pretty(&report)?)?;
         println!("written to target/bench.json");
         Ok(())
@@ -143,6 +164,10 @@ fn meta(mut params: Value) -> Value {
         "io.modelcontextprotocol/clientCapabilities": {},
     });
     params
+}
+
+fn list(url: &str) -> Result<String> {
+    call(url, "tools/list", None, meta(json!({})))
 }
 
 fn in_session(url: &str, session: &str, code: &str) -> Result<String> {

@@ -310,10 +310,14 @@ impl Drop for Server {
     }
 }
 
-/// Passes on what wrangler complains of, but for what it cannot do without a network and does not need to.
+/// Passes on what wrangler complains of, but for what it cannot do without a network and does not need to, and for
+/// workerd's own cache, which was made with other flags of V8.
 fn show(lines: impl BufRead) {
     let mut harmless = false;
     for line in lines.lines().map_while(Result::ok) {
+        if line.contains("per-isolate bootstrap compile cache") {
+            continue;
+        }
         if line.contains("Unable to fetch the `Request.cf` object") {
             harmless = true;
         } else if harmless && (line.starts_with("    at ") || line.contains("ENOTFOUND") || line.trim().is_empty()) {
