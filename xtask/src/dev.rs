@@ -39,6 +39,9 @@ const START: Duration = Duration::from_secs(120);
 /// How long wrangler may take to end by itself, and a worker to give the right answer after a wrong one.
 const END: Duration = Duration::from_secs(5);
 
+/// What `wrangler dev` finds in its environment when it is typed in `worker/`.
+const ENVIRONMENT: &str = include_str!("../../worker/.env");
+
 /// The setting that says where Pyodide's packages are.
 const MIRRORS: &str = "PACKAGE_MIRRORS";
 
@@ -222,12 +225,7 @@ impl Server {
         command
             .args(["dev", "--local", "--ip", "127.0.0.1", "--port", &port.to_string()])
             .args(["--log-level", "warn", "--show-interactive-dev-session=false"])
-            // V8 would throw the isolates' machine code away under every little pressure, compile it anew for the next
-            // isolate, and keep the old: 2 MB and 50 ms for each run.
-            .env("MINIFLARE_WORKERD_V8_FLAGS", "--no-flush-liftoff-code")
-            // wrangler would write every request and whatever is logged to disk, and serve it at an address of its own.
-            .env("X_LOCAL_OBSERVABILITY", "false")
-            .env("X_LOCAL_EXPLORER", "false")
+            .envs(ENVIRONMENT.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('=')))
             .current_dir(&settings.folder)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
