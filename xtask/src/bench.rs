@@ -26,6 +26,9 @@ const BUSY: &str = "import time\nend = time.time() + 30\nwhile time.time() < end
 /// How long a process may take to give back what it needs no more.
 const SETTLE: Duration = Duration::from_secs(3);
 
+/// The same as requirements.
+const BUILT_IN: &str = "numpy,pandas,matplotlib";
+
 /// What is measured.
 #[derive(Clone, Copy, ValueEnum)]
 enum What {
@@ -84,51 +87,97 @@ impl Bench {
         build::worker(Variant::Release)?;
         let start = Instant::now();
         let server = Server::start(Variant::Release, "bench", &[])?;
-        let first = start.elapsed();
+        let mut table = Table::default();
+        table.add("process start to the first 1+1", vec![start.elapsed()]);
         let url = server.url();
-        let mut table = vec![row("process start to the first 1+1", &mut [first])];
         let after_one = memory(&server)?;
-        let mut after_fresh = 0;
-        let mut measure = |name: &str, runs: usize, run: &dyn Fn() -> Result<String>| -> Result<()> {
-            let mut times = Vec::with_capacity(runs);
-            for _ in 0..runs {
-                let start = Instant::now();
-                run()?;
-                times.push(start.elapsed());
-            }
-            table.push(row(name, &mut times));
-            Ok(())
-        };
-        timed("measuring", || {
-            measure("1+1 in a fresh isolate", runs, &|| run_python(&url, "1+1"))?;
-            thread::sleep(SETTLE);
-            after_fresh = memory(&server)?;
-            let session = open_session(&url)?;
-            measure("1+1 in a session", runs * 5, &|| in_session(&url, &session, "1+1"))?;
-            measure("tools/list", runs, &|| list(&url))?;
-            thread::scope(|scope| {
-                let busy = scope.spawn(|| run_python(&url, BUSY));
-                thread::sleep(Duration::from_millis(500));
-                measure("1+1 beside a busy loop", runs.div_ceil(4), &|| run_python(&url, "1+1"))?;
-                measure("tools/list beside a busy loop", runs, &|| list(&url))?;
-                anyhow::ensure!(!busy.is_finished(), "the loop ended before it was measured");
-                busy.join().map_err(|_| anyhow::anyhow!("the busy loop panicked"))?.map(drop)
-            })?;
-            for package in PACKAGES {
-                let code = format!("import {package}; 1");
-                let run = || run_python(&url, &code);
-                measure(&format!("{package}, the first time"), 1, &run)?;
-                measure(&format!("{package} in a fresh isolate"), runs.div_ceil(10), &run)?;
-            }
-            Ok(())
+        table.measure("1+1 in a fresh isolate", runs, || run_python(&url, "1+1"))?;
+        thread::sleep(SETTLE);
+        let after_fresh = memory(&server)?;
+        let session = open_session(&url, "1+1")?;
+        table.measure("1+1 in a session", runs * 5, || in_session(&url, &session, "1+1"))?;
+        table.measure("tools/list", runs, || list(&url))?;
+        thread::scope(|scope| {
+            let busy = scope.spawn(|| run_python(&url, BUSY));
+            thread::sleep(Duration::from_millis(500));
+            table.measure("1+1 beside a busy loop", runs.div_ceil(4), || run_python(&url, "1+1"))?;
+            table.measure("tools/list beside a busy loop", runs, || list(&url))?;
+            anyhow::ensure!(!busy.is_finished(), "the loop ended before it was measured");
+            busy.join().map_err(|_| anyhow::anyhow!("the busy loop panicked"))?.map(drop)
         })?;
+        for package in PACKAGES {
+            let run = || run_python(&url, &format!("import {package}; 1"));
+            table.measure(&format!("{package}, the first time"), 1, run)?;
+            table.measure(&format!("{package} in a fresh isolate"), runs.div_ceil(10), run)?;
+        }
         thread::sleep(SETTLE);
         let after_packages = memory(&server)?;
-        println!("{:34} {:>9} {:>9} {:>9} {:>9} {:>6}", "", "min ms", "p50 ms", "p99 ms", "max ms", "runs");
-        for row in &table {
+        let mut isolates = serde_json::Map::new();
+        for module in ["json"].into_iter().chain(PACKAGES) {
+            let before = memory(&server)?;
+            open_session(&url, &format!("import {module}"))?;
+            isolates.insert(module.to_owned(), json!(memory(&server)?.saturating_sub(before)));
+        }
+        drop(server);
+
+        let folder = build::worker_with(Variant::Release, BUILT_IN)?;
+        let server = Server::start_in(folder, "bench-deps", &[("DEPENDENCIES", BUILT_IN)])?;
+        let url = server.url();
+        for package in PACKAGES {
+            let run = || run_python(&url, &format!("import {package}; 1"));
+            table.measure(&format!("{package} built in, in a fresh isolate"), runs.div_ceil(10), run)?;
+        }
+
+        table.print();
+        println!(
+            "memory of the worker's process: {after_one} MB after one run, {after_fresh} MB after {runs}, \
+             {after_packages} MB with the packages"
+        );
+        println!("memory of one more session, in MB, with: {}", serde_json::to_string(&isolates)?);
+        let memory =
+            json!({ "one": after_one, "fresh": after_fresh, "packages": after_packages, "isolates": isolates });
+        let report = json!({ "times_ms": table.0, "memory_mb": memory });
+        fs::write(target().join("bench.json"), serde_json::to_string_pretty(&report)?)?;
+        println!("written to target/bench.json");
+        Ok(())
+    }
+}
+
+/// What was measured: rows with a name, the number of runs, and milliseconds.
+#[derive(Default)]
+struct Table(Vec<Value>);
+
+impl Table {
+    /// Runs something several times.
+    fn measure(&mut self, name: &str, runs: usize, run: impl Fn() -> Result<String>) -> Result<()> {
+        let times = timed(name, || {
+            (0..runs)
+                .map(|_| {
+                    let start = Instant::now();
+                    run().map(|_| start.elapsed())
+                })
+                .collect::<Result<Vec<_>>>()
+        })?;
+        self.add(name, times);
+        Ok(())
+    }
+
+    fn add(&mut self, name: &str, mut times: Vec<Duration>) {
+        times.sort();
+        let at = |quantile: f64| {
+            let index = ((times.len() as f64 * quantile).ceil() as usize).clamp(1, times.len()) - 1;
+            times[index].as_secs_f64() * 1000.0
+        };
+        let (min, p50, p99, max) = (at(0.0), at(0.5), at(0.99), at(1.0));
+        self.0.push(json!({ "name": name, "runs": times.len(), "min": min, "p50": p50, "p99": p99, "max": max }));
+    }
+
+    fn print(&self) {
+        println!("{:45} {:>9} {:>9} {:>9} {:>9} {:>6}", "", "min ms", "p50 ms", "p99 ms", "max ms", "runs");
+        for row in &self.0 {
             let ms = |key: &str| row[key].as_f64().unwrap_or_default();
             println!(
-                "{:34} {:9.1} {:9.1} {:9.1} {:9.1} {:>6}",
+                "{:45} {:9.1} {:9.1} {:9.1} {:9.1} {:>6}",
                 row["name"].as_str().unwrap_or_default(),
                 ms("min"),
                 ms("p50"),
@@ -137,25 +186,7 @@ impl Bench {
                 row["runs"]
             );
         }
-        println!(
-            "memory of the worker's process: {after_one} MB after one run, {after_fresh} MB after {runs}, \
-             {after_packages} MB with the packages"
-        );
-        let memory = json!({ "one": after_one, "fresh": after_fresh, "packages": after_packages });
-        let report = json!({ "times_ms": table, "memory_mb": memory });
-        fs::write(target().join("bench.json"), serde_json::to_string_pretty(&report)?)?;
-        println!("written to target/bench.json");
-        Ok(())
     }
-}
-
-fn row(name: &str, times: &mut [Duration]) -> Value {
-    times.sort();
-    let at = |quantile: f64| {
-        let index = ((times.len() as f64 * quantile).ceil() as usize).clamp(1, times.len()) - 1;
-        times[index].as_secs_f64() * 1000.0
-    };
-    json!({ "name": name, "runs": times.len(), "min": at(0.0), "p50": at(0.5), "p99": at(0.99), "max": at(1.0) })
 }
 
 fn meta(mut params: Value) -> Value {
@@ -176,8 +207,9 @@ fn in_session(url: &str, session: &str, code: &str) -> Result<String> {
     call(url, "tools/call", Some("run_python_code"), params)
 }
 
-fn open_session(url: &str) -> Result<String> {
-    let body = in_session(url, "new", "1+1")?;
+/// Opens a session by running code in it; gives its handle.
+fn open_session(url: &str, code: &str) -> Result<String> {
+    let body = in_session(url, "new", code)?;
     let (_, handle) = body.split_once("\"session\":\"").context("no session was started")?;
     Ok(handle.split('"').next().unwrap_or_default().to_owned())
 }

@@ -208,11 +208,16 @@ pub struct Server {
 impl Server {
     /// Starts one on a free port, with state of its own, and waits until it runs Python.
     pub fn start(variant: Variant, name: &str, vars: &[(&str, &str)]) -> Result<Self> {
+        Self::start_in(variant.folder(), name, vars)
+    }
+
+    /// The same with what was built in `folder`.
+    pub fn start_in(folder: PathBuf, name: &str, vars: &[(&str, &str)]) -> Result<Self> {
         let state = crate::step::target().join("state").join(name);
         let _ = fs::remove_dir_all(&state);
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let vars = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let mut server = Self::spawn(&Settings { folder: variant.folder(), port, vars, state })?;
+        let mut server = Self::spawn(&Settings { folder, port, vars, state })?;
         server.wait_ready(None)?;
         Ok(server)
     }
