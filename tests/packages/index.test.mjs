@@ -23,7 +23,9 @@ function makeWheel(name, version, requires) {
 /** A ZIP archive whose files are stored as they are. @param {Record<string, string>} files */
 function zip(files) {
   /** @type {Buffer[]} */
-  const [parts, directory] = [[], []];
+  const parts = [];
+  /** @type {Buffer[]} */
+  const directory = [];
   let at = 0;
   for (const [path, text] of Object.entries(files)) {
     const [name, content] = [Buffer.from(path), Buffer.from(text)];
