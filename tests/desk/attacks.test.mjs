@@ -4,7 +4,7 @@ import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { after, before, beforeEach, describe, test } from 'node:test';
 import { sleep, timed } from '../edge/worker.mjs';
 import { counted, homeAt, listen, makeToken, openSession, report, withTokens } from '../security/home.mjs';
 import { LIMITS, measureLimits } from '../security/limits.mjs';
@@ -74,10 +74,14 @@ describe('attacks on the machine', () => {
   const secret = join(tmpdir(), `desk-secret-${process.pid}`);
   before(() => writeFileSync(secret, CANARY));
   after(() => rmSync(secret, { force: true }));
+  /** @type {string} */
+  let session;
+  beforeEach(async () => {
+    session = await openSession(desk());
+  });
 
   /** In a fresh isolate, and in a session. @param {string} code @returns {Promise<any[]>} */
   const everywhere = async (code) => {
-    const session = await openSession(desk());
     const all = await Promise.all([{}, { session }].map((options) => desk().run(code, options)));
     return all.map(({ structured }) => structured);
   };
@@ -85,13 +89,16 @@ describe('attacks on the machine', () => {
   /** @type {[string, string][]} */
   const ways = [
     ['by open()', 'open(path).read()'],
-    ['by a link', 'import os\nos.symlink(path, "link")\nopen("link").read()'],
+    [
+      'by a link',
+      'import os\nos.path.lexists("link") and os.unlink("link")\nos.symlink(path, "link")\nopen("link").read()',
+    ],
     ['by a way up', 'open("../" * 50 + path).read()'],
     ['by the root of a process', 'open("/proc/self/root" + path).read()'],
     ['by Emscripten', 'import pyodide_js\nFS = pyodide_js._module.FS\nFS.readFile(path, encoding="utf8")'],
     [
       "by Node's file system",
-      'import pyodide_js\nFS = pyodide_js._module.FS\nFS.mkdir("/m")\nFS.mount(FS.filesystems.NODEFS, {"root": "/"}, "/m")\nopen("/m" + path).read()',
+      'import pyodide_js\nFS = pyodide_js._module.FS\nFS.analyzePath("/m").exists or FS.mkdir("/m")\nFS.mount(FS.filesystems.NODEFS, {"root": "/"}, "/m")\nopen("/m" + path).read()',
     ],
     ["by Node's module", 'import js\njs.process.getBuiltinModule("node:fs").readFileSync(path, "utf8")'],
     ['by an address', 'import js\nawait (await js.fetch("file://" + path)).text()'],
@@ -113,7 +120,7 @@ describe('attacks on the machine', () => {
 
   test('a file that it writes is none of the machine', async () => {
     const path = join(desk().temporary.path, 'written');
-    const code = `import os\nos.makedirs(${JSON.stringify(desk().temporary.path)})\nopen(${JSON.stringify(path)}, "w").write("x")`;
+    const code = `import os\nos.makedirs(${JSON.stringify(desk().temporary.path)}, exist_ok=True)\nopen(${JSON.stringify(path)}, "w").write("x")`;
     for (const structured of await everywhere(code)) assert.equal(structured.return_value, 1, structured.error);
     assert.ok(!desk().temporary.left.includes('written'));
     held(2);

@@ -58,7 +58,7 @@ export function measureLimits(home) {
   /** @param {string} code @param {RegExp} ends @param {number} limit ms @returns {Promise<string>} */
   async function lasts(code, ends, limit) {
     const times = [];
-    for (let n = 0; n < 3; n++) {
+    for (let n = 0; n < 2; n++) {
       times.push(await timed(async () => assert.match((await home().run(code)).structured.error, ends)));
     }
     const longest = Math.max(...times);

@@ -201,7 +201,7 @@ export function attackTenants(home, { shared, owned }) {
 
 /** @param {() => Home} home */
 export function attackHost(home) {
-  describe('the host', () => {
+  describe('the host', { concurrency: 2 }, () => {
     const held = counted('the host', home);
 
     /** Nothing but log messages, and one response, came; and the next run is as it should be. @param {any[]} messages */
@@ -289,8 +289,10 @@ export function attackService(home) {
       const results = await flood;
       const refused = results.filter(({ structured }) => structured.error?.includes('too many runs: 32 of yours'));
       const done = results.filter(({ structured }) => structured.return_value === 4999950000);
-      // As many as may run do; on a busy machine some of them take longer than they may.
-      const late = results.filter(({ structured }) => structured.error?.includes('took longer than'));
+      // As many as may run do; on a busy machine some of them take longer than they may, or are ended with one that does.
+      const late = results.filter(({ structured }) =>
+        /took longer than|another run in its process could not be stopped/.test(structured.error),
+      );
       const counts = `${done.length} done, ${late.length} late, ${refused.length} refused`;
       assert.ok(done.length > 0 && refused.length <= 8 && done.length + late.length + refused.length === 40, counts);
       held();
