@@ -21,8 +21,32 @@ pub struct Config {
     pub quotas: Quotas,
     /// How long a session may be idle.
     pub session_idle: Duration,
+    /// What runs of no session share.
+    pub isolation: Isolation,
     /// For packages. Where mirrors and index are not set, the home has its own.
     pub packages: PackageOptions,
+}
+
+/// What runs of no session share.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// Nothing: each has an isolate of its own.
+    #[default]
+    Run,
+    /// Those of one principal share an interpreter, with its files and modules; the variables are each run's own.
+    Principal,
+}
+
+impl FromStr for Isolation {
+    type Err = &'static str;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "run" => Ok(Self::Run),
+            "principal" => Ok(Self::Principal),
+            _ => Err("it must be `run` or `principal`"),
+        }
+    }
 }
 
 impl Config {
@@ -36,6 +60,13 @@ impl Config {
         let return_mode = settings.parsed::<ReturnMode>("RETURN_MODE")?.unwrap_or_default();
         let [access, tokens] = ["ACCESS", "ACCESS_TOKENS"].map(|name| settings.get(name).unwrap_or_default());
         let door = Door::parse(&access, &tokens)?;
+        let isolation = settings.parsed::<Isolation>("ISOLATION")?.unwrap_or_default();
+        // **Boundary.** Who needs no token is of the same principal as every stranger.
+        if isolation == Isolation::Principal && !matches!(door, Door::Tokens(_)) {
+            return Err(
+                "ISOLATION is `principal`: that needs ACCESS=token, as strangers would share an interpreter".into()
+            );
+        }
         let hosts = match settings.list("ALLOWED_HOSTS").as_slice() {
             // What DNS rebinding could reach has no token.
             [] if matches!(door, Door::Tokens(_)) => Hosts::Any,
@@ -53,6 +84,7 @@ impl Config {
             packages: settings.packages()?,
             quotas: settings.quotas()?,
             session_idle: settings.seconds("SESSION_IDLE_SECONDS", Duration::from_secs(30 * 60))?,
+            isolation,
         })
     }
 }
@@ -164,5 +196,33 @@ impl Settings<'_> {
             }
             Some(seconds) => Err(format!("{name} is {seconds}: it must be more than 0")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt, future};
+
+    use super::*;
+
+    fn read(settings: &[(&str, &str)]) -> Result<Config, String> {
+        let setting =
+            |name: &str| settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        Config::read(&setting, Platform { sleep: |_| future::pending().boxed_local(), spawn: |_| {} })
+    }
+
+    #[test]
+    fn an_interpreter_is_shared_by_those_only_who_have_a_token() {
+        let tokens = format!("ann:{}", "0".repeat(64));
+        let of_principal = [("ISOLATION", "principal"), ("ACCESS", "token"), ("ACCESS_TOKENS", &*tokens)];
+        assert_eq!(read(&[]).unwrap().isolation, Isolation::Run);
+        assert_eq!(read(&of_principal[1..]).unwrap().isolation, Isolation::Run);
+        assert_eq!(read(&of_principal).unwrap().isolation, Isolation::Principal);
+        for access in ["", "none"] {
+            let why = read(&[("ISOLATION", "principal"), ("ACCESS", access)]).unwrap_err();
+            assert!(why.contains("ISOLATION is `principal`: that needs ACCESS=token"), "{why}");
+        }
+        let why = read(&[("ISOLATION", "nothing")]).unwrap_err();
+        assert_eq!(why, "ISOLATION is `nothing`: it must be `run` or `principal`");
     }
 }

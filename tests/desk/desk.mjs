@@ -126,9 +126,9 @@ export class StdioClient {
   }
 }
 
-/** Starts the HTTP server on a free port. @param {string[]} args */
-export async function serve(args) {
-  const child = start(['--port', '0', ...args]);
+/** Starts the HTTP server on a free port. @param {string[]} args @param {Record<string, string>} [env] */
+export async function serve(args, env) {
+  const child = start(['--port', '0', ...args], env);
   let said = '';
   const url = await new Promise((resolve, reject) => {
     child.stderr.on('data', (data) => {

@@ -1,11 +1,12 @@
-// The running worker as an attacker and a bystander meet it, and a listener that notices whatever reaches it.
+// A home as an attacker and a bystander meet it, here the running worker, and a listener that notices whatever reaches it.
 //
-// The attacks (`attacks/`) know nothing of it: another home can run them by a `Home` of its own.
+// The attacks (`attacks/`), and the suites that run them (`suites.mjs`), know nothing but a `Home`: the desk has its own.
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
+import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { answer, meta, modernHeaders, post, startWorker } from '../edge/worker.mjs';
 
@@ -14,8 +15,12 @@ import { answer, meta, modernHeaders, post, startWorker } from '../edge/worker.m
  * @typedef {object} Home
  * @property {string} name
  * @property {string} own the address of the server itself
- * @property {(code: string, options?: { session?: string, token?: string }) => Promise<Ran>} run
+ * @property {{ ann: string, bob: string }} tokens of two principals
+ * @property {() => string} said what it logged
+ * @property {(code: string, options?: RunOptions) => Promise<Ran>} run as ann, unless another token is given
  */
+
+/** @typedef {{ session?: string, token?: string, headers?: Record<string, string> }} RunOptions */
 
 /** @typedef {{ structured: any, text: string, messages: any[] }} Ran */
 
@@ -31,25 +36,40 @@ export function makeToken(name) {
  */
 export async function startHome(vars = {}) {
   const [ann, bob] = [makeToken('ann'), makeToken('bob')];
-  const worker = await startWorker({
-    ACCESS: 'token',
-    ACCESS_TOKENS: `${ann.stored},${bob.stored}`,
-    TIME_LIMIT_SECONDS: '4',
-    ...vars,
-  });
-  /** @type {Home} */
-  const home = {
-    name: 'edge',
-    own: worker.url,
-    async run(code, { session, token = ann.token } = {}) {
+  const worker = await startWorker({ ...withTokens(ann, bob), TIME_LIMIT_SECONDS: '4', ...vars });
+  return { ...homeAt('edge', worker, { ann: ann.token, bob: bob.token }), stop: worker.stop };
+}
+
+/** @typedef {ReturnType<typeof makeToken>} Token */
+
+/** Settings that let in who has one of these. @param {Token[]} tokens */
+export const withTokens = (...tokens) => ({
+  ACCESS: 'token',
+  ACCESS_TOKENS: tokens.map(({ stored }) => stored).join(','),
+});
+
+/**
+ * A home that answers over HTTP.
+ * @param {string} name
+ * @param {{ url: string, said: () => string }} server
+ * @param {{ ann: string, bob: string }} tokens
+ * @returns {Home}
+ */
+export function homeAt(name, { url, said }, tokens) {
+  return {
+    name,
+    own: url,
+    tokens,
+    said,
+    async run(code, { session, token = tokens.ann, headers: more } = {}) {
       const params = {
         name: 'run_python_code',
         arguments: { python_code: code, ...(session && { session }) },
         _meta: meta({ 'io.modelcontextprotocol/logLevel': 'debug' }),
       };
       const body = { jsonrpc: '2.0', id: 1, method: 'tools/call', params };
-      const headers = { ...modernHeaders('tools/call', 'run_python_code'), authorization: `Bearer ${token}` };
-      const found = await answer(await post(worker.url, body, headers));
+      const headers = { ...modernHeaders('tools/call', 'run_python_code'), authorization: `Bearer ${token}`, ...more };
+      const found = await answer(await post(url, body, headers));
       if (!found.result) throw new Error(found.error?.message ?? found.text);
       const finals = found.text.match(/"id":1,"result"/g) ?? [];
       assert.equal(finals.length, 1, 'one response');
@@ -60,7 +80,6 @@ export async function startHome(vars = {}) {
       };
     },
   };
-  return { ...home, worker, tokens: { ann: ann.token, bob: bob.token }, stop: worker.stop };
 }
 
 /** A session of its own. @param {Home} home @param {string} [token] @returns {Promise<string>} */
@@ -89,16 +108,31 @@ export async function listen() {
 
 const REPORT = join(dirname(fileURLToPath(import.meta.url)), '../../target/security.json');
 
-/** Adds a line to the report from which `table.mjs` makes the tables. @param {'attacks' | 'limits'} table @param {string} key @param {object} line */
+/**
+ * Adds to the report from which `table.mjs` makes the tables: what was found in some homes, beside what others found.
+ * @param {'attacks' | 'limits'} table @param {string} key @param {Record<string, number | string>} line by home
+ */
 export function report(table, key, line) {
-  /** @type {Record<string, Record<string, object>>} */
+  /** @type {Record<string, Record<string, Record<string, number | string>>>} */
   let all = {};
   try {
     all = JSON.parse(readFileSync(REPORT, 'utf8'));
   } catch {
     // The first line of all.
   }
-  all[table] = { ...all[table], [key]: line };
+  all[table] = { ...all[table], [key]: { ...all[table]?.[key], ...line } };
   mkdirSync(dirname(REPORT), { recursive: true });
   writeFileSync(REPORT, JSON.stringify(all, null, 2));
+}
+
+/**
+ * Counts the attacks with one goal that were held, and reports them at the end of the `describe` that it is called in.
+ * @param {string} goal @param {() => { name: string }} home
+ */
+export function counted(goal, home) {
+  let held = 0;
+  after(() => report('attacks', goal, { [home().name]: held }));
+  return (more = 1) => {
+    held += more;
+  };
 }

@@ -3,13 +3,10 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { answer, modern, modernHeaders, post, run, sleep, startWorker } from '../edge/worker.mjs';
-import { exhaustions } from './attacks/service.mjs';
-import { openSession, report, startHome } from './home.mjs';
+import { counted, startHome } from './home.mjs';
+import { attackService } from './suites.mjs';
 
-/** How long a bystander may wait, in milliseconds: code in C, such as writing 20 MB, is not interrupted. */
-const PATIENCE = 10_000;
-
-describe('attacks on the service', () => {
+describe('attacks on the worker', () => {
   /** @type {Awaited<ReturnType<typeof startHome>>} */
   let home;
   before(async () => {
@@ -17,42 +14,7 @@ describe('attacks on the service', () => {
   });
   after(() => home?.stop());
 
-  for (const { name, code, ends } of exhaustions) {
-    test(name, async () => {
-      const attack = home.run(code);
-      const start = performance.now();
-      const bystander = await home.run('20 + 22', { token: home.tokens.bob });
-      assert.equal(bystander.structured.return_value, 42);
-      assert.ok(performance.now() - start < PATIENCE, `a bystander waited for ${performance.now() - start} ms`);
-      const { structured } = await attack;
-      assert.match(JSON.stringify(structured), ends);
-      assert.ok(JSON.stringify(structured).length < 9_000_000);
-    });
-  }
-
-  test('a session outlives all that', async () => {
-    const session = await openSession(home);
-    const ends = /TimeoutError|MemoryError|ended the interpreter|No space/;
-    for (const { code } of exhaustions.filter((attack) => attack.ends.source.match(ends))) {
-      await home.run(code, { session });
-      const next = await home.run('20 + 22', { session });
-      assert.equal(next.structured.return_value, 42, next.structured.error);
-    }
-  });
-
-  test('a flood of isolates', async () => {
-    const flood = Promise.all(Array.from({ length: 40 }, () => home.run('sum(range(100_000))').catch((e) => e)));
-    const bystander = await home.run('20 + 22', { token: home.tokens.bob });
-    assert.equal(bystander.structured.return_value, 42);
-    const results = await flood;
-    const refused = results.filter(({ structured }) => structured.error?.includes('too many runs: 32 of yours'));
-    const done = results.filter(({ structured }) => structured.return_value === 4999950000);
-    // As many as may run do; on a busy machine some of them take longer than they may.
-    const late = results.filter(({ structured }) => structured.error?.includes('took longer than'));
-    const counts = `${done.length} done, ${late.length} late, ${refused.length} refused`;
-    assert.ok(done.length > 0 && refused.length <= 8 && done.length + late.length + refused.length === 40, counts);
-  });
-  after(() => report('attacks', 'the service', { edge: exhaustions.length + 9 }));
+  attackService(() => home);
 });
 
 describe('attacks on connections', () => {
@@ -62,9 +24,9 @@ describe('attacks on connections', () => {
     worker = await startWorker({ SESSIONS_LIMIT_EACH: '5', RUNS_LIMIT_EACH: '2', TIME_LIMIT_SECONDS: '5' });
   });
   after(() => worker?.stop());
+  const held = counted('connections', () => ({ name: 'edge' }));
 
   const works = async () => assert.equal((await run(worker.url, '20 + 22')).return_value, 42);
-
   /** @param {string} text */
   function half(text) {
     const { port } = new URL(worker.url);
@@ -82,6 +44,7 @@ describe('attacks on connections', () => {
     await works();
     for (const socket of sockets) socket.destroy();
     await works();
+    held(2);
   });
 
   test('readers who never read', async () => {
@@ -104,6 +67,7 @@ describe('attacks on connections', () => {
     // Their runs end with them: there is room for as many again.
     await sleep(2000);
     await Promise.all([works(), works()]);
+    held();
   });
 
   test('sessions opened and abandoned: those beyond the limit are refused, by 429 or a result that says so', async () => {
@@ -135,6 +99,7 @@ describe('attacks on connections', () => {
     assert.equal(ended.status, 200, ended.text);
     const next = await answer(await initialize());
     assert.equal(next.status, 200, next.text);
+    held(2);
   });
 
   test('more runs at once than may be are refused, and say so', async () => {
@@ -144,6 +109,7 @@ describe('attacks on connections', () => {
     assert.equal(results.filter(({ return_value }) => return_value === 1).length, 2);
     assert.equal(results.filter(({ error }) => /too many runs: 2 of yours .* at most 2 may/.test(error)).length, 2);
     await works();
+    held();
   });
 
   test('values beyond number in a request', async () => {
@@ -152,5 +118,6 @@ describe('attacks on connections', () => {
     assert.equal(status, 400);
     assert.match(error.message, /Invalid Request: 20\d{5} values, at most 250000 are taken/);
     await works();
+    held();
   });
 });

@@ -69,6 +69,8 @@ struct Inner {
     packages: RefCell<PackageSet>,
     used: Cell<bool>,
     used_at: Cell<u64>,
+    /// Whether nobody is told that it was restarted.
+    quiet: Cell<bool>,
 }
 
 impl Interpreter {
@@ -86,7 +88,13 @@ impl Interpreter {
             packages: RefCell::default(),
             used: Cell::new(used),
             used_at: Cell::new(0),
+            quiet: Cell::default(),
         })))
+    }
+
+    /// From now on, nobody is told that it was restarted: those whose runs stand for themselves expect nothing of it.
+    pub fn restart_quietly(&self) {
+        self.0.quiet.set(true);
     }
 
     /// Whether it has started and was not lost.
@@ -191,8 +199,11 @@ impl Inner {
         self.facet.replace(Some(facet.clone()));
         self.packages.replace(packages);
         self.storage.set_alarm(KEEP_ALIVE).await?;
-        if !self.used.replace(true) {
+        let first = !self.used.replace(true);
+        if first {
             self.storage.put(USED, true).await?;
+        }
+        if first || self.quiet.get() {
             return Ok((facet, frames));
         }
         let notice = if kept { MORE_PACKAGES } else { RESTARTED };

@@ -4,6 +4,7 @@ use std::{rc::Rc, time::Duration};
 
 use futures::{FutureExt, StreamExt, future::LocalBoxFuture, select_biased};
 use mcp_run_python::{
+    config::Isolation,
     limits::Quotas,
     packages::PackageSet,
     quota::Runs,
@@ -39,12 +40,13 @@ pub struct EdgeHost {
     sessions: Sessions,
     principal: Principal,
     quotas: Quotas,
+    isolation: Isolation,
 }
 
 impl EdgeHost {
     /// A host that starts isolates by the bindings of `env`.
-    pub fn new(env: Env, sessions: Sessions, principal: Principal, quotas: Quotas) -> Rc<Self> {
-        Rc::new(Self { env, sessions, principal, quotas })
+    pub fn new(env: Env, sessions: Sessions, principal: Principal, quotas: Quotas, isolation: Isolation) -> Rc<Self> {
+        Rc::new(Self { env, sessions, principal, quotas, isolation })
     }
 }
 
@@ -56,9 +58,11 @@ impl Host for EdgeHost {
     fn open(&self, choice: SessionChoice) -> LocalBoxFuture<'static, std::result::Result<Opened, SessionError>> {
         let slot = RUNS.with(|runs| runs.enter(&self.principal, &self.quotas));
         let (env, sessions, principal) = (self.env.clone(), self.sessions.clone(), self.principal.clone());
+        let isolation = self.isolation;
         async move {
             let slot = slot?;
             let Opened { sandbox, handle } = match choice {
+                SessionChoice::Unnamed if isolation == Isolation::Principal => sessions.shared(principal)?,
                 SessionChoice::Unnamed => Opened { sandbox: Rc::new(FreshIsolate(env)), handle: None },
                 SessionChoice::New => sessions.start(principal).await?,
                 SessionChoice::Handle(handle) => sessions.open(&handle, principal).await?,

@@ -50,7 +50,7 @@ async fn mcp(request: Request, core: CoreRequest, env: Env, config: Config) -> R
     let sessions = Sessions::new(&env, config.quotas)?;
     // Who is not let in is told so by the endpoint.
     let principal = config.transport.access.admit(&core).unwrap_or_default();
-    let host = EdgeHost::new(env, sessions.clone(), principal.clone(), config.quotas);
+    let host = EdgeHost::new(env, sessions.clone(), principal.clone(), config.quotas, config.isolation);
     let server = Server::new(host, config.server).with_packages(packages::packages(config.packages)?);
     let endpoint = Endpoint::new(server, config.transport);
     let response = match endpoint.route(core).await {

@@ -25,6 +25,9 @@ pub mod path {
     pub const OPEN: &str = "/open";
     /// POST, packages and a run, see [`decode`](super::decode): its frames.
     pub const RUN: &str = "/run";
+    /// POST, the same, for the interpreter that a principal's runs of no session share: an object that is nobody's becomes
+    /// his.
+    pub const SHARED: &str = "/shared";
 }
 
 /// Tells a session's object for whom it is asked. On its own paths, that is: what a client sends under this name is
@@ -58,6 +61,16 @@ impl Sessions {
         let (name, stub) = (id.to_string(), id.get_stub().map_err(failed)?);
         self.quotas.begin(principal, &name).await?;
         Ok((name, stub))
+    }
+
+    /// The interpreter that `principal`'s runs of no session share.
+    ///
+    /// **Boundary.** A principal has an object of its own name, which lets in nobody else; that there are tokens was seen
+    /// to by the settings.
+    pub fn shared(&self, principal: Principal) -> std::result::Result<Opened, SessionError> {
+        let id = self.objects.id_from_name(&format!("of {}", principal.name())).map_err(failed)?;
+        let session = Remote { run: path::SHARED, ..Remote::new(id.get_stub().map_err(failed)?, principal) };
+        Ok(Opened { sandbox: Rc::new(session), handle: None })
     }
 
     /// Starts a session that is known by its handle.
@@ -101,11 +114,13 @@ pub fn decode(body: String) -> Result<(PackageSet, String)> {
 struct Remote {
     session: Rc<Stub>,
     principal: Principal,
+    /// Where its object takes runs.
+    run: &'static str,
 }
 
 impl Remote {
     fn new(session: Stub, principal: Principal) -> Self {
-        Self { session: Rc::new(session), principal }
+        Self { session: Rc::new(session), principal, run: path::RUN }
     }
 
     async fn post(&self, path: &str, body: Option<String>) -> Result<Response> {
@@ -124,7 +139,7 @@ impl Sandbox for Remote {
     ) -> LocalBoxFuture<'static, std::result::Result<Frames, SandboxError>> {
         let session = self.clone();
         async move {
-            let response = session.post(path::RUN, Some(encode(&request, &packages)?)).await;
+            let response = session.post(session.run, Some(encode(&request, &packages)?)).await;
             let response = response.map_err(|error| SandboxError::Start(error.to_string()))?;
             match response.status_code() {
                 200 => isolate::body(response, ()).map_err(|error| SandboxError::Start(error.to_string())),

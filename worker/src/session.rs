@@ -2,7 +2,8 @@
 //!
 //! A legacy session gets the client's own requests, and answers them as the protocol says. One that was asked
 //! for by argument gets runs, from whoever has its handle. An object is of one kind for good, and of neither
-//! before it was started and after it ended: then there is no such session.
+//! before it was started and after it ended: then there is no such session. With ISOLATION=principal, there is one more for
+//! each principal, which gets its runs of no session.
 
 use std::{
     cell::{Cell, RefCell},
@@ -70,14 +71,17 @@ impl DurableObject for Session {
         let live = self.live().await?;
         live.seen.set(Date::now().as_millis());
         let path = request.path();
-        if ![path::START, path::OPEN, path::RUN].contains(&path.as_str()) {
+        if ![path::START, path::OPEN, path::RUN, path::SHARED].contains(&path.as_str()) {
             return self.mcp(&live, request).await;
         }
         let principal = Principal::named(&request.headers().get(PRINCIPAL)?.unwrap_or_default());
-        if path == path::START {
+        let shared = path == path::SHARED;
+        if path == path::START || (shared && live.handle.borrow().is_none()) {
             self.state.storage().put(key::HANDLE, principal.name()).await?;
-            live.handle.replace(Some(principal));
+            live.handle.replace(Some(principal.clone()));
             self.sleep(&live).await?;
+        }
+        if path == path::START {
             return status(204);
         }
         // **Boundary.** Who has the handle of another's session has nothing.
@@ -88,6 +92,9 @@ impl DurableObject for Session {
             return status(204);
         }
         let (packages, run) = remote::decode(request.text().await?)?;
+        if shared {
+            live.interpreter.restart_quietly();
+        }
         let frames =
             live.interpreter.start(run, packages).await.map_err(|error| Error::RustError(error.to_string()))?;
         ResponseBuilder::new()

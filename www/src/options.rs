@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use js_sys::{Array, Object, Reflect};
-use mcp_run_python::config::Config;
+use mcp_run_python::config::{Config, Isolation};
 use wasm_bindgen::{JsCast, JsValue};
 
 use crate::PLATFORM;
@@ -21,6 +21,9 @@ pub fn read(options: &JsValue) -> Result<Config, String> {
         text(&value?)
     };
     let config = Config::read(&setting, PLATFORM)?;
+    if config.isolation == Isolation::Principal {
+        return Err("ISOLATION is `principal`: that is for the worker only".into());
+    }
     let known = known.into_inner();
     let given = options.dyn_ref::<Object>().map(Object::keys).unwrap_or_default();
     match given.iter().filter_map(|member| member.as_string()).find(|member| !known.contains(member)) {

@@ -3,6 +3,7 @@
 mod bench;
 mod browser;
 mod build;
+mod deny;
 mod dev;
 mod mirror;
 mod node;

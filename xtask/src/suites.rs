@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::{
     browser,
     build::{self, Variant},
+    deny,
     dev::Server,
     mirror, node, python,
     toolchain::{WASM, cargo},
@@ -30,6 +31,7 @@ pub struct Prepared {
 pub const SUITES: &[Suite] = &[
     Suite { name: "fmt", prepare: fmt },
     Suite { name: "lint", prepare: lint },
+    Suite { name: "deny", prepare: crates },
     Suite { name: "rust", prepare: rust },
     Suite { name: "edge", prepare: edge },
     Suite { name: "packages", prepare: packages },
@@ -78,6 +80,11 @@ fn lint() -> Result<Prepared> {
         with(node::command("tsc"), ["--project", "tsconfig.json"]),
         with(python::TESTS.command("ruff"), ["check"]),
     ])
+}
+
+/// Licences, duplicates, sources and known holes of the crates.
+fn crates() -> Result<Prepared> {
+    of(deny::commands()?)
 }
 
 fn rust() -> Result<Prepared> {

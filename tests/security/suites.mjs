@@ -1,0 +1,301 @@
+// The attacks on a home, as suites: each is registered with what gives its scene once that has started.
+import assert from 'node:assert/strict';
+import { before, describe, test } from 'node:test';
+import { LegacyClient } from '../edge/worker.mjs';
+import { forgeries, PRETENDING } from './attacks/host.mjs';
+import { attacks as network } from './attacks/network.mjs';
+import { HOOKS, attacks as secrets } from './attacks/secrets.mjs';
+import { exhaustions } from './attacks/service.mjs';
+import { guesses, LOOK, MARK } from './attacks/tenants.mjs';
+import { counted, openSession } from './home.mjs';
+
+/** @typedef {import('./home.mjs').Home} Home */
+/** @typedef {Awaited<ReturnType<typeof import('./home.mjs').listen>>} Listener */
+
+/**
+ * @typedef {object} Scene
+ * @property {Home} home
+ * @property {Listener} listener
+ * @property {string[]} planted secrets that no program may find
+ */
+
+/** How long a bystander may wait, in milliseconds: code in C, such as writing 20 MB, is not interrupted. */
+const PATIENCE = 10_000;
+
+/** @param {Scene} scene @param {string} code */
+const filled = ({ home, listener }, code) =>
+  code
+    .replaceAll('{target}', listener.url)
+    .replaceAll('{host}', listener.host)
+    .replaceAll('{port}', String(listener.port))
+    .replaceAll('{own}', home.own)
+    .replaceAll('{mark}', [...'CANARY-'].reverse().join(''));
+
+/** In a fresh isolate, and in a session. @param {Scene} scene @param {string} session @param {string} code */
+const everywhere = (scene, session, code) =>
+  Promise.all([{}, { session }].map((options) => scene.home.run(filled(scene, code), options)));
+
+/** @param {() => Scene} scene */
+export function attackNetwork(scene) {
+  describe('network', () => {
+    const held = counted('network', () => scene().home);
+    /** @type {string} */
+    let session;
+    before(async () => {
+      session = await openSession(scene().home);
+    });
+
+    test('the listener hears', async () => {
+      assert.equal(await (await fetch(scene().listener.url)).text(), 'REACHED');
+      assert.ok(scene().listener.arrived.splice(0).length > 0);
+    });
+
+    for (const { name, code } of network) {
+      test(name, async () => {
+        const all = await everywhere(scene(), session, code);
+        for (const { structured } of all)
+          assert.doesNotMatch(JSON.stringify(structured), /REACHED|Example Domain|run_python_code/, name);
+        assert.deepEqual(scene().listener.arrived.splice(0), []);
+        held(all.length);
+      });
+    }
+  });
+}
+
+/** @param {() => Scene} scene */
+export function attackSecrets(scene) {
+  describe('secrets', () => {
+    const held = counted('secrets', () => scene().home);
+    /** @type {string} */
+    let session;
+    before(async () => {
+      session = await openSession(scene().home);
+    });
+
+    for (const { name, code, never } of secrets) {
+      test(name, async () => {
+        const { home, planted } = scene();
+        const all = await everywhere(scene(), session, code);
+        for (const { structured } of all) {
+          const seen = JSON.stringify(structured);
+          assert.doesNotMatch(seen, /CANARY/, seen);
+          if (never) assert.doesNotMatch(seen, never);
+          for (const secret of [...planted, home.tokens.ann, home.tokens.bob]) assert.ok(!seen.includes(secret));
+        }
+        held(all.length);
+      });
+    }
+
+    test('what a request to the isolate carries', async () => {
+      const { home } = scene();
+      const session = await openSession(home);
+      assert.equal((await home.run(HOOKS.set, { session })).structured.return_value, 'set');
+      await home.run('1', { session });
+      const { return_value, error } = (await home.run(HOOKS.look, { session })).structured;
+      assert.ok(Array.isArray(return_value) && return_value.length > 0, error);
+      assert.doesNotMatch(JSON.stringify(return_value), /CANARY|authorization|bearer|origin|mcp-/i);
+      held();
+    });
+
+    test('the log of the server has none, and nothing of what ran', async () => {
+      const { home } = scene();
+      await home.run(
+        'print("CANARY-OUTPUT")\nimport js\njs.console.log("CANARY-LOG")\nraise ValueError("CANARY-ERROR")',
+      );
+      assert.doesNotMatch(home.said(), /CANARY/);
+      held();
+    });
+  });
+}
+
+/**
+ * `shared`: the runs of one principal that name no session share an interpreter. `owned`: a handle is of use to its
+ * principal only.
+ * @param {() => Home} home @param {{ shared: boolean, owned: boolean }} how
+ */
+export function attackTenants(home, { shared, owned }) {
+  const goal = shared ? 'other tenants, each with an interpreter' : 'other tenants';
+  describe(goal, () => {
+    const held = counted(goal, home);
+    const authorized = (/** @type {string} */ token) => ({ authorization: `Bearer ${token}` });
+
+    test('what one leaves, another does not find', async () => {
+      const token = home().tokens.bob;
+      const session = await openSession(home());
+      for (const options of [{}, { session }]) {
+        const { structured } = await home().run(MARK, options);
+        assert.ok(structured.return_value?.length > 5, structured.error);
+      }
+      // Who asks for another's by a header of his own gets his own.
+      const forged = { token, headers: { 'x-principal': 'ann' } };
+      const others = [{ token }, forged, { session: await openSession(home(), token), token }];
+      for (const options of [...others, { session: await openSession(home()) }, ...(shared ? [] : [{}])]) {
+        const { structured } = await home().run(LOOK, options);
+        assert.deepEqual(structured.return_value, [], structured.error);
+        held();
+      }
+      // It can be found, where it is.
+      for (const options of [{ session }, ...(shared ? [{}] : [])]) {
+        const own = await home().run(LOOK, options);
+        assert.ok(own.structured.return_value?.length > 8, JSON.stringify(own.structured));
+      }
+    });
+
+    test('variables are of one run only', async () => {
+      await home().run('secret = 1\nimport __main__\n__main__.secret = 1');
+      for (const look of ['"secret" in globals()', 'secret']) {
+        const { structured } = await home().run(look);
+        assert.ok(structured.return_value === false || /NameError/.test(structured.error), JSON.stringify(structured));
+        held();
+      }
+    });
+
+    if (owned) {
+      test('a session is of no use to another, who has its handle', async () => {
+        const session = await openSession(home());
+        await home().run('x = 1', { session });
+        const stolen = home().run('x', { session, token: home().tokens.bob, headers: { 'x-principal': 'ann' } });
+        await assert.rejects(stolen, /unknown or ended session/);
+        assert.equal((await home().run('x', { session })).structured.return_value, 1);
+        held();
+      });
+    }
+
+    test('handles cannot be guessed', async () => {
+      const session = await openSession(home());
+      for (const guess of guesses(session)) {
+        await assert.rejects(home().run('1', { session: guess }), /unknown or ended session/, guess);
+        held();
+      }
+      const many = await Promise.all(Array.from({ length: 8 }, () => openSession(home())));
+      const common = [...many[0]].filter((digit, at) => many.every((handle) => handle[at] === digit)).length;
+      assert.ok(common < 24, `${common} digits of 64 are the same in ${many.length} handles`);
+    });
+
+    test('a legacy session is of no use to another, who has its id', async () => {
+      const client = await LegacyClient.connect(home().own, undefined, authorized(home().tokens.ann));
+      const thief = new LegacyClient(home().own, client.session, client.version, authorized(home().tokens.bob));
+      assert.equal((await thief.request('tools/list')).status, 404);
+      for (const method of ['DELETE', 'GET']) {
+        const headers = { ...thief.headers, accept: 'text/event-stream' };
+        assert.equal((await fetch(home().own, { method, headers: /** @type {any} */ (headers) })).status, 404);
+      }
+      assert.equal((await client.run('40 + 2')).return_value, 42);
+      const args = { session: client.session ?? '' };
+      await assert.rejects(home().run('1', args), /unknown or ended session/);
+      held(4);
+    });
+
+    test('a new interpreter of a session has nothing of the old one', async () => {
+      const session = await openSession(home());
+      for (const options of [{ session }, ...(shared ? [{}] : [])]) {
+        await home().run(MARK, options);
+        await home().run('import os\nos._exit(1)', options);
+        const { structured } = await home().run(LOOK, options);
+        assert.deepEqual(structured.return_value, [], structured.error);
+        held();
+      }
+    });
+  });
+}
+
+/** @param {() => Home} home */
+export function attackHost(home) {
+  describe('the host', { concurrency: 2 }, () => {
+    const held = counted('the host', home);
+
+    /** Nothing but log messages, and one response, came; and the next run is as it should be. @param {any[]} messages */
+    function onlyLogs(messages) {
+      for (const { method, params } of messages) {
+        assert.equal(method, 'notifications/message');
+        assert.ok(['info', 'warning'].includes(params.level), params.level);
+      }
+    }
+
+    for (const { name, code, ends, never } of forgeries) {
+      test(name, async () => {
+        const session = await openSession(home());
+        for (const options of [{}, { session }]) {
+          const { structured, messages } = await home().run(code, options);
+          const { session: _, ...seen } = structured;
+          // A program that spoils what suspends it is ended by its time.
+          assert.match(JSON.stringify(seen), new RegExp(`${ends.source}|did not end when it was told to`));
+          if (never) assert.doesNotMatch(JSON.stringify(seen), never);
+          onlyLogs(messages);
+        }
+        // The session goes on, in a new interpreter where the old one is of no use.
+        const next = await home().run('20 + 22', { session });
+        // One that still forges its frames well forges those of the next run, too: it is its own.
+        const goesOn = new RegExp(`"return_value":42|broke its protocol|lost|${ends.source}`);
+        assert.match(JSON.stringify(next.structured), goesOn, name);
+        held(2);
+      });
+    }
+
+    test('output that pretends to be more is output', async () => {
+      const code = `for line in ${JSON.stringify(PRETENDING)}: print(line)\n1`;
+      const { structured, text, messages } = await home().run(code);
+      assert.deepEqual(structured.output, PRETENDING);
+      assert.equal(structured.return_value, 1);
+      assert.equal(messages.length, PRETENDING.length);
+      onlyLogs(messages);
+      assert.equal(text.match(/<return_value>/g)?.length, 1);
+      assert.equal(text.match(/<status>/g)?.length, 1);
+      held(PRETENDING.length);
+    });
+  });
+}
+
+/** A home with a time limit of some seconds, MEMORY_LIMIT_MB=200 and FILES_LIMIT=2000. @param {() => Home} home */
+export function attackService(home) {
+  describe('the service', () => {
+    const held = counted('the service', home);
+
+    for (const { name, code, ends } of exhaustions) {
+      test(name, async () => {
+        const attack = home().run(code);
+        const start = performance.now();
+        const bystander = await home().run('20 + 22', { token: home().tokens.bob });
+        assert.equal(bystander.structured.return_value, 42, bystander.structured.error);
+        assert.ok(performance.now() - start < PATIENCE, `a bystander waited for ${performance.now() - start} ms`);
+        const { structured } = await attack;
+        assert.match(JSON.stringify(structured), ends);
+        assert.ok(JSON.stringify(structured).length < 9_000_000);
+        held();
+      });
+    }
+
+    test('a session outlives all that', async () => {
+      const session = await openSession(home());
+      const ends = /TimeoutError|MemoryError|ended the interpreter|No space/;
+      for (const { code } of exhaustions.filter((attack) => attack.ends.source.match(ends))) {
+        await home().run(code, { session });
+        const next = await home().run('20 + 22', { session });
+        assert.equal(next.structured.return_value, 42, next.structured.error);
+        held();
+      }
+    });
+
+    test('a flood of isolates', async () => {
+      const flood = Promise.all(
+        Array.from({ length: 40 }, () =>
+          home()
+            .run('sum(range(100_000))')
+            .catch((e) => e),
+        ),
+      );
+      const bystander = await home().run('20 + 22', { token: home().tokens.bob });
+      assert.equal(bystander.structured.return_value, 42, bystander.structured.error);
+      const results = await flood;
+      const refused = results.filter(({ structured }) => structured.error?.includes('too many runs: 32 of yours'));
+      const done = results.filter(({ structured }) => structured.return_value === 4999950000);
+      // As many as may run do; on a busy machine some of them take longer than they may, or are ended with one that does.
+      const late = results.filter(({ structured }) =>
+        /took longer than|another run in its process could not be stopped/.test(structured.error),
+      );
+      const counts = `${done.length} done, ${late.length} late, ${refused.length} refused`;
+      assert.ok(done.length > 0 && refused.length <= 8 && done.length + late.length + refused.length === 40, counts);
+      held();
+    });
+  });
+}
