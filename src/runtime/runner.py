@@ -28,8 +28,8 @@ FILENAME = 'main.py'
 # Imported here, so that they are in the snapshot and cost a program nothing.
 PRELOADED = (
     'abc bisect calendar collections collections.abc contextlib copy csv dataclasses datetime decimal enum fractions '
-    'functools hashlib heapq importlib.metadata inspect io itertools math operator os pathlib pprint statistics string struct textwrap '
-    'types typing urllib.parse zoneinfo'
+    'functools hashlib heapq importlib.metadata inspect io itertools math operator os pathlib pprint statistics string '
+    'struct textwrap types typing urllib.parse zoneinfo'
 ).split()
 
 # Where packages are mounted: packages.js.
