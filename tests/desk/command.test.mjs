@@ -1,11 +1,11 @@
 // The command line: the original's words, and what is said about wrong ones.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
-import { COMMAND, run, Temporary } from './desk.mjs';
+import { COMMAND, run, StdioClient, Temporary } from './desk.mjs';
 
 const PACKAGE = join(dirname(COMMAND), '../mcp-run-python');
 const manifest = JSON.parse(readFileSync(join(PACKAGE, 'package.json'), 'utf8'));
@@ -68,6 +68,49 @@ describe('the command', () => {
     const { code, stderr } = await run(['stdio'], '', { TMPDIR: temporary.path });
     assert.equal(code, 1);
     assert.match(stderr, /ENOENT/);
+  });
+
+  test('says so when workerd is missing, or is another one', async () => {
+    const place = new Temporary();
+    try {
+      const copy = join(place.path, 'node_modules/mcp-run-python');
+      cpSync(PACKAGE, copy, { recursive: true, dereference: true });
+      const command = [process.execPath, join(copy, 'src/main.js')];
+      const missing = await run(['stdio'], '', {}, command);
+      assert.equal(missing.code, 1, missing.stderr);
+      assert.match(missing.stderr, /workerd is missing for \w+ \w+: install mcp-run-python anew/);
+      const other = join(place.path, 'node_modules/workerd');
+      mkdirSync(other);
+      writeFileSync(join(other, 'package.json'), '{ "name": "workerd", "version": "1.0.0", "main": "index.js" }');
+      writeFileSync(join(other, 'index.js'), 'exports.default = "/bin/true";');
+      const wrong = await run(['stdio'], '', {}, command);
+      assert.equal(wrong.code, 1, wrong.stderr);
+      assert.match(wrong.stderr, /workerd 1\.0\.0 is installed, and \S+ is needed/);
+      assert.equal(missing.stdout + wrong.stdout, '');
+    } finally {
+      place.remove();
+    }
+  });
+
+  // A file system of its own, where the system lets anybody have one.
+  const private_ = ['unshare', '--map-root-user', '--mount'];
+  const may = spawnSync(private_[0], [...private_.slice(1), 'true']).status === 0;
+  test('works on a full disk, where nothing can be cached', { skip: !may && 'no name spaces for users' }, async () => {
+    const place = new Temporary();
+    const full = `mount -t tmpfs -o size=256k none "$0" && ! dd if=/dev/zero of="$0/full" 2>/dev/null; exec "$@"`;
+    const command = [...private_, 'sh', '-c', full, place.path, COMMAND];
+    const mirror = process.env.MIRROR ? ['--set', `PACKAGE_MIRRORS=${process.env.MIRROR}`] : [];
+    try {
+      const env = { TMPDIR: place.path, XDG_CACHE_HOME: join(place.path, 'cache') };
+      await using client = new StdioClient(['--verbose', ...mirror], env, command);
+      await client.initialize();
+      const { return_value, error } = await client.run('import six\nsix.PY3');
+      assert.equal(return_value, true, error);
+      assert.match(client.stderr, /not cached: ENOSPC/);
+      assert.equal(await client.close(), 0);
+    } finally {
+      place.remove();
+    }
   });
 
   test('prints what clients are configured with', async () => {

@@ -31,18 +31,19 @@ export class Temporary {
  * Starts the command.
  * @param {string[]} args
  * @param {Record<string, string>} [env]
+ * @param {string[]} [command] another one, with arguments of its own
  */
-export function start(args, env = {}) {
-  return spawn(COMMAND, args, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...env } });
+export function start(args, env = {}, [command, ...first] = [COMMAND]) {
+  return spawn(command, [...first, ...args], { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...env } });
 }
 
 /**
  * Runs the command to its end.
- * @param {string[]} args @param {string} [input] @param {Record<string, string>} [env]
+ * @param {string[]} args @param {string} [input] @param {Record<string, string>} [env] @param {string[]} [command]
  * @returns {Promise<{ code: number | null, stdout: string, stderr: string }>}
  */
-export async function run(args, input = '', env) {
-  const child = start(args, env);
+export async function run(args, input = '', env, command) {
+  const child = start(args, env, command);
   const result = { stdout: '', stderr: '' };
   child.stdout.on('data', (data) => {
     result.stdout += data;
@@ -65,9 +66,9 @@ export class StdioClient {
   notifications = [];
   stderr = '';
 
-  /** @param {string[]} [args] @param {Record<string, string>} [env] */
-  constructor(args = [], env = {}) {
-    this.child = start([...args, 'stdio'], env);
+  /** @param {string[]} [args] @param {Record<string, string>} [env] @param {string[]} [command] */
+  constructor(args = [], env = {}, command) {
+    this.child = start([...args, 'stdio'], env, command);
     this.child.stderr.on('data', (data) => {
       this.stderr += data;
     });
