@@ -19,6 +19,18 @@ import { answer, meta, modernHeaders, post, startWorker } from '../edge/worker.m
 
 /** @typedef {{ structured: any, text: string, messages: any[] }} Ran */
 
+/**
+ * An attack's code with the addresses in it.
+ * @param {string} code @param {{ url: string, host: string, port: number }} listener @param {string} own of the home
+ */
+export const aimed = (code, listener, own) =>
+  code
+    .replaceAll('{target}', listener.url)
+    .replaceAll('{host}', listener.host)
+    .replaceAll('{port}', String(listener.port))
+    .replaceAll('{own}', own)
+    .replaceAll('{mark}', [...'CANARY-'].reverse().join(''));
+
 /** A bearer token and how it is stored. @param {string} name */
 export function makeToken(name) {
   const token = `CANARY-${randomBytes(16).toString('hex')}`;
@@ -89,16 +101,19 @@ export async function listen() {
 
 const REPORT = join(dirname(fileURLToPath(import.meta.url)), '../../target/security.json');
 
-/** Adds a line to the report from which `table.mjs` makes the tables. @param {'attacks' | 'limits'} table @param {string} key @param {object} line */
+/**
+ * Adds to the report how many attacks of a goal a home has been met with; what other homes have reported stays.
+ * @param {'attacks' | 'limits'} table @param {string} key @param {Record<string, number>} line by the name of the home
+ */
 export function report(table, key, line) {
-  /** @type {Record<string, Record<string, object>>} */
+  /** @type {Record<string, Record<string, Record<string, number>>>} */
   let all = {};
   try {
     all = JSON.parse(readFileSync(REPORT, 'utf8'));
   } catch {
     // The first line of all.
   }
-  all[table] = { ...all[table], [key]: line };
+  all[table] = { ...all[table], [key]: { ...all[table]?.[key], ...line } };
   mkdirSync(dirname(REPORT), { recursive: true });
   writeFileSync(REPORT, JSON.stringify(all, null, 2));
 }

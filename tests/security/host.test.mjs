@@ -1,8 +1,10 @@
 // Attacks on the host: what a hostile isolate sends in place of frames becomes nothing but its own run's result.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { forgeries, PRETENDING } from './attacks/host.mjs';
+import { forgeries as all, PRETENDING, RESPONSE } from './attacks/host.mjs';
 import { openSession, report, startHome } from './home.mjs';
+
+const forgeries = all(RESPONSE);
 
 describe('attacks on the host', () => {
   /** @type {Awaited<ReturnType<typeof startHome>>} */

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { LegacyClient } from '../edge/worker.mjs';
 import { attacks as network } from './attacks/network.mjs';
-import { HOOKS, attacks as secrets } from './attacks/secrets.mjs';
+import { hooks, PLANTED, attacks as secrets } from './attacks/secrets.mjs';
 import { guesses, LOOK, MARK } from './attacks/tenants.mjs';
-import { listen, openSession, report, startHome } from './home.mjs';
+import { aimed, listen, openSession, report, startHome } from './home.mjs';
 
 describe('attacks on what is outside of the isolate', () => {
   /** @type {Awaited<ReturnType<typeof startHome>>} */
@@ -25,17 +25,9 @@ describe('attacks on what is outside of the isolate', () => {
     await home?.stop();
   });
 
-  /** @param {string} code */
-  const filled = (code) =>
-    code
-      .replaceAll('{target}', listener.url)
-      .replaceAll('{host}', listener.host)
-      .replaceAll('{port}', String(listener.port))
-      .replaceAll('{own}', home.own)
-      .replaceAll('{mark}', [...'CANARY-'].reverse().join(''));
-
   /** In a fresh isolate, and in a session. @param {string} code */
-  const everywhere = (code) => Promise.all([{}, { session }].map((options) => home.run(filled(code), options)));
+  const everywhere = (code) =>
+    Promise.all([{}, { session }].map((options) => home.run(aimed(code, listener, home.own), options)));
 
   test('the listener hears', async () => {
     assert.equal(await (await fetch(listener.url)).text(), 'REACHED');
@@ -55,22 +47,31 @@ describe('attacks on what is outside of the isolate', () => {
   });
 
   describe('secrets', () => {
-    for (const { name, code, never } of secrets) {
+    for (const { name, code, must, never } of secrets) {
       test(name, async () => {
         for (const { structured } of await everywhere(code)) {
           const seen = JSON.stringify(structured);
           assert.doesNotMatch(seen, /CANARY/, seen);
+          if (must) assert.match(seen, must);
           if (never) assert.doesNotMatch(seen, never);
           for (const secret of [canary, home.tokens.ann, home.tokens.bob]) assert.ok(!seen.includes(secret));
         }
       });
     }
 
+    test('a secret that is there is found', async () => {
+      for (const { name, code, found } of PLANTED) {
+        const { structured } = await home.run(aimed(code, listener, home.own));
+        assert.match(JSON.stringify(structured), found, name);
+      }
+    });
+
     test('what a request to the isolate carries', async () => {
       const session = await openSession(home);
-      assert.equal((await home.run(HOOKS.set, { session })).structured.return_value, 'set');
+      const { set, look } = hooks('Request', 'body', '[this.url, js.JSON.stringify(js.Array.from_(this.headers))]');
+      assert.equal((await home.run(set, { session })).structured.return_value, 'set');
       await home.run('1', { session });
-      const { return_value, error } = (await home.run(HOOKS.look, { session })).structured;
+      const { return_value, error } = (await home.run(look, { session })).structured;
       assert.ok(Array.isArray(return_value) && return_value.length > 0, error);
       assert.doesNotMatch(JSON.stringify(return_value), /CANARY|authorization|bearer|origin|mcp-/i);
     });
