@@ -178,6 +178,37 @@ test('what is closed answers no more, and its frame is gone', async () => {
   assert.deepEqual(seen, { running: 'the sandbox was closed', frames: 1, left: 0, after: 'the sandbox is closed' });
 });
 
+test('`using` ends it, and so does its signal', async () => {
+  const seen = await inPage(async (codeSandbox) => {
+    const { pythonServer } = /** @type {any} */ (window);
+    const frames = () => document.querySelectorAll('iframe').length;
+    const why = (/** @type {any} */ error) => error.message;
+    const used = /** @type {number[]} */ ([]);
+    {
+      using sandbox = await codeSandbox();
+      using server = await pythonServer();
+      await server.transport().start();
+      used.push((await sandbox.eval('6 * 7')).return_value, frames());
+    }
+    used.push(frames());
+    const controller = new AbortController();
+    const sandbox = await codeSandbox({ signal: controller.signal });
+    const running = sandbox.eval('while True: pass').catch(why);
+    setTimeout(() => controller.abort(), 100);
+    const aborted = [await running, await sandbox.eval('1').catch(why)];
+    const late = new AbortController();
+    const opening = codeSandbox({ signal: late.signal }).catch(why);
+    late.abort(new Error('not wanted any longer'));
+    return { used, aborted, opening: await opening, left: frames() };
+  });
+  assert.deepEqual(seen, {
+    used: [42, 2, 0],
+    aborted: ['the sandbox was closed', 'the sandbox is closed'],
+    opening: 'not wanted any longer',
+    left: 0,
+  });
+});
+
 test('wrong arguments are told', async () => {
   const errors = await inPage(async (codeSandbox) => {
     const why = (/** @type {Promise<any>} */ promise) =>

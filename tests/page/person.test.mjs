@@ -123,6 +123,39 @@ describe('by keyboard and mouse', () => {
     assert.equal(await page.getByRole('row').count(), 4);
   });
 
+  test('a figure is drawn, and says what it is', { timeout: 120_000 }, async () => {
+    await page.getByLabel('Example').selectOption('A figure');
+    await page.getByRole('button', { name: 'Run' }).click();
+    await page.getByText(/Done in|Failed after/).waitFor({ timeout: 100_000 });
+    const figure = page.getByRole('img', { name: 'Figure 1' });
+    await figure.waitFor();
+    // A canvas: the policy of a page may forbid images, whatever their address is.
+    const [width, height, colours] = await figure.evaluate((canvas) => {
+      const { width, height } = /** @type {HTMLCanvasElement} */ (canvas);
+      const { data } = /** @type {any} */ (canvas).getContext('2d').getImageData(0, 0, width, height);
+      return [width, height, new Set(new Uint32Array(data.buffer)).size];
+    });
+    assert.ok(width >= 600 && height >= 250 && colours > 10, `${width} x ${height}, ${colours} colours`);
+    const box = await figure.boundingBox();
+    assert.ok(box && box.width > 300 && box.height > 100, JSON.stringify(box));
+    assert.deepEqual(await violations(page), []);
+    await page.screenshot({ path: join(SHOTS, 'figure.png'), fullPage: true });
+  });
+
+  test('a DataFrame is the text that Python has for it, and its records are a table', {
+    timeout: 120_000,
+  }, async () => {
+    await write(page, 'import pandas as pd\nfruit = pd.DataFrame({"fruit": ["fig", "plum"], "kg": [2.5, 4]})\nfruit');
+    await page.keyboard.press('Control+Enter');
+    const value = page.getByRole('group', { name: 'Value' });
+    await value.getByText('plum').waitFor({ timeout: 100_000 });
+    assert.equal(await value.textContent(), '  fruit   kg\n0   fig  2.5\n1  plum  4.0');
+    await write(page, 'fruit.to_dict("records")');
+    await page.keyboard.press('Control+Enter');
+    await page.getByRole('columnheader', { name: 'kg' }).waitFor();
+    assert.deepEqual(await page.getByRole('cell').allTextContents(), ['fig', '2.5', 'plum', '4']);
+  });
+
   test('the network is not there', async () => {
     await page.getByLabel('Example').selectOption('No way out');
     await page.getByRole('button', { name: 'Run' }).click();
@@ -162,6 +195,29 @@ for (const [name, options, example] of /** @type {const} */ ([
     await close();
   });
 }
+
+test('the browser’s own agent finds the tool where it looks for it (WebMCP)', async () => {
+  const context = await browser.newContext();
+  await context.addInitScript(() => {
+    /** @type {any[]} */
+    const tools = [];
+    const modelContext = { registerTool: (/** @type {any} */ tool) => tools.push(tool) };
+    Object.defineProperty(navigator, 'modelContext', { value: modelContext });
+    Object.assign(window, { tools });
+  });
+  const page = await context.newPage();
+  await page.goto(url.href);
+  await page.waitForFunction(() => /** @type {any} */ (window).tools.length > 0);
+  const seen = await page.evaluate(async () => {
+    const { tools } = /** @type {any} */ (window);
+    const answer = await tools[0].execute({ python_code: 'print("told")\nx * 2', global_variables: { x: 21 } });
+    return { names: tools.map((/** @type {any} */ { name }) => name), schema: tools[0].inputSchema.required, answer };
+  });
+  await context.close();
+  assert.deepEqual([seen.names, seen.schema], [['run_python_code'], ['python_code']]);
+  assert.deepEqual(seen.answer.structuredContent, { status: 'success', output: ['told'], return_value: 42 });
+  assert.deepEqual(JSON.parse(seen.answer.content[0].text), seen.answer.structuredContent);
+});
 
 test('with reduced colours and no script for the editor, the plain one does', async () => {
   const { page, close } = await openPage(browser, url.href, { forcedColors: 'active' });

@@ -24,6 +24,18 @@ import { answer, meta, modernHeaders, post, startWorker } from '../edge/worker.m
 
 /** @typedef {{ structured: any, text: string, messages: any[] }} Ran */
 
+/**
+ * An attack's code with the addresses in it.
+ * @param {string} code @param {{ url: string, host: string, port: number }} listener @param {string} own of the home
+ */
+export const aimed = (code, listener, own) =>
+  code
+    .replaceAll('{target}', listener.url)
+    .replaceAll('{host}', listener.host)
+    .replaceAll('{port}', String(listener.port))
+    .replaceAll('{own}', own)
+    .replaceAll('{mark}', [...'CANARY-'].reverse().join(''));
+
 /** A bearer token and how it is stored. @param {string} name */
 export function makeToken(name) {
   const token = `CANARY-${randomBytes(16).toString('hex')}`;

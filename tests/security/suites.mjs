@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { LegacyClient } from '../edge/worker.mjs';
-import { forgeries, PRETENDING } from './attacks/host.mjs';
+import { forgeries, PRETENDING, RESPONSE } from './attacks/host.mjs';
 import { attacks as network } from './attacks/network.mjs';
-import { HOOKS, attacks as secrets } from './attacks/secrets.mjs';
+import { hooks, PLANTED, attacks as secrets } from './attacks/secrets.mjs';
 import { exhaustions } from './attacks/service.mjs';
 import { guesses, LOOK, MARK } from './attacks/tenants.mjs';
-import { counted, openSession } from './home.mjs';
+import { aimed, counted, openSession } from './home.mjs';
 
 /** @typedef {import('./home.mjs').Home} Home */
 /** @typedef {Awaited<ReturnType<typeof import('./home.mjs').listen>>} Listener */
@@ -23,13 +23,7 @@ import { counted, openSession } from './home.mjs';
 const PATIENCE = 10_000;
 
 /** @param {Scene} scene @param {string} code */
-const filled = ({ home, listener }, code) =>
-  code
-    .replaceAll('{target}', listener.url)
-    .replaceAll('{host}', listener.host)
-    .replaceAll('{port}', String(listener.port))
-    .replaceAll('{own}', home.own)
-    .replaceAll('{mark}', [...'CANARY-'].reverse().join(''));
+const filled = ({ home, listener }, code) => aimed(code, listener, home.own);
 
 /** In a fresh isolate, and in a session. @param {Scene} scene @param {string} session @param {string} code */
 const everywhere = (scene, session, code) =>
@@ -72,13 +66,14 @@ export function attackSecrets(scene) {
       session = await openSession(scene().home);
     });
 
-    for (const { name, code, never } of secrets) {
+    for (const { name, code, must, never } of secrets) {
       test(name, async () => {
         const { home, planted } = scene();
         const all = await everywhere(scene(), session, code);
         for (const { structured } of all) {
           const seen = JSON.stringify(structured);
           assert.doesNotMatch(seen, /CANARY/, seen);
+          if (must) assert.match(seen, must);
           if (never) assert.doesNotMatch(seen, never);
           for (const secret of [...planted, home.tokens.ann, home.tokens.bob]) assert.ok(!seen.includes(secret));
         }
@@ -86,12 +81,20 @@ export function attackSecrets(scene) {
       });
     }
 
+    test('a secret that is there is found', async () => {
+      for (const { name, code, found } of PLANTED) {
+        const { structured } = await scene().home.run(filled(scene(), code));
+        assert.match(JSON.stringify(structured), found, name);
+      }
+    });
+
     test('what a request to the isolate carries', async () => {
       const { home } = scene();
       const session = await openSession(home);
-      assert.equal((await home.run(HOOKS.set, { session })).structured.return_value, 'set');
+      const { set, look } = hooks('Request', 'body', '[this.url, js.JSON.stringify(js.Array.from_(this.headers))]');
+      assert.equal((await home.run(set, { session })).structured.return_value, 'set');
       await home.run('1', { session });
-      const { return_value, error } = (await home.run(HOOKS.look, { session })).structured;
+      const { return_value, error } = (await home.run(look, { session })).structured;
       assert.ok(Array.isArray(return_value) && return_value.length > 0, error);
       assert.doesNotMatch(JSON.stringify(return_value), /CANARY|authorization|bearer|origin|mcp-/i);
       held();
@@ -212,7 +215,7 @@ export function attackHost(home) {
       }
     }
 
-    for (const { name, code, ends, never } of forgeries) {
+    for (const { name, code, ends, never } of forgeries(RESPONSE)) {
       test(name, async () => {
         const session = await openSession(home());
         for (const options of [{}, { session }]) {

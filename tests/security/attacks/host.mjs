@@ -1,31 +1,109 @@
 // Goal: make the host say, or do, what the program wants: forged and malformed frames. The program is JavaScript by
-// then, and writes to the isolate's response whatever bytes it likes.
+// then, and sends whatever it likes, in the way in which its home's isolates send their frames.
 
 /** @typedef {{ name: string, code: string, ends: RegExp, never?: RegExp }} Forgery `ends` is found in the structured content. */
 
+const BROKE = /broke its protocol/;
+const LOST = /lost|run-error/;
+
 /**
- * A program that makes the isolate send `bytes` in place of each of its frames.
- * @param {string} bytes a Python expression
+ * How the isolates of a home send their frames.
+ * @typedef {object} Way
+ * @property {(bytes: string) => string} sending a program that sends `bytes`, a Python expression, in place of each frame
+ * @property {[name: string, code: string, ends: RegExp][]} own what can be done to this way only
  */
-export const sending = (bytes) => `
+
+const BYTES = `
 import js
 from pyodide.ffi import create_proxy, to_js
-sent = ${bytes}
-js.TextEncoder.prototype.encode = create_proxy(lambda text: to_js(sent))
-1`;
+def send(sent):
+    js.TextEncoder.prototype.encode = create_proxy(lambda text: sent())`;
 
-const BROKE = /broke its protocol/;
+/** As the bytes of a response. @type {Way} */
+export const RESPONSE = {
+  sending: (bytes) => `${BYTES}\nsent = to_js(${bytes})\nsend(lambda: sent)\n1`,
+  own: [
+    [
+      'no UTF-8',
+      `${BYTES}\nsent = to_js(b'{"end":{"status":"success","text":"\\xff\\xfe"}}\\n')\nsend(lambda: sent)\n1`,
+      BROKE,
+    ],
+    [
+      'a gigabyte, in pieces',
+      `${BYTES}\npiece = to_js(b"x" * 10_000_000)\nsend(lambda: piece.slice())\nfor n in range(100): print(n, "x" * 9000)`,
+      BROKE,
+    ],
+    ['a stream that is an error', 'import js\njs.TextEncoder.prototype.encode = None\n1', LOST],
+    [
+      'a closed stream',
+      'import js\nfrom pyodide.ffi import create_proxy\ndef f(this, chunk): this.close()\njs.ReadableByteStreamController.prototype.enqueue = create_proxy(f, capture_this=True)\n1',
+      /ended without a result|lost/,
+    ],
+    ['the encoder taken away', 'import js\njs.Reflect.deleteProperty(js.TextEncoder.prototype, "encode")\n1', LOST],
+  ],
+};
+
+const TEXTS = `
+import js
+from pyodide.ffi import create_proxy
+post = js.MessagePort.prototype.postMessage
+def send(forge):
+    def posted(this, message):
+        if hasattr(message, "frame"):
+            message = forge(this, message)
+        js.Reflect.apply(post, this, js.Array.of(message))
+    js.MessagePort.prototype.postMessage = create_proxy(posted, capture_this=True)
+def with_frame(message, frame):
+    js.Reflect.set(message, "frame", frame)
+    return message`;
+
+/** @param {string} forge a Python expression: what is posted in place of a message with a frame */
+const posting = (forge) => `${TEXTS}\nsend(lambda this, message: ${forge})\n1`;
+
+/** As texts, by a port. @type {Way} */
+export const PORT = {
+  sending: (bytes) => `${TEXTS}\nsent = (${bytes}).decode()\nsend(lambda this, message: with_frame(message, sent))\n1`,
+  own: [
+    [
+      'half a gigabyte, in pieces',
+      `${TEXTS}\npiece = "x" * 10_000_000\nsend(lambda this, message: with_frame(message, piece))\nfor n in range(50): print(n, "x" * 9000)`,
+      BROKE,
+    ],
+    ['no text', posting('with_frame(message, 1)'), LOST],
+    ['a number', posting('1'), LOST],
+    ['an object without anything', posting('js.Object.new()'), LOST],
+    ['an end that is none', posting('js.JSON.parse(\'{"ended":"true"}\')'), LOST],
+    ['the start of an interpreter', posting('js.JSON.parse(\'{"booted":true}\')'), LOST],
+    ['a snapshot of its own', posting('js.JSON.parse(\'{"booted":true,"snapshot":"x"}\')'), LOST],
+    ['a call of the page', posting('js.JSON.parse(\'{"type":"ask","id":1,"method":"fetch","args":["/"]}\')'), LOST],
+    ['a result of the frame', posting('js.JSON.parse(\'{"type":"result","id":1,"value":"stolen"}\')'), LOST],
+    ['an end before its frames', posting('js.JSON.parse(\'{"ended":true}\')'), /ended without a result|lost/],
+    ['a closed port', posting('this.close()'), LOST],
+    [
+      'messages to whoever made the worker',
+      'import js\nfor n in range(100): js.postMessage(js.JSON.parse(\'{"booted":true,"frame":"owned"}\'))\n1',
+      /"return_value":1/,
+    ],
+    [
+      'errors that nobody catches',
+      'import js\nfrom pyodide.ffi import create_proxy\ndef f(): raise ValueError("owned")\nfor n in range(20): js.setTimeout(create_proxy(f), 0)\n1',
+      /"return_value":1/,
+    ],
+    ['the port taken away', 'import js\njs.Reflect.deleteProperty(js.MessagePort.prototype, "postMessage")\n1', LOST],
+    ['the worker ended', 'import js\njs.close()\nwhile True: pass', LOST],
+  ],
+};
+
 const END = '{"end":{"status":"success","text":"%s"}}';
 
 /** @param {string} text Python's repr of a text is that of JSON, for these */
-const line = (text) => sending(`${JSON.stringify(`${text}\n`)}.encode()`);
+const line = (text) => `${JSON.stringify(`${text}\n`)}.encode()`;
 
-/** @type {[string, string, RegExp][]} */
+/** What is sent, as a Python expression. @type {[string, string, RegExp][]} */
 const FORGERIES = [
   ['no JSON', line('hello'), BROKE],
-  ['nothing but newlines', sending('b"\\n" * 1000'), BROKE],
-  ['no UTF-8', sending('b\'{"end":{"status":"success","text":"\\xff\\xfe"}}\\n\''), BROKE],
-  ['NUL', sending('b"\\0" * 100 + b"\\n"'), BROKE],
+  ['nothing but newlines', 'b"\\n" * 1000', BROKE],
+  ['NUL', 'b"\\0" * 100 + b"\\n"', BROKE],
   ['two ends', line(`${END.replace('%s', 'first')}\n${END.replace('%s', 'second')}`), /"first"/],
   [
     'output after the end',
@@ -51,66 +129,39 @@ const FORGERIES = [
   ],
   ['another stream', line('{"stream":"stdin","lines":["x"]}'), BROKE],
   ['lines that are none', line('{"stream":"stdout","lines":[{"text":"x"}]}'), BROKE],
-  ['deep JSON', sending('b"[" * 100_000 + b"]" * 100_000 + b"\\n"'), BROKE],
-  [
-    'a deep value',
-    sending('b\'{"end":{"status":"success","json":"\' + b"[" * 1000 + b"]" * 1000 + b\'"}}\\n\''),
-    BROKE,
-  ],
+  ['deep JSON', 'b"[" * 100_000 + b"]" * 100_000 + b"\\n"', BROKE],
+  ['a deep value', 'b\'{"end":{"status":"success","json":"\' + b"[" * 1000 + b"]" * 1000 + b\'"}}\\n\'', BROKE],
   [
     'a deep value, escaped',
-    sending('b\'{"end":{"status":"success","json":"\' + b"\\\\u005b" * 1000 + b"]" * 1000 + b\'"}}\\n\''),
+    'b\'{"end":{"status":"success","json":"\' + b"\\\\u005b" * 1000 + b"]" * 1000 + b\'"}}\\n\'',
     BROKE,
   ],
   [
     'many values',
-    sending('b\'{"end":{"status":"success","json":"[\' + b"0," * 900_000 + b\'0]"}}\\n\''),
+    'b\'{"end":{"status":"success","json":"[\' + b"0," * 900_000 + b\'0]"}}\\n\'',
     /900002 values, and at most/,
   ],
-  ['many lines', sending('b\'{"stream":"stdout","lines":[\' + b\'"",\' * 900_000 + b\'""]}\\n\''), BROKE],
-  ['many frames of lines', sending('b\'{"stream":"stdout","lines":["","","",""]}\\n\' * 30_000'), BROKE],
+  ['many lines', 'b\'{"stream":"stdout","lines":[\' + b\'"",\' * 900_000 + b\'""]}\\n\'', BROKE],
+  ['many frames of lines', 'b\'{"stream":"stdout","lines":["","","",""]}\\n\' * 30_000', BROKE],
   [
     'a value that is too large',
-    sending('b\'{"end":{"status":"success","text":"\' + b"x" * 3_000_000 + b\'"}}\\n\''),
+    'b\'{"end":{"status":"success","text":"\' + b"x" * 3_000_000 + b\'"}}\\n\'',
     /3000000 bytes long, and at most/,
   ],
-  ['a frame without an end', sending('b"x" * 64_000_000'), BROKE],
+  // Or its host takes none that long.
+  ['a frame without an end', 'b"x" * 64_000_000', /broke its protocol|ended the interpreter/],
   [
     'a megabyte of brackets in a string',
-    sending('b\'{"end":{"status":"success","text":"\' + b"[" * 1_000_000 + b\'"}}\\n\''),
+    'b\'{"end":{"status":"success","text":"\' + b"[" * 1_000_000 + b\'"}}\\n\'',
     /"status":"success"/,
   ],
   ['lone surrogates', line('{"end":{"status":"success","text":"\\ud800"}}'), BROKE],
 ];
 
-/** @type {Forgery[]} */
-export const forgeries = [
-  ...FORGERIES.map(([name, code, ends]) => ({ name, code, ends, never: /stolen|owned|late/ })),
-  {
-    name: 'a gigabyte, in pieces',
-    code: `
-import js
-from pyodide.ffi import create_proxy, to_js
-piece = to_js(b"x" * 10_000_000)
-js.TextEncoder.prototype.encode = create_proxy(lambda text: piece.slice())
-for n in range(100): print(n, "x" * 9000)`,
-    ends: BROKE,
-  },
-  {
-    name: 'a stream that is an error',
-    code: 'import js\njs.TextEncoder.prototype.encode = None\n1',
-    ends: /lost|run-error/,
-  },
-  {
-    name: 'a closed stream',
-    code: 'import js\nfrom pyodide.ffi import create_proxy\ndef f(this, chunk): this.close()\njs.ReadableByteStreamController.prototype.enqueue = create_proxy(f, capture_this=True)\n1',
-    ends: /ended without a result|lost/,
-  },
-  {
-    name: 'the encoder taken away',
-    code: 'import js\njs.Reflect.deleteProperty(js.TextEncoder.prototype, "encode")\n1',
-    ends: /lost|run-error/,
-  },
+/** @param {Way} way of the home @returns {Forgery[]} */
+export const forgeries = ({ sending, own }) => [
+  ...FORGERIES.map(([name, bytes, ends]) => ({ name, code: sending(bytes), ends, never: /stolen|owned|late/ })),
+  ...own.map(([name, code, ends]) => ({ name, code, ends, never: /stolen|owned/ })),
   {
     name: 'JSON taken away',
     code: 'import js\njs.JSON.stringify = js.JSON.parse = None\nprint(1)\n1',

@@ -29,24 +29,29 @@ def walk(roots, most=4_000):
                     value = str(error)
                 name = path + "." + str(key)
                 if isinstance(value, str):
-                    if MARK in value or MARK in str(key):
+                    if mark in value or mark in str(key):
                         found.append(name)
                 elif isinstance(value, JsProxy) and len(path) < 200:
                     queue.append((value, name))
     return count, found
-MARK = "{mark}"[::-1]
+mark = "{mark}"[::-1]
 `;
 
-/** @type {[string, string][]} */
+/** What a search gives that has found nothing, or that did not get to its end. */
+const NOTHING = /"return_value":(\[\d+,\[\]\]|0)|TimeoutError|ended the interpreter/;
+
+/** @type {[string, string, RegExp?][]} */
 const WAYS = [
-  ['everything that globalThis leads to', `${WALK}\nwalk([(js.globalThis, "globalThis")])`],
+  ['everything that globalThis leads to', `${WALK}\nwalk([(js.globalThis, "globalThis")])`, NOTHING],
   [
     'everything that Pyodide leads to',
     `${WALK}\nimport pyodide_js\nwalk([(pyodide_js, "pyodide"), (pyodide_js._api, "api"), (pyodide_js._module.FS, "FS")])`,
+    NOTHING,
   ],
   [
     'all objects of Python',
     'import gc, sys\nmark = "{mark}"[::-1]\n[len(gc.get_objects()), [type(o).__name__ for o in gc.get_objects() if isinstance(o, dict) and any(isinstance(v, str) and mark in v for k, v in list(o.items()) if k != "mark" and not str(v).startswith("\\nimport"))][:5]]',
+    NOTHING,
   ],
   ['the environment', 'import os\n[dict(os.environ), os.getcwd(), os.listdir("/")]'],
   [
@@ -74,33 +79,50 @@ const WAYS = [
     'a stack trace by the engine',
     'import js\njs.Error.stackTraceLimit = 1000\ntry:\n    js.Reflect.apply(js.Reflect.get(js.Object.getPrototypeOf(js.globalThis), "fetch"), js.globalThis, js.Array.of("http://x/"))\nexcept Exception as e: pass\nimport asyncio\nstr(js.Error.new("x").stack)',
   ],
-  ['memory below the heap', 'import ctypes\nbytes(ctypes.string_at(0, 4096)).count(b"{mark}"[::-1])'],
+  ['memory below the heap', 'import ctypes\nbytes(ctypes.string_at(0, 4096)).count(b"{mark}"[::-1])', NOTHING],
 ];
 
 /** @type {Attack[]} */
-export const attacks = WAYS.map(([name, code]) => ({
+export const attacks = WAYS.map(([name, code, must]) => ({
   name,
   code,
+  must,
   never: /node_modules|\/root|\/work\/|\/Users|\.cargo/,
 }));
 
+/** What is put where a search must find it: which search, what puts it there, and what it gives. @type {[number, string, RegExp][]} */
+const PLANTS = [
+  [0, 'js.planted = "{mark}"[::-1]', /"globalThis\.planted"/],
+  [1, 'import pyodide_js\npyodide_js._api.planted = "{mark}"[::-1]', /"api\.planted"|"pyodide\._api\.planted"/],
+  [2, 'planted = {"planted": "{mark}"[::-1]}', /\["dict"/],
+];
+
+/** The same searches, where there is something to find. */
+export const PLANTED = PLANTS.map(([way, plant, found]) => {
+  const [name, code] = WAYS[way];
+  return { name, code: `import js\n${plant}\n${code}`, found };
+});
+
 /**
- * In a session only: the first program changes what the isolate's own code calls; the second looks at what went by
- * when it was started.
+ * In a session only: the first program changes what the isolate's own code reads when it is told of a run; the second
+ * looks at what went by when it was started.
+ * @param {string} owner the class of what a run comes in @param {string} property of it, that is read
+ * @param {string} seen a Python expression: what is remembered of `this` and the property's `value`
  */
-export const HOOKS = {
+export const hooks = (owner, property, seen) => ({
   set: `
 import builtins, js
 from pyodide.ffi import create_proxy, to_js
 builtins.seen = []
-owner = js.Request.prototype
-while not (body := js.Object.getOwnPropertyDescriptor(owner, "body")):
+prototype = owner = js.${owner}.prototype
+while not (real := js.Object.getOwnPropertyDescriptor(owner, "${property}")):
     owner = js.Object.getPrototypeOf(owner)
-def hooked(request):
-    builtins.seen.append([request.url, js.JSON.stringify(js.Array.from_(request.headers))])
-    return js.Reflect.apply(body.get, request, js.Array.new())
+def hooked(this):
+    value = js.Reflect.apply(real.get, this, js.Array.new())
+    builtins.seen.append(${seen})
+    return value
 hook = {"get": create_proxy(hooked, capture_this=True), "configurable": True}
-js.Reflect.defineProperty(js.Request.prototype, "body", to_js(hook, dict_converter=js.Object.fromEntries))
+js.Reflect.defineProperty(prototype, "${property}", to_js(hook, dict_converter=js.Object.fromEntries))
 "set"`,
   look: 'import builtins\nbuiltins.seen',
-};
+});

@@ -173,7 +173,7 @@ export class PythonSandbox extends HTMLElement {
         dependencies: this.dependencies,
         persistent: this.hasAttribute('persistent'),
         assets: this.getAttribute('assets') ?? undefined,
-        limits: seconds > 0 ? { timeSeconds: seconds } : {},
+        limits: seconds > 0 ? { timeLimitSeconds: seconds } : {},
         signal,
         onLog: (line) => {
           this.#results.print(line);

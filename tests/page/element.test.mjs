@@ -1,0 +1,95 @@
+// `<python-sandbox>` as a site of somebody else has it, under a policy of its own.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { openChromium, openPage } from './browser.mjs';
+import { serveSite } from './site.mjs';
+
+/** @param {string} elements */
+const pageWith = (elements) => ({
+  body: `<!doctype html><html lang="en"><title>A page</title>
+<script type="module" src="/python-sandbox.js"></script>
+<main>${elements}</main>`,
+  headers: { 'content-security-policy': "default-src 'self'" },
+});
+
+/** @type {Awaited<ReturnType<typeof serveSite>>} */
+let site;
+/** @type {import('playwright-core').Browser} */
+let browser;
+
+before(async () => {
+  site = await serveSite({
+    '/one': pageWith(`<python-sandbox dependencies="numpy" time-limit="6" label="A sum">
+      import numpy as np
+      print("adding")
+      np.arange(10).sum()
+    </python-sandbox>`),
+    '/two': pageWith(`<python-sandbox persistent label="First">x = 1</python-sandbox>
+      <python-sandbox persistent label="Second">"x" in globals()</python-sandbox>`),
+  });
+  browser = await openChromium();
+});
+
+after(async () => {
+  await browser?.close();
+  site?.close();
+});
+
+test('it runs what is written in it, tells of it by events, and keeps to its time limit', async () => {
+  const { page, complaints, close } = await openPage(browser, `${site.url}/one`);
+  const seen = await page.evaluate(async () => {
+    await customElements.whenDefined('python-sandbox');
+    const element = /** @type {any} */ (document.querySelector('python-sandbox'));
+    const status = element.shadowRoot.querySelector('[role=status]');
+    /** @type {string[]} */
+    const said = [];
+    new MutationObserver(() => said.push(status.textContent)).observe(status, { childList: true });
+    /** @type {any[]} */
+    const events = [];
+    for (const type of ['output', 'result']) {
+      element.addEventListener(type, (/** @type {CustomEvent} */ { detail }) => events.push([type, detail]));
+    }
+    const sum = await element.run();
+    element.code = 'print("begun")\nwhile True: pass';
+    const late = await element.run();
+    return { code: element.code, sum, late, events, said };
+  });
+  assert.deepEqual(seen.sum, { status: 'success', output: ['adding'], return_value: 45, images: [] });
+  assert.match(seen.late.error, /TimeoutError: the run took longer than 6 s/);
+  assert.deepEqual(seen.events, [
+    ['output', { stream: 'stdout', text: 'adding' }],
+    ['result', seen.sum],
+    ['output', { stream: 'stdout', text: 'begun' }],
+    ['result', seen.late],
+  ]);
+  const progress = seen.said.filter((line) => /numpy/.test(line));
+  assert.ok(progress.length > 0, seen.said.join('\n'));
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test('two share nothing; one that is moved stays, and one that is removed leaves nothing', async () => {
+  const { page, complaints, close } = await openPage(browser, `${site.url}/two`);
+  const seen = await page.evaluate(async () => {
+    await customElements.whenDefined('python-sandbox');
+    const [first, second] = /** @type {any[]} */ ([...document.querySelectorAll('python-sandbox')]);
+    const frames = () => document.querySelectorAll('iframe').length;
+    const [, other] = await Promise.all([first.run(), second.run()]);
+    const both = frames();
+    document.body.append(first);
+    first.code = 'x + 1';
+    const moved = await first.run();
+    first.code = 'print("on")\nwhile True: pass';
+    const running = first.run();
+    await new Promise((resolve) => first.addEventListener('output', resolve, { once: true }));
+    first.remove();
+    const ended = await running;
+    const left = frames();
+    second.remove();
+    await new Promise((resolve) => setTimeout(resolve));
+    return { other: other.return_value, both, moved: moved.return_value, ended, left, none: frames() };
+  });
+  assert.deepEqual(seen, { other: false, both: 2, moved: 2, ended: undefined, left: 1, none: 0 });
+  assert.deepEqual(complaints, []);
+  await close();
+});

@@ -1,0 +1,102 @@
+// The sandbox of a page as an attacker and a bystander meet it: a `Home` for the attacks of tests/security.
+import assert from 'node:assert/strict';
+import { meta } from '../edge/worker.mjs';
+import { openChromium, openPage } from './browser.mjs';
+import { serveSite } from './site.mjs';
+
+/** Who has a server on the page, in a frame of its own. It is their token, too. */
+const TENANTS = ['ann', 'bob'];
+
+/** What the page has, and no program may see. */
+const PAGE = {
+  body: '<!doctype html><html lang="en"><title>CANARY-TITLE</title>',
+  headers: { 'set-cookie': 'secret=CANARY-COOKIE' },
+};
+
+/** In the page: serves the tenants, and makes the sandbox of a program. @param {[string[], object]} options */
+async function serve([tenants, options]) {
+  const { codeSandbox, pythonServer } = await import(/** @type {any} */ ('/code-sandbox.js'));
+  localStorage.setItem('secret', 'CANARY-STORED');
+  const servers = Object.fromEntries(
+    await Promise.all(tenants.map(async (tenant) => [tenant, await pythonServer(options)])),
+  );
+  /** The messages of one call, in a connection of its own. @param {string} tenant @param {object} params */
+  const call = async (tenant, params) => {
+    const transport = servers[tenant].transport();
+    /** @type {any[]} */
+    const messages = [];
+    const answered = new Promise((resolve) => {
+      transport.onmessage = (/** @type {any} */ message) => {
+        messages.push(message);
+        if ('id' in message) setTimeout(resolve);
+      };
+    });
+    await transport.start();
+    await transport.send({ jsonrpc: '2.0', id: 1, method: 'tools/call', params });
+    await answered;
+    await transport.close();
+    return messages;
+  };
+  const sandbox = await codeSandbox({ ...options, persistent: true });
+  Object.assign(window, { canary: 'CANARY-GLOBAL', call, sandbox });
+}
+
+/**
+ * A page with servers for two tenants, and with a sandbox.
+ * @param {object} [limits]
+ * @param {{ policy?: boolean }} [options] `policy: false`: the frames have none, so that attacks get through
+ */
+export async function startHome(limits = {}, { policy = true } = {}) {
+  const site = await serveSite({ '/page': PAGE, '/own': { body: 'REACHED' } });
+  const browser = await openChromium();
+  const { page } = await openPage(browser, `${site.url}/page?CANARY-ADDRESS`);
+  if (!policy) {
+    await page.route('**/frame-*.htm', async (route) => {
+      const response = await route.fetch();
+      const body = (await response.text()).replace(/<meta http-equiv="Content-Security-Policy"[^>]*>/, '');
+      await route.fulfill({ response, body });
+    });
+  }
+  const options = { limits, packageMirrors: [`${site.url}/CANARY-MIRROR/`] };
+  await page.evaluate(serve, /** @type {[string[], object]} */ ([TENANTS, options]));
+  site.requests.length = 0;
+
+  /** @type {import('../security/home.mjs').Home} */
+  const home = {
+    name: 'page',
+    own: `${site.url}/own`,
+    tokens: { ann: 'ann', bob: 'bob' },
+    said: () => '',
+    async run(code, { session, token = 'ann' } = {}) {
+      const params = {
+        name: 'run_python_code',
+        arguments: { python_code: code, ...(session && { session }) },
+        _meta: meta({ 'io.modelcontextprotocol/logLevel': 'debug' }),
+      };
+      // As text: the driver itself takes no value that nests as deep as one of ours may.
+      const text = await page.evaluate(
+        async ([token, params]) => JSON.stringify(await /** @type {any} */ (window).call(token, params)),
+        /** @type {const} */ ([token, params]),
+      );
+      const messages = JSON.parse(text);
+      const [response, ...more] = messages.filter((/** @type {any} */ message) => 'id' in message);
+      assert.deepEqual(more, [], 'one response');
+      if (!response.result) throw new Error(response.error.message);
+      return {
+        structured: response.result.structuredContent,
+        text: response.result.content[0].text,
+        messages: messages.filter((/** @type {any} */ message) => message !== response),
+      };
+    },
+  };
+  return {
+    ...home,
+    page,
+    /** What the page's own server was asked for since it began. */
+    requests: site.requests,
+    async stop() {
+      await browser.close();
+      site.close();
+    },
+  };
+}
