@@ -90,6 +90,15 @@ describe('by stdio', () => {
     for (let n = 0; n < 500; n++) assert.equal((await client.run(`${n} + 1`)).return_value, n + 1);
   });
 
+  test('more runs at once than may be are refused, and say so', async () => {
+    await using client = new StdioClient(['--set', 'RUNS_LIMIT_EACH=2']);
+    await client.initialize();
+    const results = await Promise.all([1, 2, 3, 4].map((n) => client.run(`import time\ntime.sleep(0.5)\n${n}`)));
+    assert.deepEqual(results.map(({ return_value }) => return_value).sort(), [1, 2, undefined, undefined]);
+    assert.equal(results.filter(({ error }) => /too many runs: 2 of yours are going on/.test(error)).length, 2);
+    assert.equal((await client.run('20 + 22')).return_value, 42);
+  });
+
   test('lines of output come as they are printed', async () => {
     await using client = new StdioClient();
     await client.initialize();

@@ -199,10 +199,10 @@ impl Host for FreshHost {
     }
 
     fn open(&self, choice: SessionChoice) -> LocalBoxFuture<'static, Result<Opened, SessionError>> {
-        let opened = match choice {
+        let opened = self.0.enter(|| match choice {
             SessionChoice::Unnamed => Ok(Opened { sandbox: Rc::new(self.0.fresh()), handle: None }),
             named => self.0.open(named),
-        };
+        });
         futures::future::ready(opened).boxed_local()
     }
 }

@@ -9,9 +9,10 @@ use mcp_run_python::{
     config::Config,
     limits::Quotas,
     packages::Packages,
+    quota::Runs,
     server::Server,
     session::{Host, Opened, SessionChoice, SessionError},
-    transport::{Change, Channel, LegacySession, Request, Response},
+    transport::{Change, Channel, LegacySession, Principal, Request, Response},
 };
 use uuid::Uuid;
 
@@ -32,6 +33,7 @@ struct Inner {
     config: Config,
     wheels: Wheels,
     packages: Option<Rc<Packages>>,
+    runs: Runs,
     by_id: RefCell<HashMap<String, Rc<Session>>>,
 }
 
@@ -50,7 +52,7 @@ impl Sessions {
     pub fn new(host: SandboxHost, config: Config) -> Result<Self, String> {
         let wheels = Wheels::default();
         let packages = packages::installer(&host, config.packages.clone(), wheels.clone())?;
-        Ok(Self(Rc::new(Inner { host, config, wheels, packages, by_id: RefCell::default() })))
+        Ok(Self(Rc::new(Inner { host, config, wheels, packages, runs: Runs::default(), by_id: RefCell::default() })))
     }
 
     /// A server whose code runs where `host` says, with packages.
@@ -74,6 +76,16 @@ impl Sessions {
     /// Whether a session can be asked for.
     pub fn are_offered(&self) -> bool {
         self.0.host.keeps_sessions()
+    }
+
+    /// Opens where a run goes on, and counts the run for as long as that is held.
+    ///
+    /// # Errors
+    /// That of `open`, or too many runs are going on.
+    pub fn enter(&self, open: impl FnOnce() -> Result<Opened, SessionError>) -> Result<Opened, SessionError> {
+        let slot = self.0.runs.enter(&Principal::default(), &self.0.config.quotas)?;
+        let Opened { sandbox, handle } = open()?;
+        Ok(Opened { sandbox: slot.hold(sandbox), handle })
     }
 
     /// Opens a session that is asked for by argument.
@@ -219,13 +231,13 @@ impl Host for SessionHost {
     }
 
     fn open(&self, choice: SessionChoice) -> LocalBoxFuture<'static, Result<Opened, SessionError>> {
-        let opened = match choice {
+        let opened = self.sessions.enter(|| match choice {
             SessionChoice::Unnamed if self.sessions.are_offered() => {
                 Ok(Opened { sandbox: Rc::new(self.interpreter.clone()), handle: None })
             }
             SessionChoice::Unnamed => Ok(Opened { sandbox: Rc::new(self.sessions.fresh()), handle: None }),
             named => self.sessions.open(named),
-        };
+        });
         futures::future::ready(opened).boxed_local()
     }
 }
