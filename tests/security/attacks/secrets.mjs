@@ -93,7 +93,6 @@ export const attacks = WAYS.map(([name, code, must]) => ({
 /** What is put where a search must find it: which search, what puts it there, and what it gives. @type {[number, string, RegExp][]} */
 const PLANTS = [
   [0, 'js.planted = "{mark}"[::-1]', /"globalThis\.planted"/],
-  [1, 'import pyodide_js\npyodide_js._api.planted = "{mark}"[::-1]', /"api\.planted"|"pyodide\._api\.planted"/],
   [2, 'planted = {"planted": "{mark}"[::-1]}', /\["dict"/],
 ];
 
