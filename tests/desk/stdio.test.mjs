@@ -91,11 +91,11 @@ describe('by stdio', () => {
   });
 
   test('more runs at once than may be are refused, and say so', async () => {
-    await using client = new StdioClient(['--set', 'RUNS_LIMIT_EACH=2']);
+    await using client = new StdioClient(['--set', 'RUNS_LIMIT=2']);
     await client.initialize();
     const results = await Promise.all([1, 2, 3, 4].map((n) => client.run(`import time\ntime.sleep(0.5)\n${n}`)));
     assert.deepEqual(results.map(({ return_value }) => return_value).sort(), [1, 2, undefined, undefined]);
-    assert.equal(results.filter(({ error }) => /too many runs: 2 of yours are going on/.test(error)).length, 2);
+    assert.equal(results.filter(({ error }) => /too many runs: 2 of all clients are going on/.test(error)).length, 2);
     assert.equal((await client.run('20 + 22')).return_value, 42);
   });
 

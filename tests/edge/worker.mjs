@@ -1,7 +1,10 @@
 // A worker of its own for a test file, and clients so thin that a test sees every byte of the protocol.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 const START = 180_000;
@@ -23,12 +26,13 @@ function freePort() {
 /**
  * Starts the worker with the tools of tests.
  * @param {Record<string, string>} [vars] settings of wrangler.jsonc
- * @param {string} [state] the folder where sessions are kept
+ * @param {string} [state] the folder where sessions are kept; without one, none of another worker are there
  */
 export async function startWorker(vars = {}, state) {
   const settings = Object.entries(vars).flatMap(([name, value]) => ['--var', `${name}=${value}`]);
   const port = await freePort();
-  const args = ['dev', '--testing', '--port', String(port), ...settings, ...(state ? ['--state', state] : [])];
+  const folder = state ?? mkdtempSync(join(tmpdir(), 'worker-'));
+  const args = ['dev', '--testing', '--port', String(port), ...settings, '--state', folder];
   const child = spawn(process.env.XTASK ?? '', args, { stdio: ['ignore', 'pipe', 'pipe'] });
   const ended = new Promise((resolve) => child.on('exit', resolve));
   let said = '';
@@ -57,6 +61,7 @@ export async function startWorker(vars = {}, state) {
     async stop() {
       child.kill('SIGTERM');
       await ended;
+      if (!state) rmSync(folder, { recursive: true, force: true });
     },
   };
 }
