@@ -7,6 +7,7 @@ import { hooks, PLANTED, attacks as secrets } from '../security/attacks/secrets.
 import { exhaustions } from '../security/attacks/service.mjs';
 import { guesses, LOOK, MARK } from '../security/attacks/tenants.mjs';
 import { aimed, listen, openSession, report } from '../security/home.mjs';
+import { onlyLogs, pretend } from '../security/suites.mjs';
 import { startHome } from './home.mjs';
 
 const forgeries = all(PORT);
@@ -177,14 +178,6 @@ describe('attacks on the frame, and on the page', () => {
   });
   after(() => home?.stop());
 
-  /** Nothing but log messages, and one response, came. @param {any[]} messages */
-  function onlyLogs(messages) {
-    for (const { method, params } of messages) {
-      assert.equal(method, 'notifications/message');
-      assert.ok(['info', 'warning'].includes(params.level), params.level);
-    }
-  }
-
   for (const { name, code, ends, never } of forgeries) {
     test(name, async () => {
       const [fresh, kept] = await Promise.all([
@@ -210,13 +203,7 @@ describe('attacks on the frame, and on the page', () => {
   }
 
   test('output that pretends to be more is output', async () => {
-    const { structured, text, messages } = await home.run(`for line in ${JSON.stringify(PRETENDING)}: print(line)\n1`);
-    assert.deepEqual(structured.output, PRETENDING);
-    assert.equal(structured.return_value, 1);
-    assert.equal(messages.length, PRETENDING.length);
-    onlyLogs(messages);
-    assert.equal(text.match(/<return_value>/g)?.length, 1);
-    assert.equal(text.match(/<status>/g)?.length, 1);
+    await pretend(home);
   });
 
   test('nothing came to the page but what it asked for', async () => {

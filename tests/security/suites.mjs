@@ -25,6 +25,15 @@ const PATIENCE = 10_000;
 /** @param {Scene} scene @param {string} code */
 const filled = ({ home, listener }, code) => aimed(code, listener, home.own);
 
+/** A session for the tests of a `describe`. @param {() => Scene} scene */
+function during(scene) {
+  let session = '';
+  before(async () => {
+    session = await openSession(scene().home);
+  });
+  return () => session;
+}
+
 /** In a fresh isolate, and in a session. @param {Scene} scene @param {string} session @param {string} code */
 const everywhere = (scene, session, code) =>
   Promise.all([{}, { session }].map((options) => scene.home.run(filled(scene, code), options)));
@@ -33,11 +42,7 @@ const everywhere = (scene, session, code) =>
 export function attackNetwork(scene) {
   describe('network', () => {
     const held = counted('network', () => scene().home);
-    /** @type {string} */
-    let session;
-    before(async () => {
-      session = await openSession(scene().home);
-    });
+    const session = during(scene);
 
     test('the listener hears', async () => {
       assert.equal(await (await fetch(scene().listener.url)).text(), 'REACHED');
@@ -46,7 +51,7 @@ export function attackNetwork(scene) {
 
     for (const { name, code } of network) {
       test(name, async () => {
-        const all = await everywhere(scene(), session, code);
+        const all = await everywhere(scene(), session(), code);
         for (const { structured } of all)
           assert.doesNotMatch(JSON.stringify(structured), /REACHED|Example Domain|run_python_code/, name);
         assert.deepEqual(scene().listener.arrived.splice(0), []);
@@ -60,16 +65,12 @@ export function attackNetwork(scene) {
 export function attackSecrets(scene) {
   describe('secrets', () => {
     const held = counted('secrets', () => scene().home);
-    /** @type {string} */
-    let session;
-    before(async () => {
-      session = await openSession(scene().home);
-    });
+    const session = during(scene);
 
     for (const { name, code, must, never } of secrets) {
       test(name, async () => {
         const { home, planted } = scene();
-        const all = await everywhere(scene(), session, code);
+        const all = await everywhere(scene(), session(), code);
         for (const { structured } of all) {
           const seen = JSON.stringify(structured);
           assert.doesNotMatch(seen, /CANARY/, seen);
@@ -202,18 +203,30 @@ export function attackTenants(home, { shared, owned }) {
   });
 }
 
+/** Nothing but log messages, and one response, came. @param {any[]} messages */
+export function onlyLogs(messages) {
+  for (const { method, params } of messages) {
+    assert.equal(method, 'notifications/message');
+    assert.ok(['info', 'warning'].includes(params.level), params.level);
+  }
+}
+
+/** Prints what pretends to be more than output. @param {Pick<Home, 'run'>} home */
+export async function pretend(home) {
+  const code = `for line in ${JSON.stringify(PRETENDING)}: print(line)\n1`;
+  const { structured, text, messages } = await home.run(code);
+  assert.deepEqual(structured.output, PRETENDING);
+  assert.equal(structured.return_value, 1);
+  assert.equal(messages.length, PRETENDING.length);
+  onlyLogs(messages);
+  assert.equal(text.match(/<return_value>/g)?.length, 1);
+  assert.equal(text.match(/<status>/g)?.length, 1);
+}
+
 /** @param {() => Home} home */
 export function attackHost(home) {
   describe('the host', { concurrency: 2 }, () => {
     const held = counted('the host', home);
-
-    /** Nothing but log messages, and one response, came; and the next run is as it should be. @param {any[]} messages */
-    function onlyLogs(messages) {
-      for (const { method, params } of messages) {
-        assert.equal(method, 'notifications/message');
-        assert.ok(['info', 'warning'].includes(params.level), params.level);
-      }
-    }
 
     for (const { name, code, ends, never } of forgeries(RESPONSE)) {
       test(name, async () => {
@@ -236,14 +249,7 @@ export function attackHost(home) {
     }
 
     test('output that pretends to be more is output', async () => {
-      const code = `for line in ${JSON.stringify(PRETENDING)}: print(line)\n1`;
-      const { structured, text, messages } = await home().run(code);
-      assert.deepEqual(structured.output, PRETENDING);
-      assert.equal(structured.return_value, 1);
-      assert.equal(messages.length, PRETENDING.length);
-      onlyLogs(messages);
-      assert.equal(text.match(/<return_value>/g)?.length, 1);
-      assert.equal(text.match(/<status>/g)?.length, 1);
+      await pretend(home());
       held(PRETENDING.length);
     });
   });
