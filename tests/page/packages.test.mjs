@@ -60,6 +60,23 @@ test('what code imports is there, and progress is told', async () => {
   );
 });
 
+test('its own server is asked first, and then the mirrors, in their order', async () => {
+  site.requests.length = 0;
+  const packageMirrors = ['/first/', `${site.url}/second/`];
+  // One that this server has, and one that nobody has.
+  const [found, missing] = await run(['import six\nsix.PY3', 'import astropy'], { packageMirrors });
+  assert.equal(found.return_value, true, found.error);
+  assert.equal(missing.status, 'install-error');
+  const asked = site.requests.filter((path) => path.endsWith('.whl')).map((path) => path.split('/').slice(1));
+  assert.deepEqual(
+    asked.filter(([, file]) => file.startsWith('six-')).map(([folder]) => folder),
+    ['packages'],
+  );
+  const [, file] = asked.find(([folder]) => folder === 'second') ?? assert.fail(asked.join('\n'));
+  const folders = asked.filter(([, other]) => other === file).map(([folder]) => folder);
+  assert.deepEqual(folders, ['packages', 'first', 'second']);
+});
+
 test('a session gets packages while it runs, and keeps its variables', async () => {
   const [, array, mean, kept] = await run(
     [

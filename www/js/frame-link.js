@@ -160,10 +160,10 @@ export class FrameLink {
 
 /**
  * The folders where wheels are looked for: that of the page's own server first.
- * @param {string[] | undefined} given @param {URL} folder where the page's files are
+ * @param {string[] | undefined} further @param {URL} folder where the page's files are
  */
-function mirrors(given, folder) {
-  return (given ?? [new URL('../packages/', folder).href]).map((mirror) => new URL(mirror, document.baseURI).href);
+function mirrors(further = [], folder) {
+  return [new URL('../packages/', folder), ...further.map((mirror) => new URL(mirror, document.baseURI))].map(String);
 }
 
 /** @param {HTMLIFrameElement} element */

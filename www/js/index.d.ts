@@ -61,7 +61,7 @@ export interface SandboxOptions {
   onProgress?: (progress: Progress) => void;
   /** Ends the sandbox. */
   signal?: AbortSignal;
-  /** Where packages are looked for, addresses of folders. Default: `packages/` beside the page's own files. */
+  /** Where packages are looked for, addresses of folders. In a page: after `packages/` beside its own files. */
   packageMirrors?: string[];
   /** In a page: the folder where this package's `assets` are served. Default: beside this script. */
   assets?: string | URL;
