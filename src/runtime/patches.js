@@ -78,6 +78,91 @@ export const patches = [
       'var combinedFlags={global,nodelete:Boolean(flags&4096),loadAsync:jsflags.loadAsync};' +
       'Module.noteLibrary({open:filename,handle,global,nodelete:combinedFlags.nodelete});',
   },
+  // What follows makes a start quick: Emscripten links each of ten thousand exports each time, and hardly any is asked for.
+  {
+    why: 'The main module has placed its exports in the table itself (link.mjs). They are left where they are:',
+    find: 'wasmExports=instance.exports;var origExports=wasmExports;mergeLibSymbols(wasmExports,"main");var metadata=',
+    replace: 'wasmExports=mainExports=instance.exports;var metadata=',
+  },
+  {
+    why: 'a GOT entry has the address of one once somebody asks for it,',
+    find: 'var GOT={};',
+    replace:
+      'var mainExports={};var ofMain=symName=>{var value=isInternalSym(symName)?undefined:mainExports[symName];' +
+      'return typeof value=="function"?addFunction(value):value?.value};' +
+      'var entryOf=symName=>{if(GOT[symName])return GOT[symName];var value=ofMain(symName);' +
+      'if(value!==undefined)return GOT[symName]=new WebAssembly.Global({value:"i32",mutable:true},value)};' +
+      'var linkMain=()=>{for(var[name,own]of Object.entries(wasmImports))' +
+      'if((!own||own.stub)&&name in mainExports)wasmImports[name]=mainExports[name];' +
+      'wasmImports["main"]??=mainExports["__main_argc_argv"];Object.setPrototypeOf(wasmImports,mainExports);' +
+      'for(var[name,entry]of Object.entries(GOT))if(entry.value==-1)entry.value=ofMain(name)??-1};var GOT={};',
+  },
+  {
+    why: 'be it a library that needs it,',
+    find: 'get(weakImports,symName){var rtn=GOT[symName];',
+    replace: 'get(weakImports,symName){var rtn=entryOf(symName);',
+  },
+  {
+    why: 'or one that defines it as well,',
+    find: 'var existingEntry=GOT[symName]&&GOT[symName].value!=-1;',
+    replace: 'var existingEntry=entryOf(symName)&&GOT[symName].value!=-1;',
+  },
+  {
+    why: 'and only the entries of the main module itself have theirs at the start;',
+    find: 'assignWasmExports(wasmExports);updateGOT(origExports);',
+    replace: 'assignWasmExports(wasmExports);linkMain();',
+  },
+  {
+    why: 'they are among the symbols that are looked up by name here',
+    find: 'newSymIndex=Object.keys(lib.exports).indexOf(symbol);',
+    replace: 'newSymIndex=namesOf(lib.exports).indexOf(symbol);',
+  },
+  {
+    why: 'and by number here,',
+    find: 'var symName=Object.keys(symDict)[symbolIndex];',
+    replace: 'var symName=namesOf(symDict)[symbolIndex];',
+  },
+  {
+    why: 'though only inherited by what has them,',
+    find: 'function __dlsym_js(',
+    replace:
+      'var namesOf=symbols=>{var names=[];for(var name in symbols)names.push(name);return names};function __dlsym_js(',
+  },
+  {
+    why: 'and those that JavaScript calls with other signatures are not copied for it.',
+    find: 'wasmExports=Object.assign({},wasmExports);',
+    replace: 'const all=wasmExports;wasmExports=new Proxy({__proto__:null},{get:(own,name)=>own[name]??all[name]});',
+  },
+  {
+    why: 'There is nothing here that its three hundred functions of WebGL could draw on: pointers to them are null.',
+    find: 'if(entry.value==-1){var value=resolveGlobalSymbol(symName,true).sym;',
+    replace:
+      'if(entry.value==-1){var value=symName.startsWith("emscripten_gl")?null:resolveGlobalSymbol(symName,true).sym;' +
+      'if(value===null){entry.value=0;continue}',
+  },
+  {
+    why: 'Functions of JavaScript (they have a signature) are in the table if they were added: it is not searched for them,',
+    find: 'var getFunctionAddress=func=>{if(!functionsInTableMap)',
+    replace:
+      'var added=new WeakMap;var getFunctionAddress=func=>{if(func.sig)return added.get(func)||0;if(!functionsInTableMap)',
+  },
+  {
+    why: 'as those that were added are noted.',
+    find: 'functionsInTableMap.set(func,ret);return ret};',
+    replace: '(func.sig?added:functionsInTableMap).set(func,ret);return ret};',
+  },
+  {
+    why: 'There may be nothing to forget.',
+    find: 'functionsInTableMap.delete(getWasmTableEntry(index));',
+    replace: 'functionsInTableMap?.delete(getWasmTableEntry(index));',
+  },
+  {
+    why: 'This function is of a new instance: it cannot be in the table, which is not searched for it.',
+    find: 'return addFunction(trampolineInstance.exports.trampoline_call)}',
+    replace:
+      'const slot=getEmptyTableSlot();setWasmTableEntry(slot,trampolineInstance.exports.trampoline_call);' +
+      'functionsInTableMap?.set(trampolineInstance.exports.trampoline_call,slot);return slot}',
+  },
 ];
 
 /** @param {string} source @returns {string} */

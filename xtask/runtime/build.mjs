@@ -19,7 +19,9 @@ import { patch } from '../../src/runtime/patches.js';
 import { POLL_WASM } from '../../src/runtime/poll_wasm.js';
 import { check } from './check.mjs';
 import { packForEdge } from './edge.mjs';
+import { placeExports, trimExports } from './link.mjs';
 import { addPackages } from './packages.mjs';
+import { shake } from './shake.mjs';
 import { withWorkerd } from './workerd.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -62,10 +64,14 @@ for (const [file, expected] of Object.entries(JSON.parse(readFileSync(join(sourc
 rmSync(target, { recursive: true, force: true });
 mkdirSync(join(out, 'generated'), { recursive: true });
 for (const file of OWN) cpSync(join(source, file), join(out, file));
-for (const file of ['pyodide.mjs', 'pyodide.asm.wasm', 'python_stdlib.zip'])
-  cpSync(join(pyodide, file), join(out, file));
+for (const file of ['pyodide.mjs', 'python_stdlib.zip']) cpSync(join(pyodide, file), join(out, file));
 cpSync(join(pyodide, 'pyodide-lock.json'), join(out, 'pyodide-lock.txt'));
-writeFileSync(join(out, 'pyodide.asm.mjs'), patch(readFileSync(join(pyodide, 'pyodide.asm.mjs'), 'utf8')));
+const text = (/** @type {string} */ file) => readFileSync(file, 'utf8');
+/** What may name something in Pyodide's module. */
+const others = [join(pyodide, 'pyodide.mjs'), ...OWN.map((file) => join(source, file))].map(text).join('\n');
+const lean = trimExports(shake(patch(text(join(pyodide, 'pyodide.asm.mjs'))), others), others);
+writeFileSync(join(out, 'pyodide.asm.mjs'), lean);
+writeFileSync(join(out, 'pyodide.asm.wasm'), placeExports(readFileSync(join(pyodide, 'pyodide.asm.wasm'))));
 
 console.log('recording the modules that Pyodide generates');
 const recorded = execFileSync(process.execPath, ['--experimental-wasm-jspi', join(here, 'record.mjs')], {

@@ -1,0 +1,88 @@
+// Leaves out of Pyodide's JavaScript what nothing in a sandbox can call: each isolate parses all of it at its start.
+import ts from 'typescript';
+
+/** What is for a screen, a speaker or a keyboard: libraries may import it, and there are none here. */
+const FOR_DEVICES = /^(emscripten_)?(gl[A-Z]|webgl_|glut|glfw|GLU|egl|SDL_|Mix_|IMG_|TTF_|X[A-Z][a-z]|alc?[A-Z])|RGBA$/;
+
+/** Initial values that do nothing but be there. */
+const INERT = new Set([
+  ts.SyntaxKind.ArrowFunction,
+  ts.SyntaxKind.FunctionExpression,
+  ts.SyntaxKind.ClassExpression,
+  ts.SyntaxKind.ObjectLiteralExpression,
+  ts.SyntaxKind.ArrayLiteralExpression,
+  ts.SyntaxKind.Identifier,
+  ts.SyntaxKind.NumericLiteral,
+  ts.SyntaxKind.StringLiteral,
+]);
+
+/**
+ * Something that is kept or left out as a whole.
+ * @typedef {object} Part
+ * @property {string} text
+ * @property {Set<string>} words in it
+ * @property {string[]} names by which others reach it; none: it is kept in any case
+ */
+
+/**
+ * @param {string} source of `pyodide.asm.mjs` @param {string} others that name things in it, too
+ * @returns {string}
+ */
+export function shake(source, others) {
+  const file = ts.createSourceFile('pyodide.asm.mjs', source, ts.ScriptTarget.ESNext, false, ts.ScriptKind.JS);
+  const main = file.statements.find(ts.isFunctionDeclaration)?.body ?? fail('there is no function');
+  const part = (/** @type {ts.Node} */ node, /** @type {string[]} */ names) => {
+    const text = source.slice(node.pos, node.end);
+    return { text, words: wordsOf(text), names };
+  };
+  const table = /var wasmImports=\{([^{}]*)\};/.exec(source) ?? fail('what libraries import is no simple table');
+  const imported = table[1].split(',').filter((entry) => !FOR_DEVICES.test(entry.split(':')[0]));
+  const imports = `var wasmImports={${imported.join(',')}};`;
+  const parts = main.statements.map((statement) => part(statement, namesOf(statement)));
+  const at = parts.findIndex(({ text }) => text.startsWith('var wasmImports='));
+  parts[at] = { text: imports, words: wordsOf(imports), names: [] };
+
+  /** @type {Map<string, Part[]>} */
+  const named = new Map();
+  for (const part of parts) for (const name of part.names) named.set(name, [...(named.get(name) ?? []), part]);
+  const open = [...wordsOf(others)];
+  const kept = new Set();
+  const keep = (/** @type {Part} */ part) => {
+    if (kept.has(part)) return;
+    kept.add(part);
+    open.push(...part.words);
+  };
+  parts.filter(({ names }) => !names.length).forEach(keep);
+  for (let word = open.pop(); word !== undefined; word = open.pop()) {
+    named.get(word)?.forEach(keep);
+    named.delete(word);
+  }
+  const text = parts.filter((part) => kept.has(part)).map(({ text }) => text);
+  return source.slice(0, main.statements.pos) + text.join('') + source.slice(main.statements.end);
+}
+
+/** By what others reach a statement that does nothing but make something known. @param {ts.Statement} statement @returns {string[]} */
+function namesOf(statement) {
+  if (ts.isFunctionDeclaration(statement)) return statement.name ? [statement.name.text] : [];
+  if (ts.isVariableStatement(statement)) {
+    const [only, another] = statement.declarationList.declarations;
+    const inert = only.initializer && INERT.has(only.initializer.kind);
+    return inert && !another && ts.isIdentifier(only.name) ? [only.name.text] : [];
+  }
+  if (!ts.isExpressionStatement(statement) || !ts.isBinaryExpression(statement.expression)) return [];
+  const { left, right } = statement.expression;
+  // `x.sig="vi"`
+  if (ts.isPropertyAccessExpression(left) && ts.isIdentifier(left.expression) && ts.isStringLiteral(right))
+    return [left.expression.text];
+  // `Module["x"]=x`
+  const member = ts.isElementAccessExpression(left) && ts.isIdentifier(left.expression) && left.argumentExpression;
+  return member && ts.isStringLiteral(member) && ts.isIdentifier(right) ? [member.text, right.text] : [];
+}
+
+/** @param {string} text */
+const wordsOf = (text) => new Set(text.match(/[A-Za-z_$][\w$]*/g));
+
+/** @param {string} why @returns {never} */
+function fail(why) {
+  throw new Error(`Pyodide's main module has changed: ${why}`);
+}
