@@ -251,12 +251,6 @@ impl Provider<'_> {
         let mut needs = Needs::default();
         if let Some(locked) = self.locked(name).filter(|locked| locked.version == *version) {
             for dependency in &locked.depends {
-                if let Some(library) = self.context.lock.get(dependency).filter(|package| package.is_library()) {
-                    let version = &library.version;
-                    return Ok(Err(format!(
-                        "{name} needs the shared library {dependency} {version}, which isolates do not load"
-                    )));
-                }
                 needs.add(Node::Package(dependency.clone()), Ranges::full());
             }
             return Ok(if locked.is_library() {

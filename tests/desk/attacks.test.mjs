@@ -8,7 +8,14 @@ import { after, before, beforeEach, describe, test } from 'node:test';
 import { sleep, timed } from '../edge/worker.mjs';
 import { counted, homeAt, listen, makeToken, openSession, report, withTokens } from '../security/home.mjs';
 import { LIMITS, measureLimits } from '../security/limits.mjs';
-import { attackHost, attackNetwork, attackSecrets, attackService, attackTenants } from '../security/suites.mjs';
+import {
+  attackHost,
+  attackNetwork,
+  attackQuotas,
+  attackSecrets,
+  attackService,
+  attackTenants,
+} from '../security/suites.mjs';
 import { exists, serve, Temporary, workerds } from './desk.mjs';
 
 /** In the environment of whoever started the command. */
@@ -63,8 +70,7 @@ describe('attacks on what is outside of the isolate', () => {
   const scene = () => ({ home: desk(), listener, planted: [CANARY] });
   attackNetwork(scene);
   attackSecrets(scene);
-  // Whoever has a handle here has the session.
-  attackTenants(desk, { shared: false, owned: false });
+  attackTenants(desk);
   attackHost(desk);
 });
 
@@ -212,6 +218,10 @@ describe('attacks on the machine', () => {
 describe('attacks on the command', () => {
   const desk = during(() => startDesk({ TIME_LIMIT_SECONDS: '3', MEMORY_LIMIT_MB: '200', FILES_LIMIT: '2000' }));
   attackService(desk);
+});
+
+describe('attacks on what each may have', () => {
+  attackQuotas(during(() => startDesk({ SESSIONS_LIMIT_EACH: '5', RUNS_LIMIT_EACH: '2', TIME_LIMIT_SECONDS: '8' })));
 });
 
 describe('the command', () => {

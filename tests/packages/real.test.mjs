@@ -56,6 +56,7 @@ frame = pd.DataFrame({'k': ['a', 'b', 'a'], 'v': [1, 2, 3]})
     '1  2',
   ],
   ['a PEP 783 wheel of the index', 'import msgspec\nmsgspec.json.decode(b"[1]")', [1]],
+  ['shared libraries that a wheel brings along', 'import flint\nstr(flint.fmpz(2) ** 100)', `${2n ** 100n}`],
   [
     'another version than the lock file has',
     '# /// script\n# dependencies = ["packaging==25.0"]\n# ///\nimport packaging\npackaging.__version__',

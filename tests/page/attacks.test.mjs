@@ -7,6 +7,7 @@ import { hooks, PLANTED, attacks as secrets } from '../security/attacks/secrets.
 import { exhaustions } from '../security/attacks/service.mjs';
 import { guesses, LOOK, MARK } from '../security/attacks/tenants.mjs';
 import { aimed, listen, openSession, report } from '../security/home.mjs';
+import { measureLimits } from '../security/limits.mjs';
 import { onlyLogs, pretend } from '../security/suites.mjs';
 import { startHome } from './home.mjs';
 
@@ -247,4 +248,22 @@ describe('attacks on whoever shares the page', () => {
     }
   });
   after(() => report('attacks', 'the service', { page: exhaustions.length + 4 }));
+});
+
+describe('the page', () => {
+  /** @type {Awaited<ReturnType<typeof startHome>>} */
+  let home;
+  before(async () => {
+    home = await startHome({
+      timeLimitSeconds: 1,
+      graceSeconds: 1,
+      memoryLimitMb: 64,
+      outputLimitKb: 16,
+      filesLimitMb: 1,
+      filesLimit: 100,
+    });
+  });
+  after(() => home?.stop());
+
+  measureLimits(() => home);
 });

@@ -21,7 +21,7 @@ describe('attacks on what is outside of the isolate', () => {
   const scene = () => ({ home, listener, planted: [canary] });
   attackNetwork(scene);
   attackSecrets(scene);
-  attackTenants(() => home, { shared: false, owned: true });
+  attackTenants(() => home);
 });
 
 describe('attacks where the runs of a principal share an interpreter', () => {
@@ -32,5 +32,5 @@ describe('attacks where the runs of a principal share an interpreter', () => {
   });
   after(() => home?.stop());
 
-  attackTenants(() => home, { shared: true, owned: true });
+  attackTenants(() => home, { shared: true });
 });

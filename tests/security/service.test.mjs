@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
-import { answer, modern, modernHeaders, post, run, sleep, startWorker } from '../edge/worker.mjs';
+import { answer, modernHeaders, post, run, sleep, startWorker } from '../edge/worker.mjs';
 import { counted, startHome } from './home.mjs';
-import { attackService } from './suites.mjs';
+import { attackQuotas, attackService } from './suites.mjs';
 
 describe('attacks on the worker', () => {
   /** @type {Awaited<ReturnType<typeof startHome>>} */
@@ -17,11 +17,22 @@ describe('attacks on the worker', () => {
   attackService(() => home);
 });
 
+describe('attacks on what each may have', () => {
+  /** @type {Awaited<ReturnType<typeof startHome>>} */
+  let home;
+  before(async () => {
+    home = await startHome({ SESSIONS_LIMIT_EACH: '5', RUNS_LIMIT_EACH: '2', TIME_LIMIT_SECONDS: '8' });
+  });
+  after(() => home?.stop());
+
+  attackQuotas(() => home);
+});
+
 describe('attacks on connections', () => {
   /** @type {Awaited<ReturnType<typeof startWorker>>} */
   let worker;
   before(async () => {
-    worker = await startWorker({ SESSIONS_LIMIT_EACH: '5', RUNS_LIMIT_EACH: '2', TIME_LIMIT_SECONDS: '5' });
+    worker = await startWorker({ RUNS_LIMIT_EACH: '2', TIME_LIMIT_SECONDS: '5' });
   });
   after(() => worker?.stop());
   const held = counted('connections', () => ({ name: 'edge' }));
@@ -67,48 +78,6 @@ describe('attacks on connections', () => {
     // Their runs end with them: there is room for as many again.
     await sleep(2000);
     await Promise.all([works(), works()]);
-    held();
-  });
-
-  test('sessions opened and abandoned: those beyond the limit are refused, by 429 or a result that says so', async () => {
-    const initialize = () =>
-      post(worker.url, {
-        jsonrpc: '2.0',
-        id: 0,
-        method: 'initialize',
-        params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'flood', version: '1' } },
-      });
-    const sessions = [];
-    for (let n = 0; n < 5; n++) {
-      const { status, headers, text } = await answer(await initialize());
-      assert.equal(status, 200, text);
-      sessions.push(headers.get('mcp-session-id'));
-    }
-    assert.equal(new Set(sessions).size, 5);
-    const { status, headers: said, error, text } = await answer(await initialize());
-    assert.equal(status, 429, text);
-    assert.ok(Number(said.get('retry-after')) > 0);
-    assert.match(error.message, /too many sessions: at most 5 of yours/);
-    const params = { name: 'run_python_code', arguments: { python_code: '1', session: 'new' } };
-    const { result } = await answer(await modern(worker.url, 'tools/call', params));
-    assert.match(JSON.stringify(result.structuredContent), /too many sessions: at most 5 of yours/);
-    await works();
-    // One that ends makes room.
-    const headers = { 'mcp-session-id': sessions[0] ?? '', 'mcp-protocol-version': '2025-11-25' };
-    const ended = await answer(await fetch(worker.url, { method: 'DELETE', headers }));
-    assert.equal(ended.status, 200, ended.text);
-    const next = await answer(await initialize());
-    assert.equal(next.status, 200, next.text);
-    held(2);
-  });
-
-  test('more runs at once than may be are refused, and say so', async () => {
-    const results = await Promise.all(
-      [1, 2, 3, 4].map(() => run(worker.url, 'import asyncio\nawait asyncio.sleep(1)\n1')),
-    );
-    assert.equal(results.filter(({ return_value }) => return_value === 1).length, 2);
-    assert.equal(results.filter(({ error }) => /too many runs: 2 of yours .* at most 2 may/.test(error)).length, 2);
-    await works();
     held();
   });
 

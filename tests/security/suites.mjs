@@ -1,7 +1,7 @@
 // The attacks on a home, as suites: each is registered with what gives its scene once that has started.
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
-import { LegacyClient } from '../edge/worker.mjs';
+import { answer, LegacyClient, post } from '../edge/worker.mjs';
 import { forgeries, PRETENDING, RESPONSE } from './attacks/host.mjs';
 import { attacks as network } from './attacks/network.mjs';
 import { hooks, PLANTED, attacks as secrets } from './attacks/secrets.mjs';
@@ -112,12 +112,8 @@ export function attackSecrets(scene) {
   });
 }
 
-/**
- * `shared`: the runs of one principal that name no session share an interpreter. `owned`: a handle is of use to its
- * principal only.
- * @param {() => Home} home @param {{ shared: boolean, owned: boolean }} how
- */
-export function attackTenants(home, { shared, owned }) {
+/** `shared`: the runs of one principal that name no session share an interpreter. @param {() => Home} home @param {{ shared?: boolean }} [how] */
+export function attackTenants(home, { shared = false } = {}) {
   const goal = shared ? 'other tenants, each with an interpreter' : 'other tenants';
   describe(goal, () => {
     const held = counted(goal, home);
@@ -154,16 +150,14 @@ export function attackTenants(home, { shared, owned }) {
       }
     });
 
-    if (owned) {
-      test('a session is of no use to another, who has its handle', async () => {
-        const session = await openSession(home());
-        await home().run('x = 1', { session });
-        const stolen = home().run('x', { session, token: home().tokens.bob, headers: { 'x-principal': 'ann' } });
-        await assert.rejects(stolen, /unknown or ended session/);
-        assert.equal((await home().run('x', { session })).structured.return_value, 1);
-        held();
-      });
-    }
+    test('a session is of no use to another, who has its handle', async () => {
+      const session = await openSession(home());
+      await home().run('x = 1', { session });
+      const stolen = home().run('x', { session, token: home().tokens.bob, headers: { 'x-principal': 'ann' } });
+      await assert.rejects(stolen, /unknown or ended session/);
+      assert.equal((await home().run('x', { session })).structured.return_value, 1);
+      held();
+    });
 
     test('handles cannot be guessed', async () => {
       const session = await openSession(home());
@@ -305,6 +299,49 @@ export function attackService(home) {
       const counts = `${done.length} done, ${late.length} late, ${refused.length} refused`;
       assert.ok(done.length > 0 && refused.length <= 8 && done.length + late.length + refused.length === 40, counts);
       held();
+    });
+  });
+}
+
+/** A home with SESSIONS_LIMIT_EACH=5 and RUNS_LIMIT_EACH=2. @param {() => Home} home */
+export function attackQuotas(home) {
+  describe('quotas', () => {
+    const held = counted('quotas', home);
+    const others = async () => assert.equal((await home().run('20 + 22', { token: home().tokens.bob })).text, '42');
+
+    test('more runs at once than one may have are refused, and say so; another has his own', async () => {
+      const code = 'import asyncio\nawait asyncio.sleep(3)\n1';
+      const attack = Promise.all([1, 2, 3, 4].map(() => home().run(code)));
+      await others();
+      const results = (await attack).map(({ structured }) => structured);
+      assert.equal(results.filter(({ return_value }) => return_value === 1).length, 2, JSON.stringify(results));
+      assert.equal(results.filter(({ error }) => /too many runs: 2 of yours .* at most 2 may/.test(error)).length, 2);
+      assert.equal((await home().run('20 + 22')).structured.return_value, 42);
+      held();
+    });
+
+    test('sessions opened and abandoned: those beyond the limit are refused, by 429 or a result that says so', async () => {
+      const url = home().own;
+      const authorized = (/** @type {string} */ token) => ({ authorization: `Bearer ${token}` });
+      const { ann, bob } = home().tokens;
+      const clients = [];
+      for (let n = 0; n < 5; n++) clients.push(await LegacyClient.connect(url, undefined, authorized(ann)));
+      assert.equal(new Set(clients.map(({ session }) => session)).size, 5);
+      const params = { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'flood', version: '1' } };
+      const sixth = await post(url, { jsonrpc: '2.0', id: 0, method: 'initialize', params }, authorized(ann));
+      const { status, headers, error, text } = await answer(sixth);
+      assert.equal(status, 429, text);
+      assert.ok(Number(headers.get('retry-after')) > 0);
+      assert.match(error.message, /too many sessions: at most 5 of yours/);
+      const { structured } = await home().run('1', { session: 'new' });
+      assert.match(JSON.stringify(structured), /too many sessions: at most 5 of yours/);
+      // Others have theirs, and one that ends makes room.
+      await LegacyClient.connect(url, undefined, authorized(bob));
+      await others();
+      const ended = await fetch(url, { method: 'DELETE', headers: /** @type {any} */ (clients[0].headers) });
+      assert.equal(ended.status, 200);
+      await LegacyClient.connect(url, undefined, authorized(ann));
+      held(2);
     });
   });
 }

@@ -11,6 +11,7 @@ use mcp_run_python::{
     },
     sandbox::{Frames, Sandbox, SandboxError},
     session::{Host, Opened, SessionChoice, SessionError},
+    transport::Principal,
 };
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
@@ -184,24 +185,27 @@ fn message(error: &JsValue) -> String {
 }
 
 /// Serves requests that stand for themselves.
-pub struct FreshHost(Sessions);
+pub struct FreshHost {
+    sessions: Sessions,
+    principal: Principal,
+}
 
 impl FreshHost {
-    /// `sessions` are those that can be named.
-    pub fn new(sessions: Sessions) -> Self {
-        Self(sessions)
+    /// Those of `principal`; `sessions` are those that can be named.
+    pub fn new(sessions: Sessions, principal: Principal) -> Self {
+        Self { sessions, principal }
     }
 }
 
 impl Host for FreshHost {
     fn offers_sessions(&self) -> bool {
-        self.0.are_offered()
+        self.sessions.are_offered()
     }
 
     fn open(&self, choice: SessionChoice) -> LocalBoxFuture<'static, Result<Opened, SessionError>> {
-        let opened = self.0.enter(|| match choice {
-            SessionChoice::Unnamed => Ok(Opened { sandbox: Rc::new(self.0.fresh()), handle: None }),
-            named => self.0.open(named),
+        let opened = self.sessions.enter(&self.principal, || match choice {
+            SessionChoice::Unnamed => Ok(Opened { sandbox: Rc::new(self.sessions.fresh()), handle: None }),
+            named => self.sessions.open(named, &self.principal),
         });
         futures::future::ready(opened).boxed_local()
     }

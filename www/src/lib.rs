@@ -19,13 +19,13 @@ mod options;
 mod packages;
 mod sessions;
 
-use std::{rc::Rc, time::Duration};
+use std::time::Duration;
 
 use futures::FutureExt;
 use js_sys::{Function, Promise};
 use mcp_run_python::{
     server::PYTHON_VERSION,
-    transport::{Endpoint, Platform, Request, Routed},
+    transport::{Platform, Request, Routed},
 };
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
@@ -33,7 +33,7 @@ use wasm_bindgen_futures::future_to_promise;
 use crate::{
     connection::Connection,
     eval::Evaluator,
-    host::{FreshHost, SandboxHost},
+    host::SandboxHost,
     sessions::Sessions,
 };
 
@@ -49,7 +49,6 @@ const PLATFORM: Platform = Platform {
 /// The MCP server of a home.
 #[wasm_bindgen]
 pub struct Core {
-    endpoint: Rc<Endpoint>,
     sessions: Sessions,
     evaluator: Evaluator,
 }
@@ -66,13 +65,8 @@ impl Core {
         #[wasm_bindgen(unchecked_param_type = "CoreOptions")] options: JsValue,
     ) -> Result<Self, JsError> {
         let config = options::read(&options).map_err(|why| JsError::new(&why))?;
-        let sessions = Sessions::new(host, config.clone()).map_err(|why| JsError::new(&why))?;
-        let fresh = sessions.serve(Rc::new(FreshHost::new(sessions.clone())));
-        Ok(Self {
-            endpoint: Rc::new(Endpoint::new(fresh, config.transport)),
-            evaluator: Evaluator::new(&sessions),
-            sessions,
-        })
+        let sessions = Sessions::new(host, config).map_err(|why| JsError::new(&why))?;
+        Ok(Self { evaluator: Evaluator::new(&sessions), sessions })
     }
 
     /// Connects a client that sends and gets MCP's messages one by one. `send` takes each to it, as text.
@@ -89,14 +83,17 @@ impl Core {
     /// Answers a request to the MCP endpoint (streamable HTTP).
     #[wasm_bindgen(unchecked_return_type = "Promise<Response>")]
     pub fn handle(&self, request: web_sys::Request) -> Promise {
-        let (endpoint, sessions) = (self.endpoint.clone(), self.sessions.clone());
+        let sessions = self.sessions.clone();
         future_to_promise(async move {
             let core = http::request(&request).map_err(|why| js_sys::Error::new(&why))?;
             let (method, uri, headers) = (core.method.clone(), core.uri.clone(), core.headers.clone());
+            let (endpoint, principal) = sessions.endpoint(&core);
             let response = match endpoint.route(core).await {
                 Routed::Answered(response) => response,
                 Routed::Session(id, request) => sessions.answer(&id, request).await,
-                Routed::NewSession(body) => sessions.begin(Request::new(method, uri, headers, body)).await,
+                Routed::NewSession(body) => {
+                    sessions.begin(Request::new(method, uri, headers, body), &principal).await
+                }
             };
             http::response(response).map(Into::into)
         })

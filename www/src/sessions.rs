@@ -4,7 +4,7 @@
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use futures::{FutureExt, future::LocalBoxFuture};
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use mcp_run_python::{
     config::Config,
     limits::Quotas,
@@ -12,7 +12,7 @@ use mcp_run_python::{
     quota::Runs,
     server::Server,
     session::{Host, Opened, SessionChoice, SessionError},
-    transport::{Change, Channel, LegacySession, Principal, Request, Response},
+    transport::{Change, Channel, Endpoint, LegacySession, Principal, Request, Response},
 };
 use uuid::Uuid;
 
@@ -40,6 +40,7 @@ struct Inner {
 struct Session {
     /// `None`: it was asked for by argument.
     legacy: Option<LegacySession>,
+    owner: Principal,
     interpreter: Interpreter,
     seen_at: std::cell::Cell<f64>,
 }
@@ -56,7 +57,7 @@ impl Sessions {
     }
 
     /// A server whose code runs where `host` says, with packages.
-    pub fn serve(&self, host: Rc<dyn Host>) -> Server {
+    fn serve(&self, host: Rc<dyn Host>) -> Server {
         let server = Server::new(host, self.0.config.server);
         match &self.0.packages {
             Some(packages) => server.with_packages(packages.clone()),
@@ -78,57 +79,66 @@ impl Sessions {
         self.0.host.keeps_sessions()
     }
 
-    /// Opens where a run goes on, and counts the run for as long as that is held.
+    /// Opens where a run of `principal` goes on, and counts the run for as long as that is held.
     ///
     /// # Errors
     /// That of `open`, or too many runs are going on.
-    pub fn enter(&self, open: impl FnOnce() -> Result<Opened, SessionError>) -> Result<Opened, SessionError> {
-        // Who asks is not told apart here: what counts is the number of all.
-        let quotas = Quotas { runs_each: usize::MAX, ..self.0.config.quotas };
-        let slot = self.0.runs.enter(&Principal::default(), &quotas)?;
+    pub fn enter(
+        &self,
+        principal: &Principal,
+        open: impl FnOnce() -> Result<Opened, SessionError>,
+    ) -> Result<Opened, SessionError> {
+        let slot = self.0.runs.enter(principal, &self.0.config.quotas)?;
         let Opened { sandbox, handle } = open()?;
         Ok(Opened { sandbox: slot.hold(sandbox), handle })
     }
 
-    /// Opens a session that is asked for by argument.
+    /// Opens a session that `principal` asks for by argument.
     ///
     /// # Errors
     /// It is unknown, or there are too many.
-    pub fn open(&self, choice: SessionChoice) -> Result<Opened, SessionError> {
+    pub fn open(&self, choice: SessionChoice, principal: &Principal) -> Result<Opened, SessionError> {
         let id = match choice {
             SessionChoice::Handle(handle) => handle,
             SessionChoice::New | SessionChoice::Unnamed => {
                 let id = unguessable();
-                self.add(&id, self.interpreter(), None)?;
+                self.add(&id, self.interpreter(), None, principal)?;
                 id
             }
         };
-        let session = self.find(&id).filter(|session| session.legacy.is_none()).ok_or(SessionError::Unknown)?;
+        // **Boundary.** Who has the handle of another's session has nothing.
+        let session = self
+            .find(&id)
+            .filter(|session| session.legacy.is_none() && session.owner == *principal)
+            .ok_or(SessionError::Unknown)?;
         Ok(Opened { sandbox: Rc::new(session.interpreter.clone()), handle: Some(id) })
+    }
+
+    /// What answers a request over HTTP, and who makes it. Who is not let in is told so by the endpoint.
+    pub fn endpoint(&self, request: &Request) -> (Endpoint, Principal) {
+        let transport = self.0.config.transport.clone();
+        let principal = transport.access.admit(request).unwrap_or_default();
+        (Endpoint::new(self.fresh_server(&principal), transport), principal)
     }
 
     /// A connection to one client, with an interpreter of its own.
     pub fn connect(&self, send: impl Fn(String) + 'static) -> Connection {
-        let fresh = self.serve(Rc::new(FreshHost::new(self.clone())));
-        let interpreter = self.interpreter();
-        let channel = Channel::new(fresh, self.server(&interpreter), PLATFORM, send);
+        let (nobody, interpreter) = (Principal::default(), self.interpreter());
+        let (fresh, server) = (self.fresh_server(&nobody), self.server(&interpreter, nobody));
+        let channel = Channel::new(fresh, server, PLATFORM, send);
         Connection::new(channel, interpreter)
     }
 
-    /// Begins a legacy session with its `initialize`.
-    pub async fn begin(&self, request: Request) -> Response {
+    /// Begins a legacy session of `principal` with its `initialize`.
+    pub async fn begin(&self, request: Request, principal: &Principal) -> Response {
         let id = unguessable();
         let interpreter = self.interpreter();
         let options = self.0.config.transport.clone();
-        let legacy = LegacySession::new(id.clone(), self.server(&interpreter), options, None);
-        match self.add(&id, interpreter, Some(legacy)) {
+        let server = self.server(&interpreter, principal.clone());
+        let legacy = LegacySession::new(id.clone(), server, options, None);
+        match self.add(&id, interpreter, Some(legacy), principal) {
             Ok(()) => {}
-            Err(why) => {
-                let later = HeaderValue::from_static("60");
-                let mut response = Response::refusal(StatusCode::SERVICE_UNAVAILABLE, why.to_string());
-                response.headers.insert(header::RETRY_AFTER, later);
-                return response;
-            }
+            Err(why) => return Response::too_many(&why, self.0.config.session_idle),
         }
         let response = self.answer(&id, request).await;
         if response.status != StatusCode::OK || !response.headers.contains_key("mcp-session-id") {
@@ -173,8 +183,12 @@ impl Sessions {
         }
     }
 
-    fn server(&self, interpreter: &Interpreter) -> Server {
-        let host = SessionHost { interpreter: interpreter.clone(), sessions: self.clone() };
+    fn fresh_server(&self, principal: &Principal) -> Server {
+        self.serve(Rc::new(FreshHost::new(self.clone(), principal.clone())))
+    }
+
+    fn server(&self, interpreter: &Interpreter, principal: Principal) -> Server {
+        let host = SessionHost { interpreter: interpreter.clone(), sessions: self.clone(), principal };
         self.serve(Rc::new(host))
     }
 
@@ -184,16 +198,24 @@ impl Sessions {
         Some(session)
     }
 
-    fn add(&self, id: &str, interpreter: Interpreter, legacy: Option<LegacySession>) -> Result<(), SessionError> {
+    fn add(
+        &self,
+        id: &str,
+        interpreter: Interpreter,
+        legacy: Option<LegacySession>,
+        owner: &Principal,
+    ) -> Result<(), SessionError> {
         self.end_idle();
         let Quotas { sessions, sessions_each, .. } = self.0.config.quotas;
-        let limit = sessions.min(sessions_each);
-        let mut sessions = self.0.by_id.borrow_mut();
-        if sessions.len() >= limit {
-            return Err(SessionError::TooManySessions { limit, whose: "all clients" });
+        let mut by_id = self.0.by_id.borrow_mut();
+        if by_id.values().filter(|session| session.owner == *owner).count() >= sessions_each {
+            return Err(SessionError::TooManySessions { limit: sessions_each, whose: "yours" });
         }
-        let seen_at = js_sys::Date::now().into();
-        sessions.insert(id.to_owned(), Rc::new(Session { legacy, interpreter, seen_at }));
+        if by_id.len() >= sessions {
+            return Err(SessionError::TooManySessions { limit: sessions, whose: "all clients" });
+        }
+        let (owner, seen_at) = (owner.clone(), js_sys::Date::now().into());
+        by_id.insert(id.to_owned(), Rc::new(Session { legacy, owner, interpreter, seen_at }));
         Ok(())
     }
 
@@ -225,6 +247,7 @@ fn unguessable() -> String {
 struct SessionHost {
     interpreter: Interpreter,
     sessions: Sessions,
+    principal: Principal,
 }
 
 impl Host for SessionHost {
@@ -233,12 +256,12 @@ impl Host for SessionHost {
     }
 
     fn open(&self, choice: SessionChoice) -> LocalBoxFuture<'static, Result<Opened, SessionError>> {
-        let opened = self.sessions.enter(|| match choice {
+        let opened = self.sessions.enter(&self.principal, || match choice {
             SessionChoice::Unnamed if self.sessions.are_offered() => {
                 Ok(Opened { sandbox: Rc::new(self.interpreter.clone()), handle: None })
             }
             SessionChoice::Unnamed => Ok(Opened { sandbox: Rc::new(self.sessions.fresh()), handle: None }),
-            named => self.sessions.open(named),
+            named => self.sessions.open(named, &self.principal),
         });
         futures::future::ready(opened).boxed_local()
     }
