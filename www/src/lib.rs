@@ -30,12 +30,7 @@ use mcp_run_python::{
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
 
-use crate::{
-    connection::Connection,
-    eval::Evaluator,
-    host::SandboxHost,
-    sessions::Sessions,
-};
+use crate::{connection::Connection, eval::Evaluator, host::SandboxHost, sessions::Sessions};
 
 /// What `setTimeout` can hold.
 const LONGEST_TIMER: Duration = Duration::from_millis(i32::MAX as u64);
@@ -91,9 +86,7 @@ impl Core {
             let response = match endpoint.route(core).await {
                 Routed::Answered(response) => response,
                 Routed::Session(id, request) => sessions.answer(&id, request).await,
-                Routed::NewSession(body) => {
-                    sessions.begin(Request::new(method, uri, headers, body), &principal).await
-                }
+                Routed::NewSession(body) => sessions.begin(Request::new(method, uri, headers, body), &principal).await,
             };
             http::response(response).map(Into::into)
         })
