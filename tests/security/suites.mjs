@@ -307,7 +307,10 @@ export function attackService(home) {
 export function attackQuotas(home) {
   describe('quotas', () => {
     const held = counted('quotas', home);
-    const others = async () => assert.equal((await home().run('20 + 22', { token: home().tokens.bob })).text, '42');
+    const others = async () => {
+      const { structured } = await home().run('20 + 22', { token: home().tokens.bob });
+      assert.equal(structured.return_value, 42, structured.error);
+    };
 
     test('more runs at once than one may have are refused, and say so; another has his own', async () => {
       const code = 'import asyncio\nawait asyncio.sleep(3)\n1';
