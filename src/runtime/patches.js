@@ -78,7 +78,7 @@ export const patches = [
       'var combinedFlags={global,nodelete:Boolean(flags&4096),loadAsync:jsflags.loadAsync};' +
       'Module.noteLibrary({open:filename,handle,global,nodelete:combinedFlags.nodelete});',
   },
-  // What follows makes a start quick: Emscripten links each of ten thousand exports each time, and hardly any is asked for.
+  // What follows makes a start quick: Emscripten links each of 8556 exports each time, and hardly any is asked for.
   {
     why: 'The main module has placed its exports in the table itself (link.mjs). They are left where they are:',
     find: 'wasmExports=instance.exports;var origExports=wasmExports;mergeLibSymbols(wasmExports,"main");var metadata=',
@@ -134,7 +134,7 @@ export const patches = [
     replace: 'const all=wasmExports;wasmExports=new Proxy({__proto__:null},{get:(own,name)=>own[name]??all[name]});',
   },
   {
-    why: 'There is nothing here that its three hundred functions of WebGL could draw on: pointers to them are null.',
+    why: 'There is nothing here that its 274 functions of WebGL could draw on: pointers to them are null.',
     find: 'if(entry.value==-1){var value=resolveGlobalSymbol(symName,true).sym;',
     replace:
       'if(entry.value==-1){var value=symName.startsWith("emscripten_gl")?null:resolveGlobalSymbol(symName,true).sym;' +

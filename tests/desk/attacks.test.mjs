@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { sleep, timed } from '../edge/worker.mjs';
-import { counted, homeAt, listen, makeToken, openSession, report, withTokens } from '../security/home.mjs';
+import { counted, during, homeAt, listen, makeToken, openSession, report, withTokens } from '../security/home.mjs';
 import { LIMITS, measureLimits } from '../security/limits.mjs';
 import {
   attackHost,
@@ -43,19 +43,6 @@ async function startDesk(settings = {}, args = []) {
       temporary.remove();
     },
   };
-}
-
-/** @typedef {Awaited<ReturnType<typeof startDesk>>} Desk */
-
-/** Registers what starts a command before the tests of a `describe`, and ends it after them. @param {() => Promise<Desk>} start @returns {() => Desk} */
-function during(start) {
-  /** @type {Desk} */
-  let desk;
-  before(async () => {
-    desk = await start();
-  });
-  after(() => desk?.stop());
-  return () => desk;
 }
 
 describe('attacks on what is outside of the isolate', () => {

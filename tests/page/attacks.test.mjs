@@ -6,7 +6,7 @@ import { attacks as network } from '../security/attacks/network.mjs';
 import { hooks, PLANTED, attacks as secrets } from '../security/attacks/secrets.mjs';
 import { exhaustions } from '../security/attacks/service.mjs';
 import { guesses, LOOK, MARK } from '../security/attacks/tenants.mjs';
-import { aimed, listen, openSession, report } from '../security/home.mjs';
+import { aimed, during, listen, openSession, report } from '../security/home.mjs';
 import { measureLimits } from '../security/limits.mjs';
 import { onlyLogs, pretend } from '../security/suites.mjs';
 import { startHome } from './home.mjs';
@@ -251,19 +251,6 @@ describe('attacks on whoever shares the page', () => {
 });
 
 describe('the page', () => {
-  /** @type {Awaited<ReturnType<typeof startHome>>} */
-  let home;
-  before(async () => {
-    home = await startHome({
-      timeLimitSeconds: 1,
-      graceSeconds: 1,
-      memoryLimitMb: 64,
-      outputLimitKb: 16,
-      filesLimitMb: 1,
-      filesLimit: 100,
-    });
-  });
-  after(() => home?.stop());
-
-  measureLimits(() => home);
+  const limits = { timeLimitSeconds: 1, graceSeconds: 1, memoryLimitMb: 64, outputLimitKb: 16, filesLimitMb: 1 };
+  measureLimits(during(() => startHome({ ...limits, filesLimit: 100 })));
 });

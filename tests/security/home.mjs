@@ -6,7 +6,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
-import { after } from 'node:test';
+import { after, before } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { answer, meta, modernHeaders, post, startWorker } from '../edge/worker.mjs';
 
@@ -50,6 +50,20 @@ export async function startHome(vars = {}) {
   const [ann, bob] = [makeToken('ann'), makeToken('bob')];
   const worker = await startWorker({ ...withTokens(ann, bob), TIME_LIMIT_SECONDS: '4', ...vars });
   return { ...homeAt('edge', worker, { ann: ann.token, bob: bob.token }), stop: worker.stop };
+}
+
+/**
+ * Registers what starts a home before the tests of a `describe`, and ends it after them.
+ * @template {{ stop: () => unknown }} T @param {() => Promise<T>} start @returns {() => T}
+ */
+export function during(start) {
+  /** @type {T} */
+  let home;
+  before(async () => {
+    home = await start();
+  });
+  after(() => home?.stop());
+  return () => home;
 }
 
 /** @typedef {ReturnType<typeof makeToken>} Token */

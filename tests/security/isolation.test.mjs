@@ -1,6 +1,6 @@
 // Attacks on what is outside of an isolate: the network, secrets, other tenants. Each in a fresh isolate and in a session.
 import { after, before, describe } from 'node:test';
-import { listen, startHome } from './home.mjs';
+import { during, listen, startHome } from './home.mjs';
 import { attackNetwork, attackSecrets, attackTenants } from './suites.mjs';
 
 describe('attacks on what is outside of the isolate', () => {
@@ -25,12 +25,6 @@ describe('attacks on what is outside of the isolate', () => {
 });
 
 describe('attacks where the runs of a principal share an interpreter', () => {
-  /** @type {Awaited<ReturnType<typeof startHome>>} */
-  let home;
-  before(async () => {
-    home = await startHome({ ISOLATION: 'principal' });
-  });
-  after(() => home?.stop());
-
-  attackTenants(() => home, { shared: true });
+  const home = during(() => startHome({ ISOLATION: 'principal' }));
+  attackTenants(home, { shared: true });
 });

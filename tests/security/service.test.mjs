@@ -3,29 +3,17 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { answer, modernHeaders, post, run, sleep, startWorker } from '../edge/worker.mjs';
-import { counted, startHome } from './home.mjs';
+import { counted, during, startHome } from './home.mjs';
 import { attackQuotas, attackService } from './suites.mjs';
 
 describe('attacks on the worker', () => {
-  /** @type {Awaited<ReturnType<typeof startHome>>} */
-  let home;
-  before(async () => {
-    home = await startHome({ TIME_LIMIT_SECONDS: '3', MEMORY_LIMIT_MB: '200', FILES_LIMIT: '2000' });
-  });
-  after(() => home?.stop());
-
-  attackService(() => home);
+  const home = during(() => startHome({ TIME_LIMIT_SECONDS: '3', MEMORY_LIMIT_MB: '200', FILES_LIMIT: '2000' }));
+  attackService(home);
 });
 
 describe('attacks on what each may have', () => {
-  /** @type {Awaited<ReturnType<typeof startHome>>} */
-  let home;
-  before(async () => {
-    home = await startHome({ SESSIONS_LIMIT_EACH: '5', RUNS_LIMIT_EACH: '2', TIME_LIMIT_SECONDS: '8' });
-  });
-  after(() => home?.stop());
-
-  attackQuotas(() => home);
+  const home = during(() => startHome({ SESSIONS_LIMIT_EACH: '5', RUNS_LIMIT_EACH: '2', TIME_LIMIT_SECONDS: '8' }));
+  attackQuotas(home);
 });
 
 describe('attacks on connections', () => {

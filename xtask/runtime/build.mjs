@@ -19,9 +19,9 @@ import { patch } from '../../src/runtime/patches.js';
 import { POLL_WASM } from '../../src/runtime/poll_wasm.js';
 import { check } from './check.mjs';
 import { packForEdge } from './edge.mjs';
-import { placeExports, trimExports } from './link.mjs';
+import { placeExports } from './link.mjs';
 import { addPackages } from './packages.mjs';
-import { shake } from './shake.mjs';
+import { shake, trimExports } from './shake.mjs';
 import { withWorkerd } from './workerd.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));

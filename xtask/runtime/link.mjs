@@ -1,4 +1,4 @@
-// Links Pyodide's main module ahead of time: what Emscripten does at each start for each of its ten thousand exports is
+// Links Pyodide's main module ahead of time: what Emscripten does at each start for each of its 8556 exports is
 // done here, once, or left until somebody asks for it (`src/runtime/patches.js`).
 
 const SECTION = { table: 4, exports: 7, elements: 9 };
@@ -100,39 +100,7 @@ export function placeExports(wasm) {
   return Buffer.concat([head, ...written]);
 }
 
-/**
- * Leaves out of `assignWasmExports` what no JavaScript names: nearly all of it, which is a third of the whole text.
- * @param {string} source of `pyodide.asm.mjs` @param {string} others that may name more
- */
-export function trimExports(source, others) {
-  const start = source.indexOf('function assignWasmExports(wasmExports){');
-  const end = source.indexOf('}var wasmImports={', start);
-  const declared = source.lastIndexOf(';var ', start);
-  if (start < 0 || end < 0 || declared < 0) fail('its exports are assigned elsewhere');
-  const assignments = source.slice(start, end);
-  const variables = source.slice(declared, start);
-  /** @type {Map<string, number>} */
-  const named = new Map();
-  for (const text of [source.slice(0, declared), source.slice(end), others])
-    for (const [name] of text.matchAll(/[\w$]+/g)) named.set(name, 1);
-  const unnamed = new Set();
-  const trimmed = assignments.replace(
-    /([\w$]+)=Module\["([\w$]+)"\]=wasmExports\["[\w$]+"\](?:\.value>>>0)?;/g,
-    (all, name, member) => {
-      if (named.has(name) || named.has(member)) return all;
-      unnamed.add(name);
-      return '';
-    },
-  );
-  if (unnamed.size < 4000) fail(`only ${unnamed.size} exports are of no use`);
-  const kept = variables
-    .slice(';var '.length, -1)
-    .split(',')
-    .filter((name) => !unnamed.has(name));
-  return `${source.slice(0, declared)};var ${kept.join(',')};${trimmed}${source.slice(end)}`;
-}
-
-/** @param {string} why @returns {never} */
-function fail(why) {
+/** What the build stops at. @param {string} why @returns {never} */
+export function fail(why) {
   throw new Error(`Pyodide's main module has changed: ${why}`);
 }

@@ -1,5 +1,6 @@
 // Leaves out of Pyodide's JavaScript what nothing in a sandbox can call: each isolate parses all of it at its start.
 import ts from 'typescript';
+import { fail } from './link.mjs';
 
 /** What is for a screen, a speaker or a keyboard: libraries may import it, and there are none here. */
 const FOR_DEVICES = /^(emscripten_)?(gl[A-Z]|webgl_|glut|glfw|GLU|egl|SDL_|Mix_|IMG_|TTF_|X[A-Z][a-z]|alc?[A-Z])|RGBA$/;
@@ -40,6 +41,7 @@ export function shake(source, others) {
   const imports = `var wasmImports={${imported.join(',')}};`;
   const parts = main.statements.map((statement) => part(statement, namesOf(statement)));
   const at = parts.findIndex(({ text }) => text.startsWith('var wasmImports='));
+  if (at < 0) fail('what libraries import is declared elsewhere');
   parts[at] = { text: imports, words: wordsOf(imports), names: [] };
 
   /** @type {Map<string, Part[]>} */
@@ -59,6 +61,31 @@ export function shake(source, others) {
   }
   const text = parts.filter((part) => kept.has(part)).map(({ text }) => text);
   return source.slice(0, main.statements.pos) + text.join('') + source.slice(main.statements.end);
+}
+
+/**
+ * Leaves out of `assignWasmExports` what no JavaScript names: nearly all of it, which is a third of the whole text.
+ * @param {string} source of `pyodide.asm.mjs` @param {string} others that may name more
+ */
+export function trimExports(source, others) {
+  const start = source.indexOf('function assignWasmExports(wasmExports){');
+  const end = source.indexOf('}var wasmImports={', start);
+  const declared = source.lastIndexOf(';var ', start);
+  if (start < 0 || end < 0 || declared < 0) fail('its exports are assigned elsewhere');
+  const named = wordsOf([source.slice(0, declared), source.slice(end), others].join('\n'));
+  /** @type {Set<string>} */
+  const unnamed = new Set();
+  const assignments = source
+    .slice(start, end)
+    .replace(/([\w$]+)=Module\["([\w$]+)"\]=wasmExports\["[\w$]+"\](?:\.value>>>0)?;/g, (all, name, member) => {
+      if (named.has(name) || named.has(member)) return all;
+      unnamed.add(name);
+      return '';
+    });
+  if (unnamed.size < 4000) fail(`only ${unnamed.size} exports are of no use`);
+  const variables = source.slice(declared + ';var '.length, start - 1).split(',');
+  const kept = variables.filter((name) => !unnamed.has(name)).join(',');
+  return `${source.slice(0, declared)};var ${kept};${assignments}${source.slice(end)}`;
 }
 
 /** By what others reach a statement that does nothing but make something known. @param {ts.Statement} statement @returns {string[]} */
@@ -81,8 +108,3 @@ function namesOf(statement) {
 
 /** @param {string} text */
 const wordsOf = (text) => new Set(text.match(/[A-Za-z_$][\w$]*/g));
-
-/** @param {string} why @returns {never} */
-function fail(why) {
-  throw new Error(`Pyodide's main module has changed: ${why}`);
-}

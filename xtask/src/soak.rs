@@ -24,10 +24,6 @@ const CLIENTS: u64 = 4;
 /// How much more memory there may be at the end than at the beginning.
 const GROWTH: f64 = 1.1;
 
-/// How long, in minutes, the load goes on before memory is looked at for the first time: four clients at once need more
-/// of it than one, and the heap keeps that room.
-const WARM_UP: f64 = 1.0;
-
 /// Before memory is looked at: isolates that nobody holds are collected in a while.
 const SETTLE: Duration = Duration::from_secs(20);
 
@@ -51,15 +47,37 @@ pub fn run(minutes: f64) -> Result<()> {
     let settings = [("TIME_LIMIT_SECONDS", "2"), ("MEMORY_LIMIT_MB", "256"), ("OUTPUT_LIMIT_LINES", "2000")];
     let server = Server::start(Variant::Release, "soak", &settings)?;
     let url = server.url();
-    let wrong = Mutex::new(Vec::new());
-    timed("warming up", || Ok(load(&url, WARM_UP, &wrong)))?;
+    for n in 0..PROGRAMS.len() as u64 {
+        one(&url, n)?;
+    }
     thread::sleep(SETTLE);
     let before = memory(&server)?;
-    let runs =
-        timed(&format!("soaking for {minutes} minutes with {CLIENTS} clients"), || Ok(load(&url, minutes, &wrong)))?;
+    let (runs, wrong) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    let end = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
+    timed(&format!("soaking for {minutes} minutes with {CLIENTS} clients"), || {
+        thread::scope(|scope| {
+            for client in 0..CLIENTS {
+                let (url, runs, wrong) = (&url, &runs, &wrong);
+                scope.spawn(move || {
+                    // Each begins elsewhere among the programs.
+                    let mut n = client * 1003;
+                    while Instant::now() < end {
+                        if let Err(error) = one(url, n) {
+                            let mut wrong = wrong.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                            wrong.push(format!("{error:#}"));
+                        }
+                        runs.fetch_add(1, Ordering::Relaxed);
+                        n += 1;
+                    }
+                });
+            }
+        });
+        Ok(())
+    })?;
     thread::sleep(SETTLE);
     let after = memory(&server)?;
     let wrong = wrong.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let runs = runs.into_inner();
     println!("runs: {runs}, lost or wrong: {}; memory: {before} MB before, {after} MB after", wrong.len());
     for why in wrong.iter().take(10) {
         println!("  {why}");
@@ -68,29 +86,6 @@ pub fn run(minutes: f64) -> Result<()> {
         bail!("the worker did not come through");
     }
     Ok(())
-}
-
-/// Runs programs for a time, by all clients at once. Gives how many; what went wrong is added to `wrong`.
-fn load(url: &str, minutes: f64, wrong: &Mutex<Vec<String>>) -> u64 {
-    let runs = AtomicU64::new(0);
-    let end = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
-    thread::scope(|scope| {
-        for client in 0..CLIENTS {
-            let runs = &runs;
-            scope.spawn(move || {
-                // Each begins elsewhere among the programs.
-                let mut n = client * 1003;
-                while Instant::now() < end {
-                    if let Err(error) = one(url, n) {
-                        wrong.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(format!("{error:#}"));
-                    }
-                    runs.fetch_add(1, Ordering::Relaxed);
-                    n += 1;
-                }
-            });
-        }
-    });
-    runs.into_inner()
 }
 
 /// Runs the `n`th program and looks at its answer.
