@@ -115,6 +115,25 @@ test('matplotlib draws two figures', { timeout: 120_000 }, async () => {
   }
 });
 
+test('a figure or an image that is returned is shown, whether or not pyplot has it', { timeout: 120_000 }, async () => {
+  for (const code of [
+    'from PIL import Image\nImage.new("RGB", (4, 4), "red")',
+    'from matplotlib.figure import Figure\nfigure = Figure()\nfigure.subplots().plot([1, 2])\nfigure',
+    'import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.gcf()',
+  ]) {
+    const { result } = await tell(code);
+    const images = result.content.filter((/** @type {any} */ block) => block.type === 'image');
+    assert.deepEqual(
+      images.map((/** @type {any} */ { mimeType, data }) => [
+        mimeType,
+        Buffer.from(data, 'base64').subarray(1, 4).toString(),
+      ]),
+      [['image/png', 'PNG']],
+      JSON.stringify(result.structuredContent),
+    );
+  }
+});
+
 test('the client hears of what is fetched and installed', async () => {
   const { notifications, result } = await tell('import wcwidth; wcwidth.wcswidth("ab")');
   assert.equal(result.structuredContent.return_value, 2, JSON.stringify(result.structuredContent));
