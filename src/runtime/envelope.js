@@ -11,16 +11,24 @@ export function envelope(text, parts = []) {
   return [new Uint8Array(lengths.buffer), encoded, ...parts.map((part) => new Uint8Array(part))];
 }
 
+/** How much of an envelope is on its way at once: the platform copies it, and keeps the room. */
+const CHUNK = 1 << 20;
+
 /** The same as a request's body. @param {string} text @param {ArrayBuffer[]} parts @returns {ReadableStream<Uint8Array>} */
 export function envelopeStream(text, parts) {
-  const chunks = envelope(text, parts).filter((chunk) => chunk.length);
+  const chunks = envelope(text, parts).values().flatMap(pieces);
   return new ReadableStream({
     pull(controller) {
-      const chunk = chunks.shift();
-      if (chunk) controller.enqueue(chunk);
-      else controller.close();
+      const { done, value } = chunks.next();
+      if (done) controller.close();
+      else controller.enqueue(value);
     },
   });
+}
+
+/** @param {Uint8Array<ArrayBuffer>} bytes */
+function* pieces(bytes) {
+  for (let at = 0; at < bytes.length; at += CHUNK) yield bytes.subarray(at, at + CHUNK);
 }
 
 /**

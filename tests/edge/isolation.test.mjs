@@ -46,6 +46,18 @@ import os, random, secrets, tempfile, time, uuid
     for (const [source, size] of Object.entries(sources)) assert.equal(size, ISOLATES, source);
   });
 
+  test('requests leave no memory behind', async () => {
+    const some = async () => {
+      for (let n = 0; n < 600; n++) await (await fetch(new URL('/health', worker.url))).text();
+    };
+    await some();
+    const before = residentMemory(worker.pid);
+    await some();
+    await some();
+    const after = residentMemory(worker.pid);
+    assert.ok(after < before + 20, `${before} MB, then ${after} MB`);
+  });
+
   test('the clock tells the time', async () => {
     const before = Date.now() / 1000;
     const { return_value } = await run(worker.url, 'import time\ntime.time()');
