@@ -26,10 +26,11 @@ pub fn target() -> PathBuf {
 pub struct Inputs(Sha256);
 
 impl Inputs {
-    /// The contents and names of a file, or of all files in a folder.
+    /// The contents and names of a file, or of all files in a folder; what Python leaves there is none of them.
     pub fn path(mut self, path: impl AsRef<Path>) -> Result<Self> {
         let path = root().join(path);
-        for entry in WalkDir::new(&path).sort_by_file_name() {
+        let files = WalkDir::new(&path).sort_by_file_name().into_iter();
+        for entry in files.filter_entry(|entry| entry.file_name() != "__pycache__") {
             let entry = entry.with_context(|| format!("{} cannot be read", path.display()))?;
             if entry.file_type().is_file() {
                 self.0.update(entry.path().as_os_str().as_encoded_bytes());
@@ -136,6 +137,19 @@ mod tests {
         fs::remove_file(&output).unwrap();
         assert!(run("xtask/src"));
         fs::remove_file(&output).unwrap();
+    }
+
+    #[test]
+    fn what_python_leaves_is_no_input() {
+        let folder = target().join("xtask-inputs-test");
+        fs::create_dir_all(folder.join("__pycache__")).unwrap();
+        fs::write(folder.join("a.py"), "").unwrap();
+        let before = Inputs::default().path(&folder).unwrap().fingerprint();
+        fs::write(folder.join("__pycache__/a.pyc"), "").unwrap();
+        assert_eq!(Inputs::default().path(&folder).unwrap().fingerprint(), before);
+        fs::write(folder.join("b.py"), "").unwrap();
+        assert_ne!(Inputs::default().path(&folder).unwrap().fingerprint(), before);
+        fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
