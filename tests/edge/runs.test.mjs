@@ -27,8 +27,8 @@ describe('runs', () => {
 import time
 end = time.time() + 1.5
 n = 0
-while time.time() < end:
-    if time.time() > end - 1.5 + n / 10:
+while (now := time.time()) < end:
+    if now > end - 1.5 + n / 10:
         print(n)
         n += 1`;
     const _meta = meta({ 'io.modelcontextprotocol/logLevel': 'info' });
