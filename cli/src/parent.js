@@ -5,8 +5,8 @@
 // supervisor calls it. POST /NAME/boot (an envelope with its packages), then /NAME/run (the JSON of a run: its frames),
 // /NAME/stop, /NAME/files (a session's files; GET gives them) and /NAME/end.
 import { DurableObject } from 'cloudflare:workers';
-import { envelopeStream, openEnvelope } from './envelope.js';
-import { modules, parts } from './modules.js';
+import { Envelope, envelopeStream } from './envelope.js';
+import { archives, modules, snapshot } from './modules.js';
 
 const FACET = 'python';
 
@@ -23,8 +23,6 @@ const code = {
 
 export class Interpreter extends DurableObject {
   #code = code;
-  /** What the isolate's next request brings along: the first one's is all that it needs to start. @type {ArrayBuffer[]} */
-  #parts = parts;
 
   /** @param {Request} request */
   async fetch(request) {
@@ -40,13 +38,14 @@ export class Interpreter extends DurableObject {
         return this.#facet.fetch(url, { method: 'POST' });
       case 'files':
         if (request.method === 'GET') return this.#facet.fetch(url);
-        return this.#send(url, '', [await request.arrayBuffer()]);
+        return this.#send(url, '', await request.arrayBuffer());
       case 'boot': {
-        const { text, parts: bytes } = await openEnvelope(request.body);
-        return this.#send(url, '', this.#add(JSON.parse(text), bytes));
+        const sent = await Envelope.open(request.body);
+        const added = this.#add(JSON.parse(sent.text), await sent.parts());
+        return this.#send(url, '', ...archives, ...added, snapshot);
       }
       default:
-        return this.#send(url, await request.text(), []);
+        return this.#send(url, await request.text());
     }
   }
 
@@ -56,11 +55,9 @@ export class Interpreter extends DurableObject {
     }));
   }
 
-  /** @param {string} url @param {string} text @param {ArrayBuffer[]} more */
-  #send(url, text, more) {
-    const body = envelopeStream(text, [...this.#parts, ...more]);
-    this.#parts = [];
-    return this.#facet.fetch(url, { method: 'POST', body });
+  /** @param {string} url @param {string} text @param {ArrayBuffer[]} parts */
+  #send(url, text, ...parts) {
+    return this.#facet.fetch(url, { method: 'POST', body: envelopeStream(text, parts) });
   }
 
   /**
@@ -75,9 +72,10 @@ export class Interpreter extends DurableObject {
     const added = {};
     /** @type {string[]} */
     const imports = [];
-    const archives = [];
+    /** @type {ArrayBuffer[]} */
+    const fetched = [];
     const entries = packages.map(({ name, version, modules: paths }, n) => {
-      archives.push(bytes.shift());
+      fetched.push(/** @type {ArrayBuffer} */ (bytes.shift()));
       const libraries = paths.map((path, k) => {
         const file = `packages/${n}/${k}.wasm`;
         added[file] = { wasm: bytes.shift() };
@@ -89,7 +87,7 @@ export class Interpreter extends DurableObject {
     });
     added['packages/index.js'] = { js: `${imports.join('')}export default [\n${entries.join(',\n')}];\n` };
     this.#code = { ...code, modules: { ...modules, ...added } };
-    return archives;
+    return fetched;
   }
 }
 

@@ -4,7 +4,7 @@ import { recordLibraries } from './libraries.js';
 import { OutputLines } from './output.js';
 import { mountPackages } from './packages.js';
 import { Pulse } from './pulse.js';
-import { applySnapshot, snapshotHeader } from './snapshot.js';
+import { Snapshot } from './snapshot.js';
 import { Storage } from './storage.js';
 
 /**
@@ -12,7 +12,7 @@ import { Storage } from './storage.js';
  * @property {(options: object) => Promise<any>} loadPyodide Pyodide's own
  * @property {(settings: object) => Promise<any>} createPyodideModule the patched `pyodide.asm.mjs`
  * @property {string} lockFile text of `pyodide-lock.json`
- * @property {ArrayBuffer} [snapshot] see snapshot.js; without one, Python boots from scratch
+ * @property {import('./snapshot.js').Read} [snapshot] reads one; without, Python boots from scratch
  * @property {import('./packages.js').Package[]} packages those of the snapshot first
  * @property {Record<string, string>} [pythonSources] our own modules, to be installed when there is no snapshot
  */
@@ -59,7 +59,7 @@ export class Interpreter {
   /** @param {Assets} assets */
   static async boot(assets) {
     const pulse = new Pulse();
-    const { snapshot } = assets;
+    const snapshot = assets.snapshot && (await Snapshot.open(assets.snapshot));
     /** @type {import('./libraries.js').LibraryEvent[]} */
     let libraries = [];
     const pyodide = await assets.loadPyodide({
@@ -68,14 +68,14 @@ export class Interpreter {
       lockFileContents: assets.lockFile,
       env: { HOME: '/home/pyodide', MPLBACKEND: 'agg' },
       _makeSnapshot: !snapshot,
-      _loadSnapshot: snapshot && snapshotHeader(snapshot),
+      _loadSnapshot: snapshot?.header,
       /** @param {object} settings */
       createPyodideModule: async (settings) => {
         libraries = recordLibraries(settings);
         const module = await assets.createPyodideModule(Object.assign(settings, { pollSignals: pulse.pollSignals }));
         pulse.attach(module);
         mountPackages(module, assets.packages);
-        if (snapshot) await applySnapshot(module, snapshot);
+        await snapshot?.apply(module);
         return module;
       },
     });

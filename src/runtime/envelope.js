@@ -31,33 +31,60 @@ function* pieces(bytes) {
   for (let at = 0; at < bytes.length; at += CHUNK) yield bytes.subarray(at, at + CHUNK);
 }
 
-/**
- * Opens one; each part has a buffer of its own.
- * @param {ReadableStream | null} body
- * @returns {Promise<{ text: string, parts: ArrayBuffer[] }>}
- */
-export async function openEnvelope(body) {
-  if (!body) throw new Error('no envelope');
-  const reader = body.getReader({ mode: 'byob' });
-  /** @param {number} length */
-  const read = async (length) => {
-    let bytes = new Uint8Array(length);
+/** An envelope that came in, read as it comes: first its text, and then each part, in order. */
+export class Envelope {
+  #read;
+  #lengths;
+
+  /** @param {import('./snapshot.js').Read} read @param {string} text @param {Uint32Array} lengths */
+  constructor(read, text, lengths) {
+    this.#read = read;
+    this.text = text;
+    this.#lengths = lengths.values();
+  }
+
+  /** @param {ReadableStream<Uint8Array> | null} body @returns {Promise<Envelope>} */
+  static async open(body) {
+    if (!body) throw new Error('no envelope');
+    const read = reading(body.getReader({ mode: 'byob' }));
+    const [count, length] = new Uint32Array((await read(8)).buffer);
+    const lengths = new Uint32Array((await read(4 * count)).buffer);
+    return new Envelope(read, new TextDecoder().decode(await read(length)), lengths);
+  }
+
+  /** The next part, in a buffer of its own; undefined when there is none. @returns {Promise<ArrayBuffer | undefined>} */
+  async part() {
+    const { done, value } = this.#lengths.next();
+    return done ? undefined : (await this.#read(value)).buffer;
+  }
+
+  /** All that are left. */
+  async parts() {
+    const parts = [];
+    for (let part = await this.part(); part; part = await this.part()) parts.push(part);
+    return parts;
+  }
+
+  /** What reads the next part, all of which has to be read before the one after it. */
+  reader() {
+    if (this.#lengths.next().done) throw new Error('an envelope with a part too few');
+    return this.#read;
+  }
+}
+
+/** @param {ReadableStreamBYOBReader} reader @returns {import('./snapshot.js').Read} */
+function reading(reader) {
+  return async (length, buffer = new ArrayBuffer(length)) => {
+    let bytes = new Uint8Array(buffer, 0, length);
     // Where the platform can, in one go (workerd's own `readAtLeast`).
     for (let at = 0; at < length; ) {
-      const view = new Uint8Array(bytes.buffer, at);
+      const view = new Uint8Array(bytes.buffer, at, length - at);
       // @ts-expect-error: not in TypeScript's library
       const { value } = await (reader.readAtLeast?.(length - at, view) ?? reader.read(view));
       if (!value?.length) throw new Error('an envelope that is cut off');
       at += value.length;
-      bytes = new Uint8Array(value.buffer);
+      bytes = new Uint8Array(value.buffer, 0, length);
     }
     return bytes;
   };
-  const [count, length] = new Uint32Array((await read(8)).buffer);
-  const lengths = new Uint32Array((await read(4 * count)).buffer);
-  const text = new TextDecoder().decode(await read(length));
-  /** @type {ArrayBuffer[]} */
-  const parts = [];
-  for (const size of lengths) parts.push((await read(size)).buffer);
-  return { text, parts };
 }

@@ -1,8 +1,8 @@
 // The main module of an isolate in workerd: how a run gets in and its frames get out.
 //
-// Every POST has an envelope (envelope.js) for its body. That of the first has the snapshot and the packages' archives
-// for its parts; later ones have none. `POST /run`: a run's JSON. `POST /boot`: nothing, only the parts. `GET /files`
-// gives a session's files, `POST /files` takes them, as the last part. `POST /stop` has no body.
+// Every POST has an envelope (envelope.js) for its body. The parts of the first begin with the packages' archives and
+// the snapshot. `POST /run`: a run's JSON. `POST /boot`: only those parts. `GET /files` gives a session's files,
+// `POST /files` takes them, as the last part. `POST /stop` has no body.
 //
 // **Boundary.** Everything in this isolate belongs to the Python code that runs in it, this file included once the
 // code has become JavaScript. Nothing here protects anybody else; the parent does (no network, no bindings, one
@@ -10,7 +10,7 @@
 import './shim.js';
 import { DurableObject } from 'cloudflare:workers';
 import { Interpreter } from './boot.js';
-import { openEnvelope } from './envelope.js';
+import { Envelope } from './envelope.js';
 import { packFiles, unpackFiles } from './files.js';
 import packages from './packages/index.js';
 import createPyodideModule from './pyodide.asm.mjs';
@@ -23,32 +23,31 @@ let booted;
 /** @param {Request} request */
 async function serve(request) {
   const { pathname } = new URL(request.url);
+  if (request.method === 'GET') return new Response(packFiles((await booted)?.pyodide.FS));
   if (pathname === '/stop') {
     const alive = (await (await booted)?.stop()) ?? true;
     return new Response(null, { status: alive ? 204 : 410 });
   }
-  const { text, parts } = request.method === 'POST' ? await openEnvelope(request.body) : { text: '', parts: [] };
-  booted ??= boot(parts);
+  const sent = await Envelope.open(request.body);
+  booted ??= boot(sent);
   const interpreter = await booted;
-  const { FS } = interpreter.pyodide;
   switch (pathname) {
     case '/boot': // ahead of the first run
       break;
-    case '/files': // what a session has written; or has, in the interpreter before
-      if (request.method === 'GET') return new Response(packFiles(FS));
-      unpackFiles(FS, parts.at(-1) ?? new ArrayBuffer());
+    case '/files': // what its session has written in the interpreter before
+      unpackFiles(interpreter.pyodide.FS, (await sent.part()) ?? new ArrayBuffer());
       break;
     default:
-      return run(interpreter, JSON.parse(text));
+      return run(interpreter, JSON.parse(sent.text));
   }
   return new Response(null, { status: 204 });
 }
 
-/** @param {ArrayBuffer[]} parts the snapshot, and the archive of each package */
-function boot([snapshot, ...archives]) {
-  if (!snapshot) throw new Error('the first request brings no snapshot');
-  const mounted = packages.map((found, i) => ({ ...found, archive: archives[i] }));
-  return Interpreter.boot({ loadPyodide, createPyodideModule, lockFile, snapshot, packages: mounted });
+/** @param {Envelope} sent */
+async function boot(sent) {
+  const mounted = [];
+  for (const found of packages) mounted.push({ ...found, archive: await sent.part() });
+  return Interpreter.boot({ loadPyodide, createPyodideModule, lockFile, snapshot: sent.reader(), packages: mounted });
 }
 
 /** @param {Interpreter} interpreter @param {import('./boot.js').Run} request */

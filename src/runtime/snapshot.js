@@ -9,40 +9,72 @@ const MAGIC = 0x50534e32;
 const PAGE = 4096;
 const FIELDS = 20;
 
-/** @param {ArrayBuffer} snapshot */
-function open(snapshot) {
-  const [magic, heap, header, runs, libraries] = new Uint32Array(snapshot, 0, FIELDS / 4);
-  if (magic !== MAGIC) throw new Error('not a snapshot of this build');
-  const table = FIELDS + header;
-  const events = table + runs * 8;
-  return {
-    heap,
-    header: new Uint8Array(snapshot, FIELDS, header),
-    spans: new Uint32Array(snapshot, table, runs * 2),
-    libraries: JSON.parse(new TextDecoder().decode(new Uint8Array(snapshot, events, libraries))),
-    bytes: events + libraries,
+/** How much of it is read at once. */
+const PIECE = 1 << 20;
+
+/**
+ * Reads so many bytes: into `buffer`, which is given away for that, or into one of their own.
+ * @typedef {(length: number, buffer?: ArrayBuffer) => Promise<Uint8Array<ArrayBuffer>>} Read
+ */
+
+/** One that lies in memory. @param {ArrayBuffer} snapshot @returns {Read} */
+export function inMemory(snapshot) {
+  let at = 0;
+  return async (length) => {
+    at += length;
+    return new Uint8Array(snapshot, at - length, length);
   };
 }
 
-/** Pyodide's header alone: what `loadPyodide` gets as `_loadSnapshot`. @param {ArrayBuffer} snapshot */
-export function snapshotHeader(snapshot) {
-  return open(snapshot).header.slice();
+/** A snapshot that is being read: never is all of it in memory twice. */
+export class Snapshot {
+  #read;
+  #heap;
+  #spans;
+  #libraries;
+
+  /** @param {Read} read @param {number} heap @param {Uint8Array} header @param {Uint32Array} spans @param {Uint8Array} libraries */
+  constructor(read, heap, header, spans, libraries) {
+    this.#read = read;
+    this.#heap = heap;
+    this.#spans = spans;
+    this.#libraries = JSON.parse(new TextDecoder().decode(libraries));
+    /** Pyodide's own: what `loadPyodide` gets as `_loadSnapshot`. */
+    this.header = header.slice();
+  }
+
+  /** Reads what stands before the bytes of the heap. @param {Read} read */
+  static async open(read) {
+    const [magic, heap, header, runs, libraries] = words(await read(FIELDS));
+    if (magic !== MAGIC) throw new Error('not a snapshot of this build');
+    return new Snapshot(read, heap, await read(header), words(await read(runs * 8)), await read(libraries));
+  }
+
+  /**
+   * Reads the rest straight into the memory of a module that was just instantiated, with its libraries.
+   * @param {any} module Emscripten's
+   */
+  async apply(module) {
+    const heap = this.#heap;
+    if (module.HEAPU8.length < heap && !module.growMemory(heap)) throw new Error(`no memory for a heap of ${heap} bytes`);
+    if (this.#libraries.length) await replayLibraries(module, this.#libraries);
+    const memory = module.HEAPU8;
+    const spans = this.#spans;
+    let buffer = new ArrayBuffer(PIECE);
+    for (let i = 0; i < spans.length; i += 2) {
+      const [start, length] = spans.subarray(i, i + 2);
+      for (let at = 0; at < length; at += PIECE) {
+        const bytes = await this.#read(Math.min(PIECE, length - at), buffer);
+        memory.set(bytes, start + at);
+        buffer = bytes.buffer;
+      }
+    }
+  }
 }
 
-/**
- * Writes the snapshot straight into the memory of a module that was just instantiated, with its libraries.
- * @param {any} module Emscripten's @param {ArrayBuffer} snapshot
- */
-export async function applySnapshot(module, snapshot) {
-  const { heap, spans, libraries, bytes } = open(snapshot);
-  if (module.HEAPU8.length < heap && !module.growMemory(heap)) throw new Error(`no memory for a heap of ${heap} bytes`);
-  if (libraries.length) await replayLibraries(module, libraries);
-  const memory = module.HEAPU8;
-  let at = bytes;
-  for (let i = 0; i < spans.length; i += 2) {
-    memory.set(new Uint8Array(snapshot, at, spans[i + 1]), spans[i]);
-    at += spans[i + 1];
-  }
+/** @param {Uint8Array<ArrayBuffer>} bytes */
+function words({ buffer, byteOffset, length }) {
+  return new Uint32Array(buffer, byteOffset, length / 4);
 }
 
 /**

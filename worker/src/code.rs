@@ -22,9 +22,13 @@ extern "C" {
     #[wasm_bindgen(thread_local_v2, js_name = assets)]
     static ASSETS: Object;
 
-    /// The addresses of the pieces of what an isolate is sent first.
-    #[wasm_bindgen(thread_local_v2, js_name = parts)]
-    static PARTS: Array;
+    /// The addresses of the pieces of each archive of a package that is built in.
+    #[wasm_bindgen(thread_local_v2, js_name = archives)]
+    static ARCHIVES: Array;
+
+    /// Those of the snapshot's pieces.
+    #[wasm_bindgen(thread_local_v2, js_name = snapshot)]
+    static SNAPSHOT: Array;
 }
 
 #[wasm_bindgen(raw_module = "./runtime/envelope.js")]
@@ -48,19 +52,21 @@ thread_local! {
 pub struct Code {
     /// For the Worker Loader: the modules, and what can be reached from them.
     pub worker: Object,
-    /// What the first request of an isolate brings along: the snapshot, and each package's archive.
-    parts: Array,
+    /// What the first request of an isolate brings along: each package's archive,
+    archives: Array,
+    /// and what Python starts from.
+    snapshot: ArrayBuffer,
 }
 
 impl Code {
     /// The body of an isolate's first request.
     pub fn first(&self, text: &str) -> ReadableStream {
-        envelope_stream(text, &self.parts)
+        envelope_stream(text, &self.archives.concat(&Array::of1(&self.snapshot)))
     }
 
     /// The body of a first request that brings a session's files, and no run.
     pub fn first_with_files(&self, files: &ArrayBuffer) -> ReadableStream {
-        envelope_stream("", &self.parts.concat(&Array::of1(files)))
+        envelope_stream("", &self.archives.concat(&Array::of2(&self.snapshot, files)))
     }
 }
 
@@ -88,13 +94,13 @@ pub async fn python(env: &Env, set: &PackageSet) -> Result<Code> {
         Reflect::set(&modules, &name.into(), &module)?;
         Ok(())
     };
-    let parts = base.parts.slice(0, base.parts.length());
+    let archives = base.archives.slice(0, base.archives.length());
     let (mut imports, mut entries) = (String::new(), String::new());
     for (n, (wheel, kept)) in built_in.into_iter().chain(fetched).enumerate() {
         let libraries = match &kept.content {
             Content::BuiltIn { modules } => modules.clone(),
             Content::Fetched { archive, modules } => {
-                parts.push(archive);
+                archives.push(archive);
                 let mut names = Vec::with_capacity(modules.len());
                 for (k, (path, bytes)) in modules.iter().enumerate() {
                     let name = format!("packages/{n}/{k}.wasm");
@@ -116,7 +122,7 @@ pub async fn python(env: &Env, set: &PackageSet) -> Result<Code> {
     add("packages/index.js", "js", &format!("{imports}export default [\n{entries}];\n").into())?;
     let worker = Object::assign(&Object::new(), &base.worker);
     Reflect::set(&worker, &"modules".into(), &modules)?;
-    Ok(Code { worker, parts })
+    Ok(Code { worker, archives, ..base })
 }
 
 /// The text of Pyodide's lock file.
@@ -140,11 +146,12 @@ async fn bare(env: &Env) -> Result<Code> {
         Reflect::set(&module, &"data".into(), &bytes)?;
         Reflect::set(&modules, &entry.get(0), &module)?;
     }
-    let parts = Array::new();
-    for pieces in PARTS.with(Clone::clone).iter() {
-        let bytes = asset(&assets, pieces.unchecked_ref()).await?;
-        parts.push(&bytes);
+    let archives = Array::new();
+    for pieces in ARCHIVES.with(Clone::clone).iter() {
+        let archive = asset(&assets, pieces.unchecked_ref()).await?;
+        archives.push(&archive);
     }
+    let snapshot = asset(&assets, &SNAPSHOT.with(Clone::clone)).await?;
     let worker = Object::new();
     let set = |name: &str, value: &JsValue| Reflect::set(&worker, &name.into(), value);
     set("compatibilityDate", &COMPATIBILITY_DATE.into())?;
@@ -154,7 +161,7 @@ async fn bare(env: &Env) -> Result<Code> {
     // bindings, no secrets.
     set("globalOutbound", &JsValue::NULL)?;
     set("env", &Object::new())?;
-    let code = Code { worker, parts };
+    let code = Code { worker, archives, snapshot };
     CODE.set(Some(code.clone()));
     Ok(code)
 }

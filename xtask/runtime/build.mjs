@@ -104,7 +104,7 @@ for (const file of making) rmSync(file);
 writeFileSync(join(out, 'snapshot.bin'), new Uint8Array(snapshot));
 
 console.log('checking the snapshot');
-await check((use) => withWorkerd(out, 'isolate.js', use), [snapshot, ...archives], modules);
+await check((use) => withWorkerd(out, 'isolate.js', use), [...archives, snapshot], modules);
 packForEdge(out, target, packages);
 console.log(
   `runtime built: snapshot ${(snapshot.byteLength / 1e6).toFixed(1)} MB, ${generated.length} generated modules`,

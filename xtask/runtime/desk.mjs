@@ -29,11 +29,10 @@ const files = readdirSync(join(target, 'isolate'), { recursive: true, withFileTy
   .map((entry) => relative(join(target, 'isolate'), join(entry.parentPath, entry.name)))
   .sort()
   .map((file) => ({ file, kind: KINDS[extname(file)] ?? 'part' }));
-/** What an isolate's first request brings along (isolate.js): the snapshot, and the archives in the order of their numbers. */
-const parts = files
-  .filter(({ kind }) => kind === 'part')
-  .sort((a, b) => Number.parseInt(basename(a.file), 10) - Number.parseInt(basename(b.file), 10) || 0);
-parts.sort((a, b) => Number(b.file === 'snapshot.bin') - Number(a.file === 'snapshot.bin'));
+const snapshot = files.findIndex(({ file }) => file === 'snapshot.bin');
+const archives = files
+  .filter(({ kind }, i) => kind === 'part' && i !== snapshot)
+  .sort((a, b) => Number.parseInt(basename(a.file), 10) - Number.parseInt(basename(b.file), 10));
 
 writeFileSync(
   join(target, 'modules.js'),
@@ -42,7 +41,9 @@ ${files.map(({ file }, i) => `import m${i} from './isolate/${file}';`).join('\n'
 export const modules = {
 ${files.map(({ file, kind }, i) => (kind === 'part' ? '' : `  ${JSON.stringify(file)}: { ${kind}: m${i} },`)).join('\n')}
 };
-export const parts = [${parts.map((part) => `m${files.indexOf(part)}`).join(', ')}];
+/** What an isolate's first request brings along, see isolate.js. */
+export const archives = [${archives.map((archive) => `m${files.indexOf(archive)}`).join(', ')}];
+export const snapshot = m${snapshot};
 `,
 );
 

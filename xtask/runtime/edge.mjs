@@ -46,8 +46,9 @@ ${modules.join('\n')}
 };
 /** Modules that are static assets, with the addresses of their pieces. */
 export const assets = ${JSON.stringify({ 'python_stdlib.zip': assets.get('python_stdlib.zip') })};
-/** What an isolate is sent first (isolate.js): the pieces of the snapshot, and of each package's archive. */
-export const parts = ${JSON.stringify(['snapshot.bin', ...packages.map(({ archive }) => archive)].map((file) => assets.get(file)))};
+/** What an isolate is sent first (isolate.js): the pieces of each package's archive, and of the snapshot. */
+export const archives = ${JSON.stringify(packages.map(({ archive }) => assets.get(archive)))};
+export const snapshot = ${JSON.stringify(assets.get('snapshot.bin'))};
 /** Packages that are built in, by the names of their modules. */
 export const packages = ${JSON.stringify(packages)};
 `,

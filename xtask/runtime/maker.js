@@ -2,7 +2,7 @@
 // packages of the build are for, and answers with its memory.
 import './shim.js';
 import { Interpreter } from './boot.js';
-import { openEnvelope } from './envelope.js';
+import { Envelope } from './envelope.js';
 import images from './images.txt';
 import packages from './packages/index.js';
 import createPyodideModule from './pyodide.asm.mjs';
@@ -15,15 +15,16 @@ import toJson from './to_json.txt';
 export default {
   /** @param {Request} request an envelope: the modules to be imported, as JSON, and the archives of the packages */
   async fetch(request) {
-    const { text, parts } = await openEnvelope(request.body);
+    const sent = await Envelope.open(request.body);
+    const archives = await sent.parts();
     const interpreter = await Interpreter.boot({
       loadPyodide,
       createPyodideModule,
       lockFile,
       pythonSources: { __init__: '', images, runner, to_json: toJson },
-      packages: packages.map((found, i) => ({ ...found, archive: parts[i] })),
+      packages: packages.map((found, i) => ({ ...found, archive: archives[i] })),
     });
-    interpreter.runner.preload(text);
+    interpreter.runner.preload(sent.text);
     interpreter.rest();
     return new Response(packSnapshot(interpreter.pyodide.makeMemorySnapshot(), interpreter.libraries));
   },

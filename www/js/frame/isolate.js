@@ -8,7 +8,7 @@ import createPyodideModule from '#runtime/pyodide.asm.mjs';
 import { loadPyodide } from '#runtime/pyodide.mjs';
 import { Interpreter } from '../../../src/runtime/boot.js';
 import { remountPackages } from '../../../src/runtime/packages.js';
-import { packSnapshot } from '../../../src/runtime/snapshot.js';
+import { inMemory, packSnapshot } from '../../../src/runtime/snapshot.js';
 import { turnByMessages } from '../../../src/runtime/turn.js';
 
 /**
@@ -90,7 +90,7 @@ async function boot({ wasm, stdlib, snapshot, pythonSources, lockFile, stop }) {
     createPyodideModule,
     lockFile,
     packages,
-    ...(snapshot ? { snapshot: await snapshot.arrayBuffer() } : { pythonSources }),
+    ...(snapshot ? { snapshot: inMemory(await snapshot.arrayBuffer()) } : { pythonSources }),
   });
   WebAssembly.instantiateStreaming = instantiateStreaming;
   if (stop) interpreter.pulse.stopWanted = () => Atomics.exchange(stop, 0, 0) !== 0;
