@@ -1,5 +1,5 @@
 //! A soak: good and hostile runs, mixed, by several clients, for minutes. No answer may be lost or wrong, and the memory
-//! has to be back where it began.
+//! has to be back where it began: it is looked at after the same programs, one by one, before and after.
 
 use std::{
     sync::{
@@ -20,6 +20,9 @@ use crate::{
 };
 
 const CLIENTS: u64 = 4;
+
+/// How often each program runs before memory is looked at: V8 collects an isolate while others run.
+const ROUNDS: usize = 3;
 
 /// How much more memory there may be at the end than at the beginning.
 const GROWTH: f64 = 1.1;
@@ -47,11 +50,7 @@ pub fn run(minutes: f64) -> Result<()> {
     let settings = [("TIME_LIMIT_SECONDS", "2"), ("MEMORY_LIMIT_MB", "256"), ("OUTPUT_LIMIT_LINES", "2000")];
     let server = Server::start(Variant::Release, "soak", &settings)?;
     let url = server.url();
-    for n in 0..PROGRAMS.len() as u64 {
-        one(&url, n)?;
-    }
-    thread::sleep(SETTLE);
-    let before = memory(&server)?;
+    let before = at_rest(&server)?;
     let (runs, wrong) = (AtomicU64::new(0), Mutex::new(Vec::new()));
     let end = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
     timed(&format!("soaking for {minutes} minutes with {CLIENTS} clients"), || {
@@ -74,11 +73,14 @@ pub fn run(minutes: f64) -> Result<()> {
         });
         Ok(())
     })?;
-    thread::sleep(SETTLE);
-    let after = memory(&server)?;
+    let busy = memory(&server)?;
+    let after = at_rest(&server)?;
     let wrong = wrong.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     let runs = runs.into_inner();
-    println!("runs: {runs}, lost or wrong: {}; memory: {before} MB before, {after} MB after", wrong.len());
+    println!(
+        "runs: {runs}, lost or wrong: {}; memory: {before} MB before, {after} MB after ({busy} MB at once)",
+        wrong.len()
+    );
     for why in wrong.iter().take(10) {
         println!("  {why}");
     }
@@ -86,6 +88,15 @@ pub fn run(minutes: f64) -> Result<()> {
         bail!("the worker did not come through");
     }
     Ok(())
+}
+
+/// The memory of a worker that ran each program a few times, one by one, and then nothing for a while.
+fn at_rest(server: &Server) -> Result<u64> {
+    for n in 0..(ROUNDS * PROGRAMS.len()) as u64 {
+        one(&server.url(), n)?;
+    }
+    thread::sleep(SETTLE);
+    memory(server)
 }
 
 /// Runs the `n`th program and looks at its answer.
