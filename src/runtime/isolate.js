@@ -1,7 +1,7 @@
 // The main module of an isolate in workerd: how a run gets in and its frames get out.
 //
-// Every POST has an envelope (envelope.js) for its body. The parts of the first begin with the packages' archives and
-// the snapshot. `POST /run`: a run's JSON. `POST /boot`: only those parts. `GET /files` gives a session's files,
+// Every POST has an envelope (envelope.js) for its body. The parts of the first begin with the standard library, the
+// packages' archives and the snapshot. `POST /run`: a run's JSON. `POST /boot`: only those parts. `GET /files` gives a session's files,
 // `POST /files` takes them, as the last part. `POST /stop` has no body.
 //
 // **Boundary.** Everything in this isolate belongs to the Python code that runs in it, this file included once the
@@ -45,9 +45,11 @@ async function serve(request) {
 
 /** @param {Envelope} sent */
 async function boot(sent) {
+  const stdlib = (await sent.part()) ?? new ArrayBuffer();
   const mounted = [];
   for (const found of packages) mounted.push({ ...found, archive: await sent.part() });
-  return Interpreter.boot({ loadPyodide, createPyodideModule, lockFile, snapshot: sent.reader(), packages: mounted });
+  const assets = { loadPyodide, createPyodideModule, lockFile, stdlib, packages: mounted };
+  return Interpreter.boot({ ...assets, snapshot: sent.reader() });
 }
 
 /** @param {Interpreter} interpreter @param {import('./boot.js').Run} request */

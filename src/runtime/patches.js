@@ -1,7 +1,18 @@
-// What is changed in Pyodide's `pyodide.asm.mjs` (314.0.3), as text: each place must be found exactly once, or the
-// build fails.
+// What is changed in Pyodide's own JavaScript (314.0.3), as text: each place must be found exactly once, or the build
+// fails.
 
-/** @type {{ why: string, find: string, replace: string }[]} */
+/** @typedef {{ why: string, find: string, replace: string }} Patch */
+
+/** In `pyodide.mjs`. @type {Patch[]} */
+export const loaderPatches = [
+  {
+    why: 'The file system keeps the bytes of the standard library that it is given, and no copy.',
+    find: '.zip`,r)',
+    replace: '.zip`,r,{canOwn:true})',
+  },
+];
+
+/** In `pyodide.asm.mjs`. @type {Patch[]} */
 export const patches = [
   {
     why: 'CPython asks for signals here: pulse.js answers, and may suspend the whole run (JSPI) before it does.',
@@ -165,9 +176,9 @@ export const patches = [
   },
 ];
 
-/** @param {string} source @returns {string} */
-export function patch(source) {
-  for (const { why, find, replace } of patches) {
+/** @param {string} source @param {Patch[]} changes @returns {string} */
+export function patch(source, changes) {
+  for (const { why, find, replace } of changes) {
     const found = source.split(find).length - 1;
     if (found !== 1)
       throw new Error(`Pyodide has changed: found ${found} times instead of once, the place for: ${why}`);

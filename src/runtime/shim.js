@@ -3,7 +3,6 @@
 
 import generated from './generated.js';
 import asmWasm from './pyodide.asm.wasm';
-import stdlib from './python_stdlib.zip';
 
 /** A `WebAssembly.Module` for each of the tiny modules that Pyodide generates, by its bytes in hexadecimal. */
 const modules = new Map(generated);
@@ -40,18 +39,11 @@ WebAssembly.instantiateStreaming = async (_, imports) => ({
   instance: new Instance(asmWasm, imports),
 });
 
-// Pyodide looks for its files beside its own address, and listens for a page's events.
+// Pyodide has an address, and listens for a page's events.
 Object.assign(globalThis, {
   location: new URL('http://pyodide/'),
   addEventListener() {},
   removeEventListener() {},
-  /** @param {unknown} url */
-  fetch: async (url) => {
-    if (String(url).endsWith('python_stdlib.zip')) return new Response(stdlib);
-    if (String(url).endsWith('pyodide.asm.wasm')) return new Response();
-    // There is no network to lose here (`globalOutbound: null`); this only says so in plain words.
-    throw new TypeError('the sandbox has no network');
-  },
 });
 
 // **Boundary.** What is logged in an isolate goes to the operator's log: not for the code that runs here to write.

@@ -56,7 +56,8 @@ export class Snapshot {
    */
   async apply(module) {
     const heap = this.#heap;
-    if (module.HEAPU8.length < heap && !module.growMemory(heap)) throw new Error(`no memory for a heap of ${heap} bytes`);
+    if (module.HEAPU8.length < heap && !module.growMemory(heap))
+      throw new Error(`no memory for a heap of ${heap} bytes`);
     if (this.#libraries.length) await replayLibraries(module, this.#libraries);
     const memory = module.HEAPU8;
     const spans = this.#spans;

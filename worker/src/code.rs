@@ -18,11 +18,7 @@ extern "C" {
     #[wasm_bindgen(thread_local_v2, js_name = modules)]
     static MODULES: Object;
 
-    /// Those that are static assets, with the addresses of their pieces.
-    #[wasm_bindgen(thread_local_v2, js_name = assets)]
-    static ASSETS: Object;
-
-    /// The addresses of the pieces of each archive of a package that is built in.
+    /// The addresses of the pieces of the standard library, and of each archive of a package that is built in.
     #[wasm_bindgen(thread_local_v2, js_name = archives)]
     static ARCHIVES: Array;
 
@@ -52,9 +48,9 @@ thread_local! {
 pub struct Code {
     /// For the Worker Loader: the modules, and what can be reached from them.
     pub worker: Object,
-    /// What the first request of an isolate brings along: each package's archive,
+    /// What the first request of an isolate brings along: the standard library and each package's archive,
     archives: Array,
-    /// and what Python starts from.
+    /// and the snapshot.
     snapshot: ArrayBuffer,
 }
 
@@ -137,15 +133,7 @@ async fn bare(env: &Env) -> Result<Code> {
     if let Some(code) = CODE.with_borrow(Clone::clone) {
         return Ok(code);
     }
-    let modules = Object::assign(&Object::new(), &MODULES.with(Clone::clone));
     let assets = env.assets("ASSETS")?;
-    for entry in Object::entries(&ASSETS.with(Clone::clone)).iter() {
-        let entry: Array = entry.unchecked_into();
-        let module = Object::new();
-        let bytes = asset(&assets, entry.get(1).unchecked_ref()).await?;
-        Reflect::set(&module, &"data".into(), &bytes)?;
-        Reflect::set(&modules, &entry.get(0), &module)?;
-    }
     let archives = Array::new();
     for pieces in ARCHIVES.with(Clone::clone).iter() {
         let archive = asset(&assets, pieces.unchecked_ref()).await?;
@@ -156,7 +144,7 @@ async fn bare(env: &Env) -> Result<Code> {
     let set = |name: &str, value: &JsValue| Reflect::set(&worker, &name.into(), value);
     set("compatibilityDate", &COMPATIBILITY_DATE.into())?;
     set("mainModule", &"isolate.js".into())?;
-    set("modules", &modules)?;
+    set("modules", &MODULES.with(Clone::clone))?;
     // **Boundary.** Nothing is reachable from the isolate: no network (left out, it would inherit ours), no
     // bindings, no secrets.
     set("globalOutbound", &JsValue::NULL)?;

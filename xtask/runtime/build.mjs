@@ -15,7 +15,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { envelope } from '../../src/runtime/envelope.js';
-import { patch } from '../../src/runtime/patches.js';
+import { loaderPatches, patch, patches } from '../../src/runtime/patches.js';
 import { POLL_WASM } from '../../src/runtime/poll_wasm.js';
 import { check } from './check.mjs';
 import { packForEdge } from './edge.mjs';
@@ -64,12 +64,14 @@ for (const [file, expected] of Object.entries(JSON.parse(readFileSync(join(sourc
 rmSync(target, { recursive: true, force: true });
 mkdirSync(join(out, 'generated'), { recursive: true });
 for (const file of OWN) cpSync(join(source, file), join(out, file));
-for (const file of ['pyodide.mjs', 'python_stdlib.zip']) cpSync(join(pyodide, file), join(out, file));
+cpSync(join(pyodide, 'python_stdlib.zip'), join(out, 'python_stdlib.zip'));
 cpSync(join(pyodide, 'pyodide-lock.json'), join(out, 'pyodide-lock.txt'));
 const text = (/** @type {string} */ file) => readFileSync(file, 'utf8');
 /** What may name something in Pyodide's module. */
-const others = [join(pyodide, 'pyodide.mjs'), ...OWN.map((file) => join(source, file))].map(text).join('\n');
-const lean = trimExports(shake(patch(text(join(pyodide, 'pyodide.asm.mjs'))), others), others);
+const loader = patch(text(join(pyodide, 'pyodide.mjs')), loaderPatches);
+writeFileSync(join(out, 'pyodide.mjs'), loader);
+const others = [loader, ...OWN.map((file) => text(join(source, file)))].join('\n');
+const lean = trimExports(shake(patch(text(join(pyodide, 'pyodide.asm.mjs')), patches), others), others);
 writeFileSync(join(out, 'pyodide.asm.mjs'), lean);
 writeFileSync(join(out, 'pyodide.asm.wasm'), placeExports(readFileSync(join(pyodide, 'pyodide.asm.wasm'))));
 
@@ -87,6 +89,7 @@ export default [${generated.map((hex, i) => `['${hex}', m${i}]`).join(',\n')}];
 `,
 );
 
+const stdlib = new Uint8Array(readFileSync(join(out, 'python_stdlib.zip'))).buffer;
 const { packages, archives, modules } = addPackages(out, packagesFolder);
 console.log(`making the snapshot${modules.length ? `, with ${modules.join(', ')}` : ''}`);
 const making = [join(out, 'maker.js')];
@@ -96,7 +99,8 @@ for (const name of ['images', 'runner', 'to_json']) {
   cpSync(join(source, `${name}.py`), join(out, `${name}.txt`));
 }
 const snapshot = await withWorkerd(out, 'maker.js', async (url) => {
-  const response = await fetch(url, { method: 'POST', body: new Blob(envelope(JSON.stringify(modules), archives)) });
+  const sent = envelope(JSON.stringify(modules), [stdlib, ...archives]);
+  const response = await fetch(url, { method: 'POST', body: new Blob(sent) });
   if (!response.ok) throw new Error(`the snapshot failed: ${await response.text()}`);
   return response.arrayBuffer();
 });
@@ -104,7 +108,7 @@ for (const file of making) rmSync(file);
 writeFileSync(join(out, 'snapshot.bin'), new Uint8Array(snapshot));
 
 console.log('checking the snapshot');
-await check((use) => withWorkerd(out, 'isolate.js', use), [...archives, snapshot], modules);
+await check((use) => withWorkerd(out, 'isolate.js', use), [stdlib, ...archives, snapshot], modules);
 packForEdge(out, target, packages);
 console.log(
   `runtime built: snapshot ${(snapshot.byteLength / 1e6).toFixed(1)} MB, ${generated.length} generated modules`,

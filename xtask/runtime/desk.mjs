@@ -13,7 +13,6 @@ const KINDS = /** @type {Record<string, string>} */ ({
   '.mjs': 'js',
   '.txt': 'text',
   '.wasm': 'wasm',
-  '.zip': 'data',
 });
 
 const [isolate, target] = process.argv.slice(2);
@@ -29,10 +28,14 @@ const files = readdirSync(join(target, 'isolate'), { recursive: true, withFileTy
   .map((entry) => relative(join(target, 'isolate'), join(entry.parentPath, entry.name)))
   .sort()
   .map((file) => ({ file, kind: KINDS[extname(file)] ?? 'part' }));
-const snapshot = files.findIndex(({ file }) => file === 'snapshot.bin');
-const archives = files
-  .filter(({ kind }, i) => kind === 'part' && i !== snapshot)
-  .sort((a, b) => Number.parseInt(basename(a.file), 10) - Number.parseInt(basename(b.file), 10));
+/** What an isolate's first request brings along (isolate.js), in their order. */
+const ORDER = [/zip$/, /^packages/, /^snapshot/];
+const rank = (/** @type {string} */ file) => ORDER.findIndex((name) => name.test(file));
+const number = (/** @type {string} */ file) => Number.parseInt(basename(file), 10);
+const parts = files
+  .filter(({ kind }) => kind === 'part')
+  .sort((a, b) => rank(a.file) - rank(b.file) || number(a.file) - number(b.file))
+  .map((part) => `m${files.indexOf(part)}`);
 
 writeFileSync(
   join(target, 'modules.js'),
@@ -41,9 +44,8 @@ ${files.map(({ file }, i) => `import m${i} from './isolate/${file}';`).join('\n'
 export const modules = {
 ${files.map(({ file, kind }, i) => (kind === 'part' ? '' : `  ${JSON.stringify(file)}: { ${kind}: m${i} },`)).join('\n')}
 };
-/** What an isolate's first request brings along, see isolate.js. */
-export const archives = [${archives.map((archive) => `m${files.indexOf(archive)}`).join(', ')}];
-export const snapshot = m${snapshot};
+export const archives = [${parts.slice(0, -1).join(', ')}];
+export const snapshot = ${parts.at(-1)};
 `,
 );
 

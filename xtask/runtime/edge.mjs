@@ -44,10 +44,8 @@ ${imports.join('\n')}
 export const modules = {
 ${modules.join('\n')}
 };
-/** Modules that are static assets, with the addresses of their pieces. */
-export const assets = ${JSON.stringify({ 'python_stdlib.zip': assets.get('python_stdlib.zip') })};
-/** What an isolate is sent first (isolate.js): the pieces of each package's archive, and of the snapshot. */
-export const archives = ${JSON.stringify(packages.map(({ archive }) => assets.get(archive)))};
+/** What an isolate is sent first (isolate.js): pieces of the standard library, each package's archive, the snapshot. */
+export const archives = ${JSON.stringify(['python_stdlib.zip', ...packages.map(({ archive }) => archive)].map((file) => assets.get(file)))};
 export const snapshot = ${JSON.stringify(assets.get('snapshot.bin'))};
 /** Packages that are built in, by the names of their modules. */
 export const packages = ${JSON.stringify(packages)};

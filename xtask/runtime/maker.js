@@ -13,14 +13,15 @@ import { packSnapshot } from './snapshot.js';
 import toJson from './to_json.txt';
 
 export default {
-  /** @param {Request} request an envelope: the modules to be imported, as JSON, and the archives of the packages */
+  /** @param {Request} request an envelope: JSON of the modules to be imported; the standard library, the packages' archives */
   async fetch(request) {
     const sent = await Envelope.open(request.body);
-    const archives = await sent.parts();
+    const [stdlib, ...archives] = await sent.parts();
     const interpreter = await Interpreter.boot({
       loadPyodide,
       createPyodideModule,
       lockFile,
+      stdlib,
       pythonSources: { __init__: '', images, runner, to_json: toJson },
       packages: packages.map((found, i) => ({ ...found, archive: archives[i] })),
     });

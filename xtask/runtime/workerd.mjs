@@ -10,7 +10,6 @@ const KINDS = /** @type {Record<string, string>} */ ({
   '.mjs': 'esModule',
   '.wasm': 'wasm',
   '.txt': 'text',
-  '.zip': 'data',
 });
 
 export const COMPATIBILITY_DATE = '2026-06-01';

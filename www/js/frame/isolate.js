@@ -70,25 +70,16 @@ async function serve(start, port) {
 
 /** @param {Start} start */
 async function boot({ wasm, stdlib, snapshot, pythonSources, lockFile, stop }) {
-  // Pyodide looks for its files beside its own address, and finds them here.
   const { instantiateStreaming } = WebAssembly;
   WebAssembly.instantiateStreaming = async (_, imports) => ({
     module: wasm,
     instance: await WebAssembly.instantiate(wasm, imports),
   });
-  Object.assign(globalThis, {
-    /** @param {unknown} url */
-    fetch: async (url) => {
-      if (String(url).endsWith('python_stdlib.zip')) return new Response(stdlib);
-      if (String(url).endsWith('pyodide.asm.wasm')) return new Response();
-      // There is no network to lose here; this only says so in plain words.
-      throw new TypeError('the sandbox has no network');
-    },
-  });
   const interpreter = await Interpreter.boot({
     loadPyodide,
     createPyodideModule,
     lockFile,
+    stdlib: await stdlib.arrayBuffer(),
     packages,
     ...(snapshot ? { snapshot: inMemory(await snapshot.arrayBuffer()) } : { pythonSources }),
   });
