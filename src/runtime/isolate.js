@@ -1,8 +1,8 @@
 // The main module of an isolate in workerd: how a run gets in and its frames get out.
 //
 // Every POST has an envelope (envelope.js) for its body. The parts of the first begin with the standard library, the
-// packages' archives and the snapshot. `POST /run`: a run's JSON. `POST /boot`: only those parts. `GET /files` gives a session's files,
-// `POST /files` takes them, as the last part. `POST /stop` has no body.
+// packages' archives and the snapshot. `POST /run`: a run's JSON. `POST /boot`: only those parts. `GET /files` gives a
+// session's files, `POST /files` takes them, as the last part. `POST /stop` has no body.
 //
 // **Boundary.** Everything in this isolate belongs to the Python code that runs in it, this file included once the
 // code has become JavaScript. Nothing here protects anybody else; the parent does (no network, no bindings, one

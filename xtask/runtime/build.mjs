@@ -67,9 +67,9 @@ for (const file of OWN) cpSync(join(source, file), join(out, file));
 cpSync(join(pyodide, 'python_stdlib.zip'), join(out, 'python_stdlib.zip'));
 cpSync(join(pyodide, 'pyodide-lock.json'), join(out, 'pyodide-lock.txt'));
 const text = (/** @type {string} */ file) => readFileSync(file, 'utf8');
-/** What may name something in Pyodide's module. */
 const loader = patch(text(join(pyodide, 'pyodide.mjs')), loaderPatches);
 writeFileSync(join(out, 'pyodide.mjs'), loader);
+/** What may name something in Pyodide's module. */
 const others = [loader, ...OWN.map((file) => text(join(source, file)))].join('\n');
 const lean = trimExports(shake(patch(text(join(pyodide, 'pyodide.asm.mjs')), patches), others), others);
 writeFileSync(join(out, 'pyodide.asm.mjs'), lean);
