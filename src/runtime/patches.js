@@ -89,6 +89,26 @@ export const patches = [
       'var combinedFlags={global,nodelete:Boolean(flags&4096),loadAsync:jsflags.loadAsync};' +
       'Module.noteLibrary({open:filename,handle,global,nodelete:combinedFlags.nodelete});',
   },
+  {
+    why: 'This file system is left out (shake.mjs).',
+    find: 'IDBFS.quit();',
+    replace: '',
+  },
+  {
+    why: 'There is no folder of scripts; and an error that is thrown here has a line, for which V8 parses all of this again.',
+    find: 'try{scriptDirectory=new URL(".",_scriptName).href}catch{}',
+    replace: '',
+  },
+  {
+    why: 'In brackets, as it is called at each start, it is parsed once,',
+    find: 'function pyodide_js_init(){',
+    replace: 'var pyodide_js_init=(function(){',
+  },
+  {
+    why: 'up to here.',
+    find: 'qr(),u}})()}',
+    replace: 'qr(),u}})()});',
+  },
   // What follows makes a start quick: Emscripten links each of 8556 exports each time, and hardly any is asked for.
   {
     why: 'The main module has placed its exports in the table itself (link.mjs). They are left where they are:',

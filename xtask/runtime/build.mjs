@@ -21,7 +21,7 @@ import { check } from './check.mjs';
 import { packForEdge } from './edge.mjs';
 import { placeExports } from './link.mjs';
 import { addPackages } from './packages.mjs';
-import { shake, trimExports } from './shake.mjs';
+import { compileEagerly, shake, trimExports } from './shake.mjs';
 import { withWorkerd } from './workerd.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -72,7 +72,7 @@ writeFileSync(join(out, 'pyodide.mjs'), loader);
 /** What may name something in Pyodide's module. */
 const others = [loader, ...OWN.map((file) => text(join(source, file)))].join('\n');
 const lean = trimExports(shake(patch(text(join(pyodide, 'pyodide.asm.mjs')), patches), others), others);
-writeFileSync(join(out, 'pyodide.asm.mjs'), lean);
+writeFileSync(join(out, 'pyodide.asm.mjs'), compileEagerly(lean));
 writeFileSync(join(out, 'pyodide.asm.wasm'), placeExports(readFileSync(join(pyodide, 'pyodide.asm.wasm'))));
 
 console.log('recording the modules that Pyodide generates');

@@ -2,8 +2,21 @@
 import ts from 'typescript';
 import { fail } from './link.mjs';
 
-/** What is for a screen, a speaker or a keyboard: libraries may import it, and there are none here. */
-const FOR_DEVICES = /^(emscripten_)?(gl[A-Z]|webgl_|glut|glfw|GLU|egl|SDL_|Mix_|IMG_|TTF_|X[A-Z][a-z]|alc?[A-Z])|RGBA$/;
+/** What is for a screen, a speaker, a keyboard or a page around it: libraries may import it, and there are none here. */
+const FOR_DEVICES = new RegExp(
+  [
+    /^(emscripten_)?(gl[A-Z]|webgl_|glut|glfw|GLU|egl|SDL_|Mix_|IMG_|TTF_|X[A-Z][a-z]|alc?[A-Z])|RGBA$/,
+    /^_?emscripten_.*(callback_on_thread|_event|fullscreen|pointerlock|orientation|battery|gamepad|vibrate|canvas|webgl)/,
+    /^_?emscripten_.*(element_css_size|pixel_ratio|screen_size|window_title|visibility|hide_mouse|event_listeners?)/,
+    /^_?emscripten_.*(websocket|_socket_|wget|main_loop|_worker|load_script|preload|animation_frame)/,
+    /^(box|ellipse|filledEllipse|line|rectangle)Color$|^(roto)?zoomSurface$|^setNetworkCallback$|^_gl/,
+  ]
+    .map(({ source }) => source)
+    .join('|'),
+);
+
+/** Objects that are for the same, or for disks of others: what names them finds them empty. */
+const EMPTY = new Set(['SDL', 'Browser', 'GL', 'IDBFS', 'NODEFS', 'PROXYFS', 'WORKERFS']);
 
 /** Initial values that do nothing but be there. */
 const INERT = new Set([
@@ -33,7 +46,8 @@ export function shake(source, others) {
   const file = ts.createSourceFile('pyodide.asm.mjs', source, ts.ScriptTarget.ESNext, false, ts.ScriptKind.JS);
   const main = file.statements.find(ts.isFunctionDeclaration)?.body ?? fail('there is no function');
   const part = (/** @type {ts.Node} */ node, /** @type {string[]} */ names) => {
-    const text = source.slice(node.pos, node.end);
+    const empty = ts.isVariableStatement(node) && EMPTY.has(names[0]);
+    const text = empty ? `var ${names[0]}={};` : source.slice(node.pos, node.end);
     return { text, words: wordsOf(text), names };
   };
   const table = /var wasmImports=\{([^{}]*)\};/.exec(source) ?? fail('what libraries import is no simple table');
@@ -61,6 +75,15 @@ export function shake(source, others) {
   }
   const text = parts.filter((part) => kept.has(part)).map(({ text }) => text);
   return source.slice(0, main.statements.pos) + text.join('') + source.slice(main.statements.end);
+}
+
+/**
+ * Puts the only function into brackets: V8 compiles it when it first reads it, and otherwise reads all of it twice.
+ * @param {string} source of `pyodide.asm.mjs`
+ */
+export function compileEagerly(source) {
+  const [, rest] = /^async function \w+(\(.*\})export default \w+;\s*$/s.exec(source) ?? fail('there is more than a function');
+  return `export default (async function${rest});\n`;
 }
 
 /**
