@@ -12,6 +12,7 @@ import { Storage } from './storage.js';
  * @property {(options: object) => Promise<any>} loadPyodide Pyodide's own
  * @property {(settings: object) => Promise<any>} createPyodideModule the patched `pyodide.asm.mjs`
  * @property {string} lockFile text of `pyodide-lock.json`
+ * @property {string} [symbols] what libraries may link to besides the main module's exports: JSON, see xtask/runtime/link.mjs
  * @property {ArrayBuffer} stdlib Python's standard library, a zip file
  * @property {import('./snapshot.js').Read} [snapshot] reads one; without, Python boots from scratch
  * @property {import('./packages.js').Package[]} packages those of the snapshot first
@@ -74,7 +75,9 @@ export class Interpreter {
       /** @param {object} settings */
       createPyodideModule: async (settings) => {
         libraries = recordLibraries(settings);
-        const module = await assets.createPyodideModule(Object.assign(settings, { pollSignals: pulse.pollSignals }));
+        const module = await assets.createPyodideModule(
+          Object.assign(settings, { pollSignals: pulse.pollSignals, symbols: assets.symbols }),
+        );
         pulse.attach(module);
         mountPackages(module, assets.packages);
         await snapshot?.apply(module);

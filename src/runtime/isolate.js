@@ -16,6 +16,7 @@ import packages from './packages/index.js';
 import createPyodideModule from './pyodide.asm.mjs';
 import { loadPyodide } from './pyodide.mjs';
 import lockFile from './pyodide-lock.txt';
+import symbols from './symbols.txt';
 
 /** @type {Promise<Interpreter> | undefined} */
 let booted;
@@ -48,7 +49,7 @@ async function boot(sent) {
   const stdlib = (await sent.part()) ?? new ArrayBuffer();
   const mounted = [];
   for (const found of packages) mounted.push({ ...found, archive: await sent.part() });
-  const assets = { loadPyodide, createPyodideModule, lockFile, stdlib, packages: mounted };
+  const assets = { loadPyodide, createPyodideModule, lockFile, symbols, stdlib, packages: mounted };
   return Interpreter.boot({ ...assets, snapshot: sent.reader() });
 }
 

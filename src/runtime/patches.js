@@ -113,20 +113,35 @@ export const patches = [
   {
     why: 'The main module has placed its exports in the table itself (link.mjs). They are left where they are:',
     find: 'wasmExports=instance.exports;var origExports=wasmExports;mergeLibSymbols(wasmExports,"main");var metadata=',
-    replace: 'wasmExports=mainExports=instance.exports;var metadata=',
+    replace: 'wasmExports=instance.exports;mainExports=Object.create(wasmExports);var metadata=',
   },
   {
     why: 'a GOT entry has the address of one once somebody asks for it,',
     find: 'var GOT={};',
     replace:
-      'var mainExports={};var ofMain=symName=>{var value=isInternalSym(symName)?undefined:mainExports[symName];' +
-      'return typeof value=="function"?addFunction(value):value?.value};' +
+      'var mainExports={};var ofMain=symName=>{if(isInternalSym(symName))return;var value=mainExports[symName];' +
+      'return hidden[symName]??(typeof value=="function"?addFunction(value):value?.value)};' +
       'var entryOf=symName=>{if(GOT[symName])return GOT[symName];var value=ofMain(symName);' +
       'if(value!==undefined)return GOT[symName]=new WebAssembly.Global({value:"i32",mutable:true},value)};' +
       'var linkMain=()=>{for(var[name,own]of Object.entries(wasmImports))' +
       'if((!own||own.stub)&&name in mainExports)wasmImports[name]=mainExports[name];' +
       'wasmImports["main"]??=mainExports["__main_argc_argv"];Object.setPrototypeOf(wasmImports,mainExports);' +
       'for(var[name,entry]of Object.entries(GOT))if(entry.value==-1)entry.value=ofMain(name)??-1};var GOT={};',
+  },
+  {
+    why: 'most are exports again only when the first library is loaded,',
+    find: 'var loadWebAssemblyModule=(binary,flags,libName,localScope,handle)=>{',
+    replace:
+      'var hidden={__proto__:null};var showSymbols=()=>{if(!Module.symbols)return;' +
+      'var{functions,data}=JSON.parse(Module.symbols);Module.symbols="";Object.assign(hidden,functions,data);' +
+      'for(var name in functions)mainExports[name]=wasmTable.get(functions[name]);' +
+      'for(var name in data)mainExports[name]=new WebAssembly.Global({value:"i32"},data[name])};' +
+      'var loadWebAssemblyModule=(binary,flags,libName,localScope,handle)=>{showSymbols();',
+  },
+  {
+    why: 'or something is looked up,',
+    find: 'var result;var newSymIndex;',
+    replace: 'showSymbols();var result;var newSymIndex;',
   },
   {
     why: 'be it a library that needs it,',

@@ -37,6 +37,11 @@ declare module '#runtime/pyodide.asm.mjs' {
   export default createPyodideModule;
 }
 
+declare module '#symbols' {
+  const symbols: string;
+  export default symbols;
+}
+
 declare module '*.css' {
   const text: string;
   export default text;

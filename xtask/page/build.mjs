@@ -53,7 +53,7 @@ async function script(entry, alias) {
     alias,
     external: ['node:*', 'ws'],
     define: { 'import.meta.url': '"http://pyodide/pyodide.mjs"' },
-    plugins: [given({ '#python-sources': pythonSources })],
+    plugins: [given({ '#python-sources': pythonSources, '#symbols': symbols })],
   });
   return outputFiles?.[0]?.text ?? '';
 }
@@ -81,6 +81,9 @@ const pythonSources = {
   runner: python('runner.py'),
   to_json: python('to_json.py'),
 };
+
+/** What libraries link to. */
+const symbols = readFileSync(join(runtime, 'symbols.txt'), 'utf8');
 
 const isolate = await script('frame/isolate.js', {
   '#runtime/pyodide.mjs': join(runtime, 'pyodide.mjs'),

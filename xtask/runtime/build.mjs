@@ -19,9 +19,9 @@ import { loaderPatches, patch, patches } from '../../src/runtime/patches.js';
 import { POLL_WASM } from '../../src/runtime/poll_wasm.js';
 import { check } from './check.mjs';
 import { packForEdge } from './edge.mjs';
-import { placeExports } from './link.mjs';
+import { hideExports, placeExports } from './link.mjs';
 import { addPackages } from './packages.mjs';
-import { compileEagerly, shake, trimExports } from './shake.mjs';
+import { compileEagerly, shake, trimExports, wordsOf } from './shake.mjs';
 import { withWorkerd } from './workerd.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -73,7 +73,8 @@ writeFileSync(join(out, 'pyodide.mjs'), loader);
 const others = [loader, ...OWN.map((file) => text(join(source, file)))].join('\n');
 const lean = trimExports(shake(patch(text(join(pyodide, 'pyodide.asm.mjs')), patches), others), others);
 writeFileSync(join(out, 'pyodide.asm.mjs'), compileEagerly(lean));
-writeFileSync(join(out, 'pyodide.asm.wasm'), placeExports(readFileSync(join(pyodide, 'pyodide.asm.wasm'))));
+const whole = placeExports(readFileSync(join(pyodide, 'pyodide.asm.wasm')));
+writeFileSync(join(out, 'pyodide.asm.wasm'), whole);
 
 console.log('recording the modules that Pyodide generates');
 const recorded = execFileSync(process.execPath, ['--experimental-wasm-jspi', join(here, 'record.mjs')], {
@@ -105,6 +106,10 @@ const snapshot = await withWorkerd(out, 'maker.js', async (url) => {
   return response.arrayBuffer();
 });
 for (const file of making) rmSync(file);
+const imported = WebAssembly.Module.imports(new WebAssembly.Module(whole)).map(({ name }) => name);
+const { wasm, symbols } = hideExports(whole, new Set([...wordsOf(`${lean}\n${others}`), ...imported]));
+writeFileSync(join(out, 'pyodide.asm.wasm'), wasm);
+writeFileSync(join(out, 'symbols.txt'), JSON.stringify(symbols));
 writeFileSync(join(out, 'snapshot.bin'), new Uint8Array(snapshot));
 
 console.log('checking the snapshot');

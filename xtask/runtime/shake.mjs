@@ -82,7 +82,8 @@ export function shake(source, others) {
  * @param {string} source of `pyodide.asm.mjs`
  */
 export function compileEagerly(source) {
-  const [, rest] = /^async function \w+(\(.*\})export default \w+;\s*$/s.exec(source) ?? fail('there is more than a function');
+  const [, rest] =
+    /^async function \w+(\(.*\})export default \w+;\s*$/s.exec(source) ?? fail('there is more than a function');
   return `export default (async function${rest});\n`;
 }
 
@@ -130,4 +131,4 @@ function namesOf(statement) {
 }
 
 /** @param {string} text */
-const wordsOf = (text) => new Set(text.match(/[A-Za-z_$][\w$]*/g));
+export const wordsOf = (text) => new Set(text.match(/[A-Za-z_$][\w$]*/g));

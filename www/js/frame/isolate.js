@@ -6,6 +6,7 @@
 import './shim.js';
 import createPyodideModule from '#runtime/pyodide.asm.mjs';
 import { loadPyodide } from '#runtime/pyodide.mjs';
+import symbols from '#symbols';
 import { Interpreter } from '../../../src/runtime/boot.js';
 import { remountPackages } from '../../../src/runtime/packages.js';
 import { inMemory, packSnapshot } from '../../../src/runtime/snapshot.js';
@@ -79,6 +80,7 @@ async function boot({ wasm, stdlib, snapshot, pythonSources, lockFile, stop }) {
     loadPyodide,
     createPyodideModule,
     lockFile,
+    symbols,
     stdlib: await stdlib.arrayBuffer(),
     packages,
     ...(snapshot ? { snapshot: inMemory(await snapshot.arrayBuffer()) } : { pythonSources }),
