@@ -106,7 +106,7 @@ const snapshot = await withWorkerd(out, 'maker.js', async (url) => {
   return response.arrayBuffer();
 });
 for (const file of making) rmSync(file);
-const imported = WebAssembly.Module.imports(new WebAssembly.Module(whole)).map(({ name }) => name);
+const imported = WebAssembly.Module.imports(new WebAssembly.Module(new Uint8Array(whole))).map(({ name }) => name);
 const { wasm, symbols } = hideExports(whole, new Set([...wordsOf(`${lean}\n${others}`), ...imported]));
 writeFileSync(join(out, 'pyodide.asm.wasm'), wasm);
 writeFileSync(join(out, 'symbols.txt'), JSON.stringify(symbols));
