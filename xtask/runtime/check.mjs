@@ -25,6 +25,11 @@ const PROGRAMS = [
   ['import time; time.sleep(0.01); "slept"', { status: 'success', text: 'slept' }],
   ['import asyncio; asyncio.run(asyncio.sleep(0.01, "ran"))', { status: 'success', text: 'ran' }],
   ['from pyodide.ffi import can_run_sync; can_run_sync()', { status: 'success', json: 'true' }],
+  // What no JavaScript names is found when it is looked up (link.mjs).
+  [
+    'import ctypes; new = ctypes.pythonapi.PyList_New; new.restype = ctypes.py_object; new(0)',
+    { status: 'success', json: '[]' },
+  ],
   // Modules that are not in the snapshot come from the standard library beside it.
   ['import csv, sqlite3; csv.QUOTE_ALL', { status: 'success', json: '1' }],
 ];
