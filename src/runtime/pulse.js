@@ -17,7 +17,7 @@ const CROWDED_FOR = 100;
 /** A turn of the event loop that took no longer than this, in milliseconds, had no work of others in it. */
 const QUIET = 2;
 
-/** How long, in milliseconds, others may go on with their work before a run gets its next turn. */
+/** How long, in milliseconds, others may go on with their work before a run gets its next turn: at most, see `#share`. */
 const OTHERS_SHARE = 100;
 
 /** `YIELD_EVERY` in polls, for clocks that stand still while code runs: about 20 ms of bytecode at the fastest. */
@@ -113,6 +113,7 @@ export class Pulse {
     this.#suspended = true;
     this.#resume = this.#module.suspend();
     const start = Date.now();
+    const share = this.#share();
     let last = start;
     const current = { turned: false };
     this.#current = current;
@@ -122,12 +123,19 @@ export class Pulse {
         current.turned = true;
         const now = Date.now();
         if (now - last > QUIET) this.#crowdedAt = now;
-        if (this.#crowdedAt !== now || now - start >= OTHERS_SHARE) return resume(0);
+        if (this.#crowdedAt !== now || now - start >= share) return resume(0);
         last = now;
         turn(turned);
       };
       turn(turned);
     });
+  }
+
+  /** A run gives others at most a quarter of the time that it has lasted: what is short is not to wait for a loop. */
+  #share() {
+    if (!this.#run) return 0;
+    const { deadline, limits } = this.#run;
+    return Math.min(OTHERS_SHARE, (Date.now() - (deadline - limits.time)) / 4);
   }
 
   /** The run goes on, on its own stack. */
