@@ -94,6 +94,7 @@ export const patches = [
     find: 'IDBFS.quit();',
     replace: '',
   },
+  // What follows makes a start quick.
   {
     why: 'There is no folder of scripts; and an error that is thrown here has a line, for which V8 parses all of this again.',
     find: 'try{scriptDirectory=new URL(".",_scriptName).href}catch{}',
@@ -109,7 +110,7 @@ export const patches = [
     find: 'qr(),u}})()}',
     replace: 'qr(),u}})()});',
   },
-  // What follows makes a start quick: Emscripten links each of 8556 exports each time, and hardly any is asked for.
+  // Emscripten links each of 8556 exports at each start, and hardly any is asked for.
   {
     why: 'The main module has placed its exports in the table itself (link.mjs). They are left where they are:',
     find: 'wasmExports=instance.exports;var origExports=wasmExports;mergeLibSymbols(wasmExports,"main");var metadata=',
@@ -127,21 +128,6 @@ export const patches = [
       'if((!own||own.stub)&&name in mainExports)wasmImports[name]=mainExports[name];' +
       'wasmImports["main"]??=mainExports["__main_argc_argv"];Object.setPrototypeOf(wasmImports,mainExports);' +
       'for(var[name,entry]of Object.entries(GOT))if(entry.value==-1)entry.value=ofMain(name)??-1};var GOT={};',
-  },
-  {
-    why: 'most are exports again only when the first library is loaded,',
-    find: 'var loadWebAssemblyModule=(binary,flags,libName,localScope,handle)=>{',
-    replace:
-      'var hidden={__proto__:null};var showSymbols=()=>{if(!Module.symbols)return;' +
-      'var{functions,data}=JSON.parse(Module.symbols);Module.symbols="";Object.assign(hidden,functions,data);' +
-      'for(var name in functions)mainExports[name]=wasmTable.get(functions[name]);' +
-      'for(var name in data)mainExports[name]=new WebAssembly.Global({value:"i32"},data[name])};' +
-      'var loadWebAssemblyModule=(binary,flags,libName,localScope,handle)=>{showSymbols();',
-  },
-  {
-    why: 'or something is looked up,',
-    find: 'var result;var newSymIndex;',
-    replace: 'showSymbols();var result;var newSymIndex;',
   },
   {
     why: 'be it a library that needs it,',
@@ -178,6 +164,21 @@ export const patches = [
     why: 'and those that JavaScript calls with other signatures are not copied for it.',
     find: 'wasmExports=Object.assign({},wasmExports);',
     replace: 'const all=wasmExports;wasmExports=new Proxy({__proto__:null},{get:(own,name)=>own[name]??all[name]});',
+  },
+  {
+    why: 'Nearly all of them are hidden (link.mjs), and exports again once the first library is loaded,',
+    find: 'var loadWebAssemblyModule=(binary,flags,libName,localScope,handle)=>{',
+    replace:
+      'var hidden={__proto__:null};var showSymbols=()=>{if(!Module.symbols)return;' +
+      'var{functions,data}=JSON.parse(Module.symbols);Module.symbols="";Object.assign(hidden,functions,data);' +
+      'for(var name in functions)mainExports[name]=wasmTable.get(functions[name]);' +
+      'for(var name in data)mainExports[name]=new WebAssembly.Global({value:"i32"},data[name])};' +
+      'var loadWebAssemblyModule=(binary,flags,libName,localScope,handle)=>{showSymbols();',
+  },
+  {
+    why: 'or a symbol is looked up.',
+    find: 'var result;var newSymIndex;',
+    replace: 'showSymbols();var result;var newSymIndex;',
   },
   {
     why: 'There is nothing here that its 274 functions of WebGL could draw on: pointers to them are null.',

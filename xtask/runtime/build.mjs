@@ -106,8 +106,7 @@ const snapshot = await withWorkerd(out, 'maker.js', async (url) => {
   return response.arrayBuffer();
 });
 for (const file of making) rmSync(file);
-const imported = WebAssembly.Module.imports(new WebAssembly.Module(new Uint8Array(whole))).map(({ name }) => name);
-const { wasm, symbols } = hideExports(whole, new Set([...wordsOf(`${lean}\n${others}`), ...imported]));
+const { wasm, symbols } = hideExports(whole, wordsOf(`${lean}\n${others}`));
 writeFileSync(join(out, 'pyodide.asm.wasm'), wasm);
 writeFileSync(join(out, 'symbols.txt'), JSON.stringify(symbols));
 writeFileSync(join(out, 'snapshot.bin'), new Uint8Array(snapshot));

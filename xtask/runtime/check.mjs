@@ -27,7 +27,7 @@ const PROGRAMS = [
   ['from pyodide.ffi import can_run_sync; can_run_sync()', { status: 'success', json: 'true' }],
   // What no JavaScript names is found when it is looked up (link.mjs).
   [
-    'import ctypes; new = ctypes.pythonapi.PyList_New; new.restype = ctypes.py_object; new(0)',
+    'import ctypes; new = ctypes.pythonapi.PyTuple_New; new.restype = ctypes.py_object; new(0)',
     { status: 'success', json: '[]' },
   ],
   // Modules that are not in the snapshot come from the standard library beside it.

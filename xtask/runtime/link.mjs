@@ -5,8 +5,8 @@ const SECTION = { imports: 2, table: 4, globals: 6, exports: 7, elements: 9 };
 /** Kinds of what is imported or exported. */
 const [FUNCTION, GLOBAL] = [0, 3];
 const FUNCREF = 0x70;
-/** `i32.const`, and the end of an expression. */
-const [CONST, END] = [0x41, 0x0b];
+/** `i32.const`, `global.get`, and the end of an expression. */
+const [CONST, GET, END] = [0x41, 0x23, 0x0b];
 const I32 = 0x7f;
 
 /** Reads the numbers of a WebAssembly binary. */
@@ -104,6 +104,19 @@ function placesOf(sections) {
 }
 
 /** @param {Sections} sections */
+function* importsOf(sections) {
+  const imported = sections.read(SECTION.imports);
+  for (let left = imported.number(); left > 0; left--) {
+    imported.text();
+    const [name, kind] = [imported.text(), imported.number()];
+    if (kind === FUNCTION) imported.number();
+    else if (kind === GLOBAL) imported.take(2);
+    else fail('it imports more than functions and globals');
+    yield { name, kind };
+  }
+}
+
+/** @param {Sections} sections */
 function* exportsOf(sections) {
   const exported = sections.read(SECTION.exports);
   for (let left = exported.number(); left > 0; left--) {
@@ -159,6 +172,8 @@ export function hideExports(wasm, named) {
   const sections = new Sections(wasm);
   const places = placesOf(sections);
   const addresses = addressesOf(sections);
+  // What the module itself imports is linked at the start.
+  const known = new Set([...named, ...[...importsOf(sections)].map(({ name }) => name)]);
   /** @type {Symbols} */
   const symbols = { functions: {}, data: {} };
   /** @type {Uint8Array[]} */
@@ -166,7 +181,7 @@ export function hideExports(wasm, named) {
   for (const { name, kind, index, bytes } of exportsOf(sections)) {
     const place = kind === FUNCTION ? places.get(index) : undefined;
     const address = kind === GLOBAL ? addresses.get(index) : undefined;
-    if (named.has(name)) kept.push(bytes);
+    if (known.has(name)) kept.push(bytes);
     else if (place !== undefined) symbols.functions[name] = place;
     else if (address !== undefined) symbols.data[name] = address;
     else kept.push(bytes);
@@ -178,32 +193,17 @@ export function hideExports(wasm, named) {
 
 /** The globals that are addresses: index of each, with its value. @param {Sections} sections */
 function addressesOf(sections) {
-  let index = 0;
-  const imports = sections.read(SECTION.imports);
-  for (let left = imports.number(); left > 0; left--) {
-    imports.text();
-    imports.text();
-    const kind = imports.number();
-    if (kind === FUNCTION) imports.number();
-    else if (kind === GLOBAL) {
-      imports.take(2);
-      index++;
-    } else fail('it imports more than functions and globals');
-  }
   /** @type {Map<number, number>} */
   const addresses = new Map();
+  let index = [...importsOf(sections)].filter(({ kind }) => kind === GLOBAL).length;
   const globals = sections.read(SECTION.globals);
   for (let left = globals.number(); left > 0; left--, index++) {
     const [type, mutable, operation] = [globals.number(), globals.number(), globals.number()];
-    if (operation !== CONST) {
-      while (globals.take(1)[0] !== END);
-      continue;
-    }
-    const start = globals.at;
+    if (operation !== CONST && operation !== GET) fail('a global of another kind');
     const value = globals.number();
     const negative = globals.bytes[globals.at - 1] & 0x40;
     if (globals.number() !== END) fail('a global that is no constant');
-    if (type === I32 && !mutable && !negative && globals.at - start < 8) addresses.set(index, value);
+    if (type === I32 && !mutable && operation === CONST && !negative) addresses.set(index, value);
   }
   return addresses;
 }
