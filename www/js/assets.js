@@ -3,6 +3,9 @@ import manifest from '#manifest';
 
 /** @typedef {(progress: import('./index.js').Progress) => void} OnProgress */
 
+/** How long nothing of a file may come before it is given up, in milliseconds. */
+const STALL_LIMIT = 30_000;
+
 /** Files by their folder. What is asked for twice is fetched once. @type {Map<string, Loading>} */
 const loading = new Map();
 
@@ -47,8 +50,8 @@ function start(folder) {
   const listeners = new Set();
   const total = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
   let loaded = 0;
-  const files = manifest.files.map(async ({ name, path, bytes }) => {
-    const blob = await download(new URL(path, folder), bytes, (more) => {
+  const files = manifest.files.map(async ({ name, path, bytes, sha256 }) => {
+    const blob = await download(new URL(path, folder), { bytes, sha256 }, (more) => {
       loaded += more;
       for (const listener of listeners) listener({ phase: 'load', message: 'Loading Python', loaded, total });
     });
@@ -57,32 +60,58 @@ function start(folder) {
   return { files: Promise.all(files).then(Object.fromEntries), listeners };
 }
 
-/** @param {URL} url @param {number} bytes what it must have @param {(bytes: number) => void} onMore */
-async function download(url, bytes, onMore) {
-  let response;
-  try {
-    response = await fetch(url, { credentials: 'omit' });
-  } catch (error) {
-    throw new Error(`${url} could not be loaded: ${error instanceof Error ? error.message : error}`);
-  }
-  if (!response.ok || !response.body) throw new Error(`${url} could not be loaded: HTTP ${response.status}`);
+/**
+ * **Boundary.** What a sandbox is made of is what was built with this script, wherever it is served from.
+ * @param {URL} url @param {{ bytes: number, sha256: string }} built what it must be
+ * @param {(bytes: number) => void} onMore
+ */
+async function download(url, { bytes, sha256 }, onMore) {
+  const stalled = new AbortController();
+  const stall = () => stalled.abort(new Error(`nothing came for ${STALL_LIMIT / 1000} s`));
+  let timer = setTimeout(stall, STALL_LIMIT);
   const parts = [];
   let size = 0;
-  for await (const part of pieces(response.body)) {
-    parts.push(part);
-    size += part.length;
-    onMore(part.length);
+  try {
+    const response = await fetch(url, { credentials: 'omit', signal: stalled.signal });
+    if (!response.ok || !response.body) throw new Error(`HTTP ${response.status}`);
+    for await (const part of pieces(response.body)) {
+      clearTimeout(timer);
+      timer = setTimeout(stall, STALL_LIMIT);
+      parts.push(part);
+      size += part.length;
+      if (size > bytes) break;
+      onMore(part.length);
+    }
+  } catch (error) {
+    throw new Error(`${url} could not be loaded: ${error instanceof Error ? error.message : error}`);
+  } finally {
+    clearTimeout(timer);
   }
   if (size !== bytes) throw new Error(`${url} has ${size} bytes instead of ${bytes}: is it of another version?`);
-  return new Blob(parts);
+  const blob = new Blob(parts);
+  // A page that was loaded without TLS from elsewhere has no way to hash, nor could it trust this script.
+  if (globalThis.crypto.subtle && (await digest(blob)) !== sha256) {
+    throw new Error(`${url} is not the file that was built with this script (sha256): is it of another version?`);
+  }
+  return blob;
+}
+
+/** Its sha256, in hexadecimal digits. @param {Blob} blob */
+async function digest(blob) {
+  const hash = await crypto.subtle.digest('SHA-256', await blob.arrayBuffer());
+  return [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 /** A stream's pieces; not every browser can iterate over one. @param {ReadableStream<Uint8Array<ArrayBuffer>>} stream */
 async function* pieces(stream) {
   const reader = stream.getReader();
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    yield value;
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    void reader.cancel();
   }
 }

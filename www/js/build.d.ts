@@ -5,7 +5,7 @@ declare module '#manifest' {
     /** Name of the frame's document. */
     frame: string;
     /** What a sandbox is made of: compressed files. */
-    files: { name: string; path: string; bytes: number }[];
+    files: { name: string; path: string; bytes: number; sha256: string }[];
   };
   export default manifest;
 }

@@ -5,6 +5,19 @@ import { Sandbox } from './sandbox.js';
 export { pythonServer, windowTransport } from './mcp.js';
 export { registerWebMcp } from './webmcp.js';
 
+/** What a run may take besides its own time, in milliseconds: the start of an interpreter, on a busy machine. */
+const MARGIN = 75_000;
+
+/** What the end of a run that was stopped may take besides its grace, in milliseconds. */
+const STOP_MARGIN = 5000;
+
+/** How long a new interpreter may take, in milliseconds. */
+const RESET_LIMIT = 150_000;
+
+/** What the first result of a frame says that took the place of one that was lost: the core's words. */
+const RESTARTED =
+  'The Python interpreter of this session was restarted: its files, imported modules and variables are gone.';
+
 /** @type {typeof import('./index.js').codeSandbox} */
 export async function codeSandbox(options = {}) {
   /** @type {Sandbox | undefined} */
@@ -13,17 +26,41 @@ export async function codeSandbox(options = {}) {
     if (sandbox) sandbox.dispatchEvent(new CustomEvent('progress', { detail }));
     else options.onProgress?.(detail);
   };
-  const link = await FrameLink.open({ ...options, onProgress });
+  const closing = new AbortController();
+  const signal = AbortSignal.any([closing.signal, ...(options.signal ? [options.signal] : [])]);
+  const open = () => FrameLink.open({ ...options, onProgress, signal });
+  let link = await open();
+  const milliseconds = (/** @type {string} */ name, /** @type {number} */ otherwise) =>
+    Number(options.limits?.[name] ?? otherwise) * 1000;
+  const grace = milliseconds('graceSeconds', 1);
+  const limit = milliseconds('timeLimitSeconds', 60) + grace + MARGIN;
+
   sandbox = new Sandbox(
     {
-      eval: (code, globals, on) =>
-        link.call('eval', [code, globals], ({ output, progress }) => {
+      async eval(code, globals, on) {
+        const isNew = link.closed;
+        if (isNew) link = await open();
+        const onEvent = (/** @type {any} */ { output, progress }) => {
           if (output) on.output(output);
           if (progress) on.progress(progress);
-        }),
-      interrupt: () => void link.call('interrupt').catch(() => {}),
-      reset: () => link.call('reset'),
-      close: () => link.close(),
+        };
+        if (isNew) on.output({ stream: 'stderr', text: RESTARTED });
+        const result = await link.call('eval', [code, globals], { limit, onEvent });
+        return isNew ? { ...result, output: [RESTARTED, ...result.output] } : result;
+      },
+      interrupt() {
+        if (link.closed) return;
+        link.hurry(grace + STOP_MARGIN);
+        link.call('interrupt', [], { limit: grace + STOP_MARGIN }).catch(() => {});
+      },
+      async reset() {
+        if (link.closed) link = await open();
+        else await link.call('reset', [], { limit: RESET_LIMIT });
+      },
+      close() {
+        closing.abort(new Error('the sandbox was closed'));
+        link.close();
+      },
     },
     options,
   );

@@ -1,50 +1,86 @@
-// The page's side of a frame: makes it, and talks to it by a port.
+// The page's side of a frame: makes it, talks to it by a port, and notices when it is no more.
 import { folderOf, frameAddress, loadAssets } from './assets.js';
+import { refuseStrangers } from './embedders.js';
+import { fetchFile, nameOf } from './fetch-file.js';
+import { fromFrame } from './messages.js';
 import { findSnapshot, keepSnapshot } from './snapshot-store.js';
 
 /** How long a frame may take to load, in milliseconds. */
 const LOAD_LIMIT = 30_000;
 
-/** How long a frame that was loaded may take to answer, in milliseconds. */
+/** How long a frame that was loaded may take to send its port, in milliseconds. */
 const HELLO_LIMIT = 5000;
 
-/** The call that the frame answers when it gets its port. */
-const HELLO = 0;
+/** How long Python may take to start, in milliseconds: twice what the frame gives it, as a snapshot may be of no use. */
+const BOOT_LIMIT = 150_000;
 
-/** @typedef {{ accept?: string, maxBytes: number, milliseconds: number }} Limits */
+/** How often a frame that has something to do is asked whether it is there, in milliseconds. */
+const PING_EVERY = 2000;
+
+/** How long it may take to answer, in milliseconds: it decodes what a run sends, on a busy machine. */
+const PING_LIMIT = 8000;
+
+/** How much longer that is once more, in milliseconds: this page may have been asleep, and the answer be waiting. */
+const SECOND_CHANCE = 1000;
+
+/** How often one call may have the page do something. */
+const MAX_ASKED = 4096;
+
 /** @typedef {import('./index.js').Progress} Progress */
-/** @typedef {{ resolve: (value: any) => void, reject: (error: Error) => void, onEvent: (event: any) => void }} Call */
+/**
+ * @typedef {object} Call
+ * @property {(value: any) => void} resolve
+ * @property {(error: Error) => void} reject
+ * @property {(event: any) => void} onEvent
+ * @property {number} limit milliseconds
+ * @property {any} timer
+ */
 
 /** A frame of its own for each sandbox: an origin that nothing else has. */
 export class FrameLink {
   #element;
-  #port;
+  /** @type {MessagePort | null} */
+  #port = null;
   #lastId = 0;
   /** @type {Map<number, Call>} */
   #calls = new Map();
-  #closed = false;
+  /** Clients that talk to the frame by ports of their own. */
+  #connected = false;
+  #asked = 0;
   #onProgress;
+  #places;
+  /** @type {any} */
+  #pinging = null;
+  /** Why it is no more. @type {Error | null} */
+  #over = null;
+  #ended = /** @type {PromiseWithResolvers<never>} */ (Promise.withResolvers());
 
   /**
-   * @param {HTMLIFrameElement} element @param {MessagePort} port
+   * @param {HTMLIFrameElement} element
+   * @param {string[]} places where the frame may have files fetched from
    * @param {(progress: Progress) => void} [onProgress]
    */
-  constructor(element, port, onProgress) {
+  constructor(element, places, onProgress) {
     this.#element = element;
-    this.#port = port;
+    this.#places = places;
     this.#onProgress = onProgress;
-    port.onmessage = ({ data }) => this.#message(data);
+    this.#ended.promise.catch(() => {});
   }
 
   /**
    * @param {import('./index.js').SandboxOptions & import('./index.js').ServerOptions} options
    * @returns {Promise<FrameLink>} once Python has started
    */
-  static async open({ assets, onProgress, signal, dependencies, packageMirrors, returnMode, persistent, limits }) {
+  static async open(options) {
+    const { assets, onProgress, signal, dependencies, packageMirrors, returnMode, persistent, limits } = options;
     signal?.throwIfAborted();
+    refuseStrangers(options.embedders);
     const folder = folderOf(assets);
     const files = loadAssets(folder, onProgress);
     files.catch(() => {});
+    const mirrors = [new URL('../packages/', folder), ...(packageMirrors ?? [])].map((mirror) =>
+      String(new URL(mirror, document.baseURI)),
+    );
     const element = document.createElement('iframe');
     // **Boundary.** Without `allow-same-origin` the frame has an origin of its own: it has nothing of this page's, and
     // cannot reach into it. Its document brings the policy that cuts its network.
@@ -53,172 +89,199 @@ export class FrameLink {
     element.referrerPolicy = 'no-referrer';
     element.title = 'Python sandbox';
     element.hidden = true;
-    element.src = frameAddress(folder);
-    const { port1, port2 } = new MessageChannel();
-    const link = new FrameLink(element, port1, onProgress);
+    const link = new FrameLink(element, mirrors, onProgress);
+    const abort = () => link.#end(signal?.reason);
+    signal?.addEventListener('abort', abort, { once: true });
     try {
-      await loaded(element);
-      await link.#hello(port2);
-      await link.call('boot', [
-        await files,
-        { dependencies, packageMirrors: mirrors(packageMirrors, folder), returnMode, persistent, ...limits },
-      ]);
+      await link.#load(frameAddress(folder));
+      const loaded = await Promise.race([files, link.#ended.promise]);
+      const settings = { dependencies, packageMirrors: mirrors, returnMode, persistent, ...limits };
+      await link.call('boot', [loaded, settings], { limit: BOOT_LIMIT });
       signal?.throwIfAborted();
     } catch (error) {
       link.close();
       throw error;
+    } finally {
+      signal?.removeEventListener('abort', abort);
     }
     return link;
   }
 
-  /** Hands the frame its end of the port. @param {MessagePort} port */
-  async #hello(port) {
-    const { src, contentWindow } = this.#element;
-    const why = `the sandbox's frame does not answer: is ${src} served, and without a content security policy of the page's?`;
-    const timer = setTimeout(() => this.#calls.get(HELLO)?.reject(new Error(why)), HELLO_LIMIT);
+  /** Whether it can be used no longer: it was closed, or its frame was lost. */
+  get closed() {
+    return this.#over !== null;
+  }
+
+  /** Loads the frame, and waits for its port. @param {string} address */
+  async #load(address) {
+    // **Boundary.** Whoever frames this page can navigate the frame, at any time, and so can whoever has a handle of
+    // this window. So nothing is sent into the frame before it has shown that its document is the one that was asked
+    // for: it alone knows the nonce, which stands in the fragment of its address, as nobody of another origin can read that
+    // and no server is sent it. What comes later into the same frame has no port.
+    const nonce = [...crypto.getRandomValues(new Uint8Array(16))]
+      .map((byte) => byte.toString(16).padStart(2, '0'))
+      .join('');
+    const { promise, resolve, reject } = /** @type {PromiseWithResolvers<MessagePort>} */ (Promise.withResolvers());
+    /** @param {MessageEvent} event */
+    const hear = ({ source, origin, data, ports }) => {
+      const isFrame = source !== null && source === this.#element.contentWindow && origin === 'null';
+      if (isFrame && data?.sandbox === nonce && ports.length === 1) resolve(ports[0]);
+    };
+    const late = `the sandbox's frame does not answer: is ${address} served, without a content security policy of the page's, and has nobody navigated it?`;
+    let timer = setTimeout(() => reject(new Error(`the sandbox's frame did not load: ${address}`)), LOAD_LIMIT);
+    const arrived = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => reject(new Error(late)), HELLO_LIMIT);
+    };
+    // Once: whoever navigates the frame must not begin the time anew.
+    this.#element.addEventListener('load', arrived, { once: true });
+    addEventListener('message', hear);
+    this.#element.src = `${address}#${nonce}`;
+    (document.body ?? document.documentElement).append(this.#element);
     try {
-      await new Promise((resolve, reject) => {
-        this.#calls.set(HELLO, { resolve, reject, onEvent: () => {} });
-        // An opaque origin has no name that could be given here. The document is the one that was just loaded.
-        contentWindow?.postMessage('python-sandbox', '*', [port]);
-      });
+      this.#port = await Promise.race([promise, this.#ended.promise]);
     } finally {
       clearTimeout(timer);
+      removeEventListener('message', hear);
     }
+    this.#port.onmessage = ({ data }) => this.#message(data);
+    // Not every browser tells this; the others are asked (`#ping`).
+    this.#port.addEventListener('close', () => this.lose('its frame is gone'));
   }
 
   /**
    * Calls a function of frame.js.
-   * @param {string} method @param {unknown[]} args @param {(event: any) => void} [onEvent]
-   * @returns {Promise<any>}
+   * @param {string} method @param {unknown[]} args
+   * @param {{ limit: number, onEvent?: (event: any) => void }} options `limit`: how long it may take, in milliseconds,
+   *   from now or from when it last had something fetched; then the frame counts as lost
+   * @returns {Promise<any>} rejects within the limit, whatever becomes of the frame
    */
-  call(method, args = [], onEvent = () => {}) {
-    if (this.#closed) return Promise.reject(new Error('the sandbox is closed'));
+  call(method, args, { limit, onEvent = () => {} }) {
+    const port = this.#port;
+    if (this.#over || !port) return Promise.reject(new Error('the sandbox is closed'));
     const id = ++this.#lastId;
+    this.#asked = 0;
     return new Promise((resolve, reject) => {
-      this.#calls.set(id, { resolve, reject, onEvent });
-      this.#port.postMessage({ type: 'call', id, method, args });
+      // What cannot be cloned is refused here.
+      port.postMessage({ type: 'call', id, method, args });
+      this.#calls.set(id, { resolve, reject, onEvent, limit, timer: undefined });
+      this.#extend();
+      this.#ping();
     });
+  }
+
+  /** Whatever is being waited for has to be there soon. @param {number} milliseconds */
+  hurry(milliseconds) {
+    for (const call of this.#calls.values()) call.limit = Math.min(call.limit, milliseconds);
+    this.#extend();
+  }
+
+  /** Begins the time of all calls anew. */
+  #extend() {
+    for (const call of this.#calls.values()) {
+      clearTimeout(call.timer);
+      call.timer = setTimeout(() => this.lose(`it has not answered for ${call.limit / 1000} s`), call.limit);
+    }
   }
 
   /** The client's end of a new connection to the MCP server: JSON texts. */
   connect() {
+    if (this.#over) throw new Error('the sandbox is closed');
     const { port1, port2 } = new MessageChannel();
-    this.#port.postMessage({ type: 'connect', port: port2 }, [port2]);
+    this.#port?.postMessage({ type: 'connect', port: port2 }, [port2]);
+    this.#connected = true;
+    this.#ping();
     return port1;
+  }
+
+  /** Calls `then` with the reason once the link is over. @param {(why: Error) => void} then */
+  onOver(then) {
+    this.#ended.promise.catch(then);
   }
 
   /** Ends everything in the frame, and gives its memory back. */
   close() {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#port.close();
+    this.#end(new Error('the sandbox was closed'));
+  }
+
+  /** Gives a frame up that does not do what it should. @param {string} why */
+  lose(why) {
+    this.#end(new Error(`the sandbox was lost: ${why}`));
+  }
+
+  /** @param {Error} why */
+  #end(why) {
+    if (this.#over) return;
+    this.#over = why;
+    this.#ended.reject(why);
+    clearTimeout(this.#pinging);
+    this.#port?.close();
     this.#element.remove();
-    for (const { reject } of this.#calls.values()) reject(new Error('the sandbox was closed'));
+    for (const { reject, timer } of this.#calls.values()) {
+      clearTimeout(timer);
+      reject(why);
+    }
     this.#calls.clear();
   }
 
-  /** @param {any} message */
-  #message(message) {
-    const call = this.#calls.get(message?.id);
-    switch (message?.type) {
-      case 'event':
-        call?.onEvent(message.event);
-        return;
-      case 'result':
-        this.#calls.delete(message.id);
-        call?.resolve(message.value);
-        return;
-      case 'error':
-        this.#calls.delete(message.id);
-        call?.reject(new Error(String(message.message)));
-        return;
-      case 'ask':
-        void this.#answer(message);
-    }
+  /**
+   * Asks the frame now and then whether it is there, as long as somebody waits for it. Frames share a process, which one
+   * of them can bring down by its memory: then nothing is heard of any.
+   */
+  #ping() {
+    if (this.#pinging !== null || this.#over || (!this.#connected && this.#calls.size === 0)) return;
+    this.#port?.postMessage({ type: 'ping' });
+    const lost = () => this.lose('its frame does not answer');
+    this.#pinging = setTimeout(() => {
+      this.#pinging = setTimeout(lost, SECOND_CHANCE);
+    }, PING_LIMIT);
   }
 
-  /** Does for the frame what it cannot. @param {{ id: number, method: string, args: any[] }} message */
-  async #answer({ id, method, args }) {
-    const tasks = /** @type {Record<string, (...args: any[]) => Promise<unknown>>} */ ({
-      fetch: (/** @type {string} */ url, /** @type {Limits} */ limits) =>
-        fetchFile(url, limits, (loaded, total) =>
-          this.#onProgress?.({ phase: 'packages', message: `Loading ${nameOf(url)}`, loaded, total }),
-        ),
-      findSnapshot,
-      keepSnapshot,
-    });
+  #pong() {
+    clearTimeout(this.#pinging);
+    this.#pinging = setTimeout(() => {
+      this.#pinging = null;
+      this.#ping();
+    }, PING_EVERY);
+  }
+
+  /** @param {unknown} data */
+  #message(data) {
+    const message = fromFrame(data);
+    if (!message) return this.lose('its frame sent what no frame sends');
+    if (message.type === 'pong') return this.#pong();
+    if (message.type === 'ask') return void this.#answer(message);
+    const call = this.#calls.get(message.id);
+    if (!call) return;
+    if (message.type === 'event') return call.onEvent(message.event);
+    clearTimeout(call.timer);
+    this.#calls.delete(message.id);
+    if (message.type === 'result') call.resolve(message.value);
+    else call.reject(new Error(message.message));
+  }
+
+  /** Does for the frame what it cannot. @param {import('./messages.js').FromFrame & { type: 'ask' }} message */
+  async #answer(message) {
+    const { id } = message;
     try {
-      const value = await tasks[method](...args);
-      this.#port.postMessage({ type: 'answer', id, value }, value instanceof Uint8Array ? [value.buffer] : []);
+      this.#asked += 1;
+      if (this.#asked > MAX_ASKED) throw new RangeError(`one call may ask for ${MAX_ASKED} things`);
+      const value = await this.#task(message);
+      this.#port?.postMessage({ type: 'answer', id, value }, value instanceof Uint8Array ? [value.buffer] : []);
     } catch (error) {
       const { message, name, status } = /** @type {any} */ (error);
-      this.#port.postMessage({ type: 'answer', id, error: { message, name, status } });
+      this.#port?.postMessage({ type: 'answer', id, error: { message: String(message), name, status } });
     }
   }
-}
 
-/**
- * The folders where wheels are looked for: that of the page's own server first.
- * @param {string[] | undefined} further @param {URL} folder where the page's files are
- */
-function mirrors(further = [], folder) {
-  return [new URL('../packages/', folder), ...further.map((mirror) => new URL(mirror, document.baseURI))].map(String);
-}
-
-/** @param {HTMLIFrameElement} element */
-function loaded(element) {
-  return new Promise((resolve, reject) => {
-    const late = () => reject(new Error(`the sandbox's frame did not load: ${element.src}`));
-    const timer = setTimeout(late, LOAD_LIMIT);
-    element.onload = () => {
-      clearTimeout(timer);
-      resolve(undefined);
-    };
-    (document.body ?? document.documentElement).append(element);
-  });
-}
-
-/** @param {string} url */
-function nameOf(url) {
-  return decodeURIComponent(new URL(url, document.baseURI).pathname.split('/').filter(Boolean).at(-1) ?? url);
-}
-
-/**
- * A file of a package, without anything of the user's. The core, which knows its sha256, checks it.
- * @param {string} url @param {Limits} limits @param {(loaded: number, total: number) => void} onProgress
- * @returns {Promise<Uint8Array<ArrayBuffer>>}
- */
-async function fetchFile(url, { accept, maxBytes, milliseconds }, onProgress) {
-  const response = await fetch(url, {
-    credentials: 'omit',
-    referrerPolicy: 'no-referrer',
-    headers: accept ? { accept } : {},
-    signal: AbortSignal.timeout(milliseconds),
-  });
-  if (!response.ok || !response.body)
-    throw Object.assign(new Error(`HTTP ${response.status}`), { status: response.status });
-  const total = Number(response.headers.get('content-length') ?? 0);
-  const reader = response.body.getReader();
-  /** @type {Uint8Array[]} */
-  const parts = [];
-  let size = 0;
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    size += value.length;
-    if (size > maxBytes) {
-      void reader.cancel();
-      throw new RangeError(`it has more than ${maxBytes} bytes`);
-    }
-    parts.push(value);
-    onProgress(size, total);
+  /** @param {import('./messages.js').FromFrame & { type: 'ask' }} message @returns {Promise<unknown>} */
+  async #task({ method, args }) {
+    if (method === 'findSnapshot') return findSnapshot(args[0]);
+    if (method === 'keepSnapshot') return keepSnapshot(...args);
+    const [url, limits] = args;
+    this.#extend();
+    return fetchFile(url, this.#places, limits, (loaded, total) =>
+      this.#onProgress?.({ phase: 'packages', message: `Loading ${nameOf(url)}`, loaded, total }),
+    );
   }
-  const bytes = new Uint8Array(size);
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
 }

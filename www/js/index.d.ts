@@ -65,6 +65,11 @@ export interface SandboxOptions {
   packageMirrors?: string[];
   /** In a page: the folder where this package's `assets` are served. Default: beside this script. */
   assets?: string | URL;
+  /**
+   * In a page: origins whose pages may frame this one. Default: none but its own; where another's page frames it, the
+   * sandbox does not start. Forbid it by a header as well: `Content-Security-Policy: frame-ancestors 'self'`.
+   */
+  embedders?: string[];
 }
 
 /** How to run one program. */

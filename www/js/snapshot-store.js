@@ -4,51 +4,99 @@ import manifest from '#manifest';
 /** The most that are kept; the oldest goes. */
 const MOST = 4;
 
+/** How long the storage may take for anything, in milliseconds: another tab may hold it. */
+const LIMIT = 20_000;
+
 const NAME = 'python-sandbox';
 const SNAPSHOTS = 'snapshots';
+const KEYS = 'keys';
 
 /** Another build's cannot be restored. */
-const BUILD = manifest.files.map(({ path }) => path).join(' ');
+const BUILD = manifest.files.map(({ sha256 }) => sha256).join(' ');
 
-/** @typedef {{ build: string, key: string, at: number, snapshot: Blob }} Kept */
+/** @typedef {{ build: string, key: string, at: number, snapshot: Blob, seal: ArrayBuffer }} Kept */
 
-/** @param {string} key @returns {Promise<Blob | undefined>} */
+/**
+ * @param {string} key the sha256 of each of its wheels
+ * @returns {Promise<Blob | undefined>}
+ */
 export async function findSnapshot(key) {
-  const all = await transact('readonly', (store) => store.getAll());
-  return all.find((kept) => kept.build === BUILD && kept.key === key)?.snapshot;
+  const kept = await transact('readonly', SNAPSHOTS, (store) => store.get([BUILD, key]));
+  if (!kept) return undefined;
+  // **Boundary.** What starts as an interpreter is what was kept for these wheels, and not what somebody put in its place
+  // or kept for others.
+  const bytes = await kept.snapshot.arrayBuffer();
+  const sealed = await sealing(key, bytes);
+  if (await crypto.subtle.verify('HMAC', await sealKey(), kept.seal, sealed)) return new Blob([bytes]);
+  await transact('readwrite', SNAPSHOTS, (store) => store.delete([BUILD, key]));
+  return undefined;
 }
 
 /** @param {string} key @param {Blob} snapshot */
 export async function keepSnapshot(key, snapshot) {
-  const all = await transact('readonly', (store) => store.getAll());
-  const others = all.filter((kept) => kept.build === BUILD && kept.key !== key).sort((a, b) => b.at - a.at);
-  const kept = { build: BUILD, key, at: Date.now(), snapshot };
-  await transact('readwrite', (store) => {
+  const sealed = await sealing(key, await snapshot.arrayBuffer());
+  const seal = await crypto.subtle.sign('HMAC', await sealKey(), sealed);
+  const kept = { build: BUILD, key, at: Date.now(), snapshot, seal };
+  const all = /** @type {Kept[]} */ (await transact('readonly', SNAPSHOTS, (store) => store.getAll()));
+  const others = all.filter((other) => other.build === BUILD && other.key !== key).sort((a, b) => b.at - a.at);
+  await transact('readwrite', SNAPSHOTS, (store) => {
     store.clear();
-    for (const one of [kept, ...others.slice(0, MOST - 1)]) store.put(one);
-    return store.getAll();
+    for (const one of others.slice(0, MOST - 1)) store.put(one);
+    return store.put(kept);
   });
 }
 
+/** What a seal is made of: all that a snapshot is kept under, and its hash. @param {string} key @param {ArrayBuffer} bytes */
+async function sealing(key, bytes) {
+  // Only where the page came safely is there anything to hash with; elsewhere nothing is kept.
+  if (!crypto.subtle) throw new Error('this page keeps no snapshots: it was not loaded by TLS');
+  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  const label = new TextEncoder().encode(`${BUILD}\n${key}\n`);
+  const sealed = new Uint8Array(label.length + hash.length);
+  sealed.set(label);
+  sealed.set(hash, label.length);
+  return sealed;
+}
+
+/** This origin's own key: it can be used here, and read by nobody. @returns {Promise<CryptoKey>} */
+async function sealKey() {
+  const found = await transact('readonly', KEYS, (store) => store.get('seal'));
+  if (found) return found;
+  const made = await crypto.subtle.generateKey({ name: 'HMAC', hash: 'SHA-256' }, false, ['sign', 'verify']);
+  // Another tab may have been quicker: then this is refused, and that one's is taken.
+  await transact('readwrite', KEYS, (store) => store.add(made, 'seal')).catch(() => {});
+  return transact('readonly', KEYS, (store) => store.get('seal'));
+}
+
 /**
- * @param {IDBTransactionMode} mode
- * @param {(store: IDBObjectStore) => IDBRequest<Kept[]>} use
- * @returns {Promise<Kept[]>}
+ * @param {IDBTransactionMode} mode @param {string} name
+ * @param {(store: IDBObjectStore) => IDBRequest} use
+ * @returns {Promise<any>}
  */
-function transact(mode, use) {
+function transact(mode, name, use) {
   return new Promise((resolve, reject) => {
-    const opening = indexedDB.open(NAME, 1);
-    opening.onupgradeneeded = () => opening.result.createObjectStore(SNAPSHOTS, { keyPath: ['build', 'key'] });
+    const timer = setTimeout(() => reject(new Error('the storage of this page does not answer')), LIMIT);
+    const opening = indexedDB.open(NAME, 2);
+    opening.onupgradeneeded = () => {
+      const database = opening.result;
+      for (const old of database.objectStoreNames) database.deleteObjectStore(old);
+      database.createObjectStore(SNAPSHOTS, { keyPath: ['build', 'key'] });
+      database.createObjectStore(KEYS);
+    };
     opening.onerror = () => reject(opening.error);
     opening.onsuccess = () => {
       const database = opening.result;
-      const transaction = database.transaction(SNAPSHOTS, mode);
-      const request = use(transaction.objectStore(SNAPSHOTS));
+      // Another tab may have a newer build of this.
+      database.onversionchange = () => database.close();
+      const transaction = database.transaction(name, mode);
+      const request = use(transaction.objectStore(name));
       transaction.oncomplete = () => {
+        clearTimeout(timer);
         database.close();
         resolve(request.result);
       };
       transaction.onabort = () => {
+        clearTimeout(timer);
         database.close();
         reject(transaction.error);
       };

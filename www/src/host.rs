@@ -2,7 +2,7 @@
 
 use std::{rc::Rc, time::Duration};
 
-use futures::{FutureExt, StreamExt, future::LocalBoxFuture, stream};
+use futures::{FutureExt, StreamExt, channel::oneshot, future::LocalBoxFuture, stream};
 use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
 use mcp_run_python::{
     packages::{
@@ -32,7 +32,7 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     fn start(this: &SandboxHost, request: &str, session: Option<&str>, packages: &Array) -> Result<Promise, JsValue>;
     #[wasm_bindgen(method, catch, js_name = openSession)]
-    fn open_session(this: &SandboxHost) -> Result<Promise, JsValue>;
+    fn open_session(this: &SandboxHost, owner: u32) -> Result<Promise, JsValue>;
     #[wasm_bindgen(method, catch, js_name = hasSession)]
     fn has_session(this: &SandboxHost, session: &str) -> Result<Promise, JsValue>;
     #[wasm_bindgen(method, catch, js_name = endSession)]
@@ -117,9 +117,9 @@ impl SandboxHost {
         Ok(Run(stream.get_reader().unchecked_into()))
     }
 
-    /// Starts an interpreter that is kept.
-    pub async fn open(&self) -> Result<String, SandboxError> {
-        let session = settled(self.open_session()).await.map_err(SandboxError::Start)?;
+    /// Starts an interpreter that is kept, for a session of the client `owner`.
+    pub async fn open(&self, owner: u32) -> Result<String, SandboxError> {
+        let session = settled(self.open_session(owner)).await.map_err(SandboxError::Start)?;
         session.as_string().ok_or_else(|| SandboxError::Start("the sandbox host named no session".into()))
     }
 
@@ -188,12 +188,13 @@ fn message(error: &JsValue) -> String {
 pub struct FreshHost {
     sessions: Sessions,
     principal: Principal,
+    client: u32,
 }
 
 impl FreshHost {
-    /// Those of `principal`; `sessions` are those that can be named.
-    pub fn new(sessions: Sessions, principal: Principal) -> Self {
-        Self { sessions, principal }
+    /// Those of `principal`, on the connection `client`; `sessions` are those that can be named.
+    pub fn new(sessions: Sessions, principal: Principal, client: u32) -> Self {
+        Self { sessions, principal, client }
     }
 }
 
@@ -205,7 +206,7 @@ impl Host for FreshHost {
     fn open(&self, choice: SessionChoice) -> LocalBoxFuture<'static, Result<Opened, SessionError>> {
         let opened = self.sessions.enter(&self.principal, || match choice {
             SessionChoice::Unnamed => Ok(Opened { sandbox: Rc::new(self.sessions.fresh()), handle: None }),
-            named => self.sessions.open(named, &self.principal),
+            named => self.sessions.open(named, &self.principal, self.client),
         });
         futures::future::ready(opened).boxed_local()
     }
@@ -217,16 +218,28 @@ pub struct Fresh(pub SandboxHost, pub Wheels);
 impl Sandbox for Fresh {
     fn start(&self, request: String, packages: PackageSet) -> LocalBoxFuture<'static, Result<Frames, SandboxError>> {
         let (host, packages) = (self.0.clone(), self.1.of(&packages));
-        async move {
+        to_its_end(async move {
             let run = Ending(host.run(&request, None, &packages?).await?);
             Ok(stream::unfold(run, |run| async move { run.0.next().await.map(|chunk| (chunk, run)) }).boxed_local())
-        }
-        .boxed_local()
+        })
     }
 
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
         (PLATFORM.sleep)(duration)
     }
+}
+
+/// Goes on with the start of a run when nobody waits for it any longer: a promise of JavaScript cannot be dropped, and what
+/// it began must be ended. That is done by dropping the frames.
+pub fn to_its_end(
+    start: impl Future<Output = Result<Frames, SandboxError>> + 'static,
+) -> LocalBoxFuture<'static, Result<Frames, SandboxError>> {
+    async move {
+        let (begun, frames) = oneshot::channel();
+        wasm_bindgen_futures::spawn_local(async move { _ = begun.send(start.await) });
+        frames.await.unwrap_or_else(|_| Err(SandboxError::Lost("its start was given up".into())))
+    }
+    .boxed_local()
 }
 
 /// Ends its run when it is dropped.

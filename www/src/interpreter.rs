@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures::{
-    FutureExt, Stream, StreamExt,
+    Stream, StreamExt,
     future::LocalBoxFuture,
     lock::{Mutex, OwnedMutexGuard},
     stream,
@@ -24,7 +24,7 @@ use mcp_run_python::{
 
 use crate::{
     PLATFORM,
-    host::{Run, SandboxHost},
+    host::{Run, SandboxHost, to_its_end},
     packages::Wheels,
 };
 
@@ -34,6 +34,8 @@ pub struct Interpreter(Rc<Inner>);
 
 struct Inner {
     host: SandboxHost,
+    /// The client whose it is.
+    owner: u32,
     wheels: Wheels,
     /// What it can import.
     packages: RefCell<PackageSet>,
@@ -46,10 +48,11 @@ struct Inner {
 }
 
 impl Interpreter {
-    /// One that starts with its first run.
-    pub fn new(host: SandboxHost, wheels: Wheels) -> Self {
+    /// One of the client `owner`, which starts with its first run.
+    pub fn new(host: SandboxHost, wheels: Wheels, owner: u32) -> Self {
         Self(Rc::new(Inner {
             host,
+            owner,
             wheels,
             packages: RefCell::default(),
             turn: Arc::default(),
@@ -83,7 +86,7 @@ impl Interpreter {
 impl Sandbox for Interpreter {
     fn start(&self, request: String, packages: PackageSet) -> LocalBoxFuture<'static, Result<Frames, SandboxError>> {
         let inner = self.0.clone();
-        async move { inner.start(request, packages).await }.boxed_local()
+        to_its_end(async move { inner.start(request, packages).await })
     }
 
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
@@ -121,7 +124,7 @@ impl Inner {
             return Err(SandboxError::Lost("its session has ended".into()));
         }
         let wheels = self.wheels.of(&packages)?;
-        let name = self.host.open().await?;
+        let name = self.host.open(self.owner).await?;
         let mut kept = false;
         if let Some((before, fits)) = before {
             // **Boundary.** What an isolate gives as its files goes into one of the same session, and nowhere else.

@@ -64,7 +64,7 @@ impl Wheels {
         for wheel in set.wheels() {
             let gone =
                 || SandboxError::Start(format!("the package {} is not at hand any longer: try again", wheel.name));
-            let package = kept.touch(&wheel.sha256).ok_or_else(gone)?.package(&wheel.name, &wheel.version);
+            let package = kept.touch(&wheel.sha256).ok_or_else(gone)?.package(wheel);
             all.push(&package);
         }
         Ok(all)
@@ -109,13 +109,14 @@ impl Wheel {
         }
     }
 
-    fn package(&mut self, name: &str, version: &str) -> Object {
+    fn package(&mut self, of: &mcp_run_python::packages::Wheel) -> Object {
         self.package
             .get_or_insert_with(|| {
                 let package = Object::new();
                 for (member, value) in [
-                    ("name", &name.into()),
-                    ("version", &version.into()),
+                    ("name", &of.name.as_str().into()),
+                    ("version", &of.version.as_str().into()),
+                    ("sha256", &of.sha256.as_str().into()),
                     ("archive", &self.archive),
                     ("modules", self.modules.as_ref()),
                 ] {

@@ -1,7 +1,11 @@
 //! The sessions of a home: those of the legacy eras, by `Mcp-Session-Id`, and those that were asked for by argument, by
 //! their handles. They live in memory, as long as the home.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+};
 
 use futures::{FutureExt, future::LocalBoxFuture};
 use http::StatusCode;
@@ -35,6 +39,8 @@ struct Inner {
     packages: Option<Rc<Packages>>,
     runs: Runs,
     by_id: RefCell<HashMap<String, Rc<Session>>>,
+    /// Counts connections. Requests over HTTP are of none: 0.
+    clients: Cell<u32>,
 }
 
 struct Session {
@@ -42,7 +48,7 @@ struct Session {
     legacy: Option<LegacySession>,
     owner: Principal,
     interpreter: Interpreter,
-    seen_at: std::cell::Cell<f64>,
+    seen_at: Cell<f64>,
 }
 
 impl Sessions {
@@ -53,7 +59,15 @@ impl Sessions {
     pub fn new(host: SandboxHost, config: Config) -> Result<Self, String> {
         let wheels = Wheels::default();
         let packages = packages::installer(&host, config.packages.clone(), wheels.clone())?;
-        Ok(Self(Rc::new(Inner { host, config, wheels, packages, runs: Runs::default(), by_id: RefCell::default() })))
+        Ok(Self(Rc::new(Inner {
+            host,
+            config,
+            wheels,
+            packages,
+            runs: Runs::default(),
+            by_id: RefCell::default(),
+            clients: Cell::default(),
+        })))
     }
 
     /// A server whose code runs where `host` says, with packages.
@@ -70,8 +84,8 @@ impl Sessions {
         Fresh(self.0.host.clone(), self.0.wheels.clone())
     }
 
-    fn interpreter(&self) -> Interpreter {
-        Interpreter::new(self.0.host.clone(), self.0.wheels.clone())
+    fn interpreter(&self, client: u32) -> Interpreter {
+        Interpreter::new(self.0.host.clone(), self.0.wheels.clone(), client)
     }
 
     /// Whether a session can be asked for.
@@ -93,16 +107,16 @@ impl Sessions {
         Ok(Opened { sandbox: slot.hold(sandbox), handle })
     }
 
-    /// Opens a session that `principal` asks for by argument.
+    /// Opens a session that `principal` asks for by argument, on the connection `client`.
     ///
     /// # Errors
     /// It is unknown, or there are too many.
-    pub fn open(&self, choice: SessionChoice, principal: &Principal) -> Result<Opened, SessionError> {
+    pub fn open(&self, choice: SessionChoice, principal: &Principal, client: u32) -> Result<Opened, SessionError> {
         let id = match choice {
             SessionChoice::Handle(handle) => handle,
             SessionChoice::New | SessionChoice::Unnamed => {
                 let id = unguessable();
-                self.add(&id, self.interpreter(), None, principal)?;
+                self.add(&id, self.interpreter(client), None, principal)?;
                 id
             }
         };
@@ -118,13 +132,15 @@ impl Sessions {
     pub fn endpoint(&self, request: &Request) -> (Endpoint, Principal) {
         let transport = self.0.config.transport.clone();
         let principal = transport.access.admit(request).unwrap_or_default();
-        (Endpoint::new(self.fresh_server(&principal), transport), principal)
+        (Endpoint::new(self.fresh_server(&principal, 0), transport), principal)
     }
 
     /// A connection to one client, with an interpreter of its own.
     pub fn connect(&self, send: impl Fn(String) + 'static) -> Connection {
-        let (nobody, interpreter) = (Principal::default(), self.interpreter());
-        let (fresh, server) = (self.fresh_server(&nobody), self.server(&interpreter, nobody));
+        let client = self.0.clients.get().wrapping_add(1);
+        self.0.clients.set(client);
+        let (nobody, interpreter) = (Principal::default(), self.interpreter(client));
+        let (fresh, server) = (self.fresh_server(&nobody, client), self.server(&interpreter, nobody, client));
         let channel = Channel::new(fresh, server, PLATFORM, send);
         Connection::new(channel, interpreter)
     }
@@ -132,9 +148,9 @@ impl Sessions {
     /// Begins a legacy session of `principal` with its `initialize`.
     pub async fn begin(&self, request: Request, principal: &Principal) -> Response {
         let id = unguessable();
-        let interpreter = self.interpreter();
+        let interpreter = self.interpreter(0);
         let options = self.0.config.transport.clone();
-        let server = self.server(&interpreter, principal.clone());
+        let server = self.server(&interpreter, principal.clone(), 0);
         let legacy = LegacySession::new(id.clone(), server, options, None);
         match self.add(&id, interpreter, Some(legacy), principal) {
             Ok(()) => {}
@@ -183,12 +199,12 @@ impl Sessions {
         }
     }
 
-    fn fresh_server(&self, principal: &Principal) -> Server {
-        self.serve(Rc::new(FreshHost::new(self.clone(), principal.clone())))
+    fn fresh_server(&self, principal: &Principal, client: u32) -> Server {
+        self.serve(Rc::new(FreshHost::new(self.clone(), principal.clone(), client)))
     }
 
-    fn server(&self, interpreter: &Interpreter, principal: Principal) -> Server {
-        let host = SessionHost { interpreter: interpreter.clone(), sessions: self.clone(), principal };
+    fn server(&self, interpreter: &Interpreter, principal: Principal, client: u32) -> Server {
+        let host = SessionHost { interpreter: interpreter.clone(), sessions: self.clone(), principal, client };
         self.serve(Rc::new(host))
     }
 
@@ -248,6 +264,7 @@ struct SessionHost {
     interpreter: Interpreter,
     sessions: Sessions,
     principal: Principal,
+    client: u32,
 }
 
 impl Host for SessionHost {
@@ -261,7 +278,7 @@ impl Host for SessionHost {
                 Ok(Opened { sandbox: Rc::new(self.interpreter.clone()), handle: None })
             }
             SessionChoice::Unnamed => Ok(Opened { sandbox: Rc::new(self.sessions.fresh()), handle: None }),
-            named => self.sessions.open(named, &self.principal),
+            named => self.sessions.open(named, &self.principal, self.client),
         });
         futures::future::ready(opened).boxed_local()
     }

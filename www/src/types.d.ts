@@ -8,8 +8,8 @@ export interface SandboxHost {
    * Without `session` the run gets an interpreter of its own, which ends with it.
    */
   start(request: string, session: string | undefined, packages: PreparedPackage[]): Promise<ReadableStream<Uint8Array>>;
-  /** Starts an interpreter that is kept. Without this method there are no sessions, and every run stands for itself. */
-  openSession?(): Promise<string>;
+  /** Starts an interpreter that is kept, for the client with this number. Without this method there are no sessions, and every run stands for itself. */
+  openSession?(owner: number): Promise<string>;
   /** Whether such an interpreter is still there. */
   hasSession?(session: string): Promise<boolean>;
   /** Ends it. */
@@ -35,6 +35,8 @@ export interface SandboxHost {
 export interface PreparedPackage {
   name: string;
   version: string;
+  /** Of the wheel as it was fetched, in hexadecimal digits. */
+  sha256: string;
   /** All files but the native modules, see `docs/architecture.md`. */
   archive: ArrayBuffer;
   /** Native modules by their paths, relative to site-packages. */

@@ -101,7 +101,8 @@ const files = Object.entries({
   'snapshot.bin': readFileSync(join(runtime, 'snapshot.bin')),
 }).map(([name, content]) => {
   const packed = gzipSync(content, { level: 9 });
-  return { name, path: write(`${name}.bin`, packed), bytes: packed.length, unpacked: content.length };
+  const sha256 = createHash('sha256').update(packed).digest('hex');
+  return { name, path: write(`${name}.bin`, packed), bytes: packed.length, sha256, unpacked: content.length };
 });
 
 // **Boundary.** What keeps the code in the frame from the network: nothing may be loaded, not even from the server that

@@ -173,6 +173,7 @@ export class PythonSandbox extends HTMLElement {
         dependencies: this.dependencies,
         persistent: this.hasAttribute('persistent'),
         assets: this.getAttribute('assets') ?? undefined,
+        embedders: (this.getAttribute('embedders') ?? '').split(/[\s,]+/).filter(Boolean),
         limits: seconds > 0 ? { timeLimitSeconds: seconds } : {},
         signal,
         onLog: (line) => {

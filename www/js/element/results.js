@@ -9,8 +9,8 @@ const MAX_LINES = 2000;
 const MAX_ROWS = 100;
 const MAX_COLUMNS = 50;
 
-/** The most pixels of a figure that are drawn. */
-const MAX_PIXELS = 64e6;
+/** The most pixels of all figures of a result that are drawn: each takes four bytes, twice. */
+const MAX_PIXELS = 32e6;
 
 /** @typedef {import('../index.js').Result} Result */
 /** @typedef {import('../index.js').Json} Json */
@@ -51,7 +51,7 @@ export class Results {
 
   /** @param {Result} result */
   show(result) {
-    for (const [index, image] of result.images.entries()) void this.#figure(image, index + 1);
+    void this.#figures(result.images);
     if (result.status === 'success') this.#value(result.return_value);
     else this.fail(result.error);
   }
@@ -103,26 +103,54 @@ export class Results {
     this.#element.append(pre);
   }
 
-  /** Drawn, for a page's policy may forbid images from elsewhere. @param {import('../index.js').Image} image @param {number} number */
-  async #figure({ mimeType, data }, number) {
-    const canvas = document.createElement('canvas');
-    canvas.setAttribute('part', 'figure');
-    canvas.setAttribute('role', 'img');
-    canvas.ariaLabel = `Figure ${number}`;
-    this.#element.append(canvas);
+  /** @param {import('../index.js').Image[]} images */
+  async #figures(images) {
+    const canvases = images.map((_, index) => {
+      const canvas = document.createElement('canvas');
+      canvas.setAttribute('part', 'figure');
+      canvas.setAttribute('role', 'img');
+      canvas.ariaLabel = `Figure ${index + 1}`;
+      this.#element.append(canvas);
+      return canvas;
+    });
+    let left = MAX_PIXELS;
+    // One after the other: while one is decoded it takes the most.
+    for (const [index, canvas] of canvases.entries())
+      left -= await this.#figure(canvas, images[index], index + 1, left);
+  }
+
+  /**
+   * Drawn, for a page's policy may forbid images from elsewhere.
+   * @param {HTMLCanvasElement} canvas @param {import('../index.js').Image} image @param {number} number
+   * @param {number} left how many pixels it may have
+   * @returns {Promise<number>} how many it has
+   */
+  async #figure(canvas, { mimeType, data }, number, left) {
     try {
       const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
+      // **Boundary.** 31 KB can be an image of gigabytes: it says how large it is before it is decoded.
+      const { width, height } = pngSize(bytes);
+      if (width * height > left) throw new Error(`it is too large: ${width} x ${height} pixels`);
       const bitmap = await createImageBitmap(new Blob([bytes], { type: mimeType }));
-      if (bitmap.width * bitmap.height > MAX_PIXELS) throw new Error('it is too large');
-      Object.assign(canvas, { width: bitmap.width, height: bitmap.height });
+      Object.assign(canvas, { width, height });
       canvas.getContext('2d')?.drawImage(bitmap, 0, 0);
       bitmap.close();
+      return width * height;
     } catch (error) {
       canvas.replaceWith(
         element('p', 'error', `Figure ${number} cannot be shown: ${/** @type {Error} */ (error).message}`),
       );
+      return 0;
     }
   }
+}
+
+/** Width and height of a PNG (its specification, section 11.2.1). @param {Uint8Array<ArrayBuffer>} bytes */
+function pngSize(bytes) {
+  const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10, 0, 0, 0, 13, 73, 72, 68, 82];
+  if (bytes.length < 24 || SIGNATURE.some((byte, at) => bytes[at] !== byte)) throw new Error('it is no PNG');
+  const view = new DataView(bytes.buffer);
+  return { width: view.getUint32(16), height: view.getUint32(20) };
 }
 
 /** A table, for what is a list of objects with the same members. @param {Json} value */

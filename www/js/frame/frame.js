@@ -1,13 +1,21 @@
 // The window of the sandbox's frame: the core runs here, and starts the workers in which Python runs.
 //
 // **Boundary.** This window has an opaque origin and a content security policy that reaches nothing. No code but this
-// file's own ever runs in it. It hears its embedder once, by a message with a port, and its workers by their ports.
+// file's own ever runs in it. It makes the port by which it talks to its embedder, and hears nothing but that port and its
+// workers'; what comes by them is looked at in `messages.js` and `isolates.js`.
 import init, { Core } from '#core';
 import pythonSources from '#python-sources';
+import { fromPage } from '../messages.js';
 import { Sessions } from './sessions.js';
 
-/** The page's side of the frame: calls come in, results and events go out. @type {MessagePort} */
-let page;
+/** How much longer than it was given the page may take to answer, in milliseconds. */
+const ANSWER_MARGIN = 10_000;
+
+/** How long the page may take to look into its storage, in milliseconds. */
+const STORE_LIMIT = 45_000;
+
+/** The page's side of the frame: calls come in, results and events go out. */
+const { port1: page, port2: ofPage } = new MessageChannel();
 
 /** @type {Core} */
 let core;
@@ -24,26 +32,23 @@ let evaluating;
 /** The session of `codeSandbox()`, if it is to keep variables. @type {string | undefined} */
 let session;
 
-addEventListener('message', function first({ source, data, ports: [port] }) {
-  if (source !== parent || data !== 'python-sandbox' || !port) return;
-  removeEventListener('message', first);
-  page = port;
-  page.onmessage = (event) => receive(event.data);
-  page.postMessage({ type: 'result', id: 0 });
-});
-
-/** @param {any} message */
-function receive(message) {
-  switch (message.type) {
+page.onmessage = (/** @type {MessageEvent} */ { data }) => {
+  const message = fromPage(data);
+  switch (message?.type) {
+    case 'ping':
+      return page.postMessage({ type: 'pong' });
     case 'call':
       return void answer(message);
     case 'connect':
       return connect(message.port);
     case 'answer':
       asked.get(message.id)?.(message);
-      asked.delete(message.id);
   }
-}
+};
+
+// The embedder knows this document by the nonce that it put into its address. Whom this reaches instead, because the page
+// was navigated, holds the port of a sandbox that nobody has given anything.
+parent.postMessage({ sandbox: location.hash.slice(1) }, '*', [ofPage]);
 
 /** @param {{ id: number, method: string, args: any[] }} call */
 async function answer({ id, method, args }) {
@@ -72,10 +77,10 @@ const calls = {
     sessions = new Sessions(
       isolate,
       { wasm: pyodide, stdlib, snapshot, pythonSources, lockFile },
-      (url, limits) => askPage('fetch', url, limits),
+      (url, limits) => askPage(limits.milliseconds + ANSWER_MARGIN, 'fetch', url, limits),
       {
-        find: (key) => askPage('findSnapshot', key),
-        keep: (key, made) => askPage('keepSnapshot', key, made),
+        find: (key) => askPage(STORE_LIMIT, 'findSnapshot', key),
+        keep: (key, made) => askPage(STORE_LIMIT, 'keepSnapshot', key, made),
       },
     );
     settings = options;
@@ -125,21 +130,32 @@ function connect(port) {
   };
 }
 
-/** @typedef {{ value?: any, error?: { message: string, name: string, status?: number } }} Answer */
+/** @typedef {{ value?: any, error?: import('../messages.js').PlainError }} Answer */
 /** What the page was asked for. @type {Map<number, (answer: Answer) => void>} */
 const asked = new Map();
 let lastAsked = 0;
 
 /**
  * Has the page do what nothing here can.
+ * @param {number} limit how long it may take, in milliseconds
  * @param {'fetch' | 'findSnapshot' | 'keepSnapshot'} method @param {unknown[]} args
  * @returns {Promise<any>}
  */
-function askPage(method, ...args) {
+function askPage(limit, method, ...args) {
   const id = ++lastAsked;
   page.postMessage({ type: 'ask', id, method, args });
   return new Promise((resolve, reject) => {
-    asked.set(id, ({ value, error }) => (error ? reject(Object.assign(new Error(), error)) : resolve(value)));
+    const late = () => {
+      asked.delete(id);
+      reject(Object.assign(new Error('the page does not answer'), { name: 'TimeoutError' }));
+    };
+    const timer = setTimeout(late, limit);
+    asked.set(id, ({ value, error }) => {
+      clearTimeout(timer);
+      asked.delete(id);
+      if (error) reject(Object.assign(new Error(), error));
+      else resolve(value);
+    });
   });
 }
 

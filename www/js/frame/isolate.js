@@ -48,6 +48,10 @@ async function serve(start, port) {
     return;
   }
   port.onmessage = async ({ data }) => {
+    if (data.ping) {
+      port.postMessage({ pong: true });
+      return;
+    }
     if (data.stop) {
       interpreter.stop();
       return;

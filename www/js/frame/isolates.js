@@ -12,6 +12,15 @@ const MARGIN = 1500;
 /** How long the end of a run that gave its result may take, in milliseconds. */
 const LAST_MESSAGE = 50;
 
+/** How long after a run its worker is asked whether it is idle, in milliseconds; the last is the pace from then on. */
+const IDLE_CHECKS = [1000, 2000, 5000, 15_000, 60_000];
+
+/** How long a worker that has nothing to do may take to answer, in milliseconds. */
+const IDLE_LIMIT = 3000;
+
+/** The most messages that a worker may send between two runs: late callbacks of an honest program send some. */
+const MAX_IDLE_MESSAGES = 64;
+
 /** The longest frame, in characters; the core's own limits are tighter. */
 const MAX_FRAME = 32 * 1024 * 1024;
 
@@ -23,6 +32,18 @@ export class Isolate {
   #run = null;
   #ended = false;
   #stop;
+  /** Messages since the last run. */
+  #idleMessages = 0;
+  /** @type {any} */
+  #idleTimer;
+  /** Questions whether it is idle, without an answer yet. @type {(() => void)[]} */
+  #unanswered = [];
+  #used = false;
+  /** Runs that have been given to it, and have not begun. */
+  #starting = 0;
+  /** @type {(why: Error) => void} */
+  #notBooted = () => {};
+  #onEnd;
   /** @type {Set<import('./packages.js').CompiledPackage>} */
   #packages = new Set();
   /** Rejects when the interpreter cannot be started. @type {Promise<void>} */
@@ -33,8 +54,10 @@ export class Isolate {
   /**
    * @param {string} source JavaScript of the worker
    * @param {import('./isolate.js').Start} start what it is made of
+   * @param {() => void} [onEnd] called once, when it is no more
    */
-  constructor(source, start) {
+  constructor(source, start, onEnd = () => {}) {
+    this.#onEnd = onEnd;
     // An address of its own for each: a worker could revoke one that it knows.
     const url = URL.createObjectURL(new Blob([source], { type: 'text/javascript' }));
     this.#worker = new Worker(url, { name: 'python' });
@@ -44,10 +67,8 @@ export class Isolate {
     for (const one of start.packages ?? []) this.#packages.add(one);
     this.#worker.postMessage({ ...start, stop: this.#stop }, [port2]);
     this.booted = new Promise((resolve, reject) => {
-      const failed = (/** @type {string} */ why) => {
-        this.end(why);
-        reject(new Error(why));
-      };
+      this.#notBooted = reject;
+      const failed = (/** @type {string} */ why) => this.end(why);
       const timer = setTimeout(() => failed(`Python did not start in ${START_LIMIT / 1000} s`), START_LIMIT);
       this.#worker.onerror = (event) => {
         event.preventDefault();
@@ -72,6 +93,11 @@ export class Isolate {
     return !this.#ended;
   }
 
+  /** Whether a run is going on, or about to. */
+  get busy() {
+    return this.#run !== null || this.#starting > 0;
+  }
+
   /**
    * Starts a run.
    * @param {string} request the core's JSON
@@ -80,9 +106,17 @@ export class Isolate {
    *   when the interpreter is ready for the next, or gone
    */
   async start(request, packages) {
-    await this.booted;
+    this.#starting += 1;
+    try {
+      await this.booted;
+      // What burns after its run is noticed before the next is given to it.
+      if (this.#used) await this.#askIdle();
+    } finally {
+      this.#starting -= 1;
+    }
     if (this.#ended) throw new Error('the interpreter was ended');
     if (this.#run) throw new Error('one run at a time');
+    this.#used = true;
     if (this.#stop) Atomics.store(this.#stop, 0, 0);
     const run = new Run(JSON.parse(request).limits, {
       stop: () => {
@@ -94,6 +128,8 @@ export class Isolate {
     this.#run = run;
     void run.over.then(() => {
       this.#run = null;
+      this.#idleMessages = 0;
+      this.#watchIdle(0);
     });
     const add = packages.filter((one) => !this.#packages.has(one));
     if (add.length) this.#port.postMessage({ add });
@@ -141,14 +177,48 @@ from pyodide.ffi import can_run_sync
    * @returns {boolean} whether there is one
    */
   stop() {
-    this.#run?.stop();
+    if (this.#run) this.#run.stop();
+    else void this.#askIdle();
     return this.#run !== null;
+  }
+
+  /** Asks now and then whether it is idle, and ends it if not: what burns after its run. @param {number} checks that were done */
+  #watchIdle(checks) {
+    clearTimeout(this.#idleTimer);
+    if (this.#ended) return;
+    const check = async () => {
+      if (this.#run) return;
+      await this.#askIdle();
+      if (!this.#run) this.#watchIdle(checks + 1);
+    };
+    this.#idleTimer = setTimeout(check, IDLE_CHECKS[Math.min(checks, IDLE_CHECKS.length - 1)]);
+  }
+
+  /** Resolves when it has answered, or was ended as it did not. @returns {Promise<void>} */
+  #askIdle() {
+    if (this.#ended || this.#run) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.end('it went on after its run'), IDLE_LIMIT);
+      this.#unanswered.push(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+      this.#port.postMessage({ ping: true });
+    });
   }
 
   /** @param {unknown} message */
   #message(message) {
     const run = this.#run;
-    if (!run) return;
+    if (this.#unanswered.length > 0 && typeof message === 'object' && message !== null && 'pong' in message) {
+      this.#unanswered.shift()?.();
+      return;
+    }
+    if (!run) {
+      this.#idleMessages += 1;
+      if (this.#idleMessages > MAX_IDLE_MESSAGES) this.end('it sends after its run');
+      return;
+    }
     if (typeof message === 'object' && message !== null) {
       if ('frame' in message && typeof message.frame === 'string' && message.frame.length <= MAX_FRAME) {
         return run.frame(message.frame);
@@ -162,9 +232,13 @@ from pyodide.ffi import can_run_sync
   end(why) {
     if (this.#ended) return;
     this.#ended = true;
+    clearTimeout(this.#idleTimer);
     this.#worker.terminate();
     this.#port.close();
+    this.#notBooted(new Error(why));
     this.#run?.lost(why);
+    for (const answered of this.#unanswered.splice(0)) answered();
+    this.#onEnd();
   }
 }
 

@@ -1,8 +1,8 @@
 // Wheels as the core prepares them, with their native modules compiled: a compiled module can be sent to the frame's
 // workers, but neither into the frame nor out of it.
 
-/** @typedef {{ name: string, version: string, archive: ArrayBuffer, modules: [string, Uint8Array<ArrayBuffer>][] }} PreparedPackage */
-/** @typedef {import('../../../src/runtime/packages.js').Package} CompiledPackage */
+/** @typedef {{ name: string, version: string, sha256: string, archive: ArrayBuffer, modules: [string, Uint8Array<ArrayBuffer>][] }} PreparedPackage */
+/** @typedef {import('../../../src/runtime/packages.js').Package & { sha256: string }} CompiledPackage */
 
 /** Compiled once for each frame. @type {WeakMap<PreparedPackage, Promise<CompiledPackage>>} */
 const compiled = new WeakMap();
@@ -22,10 +22,11 @@ export function compile(packages) {
 }
 
 /** @param {PreparedPackage} prepared @returns {Promise<CompiledPackage>} */
-async function compileOne({ name, version, archive, modules }) {
+async function compileOne({ name, version, sha256, archive, modules }) {
   return {
     name,
     version,
+    sha256,
     archive,
     modules: await Promise.all(
       modules.map(

@@ -36,7 +36,8 @@ export class Snapshots {
    * @returns {Promise<Blob | undefined>}
    */
   async find(packages) {
-    const key = packages.map(({ name, version, archive }) => `${name} ${version} ${archive.byteLength}`).join(', ');
+    // Each wheel is what its hash says, native modules and all; their order decides where they lie in memory.
+    const key = packages.map(({ sha256 }) => sha256).join(' ');
     const known = this.#known.get(key);
     if (known !== undefined) return known ?? undefined;
     this.#known.set(key, null);
