@@ -1,5 +1,7 @@
 // Packages in the page: found, resolved and checked by the core there, from the page's own server.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
 import { openChromium, openPage } from './browser.mjs';
 import { serveSite } from './site.mjs';
@@ -118,7 +120,40 @@ test('a wheel that is not the lock file’s does not get in', async () => {
   assert.match(six.error, /six/);
 });
 
-test('an interpreter that has imported its packages is kept, and the next visit starts from it', async () => {
+/** Pyodide's lock file. @type {Record<string, { sha256: string }>} */
+const LOCKED = JSON.parse(
+  readFileSync(createRequire(import.meta.url).resolve('pyodide/pyodide-lock.json'), 'utf8'),
+).packages;
+
+/** In the page: changes what is kept, as another script of its origin can. @param {[string, string]} what */
+async function alter([change, otherKey]) {
+  const done = (/** @type {IDBRequest} */ request) =>
+    new Promise((resolve, reject) => {
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => reject(request.error);
+    });
+  /** @param {string} name @param {string} store */
+  const open = async (name, store) => {
+    const opening = indexedDB.open(name);
+    opening.onupgradeneeded = () => opening.result.createObjectStore(store);
+    return /** @type {IDBDatabase} */ (await done(opening));
+  };
+  const database = await open('python-sandbox', 'snapshots');
+  const copies = await open('copies', 'copies');
+  const all = await done(database.transaction('snapshots').objectStore('snapshots').getAll());
+  if (all.length) await done(copies.transaction('copies', 'readwrite').objectStore('copies').put(all[0], 'first'));
+  const record = await done(copies.transaction('copies').objectStore('copies').get('first'));
+  const bytes = new Uint8Array(await record.snapshot.arrayBuffer());
+  if (change === 'byte') bytes[bytes.length >> 1] ^= 1;
+  else record.key = otherKey;
+  const store = database.transaction('snapshots', 'readwrite').objectStore('snapshots');
+  store.clear();
+  await done(store.put({ ...record, snapshot: new Blob([bytes]) }));
+  database.close();
+  copies.close();
+}
+
+test('an interpreter that has imported its packages is kept, and the next visit starts from it, unless it was altered', async () => {
   // A page of its own: nothing is kept there yet.
   const visit = await openPage(browser, `${site.url}/strict`);
   const kept = () =>
@@ -154,8 +189,26 @@ test('an interpreter that has imported its packages is kept, and the next visit 
     await visit.page.waitForTimeout(1000);
     found = await kept();
   }
-  assert.match(found[0]?.[0] ?? 'nothing is kept', /^numpy 2/);
+  assert.equal(found[0]?.[0], LOCKED.numpy.sha256);
   await visit.page.reload();
   assert.deepEqual(await start(), [true, 45, 1]);
+
+  // One byte of it, or all of it kept for another wheel.
+  for (const change of ['byte', 'key']) {
+    await visit.page.evaluate(alter, /** @type {[string, string]} */ ([change, LOCKED.six.sha256]));
+    await visit.page.reload();
+    const had = await visit.page.evaluate(
+      async ([name]) => {
+        const { codeSandbox } = await import(/** @type {any} */ ('/code-sandbox.js'));
+        const sandbox = await codeSandbox({ dependencies: [name] });
+        const { return_value, error } = await sandbox.eval('import sys\n"numpy" in sys.modules');
+        sandbox.close();
+        return return_value ?? error;
+      },
+      [change === 'byte' ? 'numpy' : 'six'],
+    );
+    assert.equal(had, false, change);
+    assert.deepEqual(await kept(), [], 'what is not what was kept is dropped');
+  }
   await visit.close();
 });
