@@ -1,17 +1,60 @@
-// Browsers for the tests.
-import { access } from 'node:fs/promises';
+// Browsers for the tests: the day's. Tests ask a browser what it has, and test what holds there.
+import { accessSync } from 'node:fs';
 import { chromium } from 'playwright-core';
+import puppeteer from 'puppeteer-core';
 
 /** Where Debian, or a setting, has it. */
 export const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 export const FIREFOX = process.env.FIREFOX ?? '/usr/bin/firefox-esr';
 
+/**
+ * For the option `skip` of a test: why it cannot be tried, if there is no Firefox.
+ * @returns {string | false}
+ */
+export function withoutFirefox() {
+  try {
+    accessSync(FIREFOX);
+    return false;
+  } catch {
+    return `there is no Firefox ESR at ${FIREFOX}`;
+  }
+}
+
+/** Those that were told of. @type {Set<string>} */
+const found = new Set();
+
+/** Says, once, which browser is tested. @param {string} name */
+function tell(name) {
+  if (!found.has(name)) console.log(`found ${name}`);
+  found.add(name);
+}
+
 /** @param {string[]} [args] */
 export async function openChromium(args = []) {
-  await access(CHROMIUM);
+  accessSync(CHROMIUM);
   // As root, in a container, its own sandbox cannot be had.
-  return chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', ...args] });
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', ...args] });
+  tell(`Chromium ${browser.version()}`);
+  return browser;
 }
+
+/** @param {Record<string, unknown>} [preferences] as in `about:config` */
+export async function openFirefox(preferences = {}) {
+  const browser = await puppeteer.launch({
+    browser: 'firefox',
+    executablePath: FIREFOX,
+    headless: true,
+    extraPrefsFirefox: preferences,
+  });
+  tell((await browser.version()).replace('firefox/', 'Firefox '));
+  return browser;
+}
+
+/**
+ * Whether the page's browser can suspend code (JSPI): what docs/page.md says of browsers without holds otherwise.
+ * @param {{ evaluate: (run: () => boolean) => Promise<boolean> }} page of any of the drivers
+ */
+export const suspends = (page) => page.evaluate(() => 'Suspending' in WebAssembly);
 
 /**
  * A page whose complaints are remembered.

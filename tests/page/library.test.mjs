@@ -1,11 +1,8 @@
 // `codeSandbox()` in Chromium, from pages with policies of their own.
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { gunzipSync, gzipSync } from 'node:zlib';
 import { openChromium, openPage } from './browser.mjs';
-import { SITE, serveSite } from './site.mjs';
+import { serveSite } from './site.mjs';
 
 const STRICT = "default-src 'self'";
 
@@ -28,8 +25,7 @@ before(async () => {
       headers: { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' },
     },
   });
-  // The browser's own agent (WebMCP) is behind a flag.
-  browser = await openChromium(['--enable-features=WebMCPTesting']);
+  browser = await openChromium();
   opened = await openPage(browser, `${site.url}/strict`);
   // What the tests run in the page calls this.
   await opened.page.evaluate(async () => {
@@ -291,55 +287,4 @@ test('a page on another origin can use it', async () => {
   await close();
   other.close();
   assert.equal(value, 42);
-});
-
-test('in a browser that cannot suspend code, Python boots without the snapshot, and Stop is the interpreter’s end', async () => {
-  const { page, close } = await openPage(browser, `${site.url}/plain`);
-  const name = readdirSync(join(SITE, 'assets')).find((file) => file.startsWith('isolate.js')) ?? '';
-  const real = readFileSync(join(SITE, 'assets', name));
-  const body = gzipSync(`delete WebAssembly.Suspending; delete WebAssembly.promising; ${gunzipSync(real)}`);
-  await page.route(`**/${name}`, (route) => route.fulfill({ body }));
-  // The library knows how large each file is.
-  await page.route('**/assets/*.js', async (route) => {
-    const text = await (await route.fetch()).text();
-    const changed = text.replace(`bytes:${real.length}`, `bytes:${body.length}`);
-    await route.fulfill({ contentType: 'text/javascript', body: changed });
-  });
-  const { sum, awaited, late, stopped, next } = await page.evaluate(async () => {
-    const { codeSandbox } = await import(/** @type {any} */ ('/code-sandbox.js'));
-    const sandbox = await codeSandbox({ limits: { timeLimitSeconds: 3 } });
-    const sum = await sandbox.eval('1 + 1');
-    const awaited = await sandbox.eval('import asyncio, time\ntime.sleep(0.01)\nawait asyncio.sleep(0.01)\n"awaited"');
-    const late = await sandbox.eval('while True: pass');
-    setTimeout(() => sandbox.interrupt(), 200);
-    const stopped = await sandbox.eval('print("kept")\nwhile True: pass');
-    const next = await sandbox.eval('2');
-    sandbox.close();
-    return { sum, awaited, late, stopped, next };
-  });
-  await close();
-  assert.equal(sum.return_value, 2);
-  assert.equal(awaited.return_value, 'awaited');
-  assert.match(late.error, /TimeoutError: the run took longer than 3 s/);
-  assert.deepEqual([stopped.status, stopped.output], ['run-error', ['kept']]);
-  assert.deepEqual([next.return_value, next.output.length], [2, 1]);
-});
-
-test('the browser’s own agent gets the tool (WebMCP)', async () => {
-  const { page, close } = await openPage(browser, `${site.url}/plain`);
-  const seen = await page.evaluate(async () => {
-    const { codeSandbox, registerWebMcp } = await import(/** @type {any} */ ('/code-sandbox.js'));
-    const sandbox = await codeSandbox();
-    const registered = registerWebMcp(sandbox);
-    const context = /** @type {any} */ (document).modelContext;
-    const tools = await context.getTools();
-    const tool = tools.find((/** @type {any} */ { name }) => name === 'run_python_code');
-    const answer = await context.executeTool(tool, { python_code: 'x * 2', global_variables: { x: 21 } });
-    sandbox.close();
-    return { registered, tools: tools.length, answer };
-  });
-  await close();
-  assert.equal(seen.registered, true);
-  assert.equal(seen.tools, 1);
-  assert.match(JSON.stringify(seen.answer), /return_value[\\": ]+42/);
 });

@@ -1,30 +1,74 @@
-//! Browsers for the tests: Debian's.
+//! Browsers for the tests: Debian's, in whatever version it has, or those that the environment names. The tests ask
+//! them what they can do.
 
-use std::{path::Path, process::Command};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 
 use crate::step::{run, timed};
 
-/// Debian's packages, and what each installs.
-const BROWSERS: &[(&str, &str)] = &[("chromium", "/usr/bin/chromium"), ("firefox-esr", "/usr/bin/firefox-esr")];
+/// A browser that the tests use.
+struct Browser {
+    /// Debian's package. Debian 12 and 13 have the same.
+    package: &'static str,
+    /// Where the package has it.
+    path: &'static str,
+    /// The variable by which the tests are told of another.
+    variable: &'static str,
+}
 
-/// Installs those that are missing.
-pub fn install() -> Result<()> {
-    let missing: Vec<&str> =
-        BROWSERS.iter().filter(|(_, path)| !Path::new(path).exists()).map(|(name, _)| *name).collect();
-    if missing.is_empty() {
-        return Ok(());
+impl Browser {
+    fn path(&self) -> PathBuf {
+        env::var_os(self.variable).map_or_else(|| self.path.into(), PathBuf::from)
     }
-    timed(&format!("installing {}", missing.join(", ")), || {
-        let apt = || {
-            let mut command = Command::new("apt-get");
-            command.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq");
-            command
-        };
-        // A machine that is new has no lists yet.
-        run(apt().arg("update"))?;
-        run(apt().args(["install", "--yes", "--no-install-recommends", "fonts-dejavu-core"]).args(&missing))
-    })
-    .with_context(|| format!("the tests need {}; on Debian: apt-get install {0}", missing.join(" ")))
+
+    fn is_there(&self) -> bool {
+        self.path().exists()
+    }
+
+    /// What has to be done about one that cannot be had.
+    fn remedy(&self) -> String {
+        let Self { package, path, variable } = self;
+        format!("apt-get install {package} gives {path} on Debian; {variable}=PATH names another")
+    }
+}
+
+const CHROMIUM: Browser = Browser { package: "chromium", path: "/usr/bin/chromium", variable: "CHROMIUM" };
+const FIREFOX: Browser = Browser { package: "firefox-esr", path: "/usr/bin/firefox-esr", variable: "FIREFOX" };
+
+/// Installs those that are missing. Without Chromium nothing can be tested; tests in a Firefox that cannot be had are
+/// skipped, each with a line.
+pub fn install() -> Result<()> {
+    let missing: Vec<&Browser> = [&CHROMIUM, &FIREFOX].into_iter().filter(|browser| !browser.is_there()).collect();
+    if !missing.is_empty() && Path::new("/usr/bin/apt-get").exists() {
+        // A machine that is new has no lists yet. What fails here is told below.
+        if let Err(error) = timed("updating the lists of packages", || run(apt().arg("update"))) {
+            eprintln!("warning: {error:#}");
+        }
+        // One by one: where one cannot be had, the other can.
+        for Browser { package, .. } in &missing {
+            let install =
+                || run(apt().args(["install", "--yes", "--no-install-recommends", "fonts-dejavu-core", package]));
+            if let Err(error) = timed(&format!("installing {package}"), install) {
+                eprintln!("warning: {error:#}");
+            }
+        }
+    }
+    if !CHROMIUM.is_there() {
+        bail!("the tests need Chromium: {}", CHROMIUM.remedy());
+    }
+    if !FIREFOX.is_there() {
+        eprintln!("warning: Firefox ESR is missing, and what needs it is skipped: {}", FIREFOX.remedy());
+    }
+    Ok(())
+}
+
+fn apt() -> Command {
+    let mut command = Command::new("apt-get");
+    command.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq");
+    command
 }

@@ -1,7 +1,9 @@
 //! Runs suites and counts.
 
 use std::{
+    fmt,
     io::{BufRead, BufReader, Read, Write},
+    ops::AddAssign,
     process::{Command, Stdio},
     time::Instant,
 };
@@ -21,11 +23,30 @@ pub struct Test {
     names: Vec<String>,
 }
 
-/// Tests that passed and failed.
+/// Tests that passed, that failed, and that could not be tried here.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Count {
     passed: usize,
     failed: usize,
+    skipped: usize,
+}
+
+impl AddAssign for Count {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)?;
+        if self.skipped > 0 {
+            write!(f, ", {} skipped", self.skipped)?;
+        }
+        Ok(())
+    }
 }
 
 impl Test {
@@ -44,19 +65,12 @@ impl Test {
             eprintln!("==> suite {}", suite.name);
             let count = run_suite(suite).unwrap_or_else(|error| {
                 eprintln!("error: {error:#}");
-                Count { passed: 0, failed: 1 }
+                Count { failed: 1, ..Count::default() }
             });
-            lines.push(format!(
-                "{:12} {} passed, {} failed, {:.0} s",
-                suite.name,
-                count.passed,
-                count.failed,
-                start.elapsed().as_secs_f32()
-            ));
-            total.passed += count.passed;
-            total.failed += count.failed;
+            lines.push(format!("{:12} {count}, {:.0} s", suite.name, start.elapsed().as_secs_f32()));
+            total += count;
         }
-        println!("\n{}\n{} passed, {} failed", lines.join("\n"), total.passed, total.failed);
+        println!("\n{}\n{total}", lines.join("\n"));
         std::io::stdout().flush()?;
         if total.failed > 0 {
             std::process::exit(1);
@@ -69,9 +83,7 @@ fn run_suite(suite: &Suite) -> Result<Count> {
     let prepared = (suite.prepare)().with_context(|| format!("the suite {} cannot run", suite.name))?;
     let mut total = Count::default();
     for command in prepared.commands {
-        let count = run_command(command)?;
-        total.passed += count.passed;
-        total.failed += count.failed;
+        total += run_command(command, &mut std::io::stdout())?;
     }
     drop(prepared.servers);
     Ok(total)
@@ -79,7 +91,7 @@ fn run_suite(suite: &Suite) -> Result<Count> {
 
 /// Runs a command, shows what it prints, and reads from it how many tests there were. A command that does not say
 /// is one test.
-fn run_command(mut command: Command) -> Result<Count> {
+fn run_command(mut command: Command, shown_to: &mut impl Write) -> Result<Count> {
     let shown = format!("{command:?}");
     let shown = shown.rsplit('/').next().unwrap_or(&shown);
     eprintln!("--> {}", shown.replace('"', ""));
@@ -89,43 +101,48 @@ fn run_command(mut command: Command) -> Result<Count> {
         let mut stdout = BufReader::new(stdout);
         let mut line = Vec::new();
         while stdout.by_ref().take(1 << 20).read_until(b'\n', &mut line)? > 0 {
-            std::io::stdout().write_all(&line)?;
-            let found = count(&String::from_utf8_lossy(&line));
-            counted.passed += found.passed;
-            counted.failed += found.failed;
+            shown_to.write_all(&line)?;
+            counted += count(&String::from_utf8_lossy(&line));
             line.clear();
         }
     }
     let succeeded = child.wait()?.success();
-    Ok(match (counted.passed + counted.failed, succeeded) {
-        (0, true) => Count { passed: 1, failed: 0 },
+    Ok(match (counted, succeeded) {
+        (Count { passed: 0, failed: 0, skipped: 0 }, true) => Count { passed: 1, ..counted },
         (_, false) if counted.failed == 0 => Count { failed: 1, ..counted },
         _ => counted,
     })
 }
 
-/// What one line of a runner's output says: cargo's `test result: ok. 5 passed; 0 failed; ...`, pytest's
-/// `1 failed, 4 passed in 0.5s`, node's `pass 4` and `fail 1`, and our own `4 passed, 1 failed`.
+/// What one line of a runner's output says: cargo's `test result: ok. 5 passed; 0 failed; 1 ignored; ...`, pytest's
+/// `1 failed, 4 passed, 1 skipped in 0.5s`, node's `pass 4`, `fail 1`, `cancelled 0` and `skipped 1`, and our own
+/// `4 passed, 1 failed`.
 fn count(line: &str) -> Count {
     let words: Vec<&str> = line
         .split(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '_')
         .filter(|word| !word.is_empty())
         .collect();
     match words.as_slice() {
-        ["pass", n] => return Count { passed: n.parse().unwrap_or(0), failed: 0 },
-        ["fail", n] => return Count { passed: 0, failed: n.parse().unwrap_or(0) },
+        ["pass", n] => return Count { passed: n.parse().unwrap_or(0), ..Count::default() },
+        // What is cancelled, as its suite failed before it, is in no other of node's counts.
+        ["fail" | "cancelled", n] => return Count { failed: n.parse().unwrap_or(0), ..Count::default() },
+        ["skipped", n] => return Count { skipped: n.parse().unwrap_or(0), ..Count::default() },
         _ => {}
     }
     let summary = line.starts_with("test result:")
         || words.first().is_some_and(|word| word.parse::<usize>().is_ok())
-            && words.get(1).is_some_and(|word| matches!(*word, "passed" | "failed" | "error" | "errors"));
+            && words.get(1).is_some_and(|word| matches!(*word, "passed" | "failed" | "error" | "errors" | "skipped"));
     if !summary {
         return Count::default();
     }
     let before = |wanted: &[&str]| -> usize {
         words.windows(2).filter(|pair| wanted.contains(&pair[1])).filter_map(|pair| pair[0].parse::<usize>().ok()).sum()
     };
-    Count { passed: before(&["passed"]), failed: before(&["failed", "error", "errors"]) }
+    Count {
+        passed: before(&["passed"]),
+        failed: before(&["failed", "error", "errors"]),
+        skipped: before(&["skipped", "ignored"]),
+    }
 }
 
 #[cfg(test)]
@@ -134,29 +151,53 @@ mod tests {
 
     #[test]
     fn counts_are_read_from_each_runner() {
-        for (line, passed, failed) in [
-            ("test result: ok. 67 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.75s", 67, 0),
-            ("test result: FAILED. 6 passed; 2 failed; 0 ignored", 6, 2),
-            ("ℹ pass 12", 12, 0),
-            ("ℹ fail 3", 0, 3),
-            ("# pass 12", 12, 0),
-            ("============ 1 failed, 4 passed in 0.50s ============", 4, 1),
-            ("4 passed in 0.50s", 4, 0),
-            ("2 errors in 0.10s", 0, 2),
-            ("130 passed, 1 failed", 130, 1),
-            ("ℹ tests 12", 0, 0),
-            ("the 3 passed a house", 0, 0),
+        for (line, passed, failed, skipped) in [
+            (
+                "test result: ok. 67 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.75s",
+                67,
+                0,
+                0,
+            ),
+            ("test result: FAILED. 6 passed; 2 failed; 1 ignored", 6, 2, 1),
+            ("ℹ pass 12", 12, 0, 0),
+            ("ℹ fail 3", 0, 3, 0),
+            ("ℹ cancelled 2", 0, 2, 0),
+            ("ℹ skipped 4", 0, 0, 4),
+            ("# pass 12", 12, 0, 0),
+            ("# skipped 4", 0, 0, 4),
+            ("============ 1 failed, 4 passed in 0.50s ============", 4, 1, 0),
+            ("4 passed in 0.50s", 4, 0, 0),
+            ("4 passed, 2 skipped in 0.50s", 4, 0, 2),
+            ("3 skipped in 0.01s", 0, 0, 3),
+            ("2 errors in 0.10s", 0, 2, 0),
+            ("130 passed, 1 failed", 130, 1, 0),
+            ("130 passed, 1 failed, 2 skipped", 130, 1, 2),
+            ("ℹ tests 12", 0, 0, 0),
+            ("the 3 passed a house", 0, 0, 0),
+            ("﹣ a test of what is not here (0.2ms) # Firefox was not found", 0, 0, 0),
         ] {
-            assert_eq!(count(line), Count { passed, failed }, "{line}");
+            assert_eq!(count(line), Count { passed, failed, skipped }, "{line}");
         }
     }
 
     #[test]
+    fn what_was_skipped_is_told_where_there_is_any() {
+        let mut total = Count { passed: 5, failed: 1, skipped: 0 };
+        assert_eq!(total.to_string(), "5 passed, 1 failed");
+        total += Count { passed: 1, failed: 0, skipped: 2 };
+        assert_eq!(total.to_string(), "6 passed, 1 failed, 2 skipped");
+    }
+
+    #[test]
     fn a_command_that_does_not_count_is_one_test() {
-        assert_eq!(run_command(Command::new("true")).unwrap(), Count { passed: 1, failed: 0 });
-        assert_eq!(run_command(Command::new("false")).unwrap(), Count { passed: 0, failed: 1 });
-        let mut lying = Command::new("sh");
-        lying.args(["-c", "echo 5 passed, 0 failed; exit 1"]);
-        assert_eq!(run_command(lying).unwrap(), Count { passed: 5, failed: 1 });
+        let shell = |script| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            run_command(command, &mut std::io::sink()).unwrap()
+        };
+        assert_eq!(shell("true"), Count { passed: 1, ..Count::default() });
+        assert_eq!(shell("false"), Count { failed: 1, ..Count::default() });
+        assert_eq!(shell("echo 5 passed, 0 failed; exit 1"), Count { passed: 5, failed: 1, skipped: 0 });
+        assert_eq!(shell("echo 3 skipped in 0.1s"), Count { skipped: 3, ..Count::default() });
     }
 }
