@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader},
     net::{Ipv4Addr, TcpListener},
     os::unix::process::CommandExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Stdio},
     sync::{
         Arc, Mutex, PoisonError,
@@ -56,7 +56,7 @@ enum ReturnMode {
 #[derive(Args)]
 pub struct Dev {
     /// Port, on 127.0.0.1.
-    #[arg(long, default_value_t = 8787)]
+    #[arg(long, default_value_t = PORT)]
     port: u16,
     /// How the text of results is written.
     #[arg(long, value_enum, default_value = "xml")]
@@ -70,7 +70,7 @@ pub struct Dev {
     /// After how many seconds without an answer the worker is restarted; 0: never.
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     hang_limit: u64,
-    /// Folder where sessions are kept [default: worker/.wrangler/state]
+    /// Folder where sessions are kept [default: worker/.wrangler/state; with another port, it has the port's name]
     #[arg(long, value_name = "FOLDER")]
     state: Option<PathBuf>,
     /// Serves the worker with the tools of tests.
@@ -105,7 +105,8 @@ impl Dev {
             None => build::worker(variant)?,
         };
         vars.extend(self.deps.map(|deps| ("DEPENDENCIES".to_owned(), deps)));
-        let state = self.state.unwrap_or_else(|| Variant::Release.folder().join(".wrangler/state"));
+        let state = self.state.unwrap_or_else(|| default_state(self.port));
+        let _ours = lock(&state)?;
         let settings = Settings { folder, port: self.port, vars, state };
         let hang_limit = (self.hang_limit > 0).then(|| Duration::from_secs(self.hang_limit));
         loop {
@@ -139,6 +140,25 @@ impl Dev {
         eprintln!("stopped");
         Ok(())
     }
+}
+
+/// The default port, whose state is where `wrangler dev` has it, too.
+const PORT: u16 = 8787;
+
+/// Servers of one checkout have different ports, and no state in common.
+fn default_state(port: u16) -> PathBuf {
+    let wrangler = Variant::Release.folder().join(".wrangler");
+    wrangler.join(if port == PORT { "state".to_owned() } else { format!("state-{port}") })
+}
+
+/// Has a folder of sessions for this process alone, until it is dropped: two servers' databases would be locked.
+fn lock(state: &Path) -> Result<fs::File> {
+    fs::create_dir_all(state).with_context(|| format!("{} cannot be made", state.display()))?;
+    let lock = fs::File::create(state.join("lock"))?;
+    if lock.try_lock().is_err() {
+        bail!("another server has its sessions in {}; choose another folder by --state", state.display());
+    }
+    Ok(lock)
 }
 
 /// Notices a worker that answers nothing any longer.
@@ -363,4 +383,22 @@ pub fn call(url: &str, method: &str, name: Option<&str>, params: serde_json::Val
         request = request.header("mcp-name", name);
     }
     Ok(request.send(body.to_string())?.body_mut().read_to_string()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_share_no_state() {
+        assert!(default_state(8787).ends_with("worker/.wrangler/state"));
+        assert!(default_state(8788).ends_with("worker/.wrangler/state-8788"));
+        let state = crate::step::target().join("xtask-state-test");
+        let first = lock(&state).unwrap();
+        let error = lock(&state).unwrap_err().to_string();
+        assert!(error.contains("--state"), "{error}");
+        drop(first);
+        lock(&state).unwrap();
+        fs::remove_dir_all(state).unwrap();
+    }
 }

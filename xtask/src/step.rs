@@ -1,9 +1,10 @@
 //! Steps: each says what it does and how long it took, and is skipped when its result is there.
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::OnceLock,
     time::Instant,
 };
 
@@ -11,9 +12,23 @@ use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
-/// The folder of the whole project.
+/// The folder of the whole project: that of the package that cargo runs, or the one around the current folder or
+/// around this program. Found at run time, as a checkout with what was built in it may be copied or moved.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let starts =
+            [env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from), env::current_dir().ok(), env::current_exe().ok()];
+        starts.iter().flatten().find_map(|start| project_around(start)).unwrap_or_else(|| PathBuf::from("."))
+    })
+}
+
+/// The nearest folder of this project that `path` is in.
+fn project_around(path: &Path) -> Option<PathBuf> {
+    let project = path
+        .ancestors()
+        .find(|folder| folder.join("xtask/Cargo.toml").is_file() && folder.join("worker/wrangler.jsonc").is_file())?;
+    Some(project.to_owned())
 }
 
 /// Where build results are.
@@ -33,7 +48,9 @@ impl Inputs {
         for entry in files.filter_entry(|entry| entry.file_name() != "__pycache__") {
             let entry = entry.with_context(|| format!("{} cannot be read", path.display()))?;
             if entry.file_type().is_file() {
-                self.0.update(entry.path().as_os_str().as_encoded_bytes());
+                let path = entry.path();
+                // Where the project lies changes nothing.
+                self.0.update(path.strip_prefix(root()).unwrap_or(path).as_os_str().as_encoded_bytes());
                 self.0.update(fs::read(entry.path())?);
             }
         }
@@ -137,6 +154,26 @@ mod tests {
         fs::remove_file(&output).unwrap();
         assert!(run("xtask/src"));
         fs::remove_file(&output).unwrap();
+    }
+
+    #[test]
+    fn the_project_is_found_from_within_wherever_it_lies() {
+        let project = target().join("xtask-root-test");
+        let _ = fs::remove_dir_all(&project);
+        for folder in ["xtask/src", "worker/src", "target/debug"] {
+            fs::create_dir_all(project.join(folder)).unwrap();
+        }
+        for file in ["xtask/Cargo.toml", "worker/wrangler.jsonc"] {
+            fs::write(project.join(file), "").unwrap();
+        }
+        for from in ["", "xtask", "worker/src", "target/debug/xtask"] {
+            assert_eq!(project_around(&project.join(from)), Some(project.clone()), "{from}");
+        }
+        // What is around it is another project: the one of this test.
+        fs::remove_file(project.join("xtask/Cargo.toml")).unwrap();
+        assert_eq!(project_around(&project), Some(root().to_owned()));
+        assert_eq!(project_around(Path::new("/")), None);
+        fs::remove_dir_all(project).unwrap();
     }
 
     #[test]
