@@ -26,7 +26,7 @@ export class OutputLines {
   #dropped = { lines: 0, bytes: 0 };
   /** What was written to each stream since its last newline. @type {Record<Stream, Partial | null>} */
   #partial = { stdout: null, stderr: null };
-  #decoder = new TextDecoder();
+  #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   #emit;
 
   /**
@@ -72,7 +72,9 @@ export class OutputLines {
   #keep(stream, bytes) {
     this.#partial[stream] ??= new Partial();
     const line = this.#partial[stream];
-    const kept = bytes.subarray(0, this.#linesLeft > 0 ? Math.min(this.#bytesLeft, this.#longest - line.size) : 0);
+    // Newlines are counted, too: less than nothing may be left.
+    const room = this.#linesLeft > 0 ? Math.max(0, Math.min(this.#bytesLeft, this.#longest - line.size)) : 0;
+    const kept = bytes.subarray(0, room);
     line.cut += bytes.length - kept.length;
     if (!kept.length) return;
     this.#bytesLeft -= kept.length;

@@ -33,6 +33,7 @@ pub const SUITES: &[Suite] = &[
     Suite { name: "lint", prepare: lint },
     Suite { name: "deny", prepare: crates },
     Suite { name: "rust", prepare: rust },
+    Suite { name: "runtime", prepare: of_runtime },
     Suite { name: "edge", prepare: edge },
     Suite { name: "packages", prepare: packages },
     Suite { name: "clients", prepare: clients },
@@ -89,6 +90,12 @@ fn crates() -> Result<Prepared> {
 
 fn rust() -> Result<Prepared> {
     of([with(cargo(), ["test", "--quiet", "--package", "mcp-run-python", "--package", "xtask"])])
+}
+
+/// Files of the isolates' runtime, one by one.
+fn of_runtime() -> Result<Prepared> {
+    node::install()?;
+    of([with(node::command("node"), ["--test", "--test-reporter=spec", "tests/runtime/*.test.mjs"])])
 }
 
 /// The worker as it is, driven from outside.

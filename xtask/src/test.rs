@@ -19,7 +19,7 @@ use crate::{
 /// Runs the tests.
 #[derive(Args)]
 pub struct Test {
-    /// Suites to run: fmt, lint, deny, rust, edge, security, packages, clients, page, desk, parity, conformance, deploy [default: all]
+    /// Suites to run: fmt, lint, deny, rust, runtime, edge, security, packages, clients, page, desk, parity, conformance, deploy [default: all]
     names: Vec<String>,
 }
 

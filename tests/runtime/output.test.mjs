@@ -1,0 +1,90 @@
+// The lines of a run's output, by the file that is in every isolate.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { OutputLines } from '../../src/runtime/output.js';
+
+/** @typedef {'stdout' | 'stderr'} Stream */
+
+/**
+ * What leaves the sandbox for what is written.
+ * @param {[Stream, string | Uint8Array][]} writes
+ * @param {{ output?: number, lines?: number, line?: number }} [limits]
+ */
+function written(writes, limits) {
+  /** @type {[Stream, string][]} */
+  const sent = [];
+  const output = new OutputLines({ output: 100, lines: 10, line: 50, ...limits }, (frame) => {
+    const { stream, lines } = JSON.parse(frame);
+    for (const line of lines) sent.push([stream, line]);
+  });
+  for (const [stream, text] of writes) {
+    const bytes = typeof text === 'string' ? new TextEncoder().encode(text) : text;
+    assert.equal(output.writer(stream)(bytes), bytes.length, 'all of it counts as written');
+  }
+  output.end();
+  return sent;
+}
+
+/** @param {string} text */
+const lines = (text) => written([['stdout', text]]).map(([, line]) => line);
+
+test('lines are what is between newlines', () => {
+  assert.deepEqual(lines('one\n\ntwo\nthree'), ['one', '', 'two', 'three']);
+  assert.deepEqual(lines(''), []);
+  assert.deepEqual(lines('\n'), ['']);
+});
+
+test('lines of both streams have the order in which they ended', () => {
+  assert.deepEqual(
+    written([
+      ['stdout', 'a'],
+      ['stderr', 'x\n'],
+      ['stdout', 'b\n'],
+    ]),
+    [
+      ['stderr', 'x'],
+      ['stdout', 'ab'],
+    ],
+  );
+});
+
+test('a character may be written in pieces', () => {
+  const bytes = new TextEncoder().encode('é€\n');
+  assert.deepEqual(
+    written([...bytes].map((byte) => ['stdout', Uint8Array.of(byte)])),
+    [['stdout', 'é€']],
+  );
+});
+
+test('a line keeps all of its characters, a byte order mark as well', () => {
+  assert.deepEqual(lines('\ufeffone\n\ufeff\ufefftwo\nthree\ufeff\n'), ['\ufeffone', '\ufeff\ufefftwo', 'three\ufeff']);
+});
+
+test('a long line is cut, and says so', () => {
+  assert.deepEqual(lines(`${'x'.repeat(60)}\nnext\n`), [`${'x'.repeat(50)} [line cut: 10 more bytes]`, 'next']);
+});
+
+test('once the output has its limit, nothing more leaves but how much there was', () => {
+  // The line that uses the last byte costs one more.
+  for (const used of [98, 99, 100, 101, 150]) {
+    for (const more of [1, 10, 10_000_000]) {
+      const sent = written(
+        [
+          ['stdout', `${'x'.repeat(used)}\n`],
+          ['stdout', `${'y'.repeat(more)}\n`],
+          ['stderr', `${'z'.repeat(more)}\n`],
+        ],
+        { line: 1000 },
+      );
+      const size = sent.reduce((sum, [, line]) => sum + line.length, 0);
+      assert.ok(size < 250, `${size} characters after ${used} bytes and two lines of ${more}`);
+      const kept = sent.filter(([, line]) => /^[xyz]+/.test(line));
+      assert.ok(kept.map(([, line]) => line.replace(/ \[line cut.*/, '')).join('').length <= 100);
+      if (used >= 100) assert.deepEqual(sent.at(-1), ['stderr', `[output cut: 2 more lines of ${2 * more} bytes]`]);
+    }
+  }
+});
+
+test('many lines are bounded, also empty ones', () => {
+  assert.deepEqual(lines('\n'.repeat(12)), [...Array(10).fill(''), '[output cut: 2 more lines of 0 bytes]']);
+});
