@@ -76,7 +76,11 @@ export class Interpreter {
       createPyodideModule: async (settings) => {
         libraries = recordLibraries(settings);
         const module = await assets.createPyodideModule(
-          Object.assign(settings, { pollSignals: pulse.pollSignals, symbols: assets.symbols }),
+          Object.assign(settings, {
+            pollSignals: pulse.pollSignals,
+            waitFor: (/** @type {unknown} */ promise) => pulse.waitFor(promise),
+            symbols: assets.symbols,
+          }),
         );
         pulse.attach(module);
         mountPackages(module, assets.packages);

@@ -40,6 +40,13 @@ export const patches = [
   },
   {
     why:
+      'While a stack waits in run_sync or time.sleep, nothing that JavaScript calls can suspend: Pyodide says it could, ' +
+      'until the stack goes on. And a wait ends with the time of its run, whoever has its promise.',
+    find: 'async function inner(x,y){try{return await(x??y)}',
+    replace: 'async function inner(x,y){validSuspender.value=false;try{return await Module.waitFor(x??y)}',
+  },
+  {
+    why:
       'An exception that leaves Python for JavaScript is formatted by Python code, with JavaScript above it: Pyodide ' +
       'says already that it could be suspended.',
     find: '_pythonexc2js=Module["_pythonexc2js"]=wasmExports["pythonexc2js"];',

@@ -3,7 +3,7 @@
 // **Boundary.** What Python code can do to its signal handlers it does to itself: a run that outlives its time and
 // its grace is never resumed (or, where it cannot be suspended, ended by an exception that no Python code can catch).
 import { POLL_WASM } from './poll_wasm.js';
-import { endTurn, hostTimer, turn, wakeAll } from './turn.js';
+import { endTurn, hostTimer, outsideOfTurns, turn } from './turn.js';
 
 /** How long a run keeps the thread before others get a turn, in milliseconds. */
 const YIELD_EVERY = 20;
@@ -34,7 +34,7 @@ const SIGINT = 2;
 const SIGALRM = 14;
 const SIGXCPU = 24;
 
-/** How long a run that waits may take to notice a stop before its task is cancelled, in milliseconds. */
+/** How long a run that waits may take to notice a stop before its waits are ended, in milliseconds. */
 const CANCEL_AFTER = 50;
 
 /** @typedef {import('./boot.js').Limits} Limits */
@@ -50,6 +50,10 @@ export class Pulse {
   /** @type {null | { end: (ended: Ended) => void, deadline: number, limits: Limits, cancel: (signal: number) => boolean }} */
   #run = null;
   #signal = 0;
+  /** Ends each wait of a suspended stack, see `waitFor`. @type {Set<() => void>} */
+  #waits = new Set();
+  /** Whether the poll has asked for a turn that has not begun. */
+  #asked = false;
   /** Puts a suspended run back on its stack. */
   #resume = () => {};
   /** The turn that goes on, and whether it was one: where the run cannot be suspended, it is not. */
@@ -57,6 +61,8 @@ export class Pulse {
   /** When the run's end can no longer be caught. */
   #last = Infinity;
   #reason = '';
+  /** The signal that ends the run. */
+  #ending = 0;
   /** Whether a stack is suspended for a turn. */
   #suspended = false;
   #turnedAt = 0;
@@ -92,7 +98,33 @@ export class Pulse {
   #poll() {
     if (!this.#run) return 0;
     if (++this.#polls < this.#pollsAllowed && Date.now() - this.#turnedAt < this.#slice) return this.#take();
-    return this.#module.canSuspend() ? TURN : this.#stay();
+    // During the turn of one stack another may go on, whose promise was resolved: there is one turn at a time.
+    if (this.#suspended || !this.#module.canSuspend()) return this.#stay();
+    this.#asked = true;
+    return TURN;
+  }
+
+  /**
+   * What a stack waits for in `run_sync` and `time.sleep`, while it is suspended: a promise, or the end of the run's
+   * time. Then it goes on without a result, and its first bytecode sees the signal.
+   * @param {unknown} promise
+   */
+  async waitFor(promise) {
+    let signal = 0;
+    const { promise: ended, resolve } = Promise.withResolvers();
+    const end = () => {
+      signal = this.#ending;
+      resolve(undefined);
+    };
+    this.#waits.add(end);
+    try {
+      return await Promise.race([promise, ended]);
+    } finally {
+      this.#waits.delete(end);
+      // In a turn, the other stack is in the middle of a statement.
+      await outsideOfTurns();
+      if (signal) this.#raise(signal);
+    }
   }
 
   /** Goes on without a turn: a JavaScript frame, which cannot be suspended, called Python. */
@@ -109,6 +141,7 @@ export class Pulse {
    * when its time is over.
    */
   #turn() {
+    this.#asked = false;
     this.onTurn();
     this.#suspended = true;
     this.#resume = this.#module.suspend();
@@ -140,6 +173,11 @@ export class Pulse {
 
   /** The run goes on, on its own stack. */
   #back() {
+    if (this.#asked) {
+      // The engine did not even call `#turn`: `#resume` is that of an earlier turn, of a stack that may be gone.
+      this.#asked = false;
+      return this.#stay();
+    }
     this.#suspended = false;
     endTurn();
     this.#resume();
@@ -246,19 +284,24 @@ export class Pulse {
     const run = this.#run;
     if (!run) return;
     this.#signal = signal;
+    this.#ending = signal;
     this.#reason = reason;
     this.#last = Date.now() + run.limits.grace;
     this.#fuel = this.#polls + run.limits.grace * GRACE_FUEL;
+    // What begins to wait from now on cleans up.
+    const waits = [...this.#waits];
     hostTimer.set(() => {
-      if (this.#run !== run || !this.#signal) return;
-      // No bytecode runs that could see the signal: the run waits for something.
-      if (run.cancel(signal)) {
-        this.#signal = 0;
-        return;
-      }
-      // It waits on its stack, as in `time.sleep`: once it is woken up, its first bytecode is to see the signal.
-      this.#module.HEAP32[this.#module.__Py_emscripten_signal_clock >> 2] = 1;
-      wakeAll();
+      if (this.#run !== run) return;
+      // No bytecode runs that could see the signal: the run waits for something, in an `await` or on a stack. Other
+      // tasks' stacks may wait, too: each gets a signal, in a task of the event loop of its own.
+      if (this.#signal && run.cancel(signal)) this.#signal = 0;
+      for (const end of waits) if (this.#waits.has(end)) hostTimer.set(end, 0);
     }, CANCEL_AFTER);
+  }
+
+  /** The next bytecode is to see this signal. @param {number} signal */
+  #raise(signal) {
+    this.#signal = signal;
+    this.#module.HEAP32[this.#module.__Py_emscripten_signal_clock >> 2] = 0;
   }
 }

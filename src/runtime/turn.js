@@ -18,14 +18,14 @@ let turning = false;
 const timers = new Map();
 let lastId = 0;
 
-/** Those that came due during a turn, in that order: asyncio relies on it. @type {number[]} */
+/** What came due during a turn, in that order: asyncio relies on it. @type {(() => void)[]} */
 const held = [];
 
 /** @typedef {{ callback: () => void, handle: any }} Timer */
 
 /** @param {number} id */
 function due(id) {
-  if (turning || held.length) held.push(id);
+  if (turning || held.length) held.push(() => fire(id));
   else fire(id);
 }
 
@@ -39,9 +39,9 @@ function fire(id) {
 /** Fires what was held back, each in a task of its own. */
 function release() {
   if (turning) return;
-  const id = held.shift();
+  const next = held.shift();
   if (held.length) realSetTimeout(release, 0);
-  if (id !== undefined) fire(id);
+  next?.();
 }
 
 Object.assign(globalThis, {
@@ -80,18 +80,15 @@ export function turnByMessages() {
   };
 }
 
+/** Resolves at once, or when the turn that goes on is over. @returns {Promise<void>} */
+export function outsideOfTurns() {
+  return turning || held.length ? new Promise((resolve) => held.push(resolve)) : Promise.resolve();
+}
+
 /** Python runs again. */
 export function endTurn() {
   turning = false;
   if (held.length) realSetTimeout(release, 0);
-}
-
-/** Fires every pending timer now: whoever sleeps wakes up. */
-export function wakeAll() {
-  for (const [id, timer] of timers) {
-    realClearTimeout(timer.handle);
-    timer.handle = realSetTimeout(due, 0, id);
-  }
 }
 
 /** A timer that Python's code does not see and a turn does not hold back. */
