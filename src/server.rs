@@ -216,6 +216,10 @@ impl<'a> Log<'a> {
             Stream::Stdout => LoggingLevel::Info,
             Stream::Stderr => LoggingLevel::Warning,
         };
+        // What this client does not want costs nothing of what it gets.
+        if !wanted(self.threshold, level) {
+            return;
+        }
         match self.left.checked_sub(1) {
             Some(left) => {
                 self.left = left;
@@ -243,15 +247,15 @@ pub(crate) async fn log(
     level: LoggingLevel,
     text: &str,
 ) {
-    if threshold.is_some_and(|threshold| passes(level, threshold)) {
+    if wanted(threshold, level) {
         let message = LoggingMessageNotificationParam::new(level, text.into());
         // A client that is gone ends the run by other means.
         let _ = context.peer.notify_logging_message(message).await;
     }
 }
 
-fn passes(level: LoggingLevel, threshold: LoggingLevel) -> bool {
-    severity(level) >= severity(threshold)
+fn wanted(threshold: Option<LoggingLevel>, level: LoggingLevel) -> bool {
+    threshold.is_some_and(|threshold| severity(level) >= severity(threshold))
 }
 
 /// RFC 5424, the other way round: greater is worse.

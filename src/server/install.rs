@@ -9,7 +9,7 @@ use rmcp::{
     service::RequestContext,
 };
 
-use super::{PROGRESS_PERIOD, Progress, Server, passes};
+use super::{PROGRESS_PERIOD, Progress, Server, wanted};
 use crate::{
     packages::{Event, InstallError, Installed},
     run::{Ending, Outcome},
@@ -76,7 +76,7 @@ async fn tell(
             return progress.report(&format!("Installed {done} of {all} packages")).await;
         }
     };
-    if threshold.is_some_and(|threshold| passes(level, threshold)) {
+    if wanted(threshold, level) {
         let message = LoggingMessageNotificationParam::new(level, text.as_str().into()).with_logger(LOGGER);
         // A client that is gone ends the run by other means.
         let _ = context.peer.notify_logging_message(message).await;

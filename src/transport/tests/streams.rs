@@ -61,6 +61,18 @@ fn many_lines_at_once_all_come_up_to_a_limit() {
 }
 
 #[test]
+fn lines_below_the_level_do_not_use_up_the_limit() {
+    run(async {
+        let home = Home::new();
+        let limit = Limits::default().logs_per_second;
+        let code = "print x\n".repeat(2 * limit) + "warn real";
+        let meta = json!({ "io.modelcontextprotocol/logLevel": "warning" });
+        let reply = Call::modern("tools/call", with_meta(&code, meta)).send(&home).await;
+        assert_eq!(reply.logs(), [("warning".into(), "real".into())]);
+    });
+}
+
+#[test]
 fn someone_who_takes_json_only_gets_the_result_alone() {
     run(async {
         let home = Home::new();
