@@ -102,10 +102,7 @@ impl Inner {
         let modern = is_modern(&HeaderMap::new(), &payload);
         let initialized = self.client.borrow().is_some();
         match payload {
-            Payload::One(Message::Request(request)) if self.in_flight.len() >= MAX_IN_FLIGHT => {
-                let why = format!("at most {MAX_IN_FLIGHT} requests are served at once");
-                Some(refused(Rejection::new(Some(request.id), ErrorCode(-32000), why)))
-            }
+            Payload::One(Message::Request(request)) if self.is_full() => Some(refused(too_many(&request))),
             Payload::One(Message::Request(request)) if modern => Some((self.modern(request), false)),
             payload if is_initialize(&payload) && !initialized => match payload {
                 Payload::One(Message::Request(request)) => Some((self.initialize(request), false)),
@@ -117,10 +114,21 @@ impl Inner {
                 if let Err(error) = serving.check_batch() {
                     return Some(refused(Rejection { id: None, error }));
                 }
-                let answers: Vec<_> = items.into_iter().filter_map(|item| serving.message(item)).collect();
+                // Each of its requests is in flight from here on, and counts for those that follow.
+                let answers: Vec<_> = items
+                    .into_iter()
+                    .filter_map(|item| match item {
+                        Ok(Message::Request(request)) if self.is_full() => Some(refused(too_many(&request)).0),
+                        item => serving.message(item),
+                    })
+                    .collect();
                 Some((stream::select_all(answers).boxed_local(), true))
             }
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.in_flight.len() >= MAX_IN_FLIGHT
     }
 
     fn serving(&self) -> Serving<'_> {
@@ -185,6 +193,11 @@ fn bounded(message: &[u8]) -> Result<&[u8], Rejection> {
     }
     let why = format!("Invalid Request: a message may have {MAX_BODY} bytes");
     Err(Rejection::new(None, ErrorCode::INVALID_REQUEST, why))
+}
+
+fn too_many(request: &Request) -> Rejection {
+    let why = format!("at most {MAX_IN_FLIGHT} requests are served at once");
+    Rejection::new(Some(request.id.clone()), ErrorCode(-32000), why)
 }
 
 fn refused(Rejection { id, error }: Rejection) -> Answers {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::harness::{Home, Seen, initialize_request, now, request, run, run_params, sleep};
 use crate::{
-    limits::{MAX_BODY, MAX_IN_FLIGHT},
+    limits::{MAX_BATCH, MAX_BODY, MAX_IN_FLIGHT},
     transport::{Channel, Platform},
 };
 
@@ -230,6 +230,31 @@ fn requests_at_once_are_bounded() {
         sleep(Duration::from_millis(1)).await;
         assert_eq!(line.sent.take()[0]["error"]["code"], -32000);
         assert_eq!(line.settle().await.len(), MAX_IN_FLIGHT);
+    });
+}
+
+#[test]
+fn requests_at_once_are_bounded_in_batches_too() {
+    run(async {
+        let line = Line::new();
+        line.initialize("2025-03-26").await;
+        let most = i64::try_from(MAX_IN_FLIGHT).unwrap();
+        let size = i64::try_from(MAX_BATCH).unwrap();
+        // The last batch has room for all of its requests but three.
+        for first in (0..most + 3).step_by(MAX_BATCH) {
+            let ids = first..(first + size).min(most + 3);
+            let calls: Vec<_> = ids.map(|id| request(id, "tools/call", run_params("sleep 5\nreturn 1"))).collect();
+            line.say(&json!(calls));
+        }
+        let answers: Vec<_> =
+            line.settle().await.into_iter().flat_map(|batch| batch.as_array().unwrap().clone()).collect();
+        assert_eq!(line.session.started.get(), MAX_IN_FLIGHT);
+        let refused: Vec<_> = answers.iter().filter(|answer| answer["error"]["code"] == -32000).collect();
+        assert_eq!(
+            refused.iter().map(|answer| answer["id"].as_i64().unwrap()).collect::<Vec<_>>(),
+            [most, most + 1, most + 2]
+        );
+        assert_eq!(answers.len(), MAX_IN_FLIGHT + 3);
     });
 }
 
