@@ -96,6 +96,10 @@ fn named(name: &'static str) -> impl Fn(String) -> String {
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
+const MILLION: usize = 1_000_000;
+
+/// The longest time: 23 days. Timers of JavaScript have no more than 24.
+const MAX_SECONDS: f64 = 2_000_000.0;
 
 struct Settings<'a>(&'a dyn Fn(&str) -> Option<String>);
 
@@ -149,7 +153,7 @@ impl Settings<'_> {
         Ok(Limits {
             time: self.seconds("TIME_LIMIT_SECONDS", defaults.time)?,
             grace: self.seconds("GRACE_SECONDS", defaults.grace)?,
-            fuel: self.size("FUEL_LIMIT_MILLIONS", defaults.fuel as usize, 1_000_000)? as u64,
+            fuel: self.size("FUEL_LIMIT_MILLIONS", defaults.fuel as usize, MILLION)? as u64,
             memory: self.size("MEMORY_LIMIT_MB", defaults.memory, MIB)?,
             output_bytes: self.size("OUTPUT_LIMIT_KB", defaults.output_bytes, KIB)?,
             output_lines: self.size("OUTPUT_LIMIT_LINES", defaults.output_lines, 1)?,
@@ -181,21 +185,26 @@ impl Settings<'_> {
 
     /// A whole number of `unit`s, at least one.
     fn size(&self, name: &str, default: usize, unit: usize) -> Result<usize, String> {
-        match self.parsed::<usize>(name)? {
-            None => Ok(default),
-            Some(0) => Err(format!("{name} is 0: it must be more")),
-            Some(count) => count.checked_mul(unit).ok_or_else(|| format!("{name} is {count}: that is too much")),
-        }
+        let Some(value) = self.get(name) else { return Ok(default) };
+        let count = value.trim().parse().ok().filter(|count| *count > 0);
+        count.and_then(|count: usize| count.checked_mul(unit)).ok_or_else(|| {
+            let of = match unit {
+                KIB => " of KiB",
+                MIB => " of MiB",
+                MILLION => " of millions",
+                _ => "",
+            };
+            format!("{name} is `{value}`: it must be a whole number{of}, from 1 to {}", usize::MAX / unit)
+        })
     }
 
     fn seconds(&self, name: &str, default: Duration) -> Result<Duration, String> {
-        match self.parsed::<f64>(name)? {
-            None => Ok(default),
-            Some(seconds) if seconds > 0.0 => {
-                Duration::try_from_secs_f64(seconds).map_err(|error| format!("{name}: {error}"))
-            }
-            Some(seconds) => Err(format!("{name} is {seconds}: it must be more than 0")),
-        }
+        let Some(value) = self.get(name) else { return Ok(default) };
+        let seconds = value.trim().parse().ok().filter(|seconds| *seconds > 0.0 && *seconds <= MAX_SECONDS);
+        let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        time.ok_or_else(|| {
+            format!("{name} is `{value}`: it must be a number of seconds, more than 0 and at most {MAX_SECONDS}")
+        })
     }
 }
 
@@ -209,6 +218,26 @@ mod tests {
         let setting =
             |name: &str| settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
         Config::read(&setting, Platform { sleep: |_| future::pending().boxed_local(), spawn: |_| {} })
+    }
+
+    #[test]
+    fn errors_say_what_a_setting_is_and_what_it_may_be() {
+        let seconds = "it must be a number of seconds, more than 0 and at most 2000000";
+        for value in ["abc", "0", "-1", "NaN", "inf", "1e300"] {
+            let why = read(&[("TIME_LIMIT_SECONDS", value)]).unwrap_err();
+            assert_eq!(why, format!("TIME_LIMIT_SECONDS is `{value}`: {seconds}"));
+        }
+        for (name, value, what) in [
+            ("MEMORY_LIMIT_MB", "1.5", "a whole number of MiB, from 1 to "),
+            ("LINE_LIMIT_KB", "0", "a whole number of KiB, from 1 to "),
+            ("FUEL_LIMIT_MILLIONS", "99999999999999999999", "a whole number of millions, from 1 to "),
+            ("RUNS_LIMIT", "many", "a whole number, from 1 to "),
+            ("FILES_LIMIT_MB", "18446744073709551615", "a whole number of MiB, from 1 to "),
+        ] {
+            let why = read(&[(name, value)]).unwrap_err();
+            assert!(why.starts_with(&format!("{name} is `{value}`: it must be {what}")), "{why}");
+        }
+        assert_eq!(read(&[("TIME_LIMIT_SECONDS", "0.5")]).unwrap().server.limits.time, Duration::from_millis(500));
     }
 
     #[test]

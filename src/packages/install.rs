@@ -300,8 +300,11 @@ impl Packages {
             }
         }
         let failures = if failures.is_empty() { "no mirror is set".into() } else { failures.join("; ") };
+        // Those of an index say where they are themselves.
+        let elsewhere =
+            if wheel.url.is_none() { " The setting PACKAGE_MIRRORS says where else wheels are." } else { "" };
         Err(InstallError(format!(
-            "Cannot install {} {}: its wheel could not be fetched. {failures}.",
+            "Cannot install {} {}: its wheel could not be fetched. {failures}.{elsewhere}",
             wheel.name, wheel.version
         )))
     }

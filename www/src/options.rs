@@ -27,7 +27,14 @@ pub fn read(options: &JsValue) -> Result<Config, String> {
     let known = known.into_inner();
     let given = options.dyn_ref::<Object>().map(Object::keys).unwrap_or_default();
     match given.iter().filter_map(|member| member.as_string()).find(|member| !known.contains(member)) {
-        Some(unknown) => Err(format!("there is no setting `{unknown}`; there are: {}", known.join(", "))),
+        Some(unknown) => {
+            let known: Vec<_> = known.iter().map(|member| upper_case(member)).collect();
+            let unknown = upper_case(&unknown);
+            Err(format!(
+                "there is no setting {unknown}; there are (in JavaScript, as `returnMode`): {}",
+                known.join(", ")
+            ))
+        }
         None => Ok(config),
     }
 }
@@ -39,6 +46,17 @@ fn camel_case(name: &str) -> String {
     words.fold(first, |name, word| {
         let (initial, rest) = word.split_at_checked(1).unwrap_or_default();
         name + &initial.to_uppercase() + rest
+    })
+}
+
+/// `returnMode` as `RETURN_MODE`: how settings are written everywhere but in JavaScript.
+fn upper_case(member: &str) -> String {
+    member.chars().fold(String::new(), |mut name, letter| {
+        if letter.is_ascii_uppercase() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_uppercase());
+        name
     })
 }
 
