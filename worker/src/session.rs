@@ -36,6 +36,8 @@ mod key {
     pub const RECORD: &str = "record";
     /// For a session that is known by its handle: the name of whose it is.
     pub const HANDLE: &str = "handle";
+    /// Whether it is the interpreter that a principal's runs of no session share: no session, and counted as none.
+    pub const SHARED: &str = "shared";
     /// When it was last used, as far as the last wake-up knew; milliseconds since 1970.
     pub const SEEN: &str = "seen";
 }
@@ -53,6 +55,8 @@ struct Live {
     legacy: LegacySession,
     /// Whose session it is, if it is known by its handle.
     handle: RefCell<Option<Principal>>,
+    /// Whether it is no session, but what runs of no session share.
+    shared: Cell<bool>,
     host: Rc<SessionHost>,
     interpreter: Interpreter,
     quotas: SessionQuotas,
@@ -78,6 +82,10 @@ impl DurableObject for Session {
         let shared = path == path::SHARED;
         if path == path::START || (shared && live.handle.borrow().is_none()) {
             self.state.storage().put(key::HANDLE, principal.name()).await?;
+            if shared {
+                self.state.storage().put(key::SHARED, true).await?;
+                live.shared.set(true);
+            }
             live.handle.replace(Some(principal.clone()));
             self.sleep(&live).await?;
         }
@@ -144,6 +152,7 @@ impl Session {
         let loaded = Rc::new(Live {
             legacy,
             handle: RefCell::new(handle.as_deref().map(Principal::named)),
+            shared: Cell::new(storage.get::<bool>(key::SHARED).await?.unwrap_or_default()),
             host,
             interpreter,
             quotas: SessionQuotas::new(&self.env, config.quotas)?,
@@ -178,7 +187,7 @@ impl Session {
         storage.put(key::SEEN, live.used_at() as f64).await?;
         let left = live.idle_limit.saturating_sub(live.idle_for());
         let now = Date::now().as_millis();
-        if live.counted_until.get() < now + left.as_millis() as u64 {
+        if !live.shared.get() && live.counted_until.get() < now + left.as_millis() as u64 {
             let time = 2 * live.idle_limit;
             live.quotas.keep(&live.owner(), &self.state.id().to_string(), time).await?;
             live.counted_until.set(now + time.as_millis() as u64);
@@ -187,7 +196,9 @@ impl Session {
     }
 
     async fn end(&self, live: &Live) -> Result<()> {
-        live.quotas.end(&live.owner(), &self.state.id().to_string()).await?;
+        if !live.shared.take() {
+            live.quotas.end(&live.owner(), &self.state.id().to_string()).await?;
+        }
         live.handle.take();
         live.interpreter.end()?;
         let storage = self.state.storage();
