@@ -81,7 +81,7 @@ impl Config {
                 legacy_sessions: settings.parsed("LEGACY_SESSIONS")?.unwrap_or(true),
                 ..TransportOptions::new(platform)
             },
-            packages: settings.packages()?,
+            packages: settings.packages(&limits)?,
             quotas: settings.quotas()?,
             session_idle: settings.seconds("SESSION_IDLE_SECONDS", Duration::from_secs(30 * 60))?,
             isolation,
@@ -117,7 +117,7 @@ impl Settings<'_> {
         value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
     }
 
-    fn packages(&self) -> Result<PackageOptions, String> {
+    fn packages(&self, limits: &Limits) -> Result<PackageOptions, String> {
         let names =
             |name: &'static str| requirement::parse_names(&self.get(name).unwrap_or_default()).map_err(named(name));
         let dependencies = self.get("DEPENDENCIES").unwrap_or_default();
@@ -128,7 +128,7 @@ impl Settings<'_> {
             denied: names("DENIED_PACKAGES")?,
             mirrors: self.addresses("PACKAGE_MIRRORS")?,
             index: self.addresses("PACKAGE_INDEX")?.pop(),
-            room: Room::default(),
+            room: Room { memory: limits.memory, budget: limits.budget, ..Room::default() },
         })
     }
 
@@ -155,6 +155,10 @@ impl Settings<'_> {
             grace: self.seconds("GRACE_SECONDS", defaults.grace)?,
             fuel: self.size("FUEL_LIMIT_MILLIONS", defaults.fuel as usize, MILLION)? as u64,
             memory: self.size("MEMORY_LIMIT_MB", defaults.memory, MIB)?,
+            budget: match self.get("MEMORY_BUDGET_MB") {
+                Some(_) => Some(self.size("MEMORY_BUDGET_MB", 0, MIB)?),
+                None => defaults.budget,
+            },
             output_bytes: self.size("OUTPUT_LIMIT_KB", defaults.output_bytes, KIB)?,
             output_lines: self.size("OUTPUT_LIMIT_LINES", defaults.output_lines, 1)?,
             line_bytes: self.size("LINE_LIMIT_KB", defaults.line_bytes, KIB)?,

@@ -36,11 +36,11 @@ pub const FIRST_MESSAGE: Duration = Duration::from_millis(50);
 /// How much longer than a run's own limits the host waits for its end: a busy machine's start of an isolate is in it.
 pub const WATCHDOG_MARGIN: Duration = Duration::from_secs(10);
 
-/// Bytes of libraries that an isolate has room for: the platform takes 64 MiB of code, of which Python itself needs 14.
-pub const ROOM_CODE: usize = 48 * 1024 * 1024;
+/// Bytes of prepared wheels that are kept at hand, besides what one run needs, where memory has no budget.
+pub const KEPT_WHEELS: usize = 256 * MIB;
 
-/// Bytes of packages that an isolate has room for: the platform gives it 128 MB of memory, of which Python needs 45.
-pub const ROOM_MEMORY: usize = 80_000_000;
+/// Most requirements of a run of which it is found out whether the rest would fit without them.
+pub const MAX_ALTERNATIVES: usize = 32;
 
 /// Longest requirement (PEP 508), in bytes: real ones have some tens.
 pub const MAX_REQUIREMENT: usize = 1024;
@@ -84,13 +84,13 @@ pub const MAX_INDEX_PAGE: usize = 32 * 1024 * 1024;
 /// Largest file of metadata, in bytes.
 pub const MAX_METADATA: usize = 2 * 1024 * 1024;
 
-/// Largest wheel, in bytes. The largest that an isolate can hold, scipy, has 14 MB.
+/// Largest wheel, in bytes. The largest that everyday programs need, scipy, has 14 MB.
 pub const MAX_WHEEL: usize = 32 * 1024 * 1024;
 
 /// Most files in a wheel.
 pub const MAX_WHEEL_FILES: usize = 20_000;
 
-/// Largest wheel when it is unpacked, in bytes: more than an isolate takes as code.
+/// Largest wheel when it is unpacked, in bytes: it is held in memory while it is prepared.
 pub const MAX_WHEEL_UNPACKED: usize = 96 * 1024 * 1024;
 
 /// How much smaller than itself a file in a wheel may be packed. Deflate reaches 1,030; real files stay below 100.
@@ -114,6 +114,9 @@ pub struct Limits {
     pub fuel: u64,
     /// Bytes of the interpreter's memory; then Python gets a `MemoryError`.
     pub memory: usize,
+    /// Bytes of that memory, the archives of packages and the files, together, where the platform bounds them so: a
+    /// deployed isolate has 128 MB. Then Python gets a `MemoryError`, or no space for files.
+    pub budget: Option<usize>,
     /// Bytes of all output lines together.
     pub output_bytes: usize,
     /// How many lines of output.
@@ -152,7 +155,8 @@ impl Default for Limits {
             images: 8,
             image_bytes: MIB,
             fuel: 200_000_000,
-            memory: 512 * MIB,
+            memory: 1024 * MIB,
+            budget: None,
             output_bytes: 2 * MIB,
             output_lines: 20_000,
             line_bytes: 64 * 1024,

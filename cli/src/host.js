@@ -15,6 +15,7 @@ export class Host {
     this.#pool = pool;
     this.#wheels = wheels;
     this.lockFile = wheels.lockFile;
+    this.room = wheels.room;
   }
 
   /**

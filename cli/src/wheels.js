@@ -19,6 +19,8 @@ export function cacheFolder({ env, platform } = process) {
 
 export class Wheels {
   lockFile = readFileSync(new URL('../runtime/isolate/pyodide-lock.txt', import.meta.url), 'utf8');
+  /** What an isolate has room for besides Python. @type {{ code: number, heap: number }} */
+  room = JSON.parse(readFileSync(new URL('../runtime/room.json', import.meta.url), 'utf8'));
   #folder;
   #log;
 

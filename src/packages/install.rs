@@ -1,7 +1,7 @@
 //! Gets the packages of a run: finds out what it needs, resolves, fetches, checks and prepares.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{BTreeSet, HashMap},
     rc::Rc,
 };
@@ -14,15 +14,18 @@ use super::{
     index::{self, Project},
     lock::Lock,
     metadata::Metadata,
-    options::{PackageOptions, Room, Source},
+    options::{PackageOptions, Source},
     requirement::{Origin, Wanted},
     resolve::{Context, Lookup, resolve},
+    room::{Excess, megabytes},
     set::{PackageSet, Wheel},
     supply::{FetchError, FetchRequest, Supply},
     tags::WheelName,
     wheel::{self, Size, sha256},
 };
-use crate::limits::{FETCH_TIME, FETCHES_AT_ONCE, INDEX_TIME, MAX_INDEX_PAGE, MAX_METADATA, MAX_WHEEL, MAX_WISHES};
+use crate::limits::{
+    FETCH_TIME, FETCHES_AT_ONCE, INDEX_TIME, MAX_ALTERNATIVES, MAX_INDEX_PAGE, MAX_METADATA, MAX_WHEEL, MAX_WISHES,
+};
 
 /// What is told while packages are installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,7 +103,7 @@ impl Packages {
         loop {
             let installed = self.resolve(plan, &unfetched, log).await?;
             match self.fetch_all(&installed.set, log).await {
-                Ok(sizes) => return self.check_room(&installed.set, &sizes).map(|()| installed),
+                Ok(sizes) => return self.fitting(plan, &unfetched, installed, &sizes).await,
                 Err(Unfetched { locked: Some(name), .. })
                     if self.options.source == Source::Pypi && unfetched.insert(name.clone()) => {}
                 Err(Unfetched { why, .. }) => return Err(why),
@@ -136,9 +139,7 @@ impl Packages {
                         Err(error) => {
                             wanted.pop();
                             log(Event::Debug(error.to_string()));
-                            if let Origin::Import(module) = &wish.origin {
-                                missing.push((module.clone(), error.to_string()));
-                            }
+                            missing.extend(unfulfilled(wish, &error));
                         }
                     }
                 }
@@ -186,7 +187,7 @@ impl Packages {
     /// Names the package, and what happened at each place that should have it.
     pub async fn obtain(&self, set: &PackageSet, log: Log<'_>) -> Result<(), InstallError> {
         let sizes = self.fetch_all(set, log).await.map_err(|Unfetched { why, .. }| why)?;
-        self.check_room(set, &sizes)
+        self.excess(set, &sizes).map_or(Ok(()), |excess| Err(InstallError(excess.to_string())))
     }
 
     /// Gives the size of each wheel, by its sha256: one that is too much for the supply may be dropped again.
@@ -200,8 +201,10 @@ impl Packages {
             }
         }
         let (mut done, all) = (0, missing.len());
+        let room =
+            Cell::new(self.options.room.of_one_run().saturating_sub(sizes.values().map(|size| size.total()).sum()));
         let prepared = missing.into_iter().map(|wheel| {
-            self.prepare(wheel, log).map(|size| {
+            self.prepare(wheel, set, &room, log).map(|size| {
                 size.map(|size| (wheel.sha256.clone(), size))
                     .map_err(|why| Unfetched { locked: wheel.url.is_none().then(|| wheel.name.clone()), why })
             })
@@ -215,37 +218,60 @@ impl Packages {
         Ok(sizes)
     }
 
-    /// An isolate takes so much code and no more: better said before it is started.
-    fn check_room(&self, set: &PackageSet, sizes: &HashMap<String, Size>) -> Result<(), InstallError> {
-        let size = |wheel: &Wheel| sizes.get(&wheel.sha256).copied().unwrap_or_default();
-        let Room { code, memory } = self.options.room;
-        for (what, room) in [("libraries", code), ("memory", memory)] {
-            let measure = |size: Size| if what == "libraries" { size.code } else { size.total() };
-            let mut sizes: Vec<(usize, &Wheel)> =
-                set.wheels().iter().map(|wheel| (measure(size(wheel)), wheel)).collect();
-            let total: usize = sizes.iter().map(|(size, _)| size).sum();
-            if total <= room {
-                continue;
+    /// Gives what fits, or says what is too much: better than an isolate that fails. What is only wished for goes first.
+    async fn fitting(
+        &self,
+        plan: &Plan,
+        unfetched: &BTreeSet<String>,
+        installed: Installed,
+        sizes: &HashMap<String, Size>,
+    ) -> Result<Installed, InstallError> {
+        let Some(mut excess) = self.excess(&installed.set, sizes) else { return Ok(installed) };
+        let lighter = async |without: &[&Wanted]| {
+            let lighter = self.resolve(&plan.without(without), unfetched, &|_| {}).await.ok()?;
+            let fetched = lighter.set.wheels().iter().all(|wheel| sizes.contains_key(&wheel.sha256));
+            Some(lighter).filter(|lighter| fetched && self.excess(&lighter.set, sizes).is_none())
+        };
+        let wishes = plan.wished.iter().take(MAX_WISHES);
+        let tries = wishes.map(|wish| vec![wish]).chain([plan.wished.iter().collect()]);
+        for wishes in tries.filter(|wishes| !wishes.is_empty()) {
+            if let Some(mut lighter) = lighter(&wishes).await {
+                // What was too much may have cost it some of its wheels.
+                self.fetch_all(&lighter.set, &|_| {}).await.map_err(|Unfetched { why, .. }| why)?;
+                lighter.missing.extend(wishes.iter().filter_map(|wish| unfulfilled(wish, &excess)));
+                return Ok(lighter);
             }
-            sizes.sort_by_key(|(size, _)| std::cmp::Reverse(*size));
-            let largest = sizes.first().map_or("", |(_, wheel)| wheel.name.as_str());
-            let list: Vec<String> = sizes
-                .iter()
-                .take(5)
-                .map(|(size, wheel)| format!("{} {} {}", wheel.name, wheel.version, megabytes(*size)))
-                .collect();
-            return Err(InstallError(format!(
-                "{largest} is too much: the packages of this run need {} of {what}, and an isolate has room for {}. The \
-                 largest: {}.",
-                megabytes(total),
-                megabytes(room),
-                list.join(", ")
-            )));
         }
-        Ok(())
+        let asked: Vec<&Wanted> = plan.required.iter().filter(|wanted| wanted.origin != Origin::Settings).collect();
+        for wanted in asked.iter().take(MAX_ALTERNATIVES).filter(|_| asked.len() > 1) {
+            if lighter(&[wanted]).await.is_some() {
+                excess.without.push(vec![(*wanted).clone()]);
+            }
+        }
+        // Where none is enough by itself, the last ones that were asked for.
+        for first in (1..asked.len().saturating_sub(1)).rev().take(MAX_ALTERNATIVES) {
+            let Some(last) = asked.get(first..).filter(|_| excess.without.is_empty()) else { break };
+            if lighter(last).await.is_some() {
+                excess.without.push(last.iter().map(|wanted| (*wanted).clone()).collect());
+            }
+        }
+        Err(InstallError(excess.to_string()))
     }
 
-    async fn prepare(&self, wheel: &Wheel, log: Log<'_>) -> Result<Size, InstallError> {
+    fn excess(&self, set: &PackageSet, sizes: &HashMap<String, Size>) -> Option<Excess> {
+        let size = |wheel: &Wheel| sizes.get(&wheel.sha256).copied().unwrap_or_default();
+        let wheels: Vec<(&Wheel, Size)> = set.wheels().iter().map(|wheel| (wheel, size(wheel))).collect();
+        self.options.room.excess(&wheels)
+    }
+
+    /// `room`: for how many bytes there still is any.
+    async fn prepare(
+        &self,
+        wheel: &Wheel,
+        of: &PackageSet,
+        room: &Cell<usize>,
+        log: Log<'_>,
+    ) -> Result<Size, InstallError> {
         let Wheel { name, version, sha256, .. } = wheel;
         let _claim = self.supply.claim(sha256).await;
         // Another run may have been quicker.
@@ -258,7 +284,11 @@ impl Packages {
         })?;
         let size = prepared.size();
         log(Event::Info(format!("Installed {name} {version} ({})", megabytes(size.total()))));
-        self.supply.keep(sha256, prepared);
+        // A set that is too much is never at hand as a whole.
+        if let Some(left) = room.get().checked_sub(size.total()) {
+            room.set(left);
+            self.supply.keep(sha256, prepared, of);
+        }
         Ok(size)
     }
 
@@ -310,8 +340,12 @@ impl Packages {
     }
 }
 
-fn megabytes(bytes: usize) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
+/// The module of a wish that is not fulfilled, and why.
+fn unfulfilled(wish: &Wanted, why: &impl ToString) -> Option<(String, String)> {
+    match &wish.origin {
+        Origin::Import(module) => Some((module.clone(), why.to_string())),
+        Origin::Settings | Origin::Script => None,
+    }
 }
 
 /// What a resolution asks for, fetched.

@@ -66,7 +66,7 @@ impl Supply for TestSupply {
         self.0.prepared.borrow().get(sha256).copied()
     }
 
-    fn keep(&self, sha256: &str, wheel: PreparedWheel) {
+    fn keep(&self, sha256: &str, wheel: PreparedWheel, _: &PackageSet) {
         self.0.prepared.borrow_mut().insert(sha256.to_owned(), wheel.size());
     }
 
@@ -271,6 +271,41 @@ fn what_an_isolate_has_no_room_for_is_named() {
     test.serve(ONE, "b", Ok(b));
     let error = test.run("import b").unwrap_err();
     assert!(error.starts_with("a is too much") && error.contains("of memory"), "{error}");
+    assert!(error.contains("(MEMORY_LIMIT_MB)") && !error.contains("Without"), "{error}");
+}
+
+/// One whose isolates have room for `a`, and for one byte less than `b` beside it.
+fn room_for_a() -> Test {
+    let (mut test, a, b) = test_with(|_| {});
+    let size = |wheel: &[u8]| wheel::prepare(wheel).unwrap().size().total();
+    test.packages.options.room.budget = Some(1000 + size(&a) + size(&b) - 1);
+    test.packages.options.room.heap = 1000;
+    test.serve(ONE, "a", Ok(a));
+    test.serve(ONE, "b", Ok(b));
+    test
+}
+
+#[test]
+fn what_is_too_much_is_told_with_what_could_go_and_where_it_fits() {
+    let test = room_for_a();
+    assert_eq!(test.names("import a"), ["a"]);
+    let error = test.run("# /// script\n# dependencies = ['b']\n# ///\nimport a").unwrap_err();
+    for part in ["Without `b` of the script block the rest would fit.", "MEMORY_BUDGET_MB", "All of it fits on the desk"] {
+        assert!(error.contains(part), "{error}");
+    }
+    let error = test.run("import a, b").unwrap_err();
+    assert!(error.contains(" Without `import b` the rest would fit."), "{error}");
+}
+
+#[test]
+fn what_is_too_much_and_only_wished_for_is_left_out() {
+    let test = room_for_a();
+    let installed = test.run("import a\ntry:\n  import b\nexcept ImportError: pass").unwrap();
+    let names: Vec<&str> = installed.set.wheels().iter().map(|wheel| wheel.name.as_str()).collect();
+    assert_eq!(names, ["a"]);
+    assert!(test.home.prepared.borrow().contains_key(&installed.set.wheels()[0].sha256), "it is at hand");
+    let [(module, why)] = installed.missing.as_slice() else { panic!("{:?}", installed.missing) };
+    assert!(module == "b" && why.contains("too much"), "{module}: {why}");
 }
 
 #[test]

@@ -15,6 +15,7 @@ pub mod options;
 mod plan;
 pub mod requirement;
 pub mod resolve;
+mod room;
 pub mod script;
 mod set;
 pub mod supply;
@@ -24,7 +25,8 @@ pub mod wheel;
 pub use self::{
     explain::Unresolved,
     install::{Event, InstallError, Installed, Log, Packages},
-    options::{PackageOptions, Room, Source},
+    options::{PackageOptions, Source},
     plan::Plan,
+    room::Room,
     set::{PackageSet, Wheel},
 };

@@ -4,8 +4,7 @@ use std::str::FromStr;
 
 use pep508_rs::PackageName;
 
-use super::requirement::Requirement;
-use crate::limits::{ROOM_CODE, ROOM_MEMORY};
+use super::{requirement::Requirement, room::Room};
 
 /// Where packages may come from (`PACKAGES`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,21 +31,6 @@ impl FromStr for Source {
     }
 }
 
-/// What an isolate has room for, in bytes.
-#[derive(Debug, Clone, Copy)]
-pub struct Room {
-    /// For libraries.
-    pub code: usize,
-    /// For everything.
-    pub memory: usize,
-}
-
-impl Default for Room {
-    fn default() -> Self {
-        Self { code: ROOM_CODE, memory: ROOM_MEMORY }
-    }
-}
-
 /// The settings.
 #[derive(Debug, Clone, Default)]
 pub struct PackageOptions {
@@ -62,6 +46,6 @@ pub struct PackageOptions {
     pub mirrors: Vec<String>,
     /// The package index (PEP 503, PEP 691), ending in `/`.
     pub index: Option<String>,
-    /// How much an isolate has room for, besides Python itself: its libraries, and all of it.
+    /// How much an isolate has room for. What the platform takes as code, a home knows.
     pub room: Room,
 }

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// What one run needs.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Plan {
     /// What must be there: the run is not started without it.
     pub required: Vec<Wanted>,
@@ -60,6 +60,15 @@ impl Plan {
         plan.wished.retain(|wanted| !known.contains(&wanted.requirement.name));
         plan.check_allowed(options)?;
         Ok(plan)
+    }
+
+    /// The same without some of what it wants.
+    #[must_use]
+    pub fn without(&self, unwanted: &[&Wanted]) -> Self {
+        let mut plan = self.clone();
+        plan.required.retain(|wanted| !unwanted.contains(&wanted));
+        plan.wished.retain(|wanted| !unwanted.contains(&wanted));
+        plan
     }
 
     /// **Boundary.** What the settings do not allow is not even looked for.

@@ -4,7 +4,10 @@ use std::{any::Any, fmt, time::Duration};
 
 use futures::future::LocalBoxFuture;
 
-use super::wheel::{PreparedWheel, Size};
+use super::{
+    set::PackageSet,
+    wheel::{PreparedWheel, Size},
+};
 
 /// One file to be fetched.
 #[derive(Debug, Clone)]
@@ -64,8 +67,8 @@ pub trait Supply {
     /// The size of a prepared wheel ([`PreparedWheel::size`]), if it is at hand for the isolates.
     fn prepared(&self, sha256: &str) -> Option<Size>;
 
-    /// Keeps a prepared wheel at hand.
-    fn keep(&self, sha256: &str, wheel: PreparedWheel);
+    /// Keeps a prepared wheel at hand, at the cost of others, but not of those of the set that it is needed for.
+    fn keep(&self, sha256: &str, wheel: PreparedWheel, of: &PackageSet);
 
     /// Waits until nobody else holds the claim on this wheel. Two runs that need one wheel at once fetch it once: the
     /// second waits for the first, and then finds it [`prepared`](Self::prepared).

@@ -26,6 +26,7 @@ import { Storage } from './storage.js';
  * @property {number} grace how long it may clean up after that, before the interpreter ends
  * @property {number} fuel how often CPython may ask for signals
  * @property {number} memory bytes of the interpreter's memory
+ * @property {number | null} [budget] bytes of that memory, the packages' archives and the files, together
  * @property {number} output bytes of output
  * @property {number} lines how many there may be in it
  * @property {number} line bytes of one
@@ -53,6 +54,16 @@ export class Interpreter {
     this.libraries = libraries;
     this.runner = pyodide.pyimport('_sandbox.runner');
     this.storage = new Storage(pyodide.FS);
+    /** @type {Pick<Limits, 'memory' | 'budget'>} */
+    this.limits = { memory: Infinity };
+    const module = pyodide._module;
+    /** What is left of the budget for the memory and the files. */
+    const left = () => (this.limits.budget ?? Infinity) - module.archived;
+    // Asked when it is to grow.
+    Object.defineProperty(module, 'memoryLimit', {
+      get: () => Math.min(this.limits.memory, Math.max(left() - this.storage.bytes, 0)),
+    });
+    this.storage.room = () => left() - module.HEAPU8.length;
     /** The run that is going on; resolves to whether the interpreter lives on. @type {Promise<boolean> | null} */
     this.running = null;
     this.fresh = true;
@@ -112,7 +123,7 @@ export class Interpreter {
   /** @param {Run} run @param {Emit} emit */
   async #run({ code, globals, keep, limits }, emit) {
     const output = new OutputLines(limits, emit);
-    this.pyodide._module.memoryLimit = limits.memory;
+    this.limits = limits;
     this.storage.limit(limits);
     this.pyodide.setStdout({ write: output.writer('stdout') });
     this.pyodide.setStderr({ write: output.writer('stderr') });

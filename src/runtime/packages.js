@@ -37,6 +37,8 @@ export function mountPackages(module, packages) {
   /** @type {Folder} */
   const root = new Map();
   module.libraries = new Map();
+  /** Bytes of them. */
+  module.archived = packages.reduce((sum, { archive }) => sum + archive.byteLength, 0);
   for (const { archive, modules } of packages) {
     for (const [path, bytes] of filesOf(archive)) place(root, path, bytes);
     for (const [path, library] of modules) {

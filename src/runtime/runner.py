@@ -16,6 +16,7 @@ import time
 import traceback
 import uuid
 from json import dumps, loads  # by name: a program may replace json's
+from typing import Any
 from zipimport import zipimporter
 
 from _pyodide._base import eval_code_async
@@ -51,7 +52,7 @@ _OWN_FRAMES = re.compile(
 _streams = sys.stdin, sys.stdout, sys.stderr
 _task: asyncio.Task[object] | None = None
 _namespace: dict[str, object] = {}
-_limits: dict[str, int] = {}
+_limits: dict[str, Any] = {}
 _cancelled_by = 0
 
 
@@ -164,12 +165,18 @@ def _failed(error: BaseException, max_bytes: int) -> dict[str, str]:
         cause = KeyboardInterrupt() if _cancelled_by == signal.SIGINT else _timeout(_cancelled_by)
         error = cause.with_traceback(error.__traceback__)
     if isinstance(error, MemoryError):
-        error.add_note(f'The memory of the interpreter is limited to {_limits["memory"] / 2**20:g} MB.')
+        error.add_note(_memory_note())
     try:
         text = _OWN_FRAMES.sub('', ''.join(traceback.format_exception(error)))
     except BaseException as broken:
         text = f'{type(error).__name__}: its traceback could not be written ({type(broken).__name__})\n'
     return {'status': 'run-error', 'error': _cut(to_unicode(text), max_bytes)}
+
+
+def _memory_note() -> str:
+    if budget := _limits.get('budget'):
+        return f'The memory of the interpreter, packages and files together are limited to {budget / 2**20:g} MB.'
+    return f'The memory of the interpreter is limited to {_limits["memory"] / 2**20:g} MB.'
 
 
 def _cut(text: str, max_bytes: int) -> str:

@@ -8,6 +8,8 @@ export class Storage {
   #fs;
   #files = Infinity;
   #bytes = Infinity;
+  /** How many bytes of files there may be beside what else is in memory: all of them count. */
+  room = () => Infinity;
   /** At least as much as there is: what is deleted is noticed when it is too much. */
   #used = { files: 0, bytes: 0 };
   /** What was there at the start. */
@@ -50,10 +52,16 @@ export class Storage {
     this.#bytes = fileBytes + this.#own.bytes;
   }
 
+  /** At least the bytes of all files. */
+  get bytes() {
+    return this.#used.bytes;
+  }
+
   /** @param {number} files @param {number} bytes */
   #take(files, bytes) {
     if (bytes < 0) return;
-    const fits = () => this.#used.files + files <= this.#files && this.#used.bytes + bytes <= this.#bytes;
+    const fits = () =>
+      this.#used.files + files <= this.#files && this.#used.bytes + bytes <= Math.min(this.#bytes, this.room());
     if (!fits()) this.#used = this.#count();
     if (!fits()) throw new this.#fs.ErrnoError(ENOSPC);
     this.#used.files += files;

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { FOUR, OF_SIX, SIX } from '../packages/famous.mjs';
 import { run, StdioClient, Temporary } from './desk.mjs';
 
 /** Where the lock file's wheels are, if not at the default address. */
@@ -66,6 +67,24 @@ describe('packages', () => {
     assert.deepEqual(return_value, ['kept', 42], error);
     assert.match(output[0], /restarted to add packages: its files are kept/);
     assert.deepEqual((await client.run('import numpy\n1')).output, []);
+  });
+
+  test('six of them fit into one isolate, in a run and in a session', { timeout: 240_000 }, async () => {
+    await using client = new StdioClient(mirror, env());
+    for (const session of [undefined, 'new']) {
+      const { status, return_value, error } = await client.run(SIX, { session });
+      assert.deepEqual([status, return_value], ['success', OF_SIX], error);
+    }
+  });
+
+  test('that are too much for a budget are told, with what could go', async () => {
+    await using client = new StdioClient([...mirror, '--set', 'MEMORY_BUDGET_MB=112'], env());
+    const { status, error } = await client.run(FOUR);
+    assert.equal(status, 'install-error');
+    assert.match(
+      error,
+      /^scipy is too much: .* or without `import scipy` the rest would fit\. All of it fits on the desk/,
+    );
   });
 
   test('the example runs', async () => {

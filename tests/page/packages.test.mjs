@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
+import { OF_SIX, SIX } from '../packages/famous.mjs';
 import { openChromium, openPage } from './browser.mjs';
 import { serveSite } from './site.mjs';
 
@@ -13,8 +14,27 @@ let browser;
 /** @type {Awaited<ReturnType<typeof openPage>>} */
 let opened;
 
+/** Where the build found the package index. */
+const SOURCES = '../../worker/build/worker/runtime/sources.js';
+
+/** A package index of one project, in its newest version, that the page's own server has. @param {string} project */
+async function indexOf(project) {
+  const { index } = await import(SOURCES);
+  const address = `${index}${project}/`;
+  const page = await (await fetch(address, { headers: { accept: 'application/vnd.pypi.simple.v1+json' } })).json();
+  const wheel = page.files.findLast((/** @type {any} */ { filename }) => filename.endsWith('-py3-none-any.whl'));
+  const bytes = await (await fetch(new URL(wheel.url, address))).arrayBuffer();
+  const path = `/files/${wheel.filename}`;
+  const files = [{ ...wheel, url: path, 'core-metadata': false }];
+  return {
+    [`/simple/${project}/`]: { type: 'application/json', body: JSON.stringify({ ...page, files }) },
+    [path]: { type: 'application/octet-stream', body: Buffer.from(bytes) },
+  };
+}
+
 before(async () => {
   site = await serveSite({
+    ...(await indexOf('seaborn')),
     '/strict': {
       body: '<!doctype html><html lang="en"><title>A page</title>',
       headers: { 'content-security-policy': "default-src 'self'" },
@@ -77,6 +97,12 @@ test('its own server is asked first, and then the mirrors, in their order', asyn
   const [, file] = asked.find(([folder]) => folder === 'second') ?? assert.fail(asked.join('\n'));
   const folders = asked.filter(([, other]) => other === file).map(([folder]) => folder);
   assert.deepEqual(folders, ['packages', 'first', 'second']);
+});
+
+test('six packages fit into one interpreter', { timeout: 240_000 }, async () => {
+  const limits = { packages: 'pypi', packageIndex: `${site.url}/simple/` };
+  const [six] = await run([SIX], { limits });
+  assert.deepEqual([six.status, six.return_value], ['success', OF_SIX], six.error);
 });
 
 test('a session gets packages while it runs, and keeps its variables', async () => {

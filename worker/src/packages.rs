@@ -5,7 +5,7 @@ use std::{cell::RefCell, rc::Rc};
 use futures::{FutureExt, StreamExt, future::LocalBoxFuture, select_biased};
 use mcp_run_python::limits::FETCH_STALL;
 use mcp_run_python::packages::{
-    InstallError, PackageOptions, PackageSet, Packages, Wheel,
+    InstallError, PackageOptions, PackageSet, Packages, Room, Wheel,
     lock::Lock,
     supply::{Claim, FetchError, FetchRequest, Supply},
     wheel::{PreparedWheel, Size},
@@ -17,7 +17,7 @@ use crate::{
     claims::{self, Claims},
     code,
     config::{self, PLATFORM},
-    store::{Kept, Store},
+    store::{self, Kept, Store},
 };
 
 #[wasm_bindgen(raw_module = "./runtime/sources.js")]
@@ -50,7 +50,9 @@ pub fn packages(mut options: PackageOptions) -> Result<Rc<Packages>> {
         options.index = Some(INDEX.with(Clone::clone)).filter(|index| !index.is_empty());
     }
     let bundled = STORE.with_borrow_mut(|store| store.bundled().clone());
-    Ok(Rc::new(Packages::new(lock()?, options, bundled, Rc::new(Edge))))
+    store::fill_in(&mut options.room);
+    let supply = Rc::new(Edge(options.room));
+    Ok(Rc::new(Packages::new(lock()?, options, bundled, supply)))
 }
 
 /// What is built in: `name version`.
@@ -84,8 +86,8 @@ fn lock() -> Result<Rc<Lock>> {
     Ok(lock)
 }
 
-/// The platform's network, cache and memory.
-struct Edge;
+/// The platform's network, cache and memory, and what an isolate has room for.
+struct Edge(Room);
 
 impl Supply for Edge {
     fn fetch(&self, request: FetchRequest) -> LocalBoxFuture<'static, std::result::Result<Vec<u8>, FetchError>> {
@@ -129,8 +131,8 @@ impl Supply for Edge {
         STORE.with_borrow_mut(|store| Some(store.find(sha256)?.size))
     }
 
-    fn keep(&self, sha256: &str, wheel: PreparedWheel) {
-        STORE.with_borrow_mut(|store| store.keep(sha256, Kept::new(wheel)));
+    fn keep(&self, sha256: &str, wheel: PreparedWheel, of: &PackageSet) {
+        STORE.with_borrow_mut(|store| store.keep(sha256, Kept::new(wheel), of, &self.0));
     }
 
     fn claim(&self, sha256: &str) -> LocalBoxFuture<'static, Claim> {

@@ -3,9 +3,9 @@
 use std::{cell::Cell, collections::HashMap, rc::Rc};
 
 use js_sys::{ArrayBuffer, Uint8Array};
-use mcp_run_python::limits::ROOM_MEMORY;
+use mcp_run_python::limits::KEPT_WHEELS;
 use mcp_run_python::packages::{
-    PackageSet, Wheel,
+    PackageSet, Room, Wheel,
     wheel::{PreparedWheel, Size},
 };
 use serde::Deserialize;
@@ -16,10 +16,32 @@ extern "C" {
     /// The packages that are built in, as `xtask/runtime/packages.mjs` writes them.
     #[wasm_bindgen(thread_local_v2, js_name = packages)]
     static BUILT_IN: JsValue;
+
+    /// What an isolate has room for besides Python, as `xtask/runtime/room.mjs` finds it out.
+    #[wasm_bindgen(thread_local_v2, js_name = room)]
+    static ROOM: JsValue;
 }
 
-/// How many bytes of prepared wheels are kept at most, but for those that are built in: one isolate's full.
-const KEPT_BYTES: usize = ROOM_MEMORY;
+#[derive(Default, Deserialize)]
+struct BesidesPython {
+    code: usize,
+    heap: usize,
+}
+
+/// Adds what the build knows of the room that an isolate has.
+pub fn fill_in(room: &mut Room) {
+    // Written by our own build: what cannot be read is none.
+    let BesidesPython { code, heap } =
+        ROOM.with(|room| serde_wasm_bindgen::from_value(room.clone())).unwrap_or_default();
+    room.code = Some(code);
+    room.heap = heap;
+}
+
+/// How many bytes of prepared wheels are kept at most, but for those that are built in and those that a run needs: where
+/// memory has a budget, one isolate's full.
+fn kept_bytes(room: &Room) -> usize {
+    room.budget.map_or(KEPT_WHEELS, |_| room.of_one_run())
+}
 
 /// A wheel as isolates get it.
 pub struct Kept {
@@ -100,8 +122,8 @@ impl Store {
         Some(kept.clone())
     }
 
-    /// Keeps a wheel, at the cost of others if need be.
-    pub fn keep(&mut self, sha256: &str, kept: Kept) {
+    /// Keeps a wheel, at the cost of others if need be, but not of those of its set.
+    pub fn keep(&mut self, sha256: &str, kept: Kept, of: &PackageSet, room: &Room) {
         self.wheels.insert(sha256.to_owned(), Rc::new(kept));
         self.find(sha256);
         let mut fetched: Vec<(u64, usize, String)> = self
@@ -112,9 +134,9 @@ impl Store {
             .collect();
         fetched.sort_unstable();
         let mut bytes: usize = fetched.iter().map(|(_, size, _)| size).sum();
-        let last = fetched.len().saturating_sub(1);
-        for (_, size, sha256) in fetched.into_iter().take(last) {
-            if bytes <= KEPT_BYTES {
+        fetched.retain(|(_, _, sha256)| of.wheels().iter().all(|wheel| wheel.sha256 != *sha256));
+        for (_, size, sha256) in fetched {
+            if bytes <= kept_bytes(room) {
                 break;
             }
             bytes -= size;

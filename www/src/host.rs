@@ -6,7 +6,7 @@ use futures::{FutureExt, StreamExt, channel::oneshot, future::LocalBoxFuture, st
 use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
 use mcp_run_python::{
     packages::{
-        PackageSet,
+        PackageSet, Room,
         supply::{FetchError, FetchRequest},
     },
     sandbox::{Frames, Sandbox, SandboxError},
@@ -43,6 +43,8 @@ extern "C" {
     fn adds(this: &SandboxHost) -> JsValue;
     #[wasm_bindgen(method, getter, js_name = lockFile)]
     fn lock_file(this: &SandboxHost) -> JsValue;
+    #[wasm_bindgen(method, getter)]
+    fn room(this: &SandboxHost) -> JsValue;
     #[wasm_bindgen(method, catch)]
     fn fetch(this: &SandboxHost, url: &str, limits: &Object) -> Result<Promise, JsValue>;
     #[wasm_bindgen(method, catch)]
@@ -65,6 +67,13 @@ impl SandboxHost {
     /// The text of the lock file, if packages are to be had at all.
     pub fn lock_text(&self) -> Option<String> {
         self.lock_file().as_string()
+    }
+
+    /// Adds what the home knows of the room that an interpreter has.
+    pub fn fill_in(&self, room: &mut Room) {
+        let get = |member: &str| Reflect::get(&self.room(), &member.into()).ok()?.as_f64();
+        room.code = get("code").map(|bytes| bytes as usize);
+        room.heap = get("heap").unwrap_or_default() as usize;
     }
 
     /// Fetches a file of a package.

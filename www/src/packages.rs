@@ -6,6 +6,7 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
 use futures::{FutureExt, future::LocalBoxFuture, lock::Mutex};
 use js_sys::{Array, Object, Reflect, Uint8Array};
 use mcp_run_python::{
+    limits::KEPT_WHEELS,
     packages::{
         PackageOptions, PackageSet, Packages,
         lock::Lock,
@@ -18,16 +19,18 @@ use wasm_bindgen::JsValue;
 
 use crate::host::SandboxHost;
 
-/// How many bytes of prepared wheels are kept at most: several isolates' full.
-const KEPT_BYTES: usize = 256 * 1024 * 1024;
-
 /// What installs packages, if the home can: it has a lock file, and fetches.
 ///
 /// # Errors
 /// The lock file is none.
-pub fn installer(host: &SandboxHost, options: PackageOptions, wheels: Wheels) -> Result<Option<Rc<Packages>>, String> {
+pub fn installer(
+    host: &SandboxHost,
+    mut options: PackageOptions,
+    wheels: Wheels,
+) -> Result<Option<Rc<Packages>>, String> {
     let Some(lock) = host.lock_text() else { return Ok(None) };
     let lock = Rc::new(Lock::parse(&lock)?);
+    host.fill_in(&mut options.room);
     let supply = Rc::new(HomeSupply { host: host.clone(), wheels });
     Ok(Some(Rc::new(Packages::new(lock, options, PackageSet::default(), supply))))
 }
@@ -79,11 +82,13 @@ impl Kept {
         Some(wheel)
     }
 
-    fn keep(&mut self, sha256: &str, wheel: Wheel) {
+    /// Keeps a wheel, at the cost of others if need be, but not of those of its set.
+    fn keep(&mut self, sha256: &str, wheel: Wheel, of: &PackageSet) {
         let mut bytes: usize = wheel.size.total() + self.wheels.values().map(|wheel| wheel.size.total()).sum::<usize>();
-        while bytes > KEPT_BYTES
-            && let Some(oldest) = self.wheels.iter().min_by_key(|(_, wheel)| wheel.used).map(|(name, _)| name.clone())
-        {
+        let needed = |sha256: &str| of.wheels().iter().any(|wheel| wheel.sha256 == sha256);
+        while bytes > KEPT_WHEELS {
+            let others = self.wheels.iter().filter(|(sha256, _)| !needed(sha256));
+            let Some(oldest) = others.min_by_key(|(_, wheel)| wheel.used).map(|(name, _)| name.clone()) else { break };
             bytes -= self.wheels.remove(&oldest).map_or(0, |wheel| wheel.size.total());
         }
         self.wheels.insert(sha256.to_owned(), wheel);
@@ -155,8 +160,8 @@ impl Supply for HomeSupply {
         self.wheels.0.borrow_mut().touch(sha256).map(|wheel| wheel.size)
     }
 
-    fn keep(&self, sha256: &str, wheel: PreparedWheel) {
-        self.wheels.0.borrow_mut().keep(sha256, Wheel::new(wheel));
+    fn keep(&self, sha256: &str, wheel: PreparedWheel, of: &PackageSet) {
+        self.wheels.0.borrow_mut().keep(sha256, Wheel::new(wheel), of);
     }
 
     fn claim(&self, sha256: &str) -> LocalBoxFuture<'static, Claim> {

@@ -18,6 +18,11 @@ export interface SandboxHost {
   carryFiles?(from: string, to: string): Promise<boolean>;
   /** Whether `start` takes more packages than a session's interpreter has had. If not, it gets a new interpreter. */
   addsPackages?: boolean;
+  /**
+   * What an interpreter has room for, in bytes: libraries, and the `heap` that it starts with. Without it, as in a page,
+   * there may be any libraries.
+   */
+  room?: { code: number; heap: number };
   /** The text of `pyodide-lock.json`. With it, and `fetch`, code gets the packages that it imports. */
   lockFile?: string;
   /**

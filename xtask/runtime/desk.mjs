@@ -5,6 +5,7 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, extname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { roomIn } from './room.mjs';
 import { COMPATIBILITY_DATE } from './workerd.mjs';
 
 /** How a module enters an isolate (the Worker Loader's names), by the ending of its name. */
@@ -20,6 +21,7 @@ if (!isolate || !target) throw new Error('usage: node desk.mjs ISOLATE_FOLDER OU
 rmSync(target, { recursive: true, force: true });
 mkdirSync(target, { recursive: true });
 cpSync(isolate, join(target, 'isolate'), { recursive: true });
+writeFileSync(join(target, 'room.json'), JSON.stringify(roomIn(isolate)));
 const source = join(dirname(fileURLToPath(import.meta.url)), '../../cli/src/parent.js');
 writeFileSync(join(target, 'parent.js'), readFileSync(source));
 

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, extname, join, relative } from 'node:path';
+import { roomIn } from './room.mjs';
 
 /** How a module enters an isolate (the Worker Loader's names), by the ending of its name. */
 const KINDS = /** @type {Record<string, string>} */ ({ '.js': 'js', '.mjs': 'js', '.txt': 'text', '.wasm': 'wasm' });
@@ -49,6 +50,8 @@ export const archives = ${JSON.stringify(['python_stdlib.zip', ...packages.map((
 export const snapshot = ${JSON.stringify(assets.get('snapshot.bin'))};
 /** Packages that are built in, by the names of their modules. */
 export const packages = ${JSON.stringify(packages)};
+/** What an isolate has room for besides Python, see xtask/runtime/room.mjs. */
+export const room = ${JSON.stringify(roomIn(isolate))};
 `,
   );
 }

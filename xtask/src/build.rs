@@ -139,7 +139,8 @@ pub fn desk() -> Result<PathBuf> {
         .path("www/js/index.d.ts")?
         .path("www/js/sandbox.js")?
         .path("cli/src/parent.js")?
-        .path("xtask/runtime/desk.mjs")?;
+        .path("xtask/runtime/desk.mjs")?
+        .path("xtask/runtime/room.mjs")?;
     let outputs = [core.join("core.js"), runtime.join("config.capnp"), browser.join("code-sandbox.js")];
     step("completing the npm package", inputs, &outputs, || {
         for folder in [&core, &browser] {

@@ -45,6 +45,9 @@ const ENVIRONMENT: &str = include_str!("../../worker/.env");
 /// The setting that says where Pyodide's packages are.
 const MIRRORS: &str = "PACKAGE_MIRRORS";
 
+/// The settings that are made for deployed workers, and what they are on a machine of one's own.
+const LOCAL: &[(&str, &str)] = &[("MEMORY_BUDGET_MB", ""), ("PACKAGES", "pypi")];
+
 /// How the text of results is written.
 #[derive(Clone, Copy, ValueEnum)]
 enum ReturnMode {
@@ -258,6 +261,11 @@ impl Server {
             // A group of its own: a signal ends wrangler with all the processes that it started.
             .process_group(0);
         let mut vars = settings.vars.clone();
+        for (name, value) in LOCAL {
+            if !vars.iter().any(|(given, _)| given == name) {
+                vars.push(((*name).to_owned(), (*value).to_owned()));
+            }
+        }
         if !vars.iter().any(|(name, _)| name == MIRRORS)
             && let Some(address) = mirror::serve()?
         {

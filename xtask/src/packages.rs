@@ -99,7 +99,7 @@ fn resolve(wanted: Vec<Wanted>, lock: Rc<Lock>, supply: Rc<Disk>) -> Result<Pack
         mirrors: vec![mirror],
         index,
         // What an isolate can hold is told when one is started.
-        room: Room { code: usize::MAX, memory: usize::MAX },
+        room: Room { memory: usize::MAX, ..Room::default() },
         ..PackageOptions::default()
     };
     let packages = Packages::new(lock, options, PackageSet::default(), supply);
@@ -141,7 +141,7 @@ impl Supply for Disk {
         self.prepared.borrow().get(sha256).map(PreparedWheel::size)
     }
 
-    fn keep(&self, sha256: &str, wheel: PreparedWheel) {
+    fn keep(&self, sha256: &str, wheel: PreparedWheel, _: &PackageSet) {
         self.prepared.borrow_mut().insert(sha256.to_owned(), wheel);
     }
 
