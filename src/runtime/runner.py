@@ -16,6 +16,7 @@ import time
 import traceback
 import uuid
 from json import dumps, loads  # by name: a program may replace json's
+from types import ModuleType
 from typing import Any
 from zipimport import zipimporter
 
@@ -49,9 +50,18 @@ _OWN_FRAMES = re.compile(
     re.MULTILINE,
 )
 
+
+class _Program(ModuleType):
+    """The module `__main__`: its namespace is the program's. Like a script, it has a file, but no name for it."""
+
+    __file__ = FILENAME
+
+
 _streams = sys.stdin, sys.stdout, sys.stderr
+# Pyodide's own, between two runs.
+_main = sys.modules['__main__']
 _task: asyncio.Task[object] | None = None
-_namespace: dict[str, object] = {}
+_program = _Program('__main__')
 _limits: dict[str, Any] = {}
 _cancelled_by = 0
 
@@ -84,7 +94,7 @@ def preload(modules: str) -> None:
 
 async def run(code: str, global_variables: str, keep: bool, limits: str) -> str:
     """Runs `code`; gives its last frames: what it drew, and how it ended: `status`, and `text`, `json` or `error`."""
-    global _task, _limits, _cancelled_by, _namespace
+    global _task, _limits, _cancelled_by
     _task, _limits, _cancelled_by = asyncio.current_task(), loads(limits), 0
     max_bytes, max_depth = _limits['value'], _limits['depth']
     sys.stdin, sys.stdout, sys.stderr = _streams
@@ -95,8 +105,7 @@ async def run(code: str, global_variables: str, keep: bool, limits: str) -> str:
     before = asyncio.all_tasks()
     value = None
     try:
-        _namespace = {**(_namespace if keep else {}), **loads(global_variables), '__name__': '__main__'}
-        value = await eval_code_async(code, _namespace, filename=FILENAME)
+        value = await eval_code_async(code, _begin(keep, loads(global_variables)), filename=FILENAME)
         while inspect.isawaitable(value):
             value = await value
         ended = {'status': 'success', **_returned(value, max_bytes, max_depth)}
@@ -112,12 +121,25 @@ async def run(code: str, global_variables: str, keep: bool, limits: str) -> str:
         # The program's own stream: its failure is not the run's.
         with contextlib.suppress(BaseException):
             stream.flush()
+    sys.modules['__main__'] = _main
     end = dumps({'end': ended}, ensure_ascii=False)
     if len(end.encode()) > 2 * max_bytes + MARGIN:
         # Control characters, six bytes each: the host takes no more.
         error = f'ValueError: the return value, as it is sent, is longer than {2 * max_bytes} bytes'
         end = dumps({'end': {'status': 'run-error', 'error': error}})
     return '\n'.join([*frames, end])
+
+
+def _begin(keep: bool, variables: dict[str, object]) -> dict[str, object]:
+    """Makes the program `__main__`, in a fresh namespace or in that of the run before; gives the namespace."""
+    global _program
+    if not keep:
+        _program = _Program('__main__')
+        # A program begins with what it was given, and its name.
+        vars(_program).clear()
+    sys.modules['__main__'] = _program
+    vars(_program).update(variables, __name__='__main__')
+    return vars(_program)
 
 
 def cancel(signum: int) -> bool:
