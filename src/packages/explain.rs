@@ -129,7 +129,7 @@ fn missing(provider: &Provider<'_>, causes: &Causes, name: &PackageName, range: 
         .iter()
         .filter(|wanted| wanted.requirement.name == *name)
         .map(|wanted| match &wanted.origin {
-            Origin::Import(_) => format!("`{name}` for {}", wanted.origin),
+            Origin::Import(_) | Origin::Use(_) => format!("`{name}` for {}", wanted.origin),
             origin => format!("`{}`, required by {origin}", wanted.requirement),
         })
         .collect();

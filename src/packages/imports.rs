@@ -1,11 +1,11 @@
 //! The modules that code imports, by Python's grammar, and the distributions that have them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ruff_python_ast::{
-    ExceptHandler, Expr, Stmt,
-    statement_visitor::{StatementVisitor, walk_stmt},
+    ExceptHandler, Expr, ExprCall, Stmt,
     token::TokenKind,
+    visitor::{Visitor, walk_expr, walk_stmt},
 };
 use ruff_python_parser::{Mode, lexer::lex, parse_module};
 
@@ -18,26 +18,63 @@ const PRESENT: &str = include_str!("present.txt");
 /// Modules whose distribution has another name and is not in the lock file, which knows the names of its own.
 const DISTRIBUTIONS: &str = include_str!("distributions.txt");
 
+/// What a module needs at run time when it is used in a certain way: a module that the code imports, a name that it uses
+/// (an attribute, an imported name or a whole string), and the distribution that is needed then.
+const USES: &str = include_str!("uses.txt");
+
+/// A use of a module that needs a distribution which nobody imports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Use {
+    /// The module that the code imports.
+    pub of: &'static str,
+    /// What it uses of it.
+    pub name: &'static str,
+    /// What that needs.
+    pub distribution: &'static str,
+}
+
+/// What is known of such uses.
+fn uses() -> impl Iterator<Item = Use> {
+    USES.lines().filter_map(|line| {
+        let (of, rest) = line.split_once(' ')?;
+        let (name, distribution) = rest.split_once(' ')?;
+        Some(Use { of, name, distribution })
+    })
+}
+
+/// What code imports.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Imports {
+    /// Modules by name, and whether the import is guarded: the code goes on without it.
+    pub modules: BTreeMap<String, bool>,
+    /// What is likely to be needed by what it imports.
+    pub uses: BTreeSet<Use>,
+}
+
 /// What may not nest deeper, or the grammar is not asked: its parser recurses, and the stack is small in wasm.
 /// CPython itself gives up at about 100 brackets, and at 100 levels of indentation.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooDeep;
 
-/// The modules that code imports, by name, and whether the import is guarded: the code goes on without it.
+/// What code imports.
 ///
 /// An import inside a `try` that catches `ImportError`, or in its handlers, is guarded. Imports under
-/// `if TYPE_CHECKING` and relative ones are none. Code that is not valid imports nothing: Python says what is wrong.
+/// `if TYPE_CHECKING` and relative ones are none. `__import__` and `importlib.import_module` of a constant are guarded
+/// imports: nobody knows whether they are reached. Code that is not valid imports nothing: Python says what is wrong.
 ///
 /// # Errors
 /// [`TooDeep`]
-pub fn imports(code: &str) -> Result<BTreeMap<String, bool>, TooDeep> {
+pub fn imports(code: &str) -> Result<Imports, TooDeep> {
     if is_deep(code) {
         return Err(TooDeep);
     }
-    let Ok(module) = parse_module(code) else { return Ok(BTreeMap::new()) };
+    let Ok(module) = parse_module(code) else { return Ok(Imports::default()) };
     let mut found = Found::default();
     found.visit_body(module.suite());
-    Ok(found.modules)
+    let Found { modules, names, .. } = found;
+    let imported = |of: &str| modules.keys().any(|module| module.split('.').next() == Some(of));
+    let uses = uses().filter(|used| names.contains(used.name) && imported(used.of)).collect();
+    Ok(Imports { modules, uses })
 }
 
 /// Whether a module is there without any package.
@@ -71,6 +108,8 @@ pub fn distribution(module: &str) -> &str {
 #[derive(Default)]
 struct Found {
     modules: BTreeMap<String, bool>,
+    /// Names of [`USES`] that are used.
+    names: BTreeSet<&'static str>,
     /// How many guards there are around the statement that is visited.
     guards: usize,
 }
@@ -83,6 +122,21 @@ impl Found {
         }
     }
 
+    fn name(&mut self, name: &str) {
+        self.names.extend(uses().map(|used| used.name).find(|known| *known == name));
+    }
+
+    /// An import by a call.
+    fn call(&mut self, call: &ExprCall) {
+        if matches!(name(&call.func), Some("__import__" | "import_module"))
+            && let Some(Expr::StringLiteral(module)) = call.arguments.args.first()
+            // Anything else is no module's name.
+            && module.value.to_str().split('.').all(|part| !part.is_empty() && part.chars().all(is_of_name))
+        {
+            self.guarded(true, |found| found.add(module.value.to_string()));
+        }
+    }
+
     fn guarded(&mut self, guarded: bool, visit: impl FnOnce(&mut Self)) {
         self.guards += usize::from(guarded);
         visit(self);
@@ -90,7 +144,17 @@ impl Found {
     }
 }
 
-impl<'a> StatementVisitor<'a> for Found {
+impl<'a> Visitor<'a> for Found {
+    fn visit_expr(&mut self, expression: &'a Expr) {
+        match expression {
+            Expr::Attribute(attribute) => self.name(attribute.attr.as_str()),
+            Expr::StringLiteral(text) => self.name(text.value.to_str()),
+            Expr::Call(call) => self.call(call),
+            _ => {}
+        }
+        walk_expr(self, expression);
+    }
+
     fn visit_stmt(&mut self, statement: &'a Stmt) {
         match statement {
             Stmt::Import(import) => {
@@ -102,6 +166,7 @@ impl<'a> StatementVisitor<'a> for Found {
                 let Some(module) = &import.module else { return };
                 // What is imported may be a module itself, as in `from ruamel import yaml`.
                 for alias in &import.names {
+                    self.name(&alias.name);
                     self.add(if &*alias.name == "*" { module.to_string() } else { format!("{module}.{}", alias.name) });
                 }
             }
@@ -123,6 +188,9 @@ impl<'a> StatementVisitor<'a> for Found {
                     }
                     _ => false,
                 });
+                for item in &block.items {
+                    self.visit_with_item(item);
+                }
                 self.guarded(suppresses, |found| found.visit_body(&block.body));
             }
             Stmt::If(block) if name(&block.test) == Some("TYPE_CHECKING") => {
@@ -133,6 +201,10 @@ impl<'a> StatementVisitor<'a> for Found {
             _ => walk_stmt(self, statement),
         }
     }
+}
+
+fn is_of_name(character: char) -> bool {
+    character.is_alphanumeric() || character == '_'
 }
 
 fn catches_import_error(handler: &ExceptHandler) -> bool {
@@ -224,7 +296,7 @@ mod tests {
     use super::*;
 
     fn found(code: &str) -> Vec<(String, bool)> {
-        imports(code).unwrap().into_iter().collect()
+        imports(code).unwrap().modules.into_iter().collect()
     }
 
     fn hard(names: &[&str]) -> Vec<(String, bool)> {
@@ -300,6 +372,35 @@ import d
 ";
         let expected = [("a", true), ("b", true), ("c", false), ("d", false), ("e", false), ("f", true), ("g", true)];
         assert_eq!(found(code), expected.map(|(name, guarded)| (name.to_owned(), guarded)));
+    }
+
+    #[test]
+    fn imports_by_calls_are_guarded() {
+        let code = "import importlib as il
+a = __import__('a.b')
+if x: il.import_module('c')
+f(lambda: il.import_module(name='d'), import_module(e), il.import_module('not one'), __import__('.f'), __import__(''))
+";
+        let guarded = |name: &str| (name.to_owned(), true);
+        assert_eq!(found(code), [guarded("a.b"), guarded("c"), ("importlib".into(), false)]);
+    }
+
+    #[test]
+    fn what_a_use_needs_is_known() {
+        let needed = |code: &str| {
+            let uses = imports(code).unwrap().uses;
+            uses.iter().map(|used| used.distribution).collect::<Vec<_>>()
+        };
+        assert_eq!(needed("import pandas as pd\ndef f(d): return d.groupby('x').plot(kind='bar')"), ["matplotlib"]);
+        assert_eq!(needed("from pandas import read_html\nx[0].to_markdown()"), ["lxml", "tabulate"]);
+        assert_eq!(
+            needed("import pandas\nwith pandas.ExcelWriter('f', engine='xlsxwriter') as w: 1"),
+            ["openpyxl", "xlsxwriter"]
+        );
+        assert_eq!(needed("from zoneinfo import ZoneInfo"), ["tzdata"]);
+        assert_eq!(needed("from bs4 import BeautifulSoup\nBeautifulSoup(x, 'lxml')"), ["lxml"]);
+        assert_eq!(needed("import numpy\nd.plot()\nplot()"), [""; 0]);
+        assert_eq!(needed("import pandas\nx = f'{d.style}'; plot()"), ["jinja2"]);
     }
 
     #[test]

@@ -58,8 +58,9 @@ pub struct Installed {
 
 /// A wheel that is not to be had.
 struct Unfetched {
-    /// Its name, if it is of the lock file: then the index may have another build of it.
-    locked: Option<String>,
+    name: String,
+    /// Whether it is of the lock file: then the index may have another build of it.
+    locked: bool,
     why: InstallError,
 }
 
@@ -100,12 +101,25 @@ impl Packages {
 
     async fn resolve_and_obtain(&self, plan: &Plan, log: Log<'_>) -> Result<Installed, InstallError> {
         let mut unfetched = BTreeSet::new();
+        let mut plan = plan.clone();
+        let mut missing = Vec::new();
         loop {
-            let installed = self.resolve(plan, &unfetched, log).await?;
+            let mut installed = self.resolve(&plan, &unfetched, log).await?;
             match self.fetch_all(&installed.set, log).await {
-                Ok(sizes) => return self.fitting(plan, &unfetched, installed, &sizes).await,
-                Err(Unfetched { locked: Some(name), .. })
+                Ok(sizes) => {
+                    installed.missing.append(&mut missing);
+                    return self.fitting(&plan, &unfetched, installed, &sizes).await;
+                }
+                Err(Unfetched { locked: true, name, .. })
                     if self.options.source == Source::Pypi && unfetched.insert(name.clone()) => {}
+                // What is only wished for never ends a run.
+                Err(Unfetched { name, why: InstallError(why), .. }) if !plan.wished.is_empty() => {
+                    let is_it = |wish: &Wanted| wish.requirement.name.as_ref() == name;
+                    // If it is none of them, one of them depends on it.
+                    let named = plan.wished.iter().any(is_it);
+                    let given_up: Vec<Wanted> = plan.wished.extract_if(.., |wish| !named || is_it(wish)).collect();
+                    missing.extend(given_up.iter().filter_map(|wish| unfulfilled(wish, &why)));
+                }
                 Err(Unfetched { why, .. }) => return Err(why),
             }
         }
@@ -205,8 +219,11 @@ impl Packages {
             Cell::new(self.options.room.of_one_run().saturating_sub(sizes.values().map(|size| size.total()).sum()));
         let prepared = missing.into_iter().map(|wheel| {
             self.prepare(wheel, set, &room, log).map(|size| {
-                size.map(|size| (wheel.sha256.clone(), size))
-                    .map_err(|why| Unfetched { locked: wheel.url.is_none().then(|| wheel.name.clone()), why })
+                size.map(|size| (wheel.sha256.clone(), size)).map_err(|why| Unfetched {
+                    name: wheel.name.clone(),
+                    locked: wheel.url.is_none(),
+                    why,
+                })
             })
         });
         let mut prepared = stream::iter(prepared).buffer_unordered(FETCHES_AT_ONCE);
@@ -342,10 +359,7 @@ impl Packages {
 
 /// The module of a wish that is not fulfilled, and why.
 fn unfulfilled(wish: &Wanted, why: &impl ToString) -> Option<(String, String)> {
-    match &wish.origin {
-        Origin::Import(module) => Some((module.clone(), why.to_string())),
-        Origin::Settings | Origin::Script => None,
-    }
+    Some((wish.origin.module()?.to_owned(), why.to_string()))
 }
 
 /// What a resolution asks for, fetched.

@@ -234,6 +234,17 @@ fn imports_that_are_not_there_do_not_end_a_run() {
 }
 
 #[test]
+fn a_wish_that_cannot_be_fetched_ends_no_run() {
+    let (test, a, _) = test_with(|_| {});
+    test.serve(ONE, "a", Ok(a));
+    let installed = test.run("import a\ntry:\n  import b\nexcept ImportError: pass").unwrap();
+    assert_eq!(installed.set.wheels().len(), 1);
+    let [(module, why)] = installed.missing.as_slice() else { panic!("{:?}", installed.missing) };
+    assert!(module == "b" && why.contains("could not be fetched"), "{module}: {why}");
+    assert!(test.run("import a, b").unwrap_err().contains("could not be fetched"));
+}
+
+#[test]
 fn an_extra_of_a_locked_package_is_read_from_its_wheel() {
     let (test, a, _) = test_with(|options| {
         options.source = Source::Pypi;
@@ -290,7 +301,9 @@ fn what_is_too_much_is_told_with_what_could_go_and_where_it_fits() {
     let test = room_for_a();
     assert_eq!(test.names("import a"), ["a"]);
     let error = test.run("# /// script\n# dependencies = ['b']\n# ///\nimport a").unwrap_err();
-    for part in ["Without `b` of the script block the rest would fit.", "MEMORY_BUDGET_MB", "All of it fits on the desk"] {
+    for part in
+        ["Without `b` of the script block the rest would fit.", "MEMORY_BUDGET_MB", "All of it fits on the desk"]
+    {
         assert!(error.contains(part), "{error}");
     }
     let error = test.run("import a, b").unwrap_err();

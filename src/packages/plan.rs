@@ -1,9 +1,9 @@
 //! What a run needs: its requirements, from the settings, the code's script block and its imports.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use super::{
-    imports,
+    imports::{self, Imports},
     lock::Lock,
     options::{PackageOptions, Source},
     requirement::{Origin, Requirement, Wanted, name_of},
@@ -33,10 +33,10 @@ impl Plan {
         plan.required.extend(script::requirements(code, &lock.python)?.into_iter().map(wanted(Origin::Script)));
         let imports = imports::imports(code).unwrap_or_else(|imports::TooDeep| {
             plan.notes.push("the code nests too deep for its imports to be read".into());
-            BTreeMap::new()
+            Imports::default()
         });
         let mut known: Vec<_> = plan.required.iter().map(|wanted| wanted.requirement.name.clone()).collect();
-        for (module, guarded) in imports.into_iter().filter(|(module, _)| !imports::is_present(module)) {
+        for (module, guarded) in imports.modules.into_iter().filter(|(module, _)| !imports::is_present(module)) {
             let locked = lock.of_import(&module);
             let name = locked.cloned().or_else(|| name_of(imports::distribution(&module)));
             // What is no name of a distribution is none.
@@ -57,7 +57,16 @@ impl Plan {
                 plan.required.push(wanted);
             }
         }
-        plan.wished.retain(|wanted| !known.contains(&wanted.requirement.name));
+        for used in imports.uses {
+            let Ok(requirement) = super::requirement::parse(used.distribution) else { continue };
+            if lock.get(&requirement.name).is_some() || options.source == Source::Pypi {
+                plan.wished.push(Wanted { requirement, origin: Origin::Use(used) });
+            }
+        }
+        let mut twice = BTreeSet::new();
+        plan.wished.retain(|Wanted { requirement: Requirement { name, .. }, .. }| {
+            !known.contains(name) && twice.insert(name.clone())
+        });
         plan.check_allowed(options)?;
         Ok(plan)
     }
@@ -127,6 +136,19 @@ mod tests {
         assert_eq!(wished, ["opencv-python", "pandas"]);
         let (required, wished) = plan(CODE, &options(Source::Bundled)).unwrap();
         assert_eq!((required, wished), (vec!["numpy<3".into()], vec!["python-dateutil".into(), "pandas".into()]));
+    }
+
+    #[test]
+    fn what_a_use_needs_is_wished_for_once() {
+        let code = "import pandas, importlib\npandas.x.plot(); pandas.y.hist(); importlib.import_module('numpy')\n\
+                    pandas.to_markdown()";
+        let (required, wished) = plan(code, &options(Source::Pypi)).unwrap();
+        assert_eq!(
+            (required, wished),
+            (vec!["pandas".into()], ["numpy", "matplotlib", "tabulate"].map(Into::into).into())
+        );
+        let (required, wished) = plan("import matplotlib, pandas\npandas.x.plot()", &options(Source::Pypi)).unwrap();
+        assert_eq!((required, wished), (vec!["pandas".into()], vec!["matplotlib".into()]));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::{MarkerEnvironment, MarkerEnvironmentBuilder, PackageName, Pep508Url, VersionOrUrl};
 use pubgrub::Ranges;
 
+use super::imports::Use;
 use crate::limits::MAX_REQUIREMENT;
 
 /// A requirement: a distribution, extras, versions, and a marker. Never an address (`name @ url`): what is
@@ -51,6 +52,20 @@ pub enum Origin {
     Script,
     /// An import in the code, of this module.
     Import(String),
+    /// What the code does with a module that it imports.
+    Use(Use),
+}
+
+impl Origin {
+    /// The module that is missed without it, if the code's own imports miss one.
+    #[must_use]
+    pub fn module(&self) -> Option<&str> {
+        match self {
+            Self::Import(module) => Some(module),
+            Self::Use(used) => Some(used.distribution),
+            Self::Settings | Self::Script => None,
+        }
+    }
 }
 
 impl fmt::Display for Origin {
@@ -59,6 +74,7 @@ impl fmt::Display for Origin {
             Self::Settings => f.write_str("the server's settings"),
             Self::Script => f.write_str("the code's script block"),
             Self::Import(module) => write!(f, "`import {module}`"),
+            Self::Use(Use { of, name, .. }) => write!(f, "`{name}` of {of}"),
         }
     }
 }
