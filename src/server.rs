@@ -133,7 +133,7 @@ impl Server {
             Err(outcome) => return outcome,
         };
         let mut outcome = self.execute(sandbox, request, &installed, context, &mut progress).await;
-        install::explain(&mut outcome, &installed);
+        self.explain(&mut outcome, &installed);
         outcome
     }
 

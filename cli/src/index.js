@@ -5,11 +5,12 @@ import { Server } from './server.js';
 
 /** @type {typeof import('../core/index.js').codeSandbox} */
 export async function codeSandbox(options = {}) {
-  const { dependencies, limits, packageMirrors, persistent = false } = options;
+  const { dependencies, limits, packageIndex, packageMirrors, persistent = false } = options;
   const settings = {
     ...limits,
     ...(dependencies?.length && { dependencies }),
     ...(packageMirrors && { packageMirrors: packageMirrors.map(String) }),
+    ...(packageIndex !== undefined && (packageIndex ? { packageIndex } : { packages: 'lock' })),
   };
   const server = new Server({ settings, processes: 1, log: new Silence() });
   try {

@@ -79,6 +79,14 @@ impl Packages {
         Self { lock, options, bundled, supply }
     }
 
+    pub(super) fn lock(&self) -> &Lock {
+        &self.lock
+    }
+
+    pub(super) fn options(&self) -> &PackageOptions {
+        &self.options
+    }
+
     /// Gets everything that `code` needs.
     ///
     /// # Errors

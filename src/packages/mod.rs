@@ -11,6 +11,7 @@ pub mod index;
 pub mod install;
 pub mod lock;
 pub mod metadata;
+mod missing;
 pub mod options;
 mod plan;
 pub mod requirement;

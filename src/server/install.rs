@@ -56,6 +56,18 @@ impl Server {
         }
         installed.map_err(|InstallError(why)| Outcome { output, images: Vec::new(), ending: Ending::InstallError(why) })
     }
+
+    /// Adds to the error of a run that failed for want of a module why it is not there, and what to do.
+    pub(super) fn explain(&self, outcome: &mut Outcome, installed: &Installed) {
+        let (Ending::RunError(error), Some(packages)) = (&mut outcome.ending, &self.packages) else { return };
+        if let Some(why) = packages.why_missing(error, installed) {
+            if !error.ends_with('\n') {
+                error.push('\n');
+            }
+            error.push_str(&why);
+            error.push('\n');
+        }
+    }
 }
 
 /// Tells the client of an event; what people care about is output, too, should the installation fail.
@@ -83,20 +95,5 @@ async fn tell(
     }
     if level != LoggingLevel::Debug {
         output.push(text);
-    }
-}
-
-/// Adds to the error of a run that failed for want of a module why it was not installed.
-pub(super) fn explain(outcome: &mut Outcome, installed: &Installed) {
-    let Ending::RunError(error) = &mut outcome.ending else { return };
-    for (module, why) in &installed.missing {
-        let named = [format!("No module named '{module}'"), format!("No module named '{module}.")];
-        if named.iter().any(|named| error.contains(named)) {
-            if !error.ends_with('\n') {
-                error.push('\n');
-            }
-            error.push_str(why);
-            error.push('\n');
-        }
     }
 }

@@ -15,7 +15,7 @@ let browser;
 let opened;
 
 /** Where the build found the package index. */
-const SOURCES = '../../worker/build/worker/runtime/sources.js';
+const SOURCES = '../../target/www/sources.js';
 
 /** A package index of one project, in its newest version, that the page's own server has. @param {string} project */
 async function indexOf(project) {
@@ -24,7 +24,7 @@ async function indexOf(project) {
   const page = await (await fetch(address, { headers: { accept: 'application/vnd.pypi.simple.v1+json' } })).json();
   const wheel = page.files.findLast((/** @type {any} */ { filename }) => filename.endsWith('-py3-none-any.whl'));
   const bytes = await (await fetch(new URL(wheel.url, address))).arrayBuffer();
-  const path = `/files/${wheel.filename}`;
+  const path = `/simple/files/${wheel.filename}`;
   const files = [{ ...wheel, url: path, 'core-metadata': false }];
   return {
     [`/simple/${project}/`]: { type: 'application/json', body: JSON.stringify({ ...page, files }) },
@@ -100,8 +100,7 @@ test('its own server is asked first, and then the mirrors, in their order', asyn
 });
 
 test('six packages fit into one interpreter', { timeout: 240_000 }, async () => {
-  const limits = { packages: 'pypi', packageIndex: `${site.url}/simple/` };
-  const [six] = await run([SIX], { limits });
+  const [six] = await run([SIX], { packageIndex: `${site.url}/simple/` });
   assert.deepEqual([six.status, six.return_value], ['success', OF_SIX], six.error);
 });
 

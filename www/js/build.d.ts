@@ -10,6 +10,14 @@ declare module '#manifest' {
   export default manifest;
 }
 
+declare module '#sources' {
+  const sources: {
+    /** The package index; empty if the build found none. */
+    index: string;
+  };
+  export default sources;
+}
+
 declare module '#python-sources' {
   const sources: Record<string, string>;
   export default sources;

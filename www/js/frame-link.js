@@ -1,4 +1,5 @@
 // The page's side of a frame: makes it, talks to it by a port, and notices when it is no more.
+import sources from '#sources';
 import { folderOf, frameAddress, loadAssets } from './assets.js';
 import { refuseStrangers } from './embedders.js';
 import { fetchFile, nameOf } from './fetch-file.js';
@@ -89,13 +90,18 @@ export class FrameLink {
     element.referrerPolicy = 'no-referrer';
     element.title = 'Python sandbox';
     element.hidden = true;
-    const link = new FrameLink(element, mirrors, onProgress);
+    const index = options.packageIndex ?? sources.index;
+    const packageIndex = index && new URL(index.replace(/\/*$/, '/'), document.baseURI).href;
+    const packages = packageIndex ? 'pypi' : 'lock';
+    const places = packageIndex ? [...mirrors, packageIndex] : mirrors;
+    const link = new FrameLink(element, places, onProgress);
     const abort = () => link.#end(signal?.reason);
     signal?.addEventListener('abort', abort, { once: true });
     try {
       await link.#load(frameAddress(folder));
       const loaded = await Promise.race([files, link.#ended.promise]);
-      const settings = { dependencies, packageMirrors: mirrors, returnMode, persistent, ...limits };
+      const from = { packages, packageIndex, packageMirrors: mirrors };
+      const settings = { dependencies, ...from, returnMode, persistent, ...limits };
       await link.call('boot', [loaded, settings], { limit: BOOT_LIMIT });
       signal?.throwIfAborted();
     } catch (error) {

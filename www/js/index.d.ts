@@ -63,6 +63,8 @@ export interface SandboxOptions {
   signal?: AbortSignal;
   /** Where packages are looked for, addresses of folders. In a page: after `packages/` beside its own files. */
   packageMirrors?: string[];
+  /** The package index (PEP 691), for what Pyodide's lock file does not have. Default: PyPI. `''`: none is asked. */
+  packageIndex?: string;
   /** In a page: the folder where this package's `assets` are served. Default: beside this script. */
   assets?: string | URL;
   /**

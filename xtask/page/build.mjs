@@ -2,7 +2,7 @@
 //
 // usage: node build.mjs RUNTIME CORE OUTPUT_FOLDER
 //
-// RUNTIME is what xtask/runtime/build.mjs made, CORE the folder of core.js and core_bg.wasm. It gets: code-sandbox.js,
+// RUNTIME is what xtask/runtime/build.mjs made, CORE the folder of core.js, core_bg.wasm and sources.js. It gets: code-sandbox.js,
 // python-sandbox.js and index.html, whose addresses stay; _headers, for servers that read it; assets/, with files that have a hash of their content in their
 // name and so may be cached for ever.
 import { createHash } from 'node:crypto';
@@ -17,6 +17,7 @@ const source = join(root, 'www/js');
 
 const [runtime, core, out] = process.argv.slice(2).map((path) => resolve(path));
 if (!out) throw new Error('usage: node build.mjs RUNTIME CORE OUTPUT_FOLDER');
+const { index } = await import(join(core, 'sources.js'));
 const assets = join(out, 'assets');
 rmSync(out, { recursive: true, force: true });
 mkdirSync(assets, { recursive: true });
@@ -128,7 +129,7 @@ const { metafile, outputFiles } = await build({
   entryNames: '[name]-[hash]',
   chunkNames: '[name]-[hash]',
   loader: { '.css': 'text' },
-  plugins: [given({ '#manifest': manifest })],
+  plugins: [given({ '#manifest': manifest, '#sources': { index } })],
 });
 for (const { path, contents } of outputFiles ?? []) writeFileSync(path, contents);
 

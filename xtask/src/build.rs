@@ -117,7 +117,9 @@ pub fn core() -> Result<()> {
     step("building the core for JavaScript", inputs, &[out.join("core.js"), out.join("core_bg.wasm")], || {
         let _ = fs::remove_dir_all(&out);
         wasm::core(&out)
-    })
+    })?;
+    // The page's index is among them.
+    sources(&out.join("sources.js"))
 }
 
 /// Builds the page, whose Python has no packages in its snapshot.
@@ -152,7 +154,6 @@ pub fn desk() -> Result<PathBuf> {
         for file in ["index.d.ts", "sandbox.js"] {
             fs::copy(root().join("www/js").join(file), core.join(file))?;
         }
-        sources(&core.join("sources.js"))?;
         fs::copy(root().join("LICENSE"), cli.join("LICENSE"))?;
         run(node::command("node").arg("xtask/runtime/desk.mjs").arg(target().join("runtime/isolate")).arg(&runtime))
     })?;
