@@ -22,6 +22,7 @@ from zipimport import zipimporter
 
 from _pyodide._base import eval_code_async
 
+from . import lacks
 from .images import images
 from .to_json import to_json, to_unicode
 
@@ -186,8 +187,12 @@ def _failed(error: BaseException, max_bytes: int) -> dict[str, str]:
     if isinstance(error, asyncio.CancelledError) and _cancelled_by:
         cause = KeyboardInterrupt() if _cancelled_by == signal.SIGINT else _timeout(_cancelled_by)
         error = cause.with_traceback(error.__traceback__)
-    if isinstance(error, MemoryError):
-        error.add_note(_memory_note())
+    # An error of the program may be anything.
+    with contextlib.suppress(BaseException):
+        if isinstance(error, MemoryError):
+            error.add_note(_memory_note())
+        elif reason := lacks.reason(''.join(traceback.format_exception_only(error))):
+            error.add_note(reason)
     try:
         text = _OWN_FRAMES.sub('', ''.join(traceback.format_exception(error)))
     except BaseException as broken:
@@ -213,3 +218,4 @@ def _cut(text: str, max_bytes: int) -> str:
 for _name in PRELOADED:
     importlib.import_module(_name)
 sys.path.append(PACKAGES)
+lacks.make_up()

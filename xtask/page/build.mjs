@@ -79,6 +79,7 @@ const python = (path) => readFileSync(join(root, 'src/runtime', path), 'utf8');
 const pythonSources = {
   __init__: '',
   images: python('images.py'),
+  lacks: python('lacks.py'),
   runner: python('runner.py'),
   to_json: python('to_json.py'),
 };

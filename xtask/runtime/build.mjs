@@ -95,7 +95,7 @@ const { packages, archives, modules } = addPackages(out, packagesFolder);
 console.log(`making the snapshot${modules.length ? `, with ${modules.join(', ')}` : ''}`);
 const making = [join(out, 'maker.js')];
 cpSync(join(here, 'maker.js'), making[0]);
-for (const name of ['images', 'runner', 'to_json']) {
+for (const name of ['images', 'lacks', 'runner', 'to_json']) {
   making.push(join(out, `${name}.txt`));
   cpSync(join(source, `${name}.py`), join(out, `${name}.txt`));
 }

@@ -4,6 +4,7 @@ import './shim.js';
 import { Interpreter } from './boot.js';
 import { Envelope } from './envelope.js';
 import images from './images.txt';
+import lacks from './lacks.txt';
 import packages from './packages/index.js';
 import createPyodideModule from './pyodide.asm.mjs';
 import { loadPyodide } from './pyodide.mjs';
@@ -22,7 +23,7 @@ export default {
       createPyodideModule,
       lockFile,
       stdlib,
-      pythonSources: { __init__: '', images, runner, to_json: toJson },
+      pythonSources: { __init__: '', images, lacks, runner, to_json: toJson },
       packages: packages.map((found, i) => ({ ...found, archive: archives[i] })),
     });
     interpreter.runner.preload(sent.text);
