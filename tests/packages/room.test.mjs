@@ -1,7 +1,7 @@
 // How much an isolate has room for: what a machine of one's own has, and a deployed worker's budget.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { after, describe, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { run, startWorker } from '../edge/worker.mjs';
 import { FOUR, OF_SIX, SIX } from './famous.mjs';
 
@@ -11,12 +11,15 @@ const [, BUDGET = ''] =
   [];
 
 describe('under cargo xtask dev', () => {
-  /** @type {Promise<Awaited<ReturnType<typeof startWorker>>>} */
-  const worker = startWorker();
-  after(async () => (await worker).stop());
+  /** @type {Awaited<ReturnType<typeof startWorker>>} */
+  let worker;
+  before(async () => {
+    worker = await startWorker();
+  });
+  after(() => worker?.stop());
 
   test('six packages fit into one isolate, again and again', { timeout: 240_000 }, async () => {
-    const { url } = await worker;
+    const { url } = worker;
     for (let n = 0; n < 2; n++) {
       const { status, return_value, error } = await run(url, SIX);
       assert.deepEqual([status, return_value], ['success', OF_SIX], error);
@@ -24,7 +27,7 @@ describe('under cargo xtask dev', () => {
   });
 
   test('memory is bounded by its limit alone', async () => {
-    const { url } = await worker;
+    const { url } = worker;
     const { return_value, error } = await run(url, 'len(bytearray(700_000_000))');
     assert.equal(return_value, 700_000_000, error);
     const { error: more } = await run(url, 'bytearray(1_100_000_000)');
@@ -33,12 +36,15 @@ describe('under cargo xtask dev', () => {
 });
 
 describe('with the budget of a deployed worker', () => {
-  /** @type {Promise<Awaited<ReturnType<typeof startWorker>>>} */
-  const worker = startWorker({ MEMORY_BUDGET_MB: BUDGET, PACKAGES: 'lock' });
-  after(async () => (await worker).stop());
+  /** @type {Awaited<ReturnType<typeof startWorker>>} */
+  let worker;
+  before(async () => {
+    worker = await startWorker({ MEMORY_BUDGET_MB: BUDGET, PACKAGES: 'lock' });
+  });
+  after(() => worker?.stop());
 
   test('one famous package fits', { timeout: 240_000 }, async () => {
-    const { url } = await worker;
+    const { url } = worker;
     for (const [code, expected] of [
       ['import pandas as pd\npd.Series([1, 2]).sum()', 3],
       ['import matplotlib.pyplot as plt\nplt.plot([1, 2])\nlen(plt.get_fignums())', 1],
@@ -53,7 +59,7 @@ describe('with the budget of a deployed worker', () => {
   });
 
   test('what is too much is told, with what could go and where all of it fits', { timeout: 120_000 }, async () => {
-    const { status, error, output } = await run((await worker).url, FOUR);
+    const { status, error, output } = await run(worker.url, FOUR);
     assert.equal(status, 'install-error');
     for (const part of [
       /^scipy is too much: the packages of this run need [\d.]+ MB of memory, and an isolate has room for [\d.]+ MB/,
@@ -68,7 +74,7 @@ describe('with the budget of a deployed worker', () => {
   });
 
   test('memory, archives and files count together', { timeout: 120_000 }, async () => {
-    const { url } = await worker;
+    const { url } = worker;
     const works = async (/** @type {string} */ code) => {
       const { status, error } = await run(url, code);
       assert.ok(status === 'success' || /MemoryError|No space left on device/.test(error), error);
