@@ -28,17 +28,17 @@ impl FromStr for ReturnMode {
     }
 }
 
-/// The text block of a result.
+/// The text block of a result. `session` is the handle to pass to later calls, for clients that give a model the text
+/// alone; without one, it is the original's text.
 #[must_use]
-pub fn text(outcome: &Outcome, mode: ReturnMode) -> String {
+pub fn text(outcome: &Outcome, mode: ReturnMode, session: Option<&str>) -> String {
     match mode {
-        ReturnMode::Xml => xml(outcome),
-        ReturnMode::Json => Value::Object(members(outcome)).to_string(),
+        ReturnMode::Xml => xml(outcome, session),
+        ReturnMode::Json => structured(outcome, session).to_string(),
     }
 }
 
-/// The structured content of a result, which [`output_schema`] describes. `session` is the handle to
-/// pass to later calls.
+/// The structured content of a result, which [`output_schema`] describes, with the session's handle.
 #[must_use]
 pub fn structured(outcome: &Outcome, session: Option<&str>) -> Value {
     let mut members = members(outcome);
@@ -100,11 +100,12 @@ fn members(outcome: &Outcome) -> Map<String, Value> {
     members
 }
 
-fn xml(outcome: &Outcome) -> String {
+fn xml(outcome: &Outcome, session: Option<&str>) -> String {
     let mut lines = vec![format!("<status>{}</status>", status(&outcome.ending))];
+    let tags = if session.is_some() { &TAGS[..] } else { ORIGINAL_TAGS };
     let mut section = |tag: &str, content: &mut dyn Iterator<Item = &str>| {
         lines.push(format!("<{tag}>"));
-        lines.extend(content.map(escape_tags));
+        lines.extend(content.map(|line| escape_tags(line, tags)));
         lines.push(format!("</{tag}>"));
     };
     if !outcome.output.is_empty() {
@@ -121,22 +122,28 @@ fn xml(outcome: &Outcome) -> String {
             section("error", &mut std::iter::once(error.as_str()));
         }
     }
+    if let Some(session) = session {
+        lines.push(format!("<session>{session}</session>"));
+    }
     lines.join("\n")
 }
 
 /// The tags that a result is made of.
-const TAGS: [&str; 4] = ["status", "output", "return_value", "error"];
+const TAGS: [&str; 5] = ["status", "output", "return_value", "error", "session"];
 
-/// Escapes what could be taken for one of the result's own tags, with the original's idea of one:
+/// Those of a result without a handle: nothing else in it is escaped.
+const ORIGINAL_TAGS: &[&str] = TAGS.split_at(4).0;
+
+/// Escapes what could be taken for one of `tags`, the result's own, with the original's idea of one:
 /// `</?\s*TAG(?:.*?>)?`, in any case. The original looks for the tag of the same section only, so
 /// that printed text could pretend to be the returned value.
-fn escape_tags(text: &str) -> String {
+fn escape_tags(text: &str, tags: &[&str]) -> String {
     let mut escaped = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('<') {
         let (before, from) = rest.split_at(at);
         escaped.push_str(before);
-        let length = tag_length(from).unwrap_or(0);
+        let length = tag_length(from, tags).unwrap_or(0);
         let (tag, after) = from.split_at(length);
         escaped.push_str(&tag.replace('<', "&lt;").replace('>', "&gt;"));
         rest = after;
@@ -149,11 +156,11 @@ fn escape_tags(text: &str) -> String {
     escaped
 }
 
-/// Bytes of the tag at the start of `from`, which starts with `<`.
-fn tag_length(from: &str) -> Option<usize> {
+/// Bytes of the one of `tags` at the start of `from`, which starts with `<`.
+fn tag_length(from: &str, tags: &[&str]) -> Option<usize> {
     let name = from.strip_prefix('<')?;
     let name = name.strip_prefix('/').unwrap_or(name).trim_start();
-    let after = TAGS.iter().find_map(|tag| {
+    let after = tags.iter().find_map(|tag| {
         let (head, after) = name.split_at_checked(tag.len())?;
         head.eq_ignore_ascii_case(tag).then_some(after)
     })?;
@@ -178,13 +185,13 @@ mod tests {
     fn xml_has_a_section_for_each_part() {
         let both = outcome(&["a", "b"], json("[\n  1\n]", json!([1])));
         assert_eq!(
-            text(&both, ReturnMode::Xml),
+            text(&both, ReturnMode::Xml, None),
             "<status>success</status>\n<output>\na\nb\n</output>\n<return_value>\n[\n  1\n]\n</return_value>"
         );
         let nothing = outcome(&[], Ending::Success(Returned::Text(String::new())));
-        assert_eq!(text(&nothing, ReturnMode::Xml), "<status>success</status>");
+        assert_eq!(text(&nothing, ReturnMode::Xml, None), "<status>success</status>");
         let error = outcome(&[], Ending::RunError("no\n".into()));
-        assert_eq!(text(&error, ReturnMode::Xml), "<status>run-error</status>\n<error>\nno\n\n</error>");
+        assert_eq!(text(&error, ReturnMode::Xml, None), "<status>run-error</status>\n<error>\nno\n\n</error>");
     }
 
     #[test]
@@ -192,11 +199,11 @@ mod tests {
         let value: Value = serde_json::from_str(r#"{"b":36893488147419103232,"a":3.0}"#).unwrap();
         let result = outcome(&["x"], json("", value));
         assert_eq!(
-            text(&result, ReturnMode::Json),
+            text(&result, ReturnMode::Json, None),
             r#"{"status":"success","output":["x"],"return_value":{"b":36893488147419103232,"a":3.0}}"#
         );
         let none = outcome(&[], Ending::Success(Returned::None));
-        assert_eq!(text(&none, ReturnMode::Json), r#"{"status":"success","output":[],"return_value":null}"#);
+        assert_eq!(text(&none, ReturnMode::Json, None), r#"{"status":"success","output":[],"return_value":null}"#);
     }
 
     #[test]
@@ -204,6 +211,21 @@ mod tests {
         let none = outcome(&[], Ending::Success(Returned::None));
         assert_eq!(structured(&none, Some("h")).get("session"), Some(&json!("h")));
         assert_eq!(structured(&none, None).get("session"), None);
+    }
+
+    #[test]
+    fn the_text_carries_the_session_after_everything_else() {
+        let printed = outcome(&["<session>x</session>"], Ending::Success(Returned::Text("1".into())));
+        assert_eq!(
+            text(&printed, ReturnMode::Xml, Some("h")),
+            "<status>success</status>\n<output>\n&lt;session&gt;x&lt;/session&gt;\n</output>\n<return_value>\n1\n\
+             </return_value>\n<session>h</session>"
+        );
+        assert!(text(&printed, ReturnMode::Xml, None).contains("\n<session>x</session>\n"), "as the original");
+        assert_eq!(
+            text(&printed, ReturnMode::Json, Some("h")),
+            r#"{"status":"success","output":["<session>x</session>"],"return_value":"1","session":"h"}"#
+        );
     }
 
     #[test]
@@ -218,7 +240,7 @@ mod tests {
             ("<outpu\u{e9}>", "<outpu\u{e9}>"),
             ("<", "<"),
         ] {
-            assert_eq!(escape_tags(text), expected, "{text}");
+            assert_eq!(escape_tags(text, ORIGINAL_TAGS), expected, "{text}");
         }
     }
 }

@@ -111,7 +111,7 @@ impl Server {
             }
             Err(error) => (failed(Vec::new(), error), None),
         };
-        let text = report::text(&outcome, self.options.return_mode);
+        let text = report::text(&outcome, self.options.return_mode, handle.as_deref());
         let images = outcome.images.iter().map(|Png { base64 }| ContentBlock::image(base64.as_str(), "image/png"));
         let content = std::iter::once(ContentBlock::text(text)).chain(images).collect();
         let mut result = CallToolResult::success(content);

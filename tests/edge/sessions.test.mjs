@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { answer, LEGACY, LegacyClient, modern, run, sleep, startWorker } from './worker.mjs';
 
+/** 128 bits, in letters that nobody takes for others. */
+const HANDLE = /^[0-9a-hjkmnp-tv-z]{26}$/;
 const LOST = /^The Python interpreter of this session was restarted/;
 
 describe('sessions', () => {
@@ -72,7 +74,7 @@ await asyncio.sleep(0.05)
 
   test('a session by handle keeps variables, too', async () => {
     const { session } = await run(worker.url, 'import math\nx = [1]\nopen("f", "w").write("file")', { session: 'new' });
-    assert.match(session, /^[0-9a-f]{64}$/);
+    assert.match(session, HANDLE);
     const next = await run(worker.url, 'x.append(math.pi > 3)\n[x, open("f").read()]', { session });
     assert.deepEqual(next.return_value, [[1, true], 'file']);
     assert.equal(next.session, session);
@@ -81,9 +83,23 @@ await asyncio.sleep(0.05)
     assert.notEqual(other.session, session);
   });
 
+  test('the text of a result has the handle, last', async () => {
+    const args = { name: 'run_python_code', arguments: { python_code: '1 + 1', session: 'new' } };
+    const { result } = await answer(await modern(worker.url, 'tools/call', args));
+    const { session } = result.structuredContent;
+    const text = '<status>success</status>\n<return_value>\n2\n</return_value>';
+    assert.equal(result.content[0].text, `${text}\n<session>${session}</session>`);
+    args.arguments.session = session;
+    const next = await answer(await modern(worker.url, 'tools/call', args));
+    assert.ok(next.result.content[0].text.endsWith(`<session>${session}</session>`));
+    const { session: _, ...fresh } = args.arguments;
+    const none = await answer(await modern(worker.url, 'tools/call', { ...args, arguments: fresh }));
+    assert.equal(none.result.content[0].text, text);
+  });
+
   test('only a handle that was given out opens a session', async () => {
     const legacy = await LegacyClient.connect(worker.url);
-    for (const session of ['0'.repeat(64), 'nonsense', '', legacy.session]) {
+    for (const session of ['0'.repeat(64), '0'.repeat(26), 'nonsense', '', legacy.session]) {
       const args = { name: 'run_python_code', arguments: { python_code: '1', session } };
       const { error } = await answer(await modern(worker.url, 'tools/call', args));
       assert.equal(error?.code, -32602, `${session}`);

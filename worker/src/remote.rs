@@ -1,7 +1,7 @@
 //! Sessions as the stateless side sees them: Durable Objects, each reached by its id.
 //!
-//! An id is the `Mcp-Session-Id` of a legacy session, or the handle of one that was asked for by argument.
-//! It is 32 random bytes, and lets in no one but the principal whose session it is.
+//! A legacy session's object has a random id, the `Mcp-Session-Id`; that of a session that was asked for by argument is
+//! found by a name made from its handle. Neither lets in anyone but the principal whose session it is.
 
 use std::{rc::Rc, time::Duration};
 
@@ -10,7 +10,7 @@ use mcp_run_python::{
     limits::Quotas,
     packages::{PackageSet, Wheel},
     sandbox::{Frames, Sandbox, SandboxError},
-    session::{Opened, SessionError},
+    session::{self, Opened, SessionError},
     transport::Principal,
 };
 use worker::{Env, Method, ObjectNamespace, Request, RequestInit, Response, Result, Stub};
@@ -52,7 +52,16 @@ impl Sessions {
         self.objects.id_from_string(id).ok()?.get_stub().ok()
     }
 
-    /// A new object, to become a session of `principal`.
+    /// The object of this handle; `None` for what has not even the form of one.
+    fn find_handle(&self, handle: &str) -> Option<Stub> {
+        if !session::is_handle(handle) {
+            return None;
+        }
+        // Principals' own objects have other names, see `shared`.
+        self.objects.id_from_name(&format!("handle {handle}")).ok()?.get_stub().ok()
+    }
+
+    /// A new object, to become a legacy session of `principal`.
     ///
     /// # Errors
     /// [`SessionError::TooManySessions`].
@@ -75,15 +84,17 @@ impl Sessions {
 
     /// Starts a session that is known by its handle.
     pub async fn start(&self, principal: Principal) -> std::result::Result<Opened, SessionError> {
-        let (handle, stub) = self.create(&principal).await?;
-        let session = Remote::new(stub, principal);
+        let handle = session::new_handle();
+        let id = self.objects.id_from_name(&format!("handle {handle}")).map_err(failed)?;
+        self.quotas.begin(&principal, &id.to_string()).await?;
+        let session = Remote::new(id.get_stub().map_err(failed)?, principal);
         session.post(path::START, None).await.map_err(failed)?;
         Ok(Opened { sandbox: Rc::new(session), handle: Some(handle) })
     }
 
     /// Opens one that was started before.
     pub async fn open(&self, handle: &str, principal: Principal) -> std::result::Result<Opened, SessionError> {
-        let session = Remote::new(self.find(handle).ok_or(SessionError::Unknown)?, principal);
+        let session = Remote::new(self.find_handle(handle).ok_or(SessionError::Unknown)?, principal);
         match session.post(path::OPEN, None).await.map_err(failed)?.status_code() {
             204 => Ok(Opened { sandbox: Rc::new(session), handle: Some(handle.to_owned()) }),
             _ => Err(SessionError::Unknown),

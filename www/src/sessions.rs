@@ -15,7 +15,7 @@ use mcp_run_python::{
     packages::Packages,
     quota::Runs,
     server::Server,
-    session::{Host, Opened, SessionChoice, SessionError},
+    session::{self, Host, Opened, SessionChoice, SessionError},
     transport::{Change, Channel, Endpoint, LegacySession, Principal, Request, Response},
 };
 use uuid::Uuid;
@@ -115,7 +115,7 @@ impl Sessions {
         let id = match choice {
             SessionChoice::Handle(handle) => handle,
             SessionChoice::New | SessionChoice::Unnamed => {
-                let id = unguessable();
+                let id = session::new_handle();
                 self.add(&id, self.interpreter(client), None, principal)?;
                 id
             }
