@@ -160,7 +160,10 @@ describe('by keyboard and mouse', () => {
   test('the network is not there', async () => {
     await page.getByLabel('Example').selectOption('No way out');
     await page.getByRole('button', { name: 'Run' }).click();
-    await page.getByRole('alert').getByText(/Error/).first().waitFor();
+    await page.getByText('http://192.168.1.1: no way').waitFor();
+    const results = (await page.locator('python-sandbox').textContent()) ?? '';
+    for (const way of ['urllib', 'https://example.com', 'http://127.0.0.1']) assert.ok(results.includes(`${way}: no way (`));
+    assert.doesNotMatch(results, /(urllib|http\S+): reached/);
   });
 
   test('a snippet is copied', async () => {

@@ -36,15 +36,25 @@ while True:
     if n % 1_000_000 == 0:
         print(n, "and counting: press Stop")`,
   'No way out': `import urllib.request
+from pyodide.http import pyfetch
 
-urllib.request.urlopen("https://example.com")`,
+for way in ("urllib", "https://example.com", "http://127.0.0.1", "http://192.168.1.1"):
+    try:
+        if way == "urllib":
+            urllib.request.urlopen("https://example.com")
+        else:
+            await pyfetch(way)
+        print(f"{way}: reached")
+    except Exception as error:
+        print(f"{way}: no way ({type(error).__name__})")`,
 };
 
 /** How to connect to the endpoint. @param {string} url @returns {[string, string][]} */
 export function clients(url) {
   return [
     ['Claude Code', `claude mcp add --transport http python ${url}`],
-    ['Cursor, VS Code and others that read JSON', json({ mcpServers: { python: { type: 'http', url } } })],
+    ['Cursor and others that read JSON', json({ mcpServers: { python: { type: 'http', url } } })],
+    ['VS Code: .vscode/mcp.json', json({ servers: { python: { type: 'http', url } } })],
     [
       'Pydantic AI',
       `from pydantic_ai import Agent
@@ -68,9 +78,11 @@ await client.connect(new StreamableHTTPClientTransport(new URL('${url}')));`,
     ],
     [
       'OpenAI Agents SDK',
-      `from agents.mcp import MCPServerStreamableHttp
+      `from agents import Agent
+from agents.mcp import MCPServerStreamableHttp
 
-async with MCPServerStreamableHttp(params={'url': '${url}'}) as server:
+# A run may take a minute, and packages come first; the SDK itself waits for 5 seconds.
+async with MCPServerStreamableHttp(params={'url': '${url}'}, client_session_timeout_seconds=120) as server:
     agent = Agent(name='analyst', mcp_servers=[server])`,
     ],
   ];
