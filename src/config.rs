@@ -221,7 +221,10 @@ mod tests {
     fn read(settings: &[(&str, &str)]) -> Result<Config, String> {
         let setting =
             |name: &str| settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-        Config::read(&setting, Platform { sleep: |_| future::pending().boxed_local(), spawn: |_| {} })
+        Config::read(
+            &setting,
+            Platform { sleep: |_| future::pending().boxed_local(), spawn: |_| {}, now: Duration::default },
+        )
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! The core of `mcp-run-python`: MCP, sessions and results, for every home.
 //!
 //! Nothing here knows Cloudflare, a page or Node; it compiles to wasm and natively. A home implements
-//! [`sandbox::Sandbox`] (how a run gets into an isolate) and hands HTTP requests or messages to
+//! [`backend::Backend`] (interpreters, and how bytes get into them and out) and hands HTTP requests or messages to
 //! [`transport`].
 //!
-//! The layers, outermost first: `transport` -> `server` -> `run` -> `sandbox`.
+//! The layers, outermost first: `transport` -> `server` -> `session` -> `run` -> `backend`.
 
+pub mod backend;
 pub mod config;
 #[cfg(feature = "conformance")]
 mod fixtures;
@@ -19,3 +20,5 @@ pub mod sandbox;
 pub mod server;
 pub mod session;
 pub mod transport;
+#[cfg(test)]
+mod virtual_clock;

@@ -33,7 +33,34 @@ pub const NOTES: usize = 2;
 /// How long the first message of a call is awaited before its status line is sent and SSE begins.
 pub const FIRST_MESSAGE: Duration = Duration::from_millis(50);
 
-/// How much longer than a run's own limits the host waits for its end: a busy machine's start of an isolate is in it.
+/// How long an interpreter may take to boot and to begin a run.
+pub const START_TIME: Duration = Duration::from_secs(60);
+
+/// How long an interpreter's packages may take to be at hand, before it starts.
+pub const PARTS_TIME: Duration = Duration::from_secs(5 * 60);
+
+/// How long a run may wait for those before it in its session: more than those that one principal may have take.
+pub const MAX_QUEUE: Duration = Duration::from_secs(60 * 60);
+
+/// How long a run may wait for another's interpreter to end, where there is room for so many.
+pub const PLACE_TIME: Duration = Duration::from_secs(10);
+
+/// How long a session's interpreter has to be idle before it has to go when others need its place.
+pub const EVICTABLE_AFTER: Duration = Duration::from_secs(5 * 60);
+
+/// How long a run that gave its result may take to end.
+pub const LAST_BYTE: Duration = Duration::from_millis(50);
+
+/// How much longer than its grace a run may take to end once it is stopped.
+pub const STOP_MARGIN: Duration = Duration::from_millis(1500);
+
+/// How long a session's files may take to be had from its interpreter.
+pub const FILES_TIME: Duration = Duration::from_secs(5);
+
+/// Bytes of files that are carried over into a new interpreter at most.
+pub const MAX_CARRIED: usize = 32 * 1024 * 1024;
+
+/// How much longer than a run's own limits the host waits for its end, from when it began.
 pub const WATCHDOG_MARGIN: Duration = Duration::from_secs(10);
 
 /// Bytes of prepared wheels that are kept at hand, besides what one run needs, where memory has no budget.

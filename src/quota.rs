@@ -7,7 +7,7 @@ use futures::future::LocalBoxFuture;
 use crate::{
     limits::Quotas,
     packages::PackageSet,
-    sandbox::{Frames, Sandbox, SandboxError},
+    sandbox::{Run, Sandbox},
     session::SessionError,
     transport::Principal,
 };
@@ -43,7 +43,7 @@ pub struct RunSlot {
 }
 
 impl RunSlot {
-    /// The same sandbox, which holds the place for as long as it is held.
+    /// Wraps `sandbox`; dropping it frees the slot.
     #[must_use]
     pub fn hold(self, sandbox: Rc<dyn Sandbox>) -> Rc<dyn Sandbox> {
         Rc::new(Counted { sandbox, _slot: self })
@@ -68,8 +68,8 @@ struct Counted {
 }
 
 impl Sandbox for Counted {
-    fn start(&self, request: String, packages: PackageSet) -> LocalBoxFuture<'static, Result<Frames, SandboxError>> {
-        self.sandbox.start(request, packages)
+    fn run(&self, request: String, packages: PackageSet) -> Run {
+        self.sandbox.run(request, packages)
     }
 
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {

@@ -12,9 +12,9 @@ use serde_json::{Map, Value};
 
 use crate::{
     json::shape,
-    limits::{FRAME_OVERHEAD, Limits, NOTES, WATCHDOG_MARGIN},
+    limits::{FRAME_OVERHEAD, Limits, MAX_QUEUE, NOTES, WATCHDOG_MARGIN},
     packages::PackageSet,
-    sandbox::{Sandbox, SandboxError},
+    sandbox::{RunEvent, Sandbox, SandboxError},
 };
 
 /// What a client asked to be run.
@@ -105,20 +105,35 @@ pub async fn execute(
     limits: Limits,
     on_line: impl FnMut(&Line),
 ) -> Result<Outcome, SandboxError> {
-    let mut frames = sandbox.start(to_isolate(&request, limits)?, packages).await?;
-    // An isolate ends its run by itself; this is for one that no longer does what it should.
-    let mut overdue = sandbox.sleep(limits.time + limits.grace + WATCHDOG_MARGIN).fuse();
+    let mut run = sandbox.run(to_isolate(&request, limits)?, packages);
+    // Those before it in its session are bounded themselves; this is for one that no longer does what it should.
+    let mut overdue = sandbox.sleep(MAX_QUEUE).fuse();
+    let mut began = false;
     let mut decoder = Decoder::new(limits, on_line);
     loop {
-        let chunk = select_biased! {
-            chunk = frames.next().fuse() => chunk,
-            () = overdue => return Err(SandboxError::Lost("it did not end in time".into())),
+        let event = select_biased! {
+            event = run.next().fuse() => event,
+            () = overdue => {
+                return Err(match began {
+                    true => SandboxError::Lost("it did not end in time".into()),
+                    false => SandboxError::Busy("the runs before it took too long".into()),
+                });
+            }
         };
-        let Some(chunk) = chunk else {
-            return Err(SandboxError::Lost("it ended without a result".into()));
-        };
-        if let Some(outcome) = decoder.push(&chunk?)? {
-            return Ok(outcome);
+        match event {
+            // An isolate ends its run by itself; this is for one that does not.
+            Some(Ok(RunEvent::Began)) if !began => {
+                began = true;
+                overdue = sandbox.sleep(limits.time + limits.grace + WATCHDOG_MARGIN).fuse();
+            }
+            Some(Ok(RunEvent::Frames(chunk))) if began => {
+                if let Some(outcome) = decoder.push(&chunk)? {
+                    return Ok(outcome);
+                }
+            }
+            Some(Ok(_)) => return Err(SandboxError::Protocol("a run that begins in the wrong order")),
+            Some(Err(error)) => return Err(error),
+            None => return Err(SandboxError::Lost("it ended without a result".into())),
         }
     }
 }

@@ -4,11 +4,11 @@
 /** @typedef {import('../core/core.js').PreparedPackage} PreparedPackage */
 
 export class Host {
+  keepsInterpreters = true;
   #pool;
   #wheels;
-  /** An interpreter is taken by its first run. @type {Map<string, { taken?: Taken, files?: Uint8Array }>} */
-  #sessions = new Map();
-  #last = 0;
+  /** @type {Set<Spawned>} */
+  #kept = new Set();
 
   /** @param {import('./pool.js').Pool} pool @param {import('./wheels.js').Wheels} wheels */
   constructor(pool, wheels) {
@@ -18,73 +18,16 @@ export class Host {
     this.room = wheels.room;
   }
 
-  /**
-   * @param {string} request
-   * @param {string | undefined} session
-   * @param {PreparedPackage[]} packages
-   */
-  async start(request, session, packages) {
-    if (session !== undefined) return (await this.#take(session, packages)).run(request, () => {});
-    for (let attempt = 0; ; attempt++) {
-      const { interpreter, release } = await this.#pool.take(false, packages);
-      const started = Date.now();
-      try {
-        return await interpreter.run(request, release);
-      } catch (error) {
-        // A run that its process took down with it while another was at fault is begun anew: nothing of it was seen.
-        const timeUp = Date.now() - started >= JSON.parse(request).limits.time;
-        if (attempt || timeUp) throw error;
-      }
-    }
-  }
-
-  /** @param {string} session @param {PreparedPackage[]} packages */
-  async #take(session, packages) {
-    const kept = this.#sessions.get(session);
-    if (!kept) throw new Error('its interpreter is gone');
-    if (kept.taken) return kept.taken.interpreter;
-    const taken = await this.#pool.take(true, packages);
-    // Ended meanwhile.
-    if (this.#sessions.get(session) !== kept) {
-      taken.release();
-      throw new Error('its interpreter is gone');
-    }
-    kept.taken = taken;
-    if (kept.files) await taken.interpreter.putFiles(kept.files);
-    kept.files = undefined;
-    return taken.interpreter;
+  /** @param {PreparedPackage[]} packages @param {boolean} kept */
+  spawn(packages, kept) {
+    const spawned = new Spawned(this.#pool.take(kept, packages), () => this.#kept.delete(spawned));
+    if (kept) this.#kept.add(spawned);
+    return spawned;
   }
 
   /** Stops all runs of sessions: each gives its result. */
   interrupt() {
-    for (const { taken } of this.#sessions.values()) taken?.interpreter.stop();
-  }
-
-  async openSession() {
-    const session = String(++this.#last);
-    this.#sessions.set(session, {});
-    return session;
-  }
-
-  /** @param {string} session */
-  async hasSession(session) {
-    const kept = this.#sessions.get(session);
-    return kept !== undefined && (kept.taken?.interpreter.alive ?? true);
-  }
-
-  /** @param {string} session */
-  async endSession(session) {
-    this.#sessions.get(session)?.taken?.release();
-    this.#sessions.delete(session);
-  }
-
-  /** @param {string} from @param {string} to */
-  async carryFiles(from, to) {
-    const files = await this.#sessions.get(from)?.taken?.interpreter.files();
-    const session = this.#sessions.get(to);
-    if (!files || !session) return false;
-    session.files = files;
-    return true;
+    for (const spawned of this.#kept) spawned.stop();
   }
 
   /** @param {string} url @param {import('./wheels.js').FetchLimits} limits */
@@ -100,5 +43,63 @@ export class Host {
   /** @param {string} sha256 @param {Uint8Array} wheel */
   cache(sha256, wheel) {
     return this.#wheels.cache(sha256, wheel);
+  }
+}
+
+/** An interpreter that the pool gives, or will. */
+class Spawned {
+  #taken;
+  #ended = false;
+  #onEnd;
+  /** @type {import('./interpreter.js').Interpreter | null} */
+  #interpreter = null;
+  /** What the interpreter before has written. @type {Uint8Array | undefined} */
+  #files;
+
+  /** @param {Promise<Taken>} taken @param {() => void} onEnd */
+  constructor(taken, onEnd) {
+    this.#onEnd = onEnd;
+    this.#taken = taken.then((taken) => {
+      this.#interpreter = taken.interpreter;
+      if (this.#ended) taken.release();
+      return taken;
+    });
+    this.#taken.catch(() => {});
+  }
+
+  /** @param {string} request */
+  async run(request) {
+    const { interpreter } = await this.#taken;
+    if (this.#ended) throw new Error('its interpreter is gone');
+    if (this.#files) await interpreter.putFiles(this.#files);
+    this.#files = undefined;
+    return interpreter.run(request);
+  }
+
+  get alive() {
+    return !this.#ended && (this.#interpreter?.alive ?? true);
+  }
+
+  stop() {
+    void this.#interpreter?.stop();
+  }
+
+  async files() {
+    return this.#interpreter?.files();
+  }
+
+  /** @param {object} files */
+  putFiles(files) {
+    this.#files = /** @type {Uint8Array} */ (files);
+  }
+
+  end() {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#onEnd();
+    this.#taken.then(
+      ({ release }) => release(),
+      () => {},
+    );
   }
 }

@@ -8,9 +8,6 @@ const BOOT_LIMIT = 30_000;
 /** How long a run may take, beyond its time and its grace, to end by itself, in milliseconds. */
 const MARGIN = 1500;
 
-/** How long the end of a run that gave its result may take to come, in milliseconds. */
-const LAST_BYTE = 50;
-
 /** How long a process may take to drop an interpreter, in milliseconds. */
 const END_LIMIT = 2000;
 
@@ -29,8 +26,6 @@ export class Interpreter {
   #ended = false;
   /** How long a run that is stopped may take to end, in milliseconds. */
   #patience = MARGIN;
-  /** Whether a run is going on. */
-  busy = false;
 
   /** @param {import('./workerd.js').Workerd} workerd @param {PreparedPackage[]} [packages] */
   constructor(workerd, packages = []) {
@@ -64,21 +59,14 @@ export class Interpreter {
   }
 
   /**
-   * Starts a run. Resolves with its frames once it has begun.
+   * Starts a run. Resolves with its frames once it has begun; rejects if it has not: an isolate answers before it runs
+   * anything.
    * @param {string} request JSON
-   * @param {() => void} finished called when it is over, and the interpreter ready for the next or ended
    * @returns {Promise<ReadableStream<Uint8Array>>}
    */
-  async run(request, finished) {
+  async run(request) {
     const { limits } = JSON.parse(request);
     this.#patience = limits.grace + MARGIN;
-    this.busy = true;
-    const done = () => {
-      clearTimeout(watchdog);
-      if (!this.busy) return;
-      this.busy = false;
-      finished();
-    };
     let reason = BYSTANDER;
     const watchdog = setTimeout(
       () => {
@@ -87,6 +75,7 @@ export class Interpreter {
       },
       limits.time + limits.grace + MARGIN,
     );
+    const done = () => clearTimeout(watchdog);
     const lost = async (/** @type {unknown} */ error) => {
       const why = await this.#workerd.why(error);
       return new Error(why === BYSTANDER ? reason : why);
@@ -98,7 +87,10 @@ export class Interpreter {
     } catch (error) {
       this.#ended = true;
       done();
-      throw await lost(error);
+      const why = await lost(error);
+      if (reason === BYSTANDER) throw why;
+      // It was at fault itself, and is not to be tried elsewhere.
+      return new ReadableStream({ start: (controller) => controller.error(why) });
     }
   }
 
@@ -133,14 +125,13 @@ export class Interpreter {
   }
 
   /**
-   * Waits for the end of a run that nobody follows any longer; or stops it; or gives the interpreter up.
+   * Stops a run that nobody follows any longer, or gives the interpreter up.
    * @param {import('node:http').IncomingMessage} response
    */
   async #settle(response) {
     response.on('error', () => {});
     response.resume();
-    if (response.complete || (await ends(response, LAST_BYTE))) return;
-    if (!(await this.stop())) await this.end();
+    if (!response.complete && !(await this.stop())) await this.end();
   }
 
   /**
@@ -149,8 +140,9 @@ export class Interpreter {
    */
   async stop() {
     // **Boundary.** Whether it lives is the isolate's own word. One that lies harms whose code runs in it.
+    if (this.#ended) return false;
     const status = await this.#workerd.status(`/${this.#name}/stop`, this.#patience).catch(() => 0);
-    if (status === 0) this.#workerd.kill(BYSTANDER);
+    if (status === 0 && !this.#ended) this.#workerd.kill(BYSTANDER);
     return status === 204;
   }
 
@@ -189,15 +181,4 @@ export class Interpreter {
     this.#ended = true;
     await this.#workerd.status(`/${this.#name}/end`, END_LIMIT).catch(() => this.#workerd.kill(BYSTANDER));
   }
-}
-
-/** Whether a response ends in time. @param {import('node:http').IncomingMessage} response @param {number} limit */
-function ends(response, limit) {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => resolve(false), limit);
-    response.on('close', () => {
-      clearTimeout(timer);
-      resolve(response.complete);
-    });
-  });
 }

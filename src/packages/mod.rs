@@ -5,6 +5,7 @@
 //! requirements ([`script`], [`imports`], settings) -> [`resolve`] (over the [`lock`] file and an [`index`]) ->
 //! [`install`] (fetch, check, prepare: [`wheel`]) -> a [`PackageSet`], which an isolate is opened with.
 
+pub mod cache;
 mod explain;
 pub mod imports;
 pub mod index;

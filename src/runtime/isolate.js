@@ -53,13 +53,19 @@ async function boot(sent) {
   return Interpreter.boot({ ...assets, snapshot: sent.reader() });
 }
 
-/** @param {Interpreter} interpreter @param {import('./boot.js').Run} request */
+/**
+ * Nothing runs before the answer is on its way: an isolate that did not answer has begun nothing.
+ * @param {Interpreter} interpreter @param {import('./boot.js').Run} request
+ */
 function run(interpreter, request) {
   const encoder = new TextEncoder();
   let wanted = true;
+  let began = false;
   const body = new ReadableStream({
     type: 'bytes',
-    start(controller) {
+    pull(controller) {
+      if (began) return;
+      began = true;
       interpreter
         .run(request, (frame) => wanted && controller.enqueue(encoder.encode(`${frame}\n`)))
         // Without its end the parent takes a run for one that goes on, and asks `/stop` what became of it.

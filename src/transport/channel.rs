@@ -17,8 +17,8 @@ use rmcp::{
 };
 
 use super::{
+    Platform,
     headers::check_meta,
-    http::Platform,
     legacy::{InFlight, Initialized, Serving, initialize, is_initialize, one_error, unknown_client},
     message::{Message, Payload, REMOVED, Rejection, Request, decode},
     message_loop::{RequestLoop, is_final},

@@ -15,18 +15,10 @@ use rmcp::{
 };
 
 use crate::{
+    backend::Platform,
     limits::{BODY_TIME, MAX_BODY, MAX_DRAINED},
     session::SessionError,
 };
-
-/// What the transport needs from the platform: this target has neither timers nor threads.
-#[derive(Debug, Clone, Copy)]
-pub struct Platform {
-    /// Resolves after a duration.
-    pub sleep: fn(Duration) -> LocalBoxFuture<'static, ()>,
-    /// Runs a task to its end, whoever listens. (`wasm_bindgen_futures::spawn_local`)
-    pub spawn: fn(LocalBoxFuture<'static, ()>),
-}
 
 /// A request. Its body is polled only if it is needed: a request that is to be forwarded was not touched.
 pub struct Request {

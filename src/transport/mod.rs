@@ -39,10 +39,11 @@ pub use self::{
     access::{Access, Hosts},
     channel::Channel,
     door::{Door, Principal, Token, peer},
-    http::{Body, Platform, Request, Response},
+    http::{Body, Request, Response},
     legacy_session::{Change, LegacySession, SessionRecord},
     route::{Endpoint, Routed},
 };
+pub use crate::backend::Platform;
 
 /// What a home configures.
 #[derive(Debug, Clone)]

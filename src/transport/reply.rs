@@ -18,8 +18,9 @@ use rmcp::{
 };
 
 use super::{
+    Platform,
     headers::Accept,
-    http::{Body, Platform, Response},
+    http::{Body, Response},
     message_loop::is_final,
 };
 use crate::limits::FIRST_MESSAGE;

@@ -78,7 +78,7 @@ pub async fn python(env: &Env, set: &PackageSet) -> Result<Code> {
     let wheels = packages::prepared(set).ok_or("its packages were dropped for others: try again")?;
     // Those of the snapshot come first: it was made with them.
     let (built_in, fetched): (Vec<_>, Vec<_>) =
-        wheels.iter().partition(|(_, kept)| matches!(kept.content, Content::BuiltIn { .. }));
+        wheels.iter().partition(|(_, kept)| matches!(**kept, Content::BuiltIn { .. }));
     if fetched.is_empty() {
         return Ok(base);
     }
@@ -93,7 +93,7 @@ pub async fn python(env: &Env, set: &PackageSet) -> Result<Code> {
     let archives = base.archives.slice(0, base.archives.length());
     let (mut imports, mut entries) = (String::new(), String::new());
     for (n, (wheel, kept)) in built_in.into_iter().chain(fetched).enumerate() {
-        let libraries = match &kept.content {
+        let libraries = match &**kept {
             Content::BuiltIn { modules } => modules.clone(),
             Content::Fetched { archive, modules } => {
                 archives.push(archive);

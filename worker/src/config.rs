@@ -1,8 +1,10 @@
 //! Settings: the variables of `wrangler.jsonc`, each documented there.
 
+use std::time::Duration;
+
 use futures::FutureExt;
 use mcp_run_python::{config::Config, transport::Platform};
-use worker::Env;
+use worker::{Date, Env};
 
 /// Reads the variables.
 ///
@@ -17,4 +19,5 @@ pub fn read(env: &Env) -> Result<Config, String> {
 pub const PLATFORM: Platform = Platform {
     sleep: |duration| gloo_timers::future::sleep(duration).boxed_local(),
     spawn: wasm_bindgen_futures::spawn_local,
+    now: || Duration::from_millis(Date::now().as_millis()),
 };

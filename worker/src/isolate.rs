@@ -1,137 +1,301 @@
-//! A fresh isolate for each run.
+//! Interpreters in dynamic isolates: one that ends with its run, or a facet of a session's Durable Object.
 
-use std::{rc::Rc, time::Duration};
-
-use futures::{FutureExt, StreamExt, future::LocalBoxFuture, select_biased};
-use mcp_run_python::{
-    config::Isolation,
-    limits::Quotas,
-    packages::PackageSet,
-    quota::Runs,
-    sandbox::{Frames, Sandbox, SandboxError},
-    session::{Host, Opened, SessionChoice, SessionError},
-    transport::Principal,
+use std::{
+    cell::{Cell, RefCell},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
 };
-use wasm_bindgen::JsValue;
+
+use futures::{FutureExt, Stream, StreamExt, future::LocalBoxFuture, stream};
+use js_sys::{ArrayBuffer, Uint8Array};
+use mcp_run_python::{
+    backend::{Backend, Going, Interpreter, Platform},
+    limits::MAX_CARRIED,
+    packages::PackageSet,
+    sandbox::{Run, RunEvent, SandboxError},
+};
 use web_sys::ReadableStream;
-use worker::{AbortController, AbortSignal, Env, Method, RequestInit, Response, Result};
+use worker::{AbortController, AbortSignal, Env, Method, RequestInit, Response, Result, State, Storage};
 
 use crate::{
-    code,
+    code::{self, Code},
     config::PLATFORM,
-    loader::{Fetcher, WorkerLoader},
-    remote::Sessions,
+    loader::{Facets, Fetcher, WorkerLoader},
 };
 
 /// Where an isolate takes runs, see `runtime/isolate.js`.
 const RUN: &str = "http://sandbox/run";
 
-/// How long an isolate may take to boot.
-const START_LIMIT: Duration = Duration::from_secs(30);
+/// Where it is told to stop its run.
+const STOP: &str = "http://sandbox/stop";
 
-thread_local! {
-    /// The runs of this instance of the Worker. The platform may have several, each with a count of its own.
-    pub static RUNS: Runs = Runs::default();
-}
+/// Where it gives its files, and takes those of the one before.
+const FILES: &str = "http://sandbox/files";
 
-/// Serves calls of one principal that are not of a legacy session.
-pub struct EdgeHost {
+/// The facet's name. One at a time, and each start of it loads an isolate of its own.
+const FACET: &str = "python";
+
+/// Set once the session has had an interpreter.
+const USED: &str = "used";
+
+/// Between two wake-ups of an object with an interpreter: workerd evicts one that gets nothing for 10 s.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(8);
+
+/// Starts isolates that belong to nobody else.
+pub struct Isolates(pub Env);
+
+/// Starts the facet of one Durable Object.
+pub struct Facet {
     env: Env,
-    sessions: Sessions,
-    principal: Principal,
-    quotas: Quotas,
-    isolation: Isolation,
+    of: Rc<Object>,
 }
 
-impl EdgeHost {
-    /// A host that starts isolates by the bindings of `env`.
-    pub fn new(env: Env, sessions: Sessions, principal: Principal, quotas: Quotas, isolation: Isolation) -> Rc<Self> {
-        Rc::new(Self { env, sessions, principal, quotas, isolation })
+/// A Durable Object, for its facet.
+struct Object {
+    facets: Facets,
+    storage: Storage,
+    used: Cell<bool>,
+}
+
+impl Facet {
+    /// That of the object whose state this is.
+    pub async fn new(state: &State, env: Env) -> Result<Self> {
+        let storage = state.storage();
+        let used = Cell::new(storage.get(USED).await?.unwrap_or(false));
+        Ok(Self { env, of: Rc::new(Object { facets: Facets::new(state)?, storage, used }) })
+    }
+
+    /// Whether the session has had an interpreter.
+    pub fn was_used(&self) -> bool {
+        self.of.used.get()
+    }
+
+    /// Deletes whatever it stored.
+    pub fn delete(&self) -> Result<()> {
+        self.of.facets.delete(FACET)
     }
 }
 
-impl Host for EdgeHost {
-    fn offers_sessions(&self) -> bool {
-        true
+impl Object {
+    /// Notes that the facet has begun its first run.
+    async fn began(&self) -> Result<()> {
+        self.storage.set_alarm(KEEP_ALIVE).await?;
+        if !self.used.replace(true) {
+            self.storage.put(USED, true).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Backend for Isolates {
+    type Parts = Code;
+    type Interpreter = Isolate;
+
+    fn platform(&self) -> Platform {
+        PLATFORM
     }
 
-    fn open(&self, choice: SessionChoice) -> LocalBoxFuture<'static, std::result::Result<Opened, SessionError>> {
-        let slot = RUNS.with(|runs| runs.enter(&self.principal, &self.quotas));
-        let (env, sessions, principal) = (self.env.clone(), self.sessions.clone(), self.principal.clone());
-        let isolation = self.isolation;
-        async move {
-            let slot = slot?;
-            let Opened { sandbox, handle } = match choice {
-                SessionChoice::Unnamed if isolation == Isolation::Principal => sessions.shared(principal)?,
-                SessionChoice::Unnamed => Opened { sandbox: Rc::new(FreshIsolate(env)), handle: None },
-                SessionChoice::New => sessions.start(principal).await?,
-                SessionChoice::Handle(handle) => sessions.open(&handle, principal).await?,
+    fn parts(&self, packages: &PackageSet) -> LocalBoxFuture<'static, std::result::Result<Code, SandboxError>> {
+        parts(&self.0, packages)
+    }
+
+    fn spawn(&self, code: Code) -> Isolate {
+        let isolate = WorkerLoader::new(&self.0).and_then(|loader| loader.load(&code.worker)?.entrypoint());
+        Isolate::new(isolate, code, None)
+    }
+}
+
+impl Backend for Facet {
+    type Parts = Code;
+    type Interpreter = Isolate;
+
+    fn platform(&self) -> Platform {
+        PLATFORM
+    }
+
+    fn parts(&self, packages: &PackageSet) -> LocalBoxFuture<'static, std::result::Result<Code, SandboxError>> {
+        parts(&self.env, packages)
+    }
+
+    fn spawn(&self, code: Code) -> Isolate {
+        let (env, worker) = (self.env.clone(), code.worker.clone());
+        let facet = self.of.facets.get(FACET, move || WorkerLoader::new(&env)?.load(&worker)?.class("Python"));
+        Isolate::new(facet, code, Some(self.of.clone()))
+    }
+}
+
+fn parts(env: &Env, packages: &PackageSet) -> LocalBoxFuture<'static, std::result::Result<Code, SandboxError>> {
+    let (env, packages) = (env.clone(), packages.clone());
+    async move { code::python(&env, &packages).await.map_err(not_begun) }.boxed_local()
+}
+
+fn not_begun(error: worker::Error) -> SandboxError {
+    SandboxError::Start(error.to_string())
+}
+
+/// An isolate with an interpreter.
+pub struct Isolate {
+    fetcher: std::result::Result<Fetcher, SandboxError>,
+    /// What its first request has to bring along, and the files of the one before.
+    first: RefCell<Option<Code>>,
+    files: RefCell<Option<ArrayBuffer>>,
+    object: Option<Rc<Object>>,
+}
+
+impl Isolate {
+    fn new(fetcher: Result<Fetcher>, code: Code, object: Option<Rc<Object>>) -> Self {
+        let (first, files) = (RefCell::new(Some(code)), RefCell::default());
+        Self { fetcher: fetcher.map_err(not_begun), first, files, object }
+    }
+}
+
+impl Drop for Isolate {
+    fn drop(&mut self) {
+        // One that is of no object ends when nothing holds it any longer.
+        let Some(object) = &self.object else { return };
+        if let Err(error) = object.facets.abort(FACET, "the interpreter was ended") {
+            worker::console_error!("an interpreter could not be ended: {error}");
+        }
+    }
+}
+
+impl Interpreter for Isolate {
+    type Parts = Code;
+    type Files = ArrayBuffer;
+    type Run = IsolateRun;
+
+    fn run(&self, request: &str) -> IsolateRun {
+        let fetcher = self.fetcher.clone();
+        let (first, files) = (self.first.take(), self.files.take());
+        let (request, object) = (request.to_owned(), self.object.clone());
+        // A request to a facet is never aborted: the facet would end with it.
+        let abort = object.is_none().then(Abort::new);
+        let signal = abort.as_ref().map(Abort::signal);
+        let kept = object.is_some().then(|| fetcher.clone().ok()).flatten();
+        let started = async move {
+            let fetcher = fetcher?;
+            let response = async {
+                let boots = first.is_some();
+                let envelope = match (first, files) {
+                    (Some(code), None) => code.first(&request),
+                    (Some(code), Some(files)) => {
+                        put_files(&fetcher, code.first_with_files(&files)).await?;
+                        code::later(&request)
+                    }
+                    (None, _) => code::later(&request),
+                };
+                let response = fetcher.fetch(RUN, &post(Some(envelope)), signal.as_deref().map(AsRef::as_ref)).await?;
+                match response.status_code() {
+                    200 => Ok((boots, response)),
+                    status => Err(format!("it answered {status}").into()),
+                }
             };
-            Ok(Opened { sandbox: slot.hold(sandbox), handle })
+            // An isolate answers before it runs anything, see `runtime/isolate.js`.
+            let (boots, response) = response.await.map_err(not_begun)?;
+            if let Some(object) = object.filter(|_| boots) {
+                object.began().await.map_err(|error| SandboxError::Lost(error.to_string()))?;
+            }
+            Ok(response)
+        };
+        IsolateRun { events: events(started), kept, _abort: abort }
+    }
+
+    fn add(&self, _: Code) {}
+
+    fn files(&self) -> LocalBoxFuture<'static, Option<ArrayBuffer>> {
+        let fetcher = self.fetcher.clone();
+        async move { files(&fetcher.ok()?).await.ok() }.boxed_local()
+    }
+
+    fn put_files(&self, files: &ArrayBuffer) {
+        self.files.replace(Some(files.clone()));
+    }
+}
+
+fn post(body: Option<ReadableStream>) -> RequestInit {
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post).with_body(body.map(Into::into));
+    init
+}
+
+async fn put_files(isolate: &Fetcher, envelope: ReadableStream) -> Result<()> {
+    match isolate.fetch(FILES, &post(Some(envelope)), None).await?.status_code() {
+        204 => Ok(()),
+        _ => Err("the session's files could not be carried over".into()),
+    }
+}
+
+/// The files of an interpreter, packed.
+async fn files(isolate: &Fetcher) -> Result<ArrayBuffer> {
+    let mut response = isolate.fetch(FILES, &RequestInit::new(), None).await?;
+    if response.status_code() != 200 {
+        return Err("it does not give its files".into());
+    }
+    let mut chunks = response.stream()?;
+    let mut files = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        files.extend_from_slice(&chunk?);
+        if files.len() > MAX_CARRIED {
+            return Err("its files are too large".into());
+        }
+    }
+    Ok(Uint8Array::from(files.as_slice()).buffer())
+}
+
+/// A run in an isolate.
+pub struct IsolateRun {
+    events: Run,
+    /// That of a session.
+    kept: Option<Fetcher>,
+    _abort: Option<Abort>,
+}
+
+impl Stream for IsolateRun {
+    type Item = std::result::Result<RunEvent, SandboxError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.events.poll_next_unpin(cx)
+    }
+}
+
+impl Going for IsolateRun {
+    fn stop(self) -> LocalBoxFuture<'static, bool> {
+        async move {
+            let Some(kept) = &self.kept else { return false };
+            kept.fetch(STOP, &post(None), None).await.is_ok_and(|response| response.status_code() == 204)
         }
         .boxed_local()
     }
 }
 
-/// An isolate of its own for each run. It ends with its run: nothing holds it any longer.
-struct FreshIsolate(Env);
-
-impl Sandbox for FreshIsolate {
-    fn start(
-        &self,
-        request: String,
-        packages: PackageSet,
-    ) -> LocalBoxFuture<'static, std::result::Result<Frames, SandboxError>> {
-        let env = self.0.clone();
-        let started = async move {
-            let code = code::python(&env, &packages).await?;
-            let isolate = WorkerLoader::new(&env)?.load(&code.worker)?;
-            let (abort, signal) = Abort::new();
-            body(run(&isolate.entrypoint()?, code.first(&request), Some(signal.as_ref())).await?, abort)
-        };
-        started.map(|frames| frames.map_err(|error| SandboxError::Start(error.to_string()))).boxed_local()
-    }
-
-    fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
-        (PLATFORM.sleep)(duration)
-    }
+/// A run whose frames are the body of a response, and that has begun when there is one.
+pub fn events(response: impl Future<Output = std::result::Result<Response, SandboxError>> + 'static) -> Run {
+    let lost = |error: worker::Error| SandboxError::Lost(error.to_string());
+    stream::once(response)
+        .flat_map(move |response| match response.and_then(|mut response| response.stream().map_err(lost)) {
+            Ok(body) => {
+                let frames = body.map(move |chunk| chunk.map(RunEvent::Frames).map_err(lost));
+                stream::once(async { Ok(RunEvent::Began) }).chain(frames).boxed_local()
+            }
+            Err(error) => stream::once(async { Err(error) }).boxed_local(),
+        })
+        .boxed_local()
 }
 
-/// Hands a run, in its envelope, to an isolate; its frames are the response's body. `signal` aborts the request.
-///
-/// # Errors
-/// Also when no response comes in time: the code of a session may have changed what answers.
-pub async fn run(isolate: &Fetcher, envelope: ReadableStream, signal: Option<&JsValue>) -> Result<Response> {
-    let mut init = RequestInit::new();
-    init.with_method(Method::Post).with_body(Some(envelope.into()));
-    let response = select_biased! {
-        response = isolate.fetch(RUN, &init, signal).fuse() => response?,
-        () = (PLATFORM.sleep)(START_LIMIT).fuse() => return Err("it did not answer in time".into()),
-    };
-    match response.status_code() {
-        200 => Ok(response),
-        status => Err(format!("it answered {status}").into()),
-    }
-}
-
-/// The body of a response as frames, for as long as which `held` is held.
-pub fn body(mut response: Response, held: impl Sized + 'static) -> Result<Frames> {
-    let chunks = response.stream()?.map(move |chunk| {
-        let _held = &held;
-        chunk.map_err(|error| SandboxError::Lost(error.to_string()))
-    });
-    Ok(chunks.boxed_local())
-}
-
-/// Aborts a request when it is dropped, and with it everything that goes on in an isolate that serves no
-/// other.
-struct Abort(Option<AbortController>);
+/// Aborts a request when it is dropped, and with it everything that goes on in an isolate that serves no other.
+pub struct Abort(Option<AbortController>);
 
 impl Abort {
-    fn new() -> (Self, AbortSignal) {
-        let controller = AbortController::default();
-        let signal = controller.signal();
-        (Self(Some(controller)), signal)
+    /// One for a request that takes its [`signal`](Self::signal).
+    pub fn new() -> Self {
+        Self(Some(AbortController::default()))
+    }
+
+    /// The request's signal.
+    pub fn signal(&self) -> AbortSignal {
+        self.0.as_ref().map(AbortController::signal).unwrap_or_else(AbortSignal::abort)
     }
 }
 

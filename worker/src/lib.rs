@@ -1,13 +1,12 @@
 //! The edge: a Cloudflare Worker that serves MCP and runs Python in dynamic isolates.
 //!
-//! A stateless call runs in a fresh isolate ([`isolate`]); a session is a Durable Object ([`session`]) whose
-//! interpreter lives in a facet of it ([`interpreter`]).
+//! A stateless call runs in a fresh isolate; a session is a Durable Object ([`session`]) whose interpreter lives in a facet
+//! of it ([`isolate`]).
 
-mod claims;
 mod code;
 mod config;
+mod host;
 mod http;
-mod interpreter;
 mod isolate;
 mod loader;
 mod packages;
@@ -24,7 +23,7 @@ use mcp_run_python::{
 };
 use worker::{Context, Env, Request, Response, Result, event};
 
-use crate::{isolate::EdgeHost, remote::Sessions};
+use crate::{host::EdgeHost, remote::Sessions};
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {

@@ -6,6 +6,7 @@ use futures::{FutureExt, StreamExt, future::LocalBoxFuture, select_biased};
 use mcp_run_python::limits::FETCH_STALL;
 use mcp_run_python::packages::{
     InstallError, PackageOptions, PackageSet, Packages, Room, Wheel,
+    cache::WheelCache,
     lock::Lock,
     supply::{Claim, FetchError, FetchRequest, Supply},
     wheel::{PreparedWheel, Size},
@@ -14,10 +15,9 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use worker::{AbortController, AbortSignal, Cache, Env, Fetch, Headers, Request, RequestInit, Response, Result};
 
 use crate::{
-    claims::{self, Claims},
     code,
     config::{self, PLATFORM},
-    store::{self, Kept, Store},
+    store::{self, Content, Store},
 };
 
 #[wasm_bindgen(raw_module = "./runtime/sources.js")]
@@ -37,8 +37,7 @@ const INDEX_FRESH: &str = "public, max-age=600";
 thread_local! {
     static LOCK: RefCell<Option<Rc<Lock>>> = const { RefCell::new(None) };
     /// The prepared wheels. They are the same for everybody: their sha256 names them, and nobody can change them.
-    static STORE: RefCell<Store> = RefCell::default();
-    static CLAIMS: Claims = Claims::default();
+    static STORE: Store = Store::new();
 }
 
 /// What installs packages, by the settings.
@@ -49,7 +48,7 @@ pub fn packages(mut options: PackageOptions) -> Result<Rc<Packages>> {
     if options.index.is_none() {
         options.index = Some(INDEX.with(Clone::clone)).filter(|index| !index.is_empty());
     }
-    let bundled = STORE.with_borrow_mut(|store| store.bundled().clone());
+    let bundled = STORE.with(|store| store.bundled.clone());
     store::fill_in(&mut options.room);
     let supply = Rc::new(Edge(options.room));
     Ok(Rc::new(Packages::new(lock()?, options, bundled, supply)))
@@ -57,7 +56,7 @@ pub fn packages(mut options: PackageOptions) -> Result<Rc<Packages>> {
 
 /// What is built in: `name version`.
 pub fn bundled() -> Vec<String> {
-    let bundled = STORE.with_borrow_mut(|store| store.bundled().clone());
+    let bundled = STORE.with(|store| store.bundled.clone());
     bundled.wheels().iter().map(|wheel| format!("{} {}", wheel.name, wheel.version)).collect()
 }
 
@@ -71,9 +70,12 @@ pub async fn obtain(env: &Env, set: &PackageSet) -> Result<()> {
 }
 
 /// The wheels of a set, prepared; `None` if one is not at hand (any longer).
-pub fn prepared(set: &PackageSet) -> Option<Vec<(Wheel, Rc<Kept>)>> {
-    let find = |wheel: &Wheel| Some((wheel.clone(), STORE.with_borrow_mut(|store| store.find(&wheel.sha256))?));
-    set.wheels().iter().map(find).collect()
+pub fn prepared(set: &PackageSet) -> Option<Vec<(&Wheel, Rc<Content>)>> {
+    wheels().all(set).ok()
+}
+
+fn wheels() -> WheelCache<Rc<Content>> {
+    STORE.with(|store| store.wheels.clone())
 }
 
 /// The lock file, which is a module of the isolates, too.
@@ -128,16 +130,16 @@ impl Supply for Edge {
     }
 
     fn prepared(&self, sha256: &str) -> Option<Size> {
-        STORE.with_borrow_mut(|store| Some(store.find(sha256)?.size))
+        wheels().size(sha256)
     }
 
     fn keep(&self, sha256: &str, wheel: PreparedWheel, of: &PackageSet) {
-        STORE.with_borrow_mut(|store| store.keep(sha256, Kept::new(wheel), of, &self.0));
+        let size = wheel.size();
+        wheels().keep(sha256, size, Rc::new(Content::new(wheel)), of, store::kept_bytes(&self.0));
     }
 
     fn claim(&self, sha256: &str) -> LocalBoxFuture<'static, Claim> {
-        let (claims, sha256) = (CLAIMS.with(Clone::clone), sha256.to_owned());
-        async move { Box::new(claims::claim(claims, sha256).await) as Claim }.boxed_local()
+        wheels().lock(sha256.to_owned()).map(|lock| Box::new(lock) as Claim).boxed_local()
     }
 }
 

@@ -5,17 +5,23 @@
 
 use std::{rc::Rc, time::Duration};
 
-use futures::{FutureExt, future::LocalBoxFuture};
+use futures::{StreamExt, future::LocalBoxFuture};
+use js_sys::Reflect;
 use mcp_run_python::{
     limits::Quotas,
     packages::{PackageSet, Wheel},
-    sandbox::{Frames, Sandbox, SandboxError},
+    sandbox::{Run, Sandbox, SandboxError},
     session::{self, Opened, SessionError},
     transport::Principal,
 };
-use worker::{Env, Method, ObjectNamespace, Request, RequestInit, Response, Result, Stub};
+use wasm_bindgen::JsValue;
+use worker::{Env, Method, ObjectNamespace, RequestInit, Response, Result, Stub};
 
-use crate::{config::PLATFORM, isolate, quota::SessionQuotas};
+use crate::{
+    config::PLATFORM,
+    isolate::{self, Abort},
+    quota::SessionQuotas,
+};
 
 /// Where a session's object takes what is not MCP. Clients cannot get there: only `/mcp` is forwarded to it.
 pub mod path {
@@ -88,14 +94,14 @@ impl Sessions {
         let id = self.objects.id_from_name(&format!("handle {handle}")).map_err(failed)?;
         self.quotas.begin(&principal, &id.to_string()).await?;
         let session = Remote::new(id.get_stub().map_err(failed)?, principal);
-        session.post(path::START, None).await.map_err(failed)?;
+        session.post(path::START, None, None).await.map_err(failed)?;
         Ok(Opened { sandbox: Rc::new(session), handle: Some(handle) })
     }
 
     /// Opens one that was started before.
     pub async fn open(&self, handle: &str, principal: Principal) -> std::result::Result<Opened, SessionError> {
         let session = Remote::new(self.find_handle(handle).ok_or(SessionError::Unknown)?, principal);
-        match session.post(path::OPEN, None).await.map_err(failed)?.status_code() {
+        match session.post(path::OPEN, None, None).await.map_err(failed)?.status_code() {
             204 => Ok(Opened { sandbox: Rc::new(session), handle: Some(handle.to_owned()) }),
             _ => Err(SessionError::Unknown),
         }
@@ -134,34 +140,58 @@ impl Remote {
         Self { session: Rc::new(session), principal, run: path::RUN }
     }
 
-    async fn post(&self, path: &str, body: Option<String>) -> Result<Response> {
+    async fn post(&self, path: &str, body: Option<String>, signal: Option<&JsValue>) -> Result<Response> {
         let mut init = RequestInit::new();
         init.with_method(Method::Post).with_body(body.map(Into::into));
         init.headers.set(PRINCIPAL, self.principal.name())?;
-        self.session.fetch_with_request(Request::new_with_init(&format!("http://session{path}"), &init)?).await
+        let init: web_sys::RequestInit = (&init).into();
+        if let Some(signal) = signal {
+            Reflect::set(&init, &"signal".into(), signal)?;
+        }
+        let request = web_sys::Request::new_with_str_and_init(&format!("http://session{path}"), &init)?;
+        self.session.fetch_with_request(request.into()).await
     }
 }
 
 impl Sandbox for Remote {
-    fn start(
-        &self,
-        request: String,
-        packages: PackageSet,
-    ) -> LocalBoxFuture<'static, std::result::Result<Frames, SandboxError>> {
+    fn run(&self, request: String, packages: PackageSet) -> Run {
         let session = self.clone();
-        async move {
-            let response = session.post(session.run, Some(encode(&request, &packages)?)).await;
-            let response = response.map_err(|error| SandboxError::Start(error.to_string()))?;
+        let abort = Abort::new();
+        let signal = abort.signal();
+        let started = async move {
+            let body = Some(encode(&request, &packages)?);
+            let response = session.post(session.run, body, Some(signal.as_ref())).await;
+            let mut response = response.map_err(|error| SandboxError::Lost(error.to_string()))?;
             match response.status_code() {
-                200 => isolate::body(response, ()).map_err(|error| SandboxError::Start(error.to_string())),
+                200 => Ok(response),
                 404 => Err(SandboxError::Lost("its session has ended".into())),
-                _ => Err(SandboxError::Start("its session could not start it".into())),
+                status => Err(refused(status, response.text().await.unwrap_or_default())),
             }
-        }
-        .boxed_local()
+        };
+        // Whatever is let go of is aborted: also a run that has not begun.
+        isolate::events(started).map(move |event| (event, &abort).0).boxed_local()
     }
 
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
         (PLATFORM.sleep)(duration)
+    }
+}
+
+/// How a session's object answers when a run did not begin.
+pub fn refusal(error: &SandboxError) -> Result<Response> {
+    let (status, why) = match error {
+        SandboxError::Busy(why) => (503, why.as_str()),
+        SandboxError::Lost(why) => (502, why.as_str()),
+        SandboxError::Start(why) => (500, why.as_str()),
+        _ => return Response::error(error.to_string(), 502),
+    };
+    Response::error(why, status)
+}
+
+fn refused(status: u16, why: String) -> SandboxError {
+    match status {
+        503 => SandboxError::Busy(why),
+        502 => SandboxError::Lost(why),
+        _ => SandboxError::Start(why),
     }
 }

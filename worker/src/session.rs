@@ -11,20 +11,20 @@ use std::{
     time::Duration,
 };
 
-use futures::{FutureExt, StreamExt, future::LocalBoxFuture, lock::Mutex};
+use futures::{StreamExt, lock::Mutex};
 use mcp_run_python::{
-    limits::Quotas,
-    sandbox::Sandbox,
+    sandbox::{RunEvent, Sandbox},
     server::Server,
-    session::{Host, Opened, SessionChoice, SessionError},
+    session::{Places, SessionInterpreter},
     transport::{Change, LegacySession, Principal, SessionRecord},
 };
 use worker::{Date, DurableObject, Env, Error, Request, Response, ResponseBuilder, Result, State, durable_object};
 
 use crate::{
-    config, http,
-    interpreter::{Interpreter, KEEP_ALIVE},
-    isolate::RUNS,
+    config,
+    host::EdgeHost,
+    http,
+    isolate::{Facet, KEEP_ALIVE},
     packages,
     quota::SessionQuotas,
     remote::{self, PRINCIPAL, Sessions, path},
@@ -57,8 +57,8 @@ struct Live {
     handle: RefCell<Option<Principal>>,
     /// Whether it is no session, but what runs of no session share.
     shared: Cell<bool>,
-    host: Rc<SessionHost>,
-    interpreter: Interpreter,
+    host: Rc<EdgeHost>,
+    interpreter: SessionInterpreter<Facet>,
     quotas: SessionQuotas,
     idle_limit: Duration,
     seen: Cell<u64>,
@@ -103,10 +103,17 @@ impl DurableObject for Session {
         if shared {
             live.interpreter.restart_quietly();
         }
-        let frames =
-            live.interpreter.start(run, packages).await.map_err(|error| Error::RustError(error.to_string()))?;
-        ResponseBuilder::new()
-            .from_stream(frames.map(|chunk| chunk.map_err(|error| Error::RustError(error.to_string()))))
+        let mut run = live.interpreter.run(run, packages);
+        match run.next().await {
+            Some(Ok(RunEvent::Began)) => {}
+            Some(Err(error)) => return remote::refusal(&error),
+            _ => return status(500),
+        }
+        ResponseBuilder::new().from_stream(run.filter_map(async |event| match event {
+            Ok(RunEvent::Frames(chunk)) => Some(Ok(chunk)),
+            Ok(RunEvent::Began) => None,
+            Err(error) => Some(Err(Error::RustError(error.to_string()))),
+        }))
     }
 
     async fn alarm(&self) -> Result<Response> {
@@ -133,21 +140,19 @@ impl Session {
         }
         let storage = self.state.storage();
         let config = config::read(&self.env).map_err(Error::RustError)?;
-        let interpreter = Interpreter::new(&self.state, self.env.clone(), config.server.limits.grace).await?;
+        let facet = Facet::new(&self.state, self.env.clone()).await?;
+        let used = facet.was_used();
+        let interpreter = SessionInterpreter::new(facet, Places::default(), 0, config.server.limits.grace, used);
         let record = match storage.get::<String>(key::RECORD).await? {
             // Through a `Value`, as all JSON is read here: numbers keep their digits.
             Some(record) => Some(serde_json::from_value(serde_json::from_str(&record)?)?),
             None => None::<SessionRecord>,
         };
-        let host = Rc::new(SessionHost {
-            interpreter: interpreter.clone(),
-            sessions: Sessions::new(&self.env, config.quotas)?,
-            owner: RefCell::default(),
-            quotas: config.quotas,
-        });
+        let sessions = Sessions::new(&self.env, config.quotas)?;
+        let host = EdgeHost::of_session(Rc::new(interpreter.clone()), sessions, config.quotas);
         let server = Server::new(host.clone(), config.server).with_packages(packages::packages(config.packages)?);
         let legacy = LegacySession::new(self.state.id().to_string(), server, config.transport, record);
-        host.owner.replace(legacy.owner());
+        host.serve(legacy.owner());
         let handle: Option<String> = storage.get(key::HANDLE).await?;
         let loaded = Rc::new(Live {
             legacy,
@@ -171,7 +176,7 @@ impl Session {
         match change {
             // Whatever is written here is on disk before the response leaves the object.
             Some(Change::Save(record)) => {
-                live.host.owner.replace(live.legacy.owner());
+                live.host.serve(live.legacy.owner());
                 self.state.storage().put(key::RECORD, serde_json::to_string(&record)?).await?;
                 self.sleep(live).await?;
             }
@@ -200,7 +205,8 @@ impl Session {
             live.quotas.end(&live.owner(), &self.state.id().to_string()).await?;
         }
         live.handle.take();
-        live.interpreter.end()?;
+        live.interpreter.end();
+        live.interpreter.backend().delete()?;
         let storage = self.state.storage();
         storage.delete_alarm().await?;
         storage.delete_all().await
@@ -213,7 +219,7 @@ impl Live {
     }
 
     fn used_at(&self) -> u64 {
-        self.seen.get().max(self.interpreter.used_at())
+        self.seen.get().max(self.interpreter.used_at().as_millis() as u64)
     }
 
     fn idle_for(&self) -> Duration {
@@ -223,34 +229,4 @@ impl Live {
 
 fn status(status: u16) -> Result<Response> {
     Ok(ResponseBuilder::new().with_status(status).empty())
-}
-
-/// Serves the calls of a legacy session: in its own interpreter, unless they name another session.
-struct SessionHost {
-    interpreter: Interpreter,
-    sessions: Sessions,
-    owner: RefCell<Principal>,
-    quotas: Quotas,
-}
-
-impl Host for SessionHost {
-    fn offers_sessions(&self) -> bool {
-        true
-    }
-
-    fn open(&self, choice: SessionChoice) -> LocalBoxFuture<'static, std::result::Result<Opened, SessionError>> {
-        let owner = self.owner.borrow().clone();
-        let slot = RUNS.with(|runs| runs.enter(&owner, &self.quotas));
-        let (sessions, interpreter) = (self.sessions.clone(), self.interpreter.clone());
-        async move {
-            let slot = slot?;
-            let Opened { sandbox, handle } = match choice {
-                SessionChoice::Unnamed => Opened { sandbox: Rc::new(interpreter), handle: None },
-                SessionChoice::New => sessions.start(owner).await?,
-                SessionChoice::Handle(handle) => sessions.open(&handle, owner).await?,
-            };
-            Ok(Opened { sandbox: slot.hold(sandbox), handle })
-        }
-        .boxed_local()
-    }
 }

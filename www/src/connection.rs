@@ -3,7 +3,7 @@
 use mcp_run_python::transport::Channel;
 use wasm_bindgen::prelude::*;
 
-use crate::interpreter::Interpreter;
+use crate::sessions::Interpreter;
 
 /// A connection to one client. Its interpreter lives as long as it does.
 #[wasm_bindgen]

@@ -1,23 +1,17 @@
 //! What a home implements in JavaScript: sandboxes. `types.d.ts` says what each method does.
 
-use std::{rc::Rc, time::Duration};
-
-use futures::{FutureExt, StreamExt, channel::oneshot, future::LocalBoxFuture, stream};
 use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
 use mcp_run_python::{
     packages::{
-        PackageSet, Room,
+        Room,
         supply::{FetchError, FetchRequest},
     },
-    sandbox::{Frames, Sandbox, SandboxError},
-    session::{Host, Opened, SessionChoice, SessionError},
-    transport::Principal,
+    sandbox::SandboxError,
+    session::Places,
 };
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStream, ReadableStreamDefaultReader};
-
-use crate::{PLATFORM, packages::Wheels, sessions::Sessions};
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = include_str!("types.d.ts");
@@ -27,36 +21,58 @@ extern "C" {
     /// See `types.d.ts`.
     #[derive(Clone)]
     pub type SandboxHost;
-    #[wasm_bindgen(method, getter, js_name = openSession)]
-    fn session_opener(this: &SandboxHost) -> JsValue;
+    #[wasm_bindgen(method, getter, js_name = keepsInterpreters)]
+    fn keeps(this: &SandboxHost) -> JsValue;
+    #[wasm_bindgen(method, getter)]
+    fn places(this: &SandboxHost) -> JsValue;
+    #[wasm_bindgen(method, getter, js_name = placesEach)]
+    fn places_each(this: &SandboxHost) -> JsValue;
+    /// An interpreter of the host's, at once; what is wrong with it is told by its first run.
     #[wasm_bindgen(method, catch)]
-    fn start(this: &SandboxHost, request: &str, session: Option<&str>, packages: &Array) -> Result<Promise, JsValue>;
-    #[wasm_bindgen(method, catch, js_name = openSession)]
-    fn open_session(this: &SandboxHost, owner: u32) -> Result<Promise, JsValue>;
-    #[wasm_bindgen(method, catch, js_name = hasSession)]
-    fn has_session(this: &SandboxHost, session: &str) -> Result<Promise, JsValue>;
-    #[wasm_bindgen(method, catch, js_name = endSession)]
-    fn end_session(this: &SandboxHost, session: &str) -> Result<Promise, JsValue>;
-    #[wasm_bindgen(method, catch, js_name = carryFiles)]
-    fn carry_files_between(this: &SandboxHost, from: &str, to: &str) -> Result<Promise, JsValue>;
+    pub fn spawn(this: &SandboxHost, packages: &Array, kept: bool) -> Result<HostInterpreter, JsValue>;
     #[wasm_bindgen(method, getter, js_name = addsPackages)]
     fn adds(this: &SandboxHost) -> JsValue;
     #[wasm_bindgen(method, getter, js_name = lockFile)]
     fn lock_file(this: &SandboxHost) -> JsValue;
-    #[wasm_bindgen(method, getter)]
-    fn room(this: &SandboxHost) -> JsValue;
+    #[wasm_bindgen(method, getter, js_name = room)]
+    fn isolate_room(this: &SandboxHost) -> JsValue;
     #[wasm_bindgen(method, catch)]
     fn fetch(this: &SandboxHost, url: &str, limits: &Object) -> Result<Promise, JsValue>;
     #[wasm_bindgen(method, catch)]
     fn cached(this: &SandboxHost, sha256: &str) -> Result<Promise, JsValue>;
     #[wasm_bindgen(method, catch)]
     fn cache(this: &SandboxHost, sha256: &str, wheel: &Uint8Array) -> Result<Promise, JsValue>;
+
+    /// See `types.d.ts`.
+    #[derive(Clone)]
+    pub type HostInterpreter;
+    #[wasm_bindgen(method, getter)]
+    fn alive(this: &HostInterpreter) -> JsValue;
+    #[wasm_bindgen(method, catch)]
+    fn run(this: &HostInterpreter, request: &str) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub fn add(this: &HostInterpreter, packages: &Array) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn files(this: &HostInterpreter) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = putFiles)]
+    pub fn put_files(this: &HostInterpreter, files: &JsValue) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub fn end(this: &HostInterpreter) -> Result<(), JsValue>;
 }
 
 impl SandboxHost {
     /// Whether it keeps interpreters between runs.
     pub fn keeps_sessions(&self) -> bool {
-        self.session_opener().is_function()
+        self.keeps().is_truthy()
+    }
+
+    /// How many interpreters there may be, and how many of one client's sessions.
+    pub fn all_places(&self) -> Places {
+        let number = |value: JsValue| value.as_f64().map(|number| number as usize);
+        match number(self.places()) {
+            Some(all) => Places::limited(all, number(self.places_each()).unwrap_or(all)),
+            None => Places::default(),
+        }
     }
 
     /// Whether a kept interpreter can be given further packages.
@@ -71,7 +87,7 @@ impl SandboxHost {
 
     /// Adds what the home knows of the room that an interpreter has.
     pub fn fill_in(&self, room: &mut Room) {
-        let get = |member: &str| Reflect::get(&self.room(), &member.into()).ok()?.as_f64();
+        let get = |member: &str| Reflect::get(&self.isolate_room(), &member.into()).ok()?.as_f64();
         room.code = get("code").map(|bytes| bytes as usize);
         room.heap = get("heap").unwrap_or_default() as usize;
     }
@@ -117,43 +133,36 @@ impl SandboxHost {
     pub async fn cache_wheel(&self, sha256: &str, wheel: Uint8Array) {
         let _ = settled(self.cache(sha256, &wheel)).await;
     }
+}
 
-    /// Starts a run in the interpreter `session`, or in a fresh one, with packages.
-    pub async fn run(&self, request: &str, session: Option<&str>, packages: &Array) -> Result<Run, SandboxError> {
-        let started = settled(self.start(request, session, packages)).await.map_err(SandboxError::Start)?;
+impl HostInterpreter {
+    /// Whether it may still take runs.
+    pub fn is_alive(&self) -> bool {
+        self.alive().is_truthy()
+    }
+
+    /// Starts a run. Gives its frames once it has begun.
+    ///
+    /// # Errors
+    /// It did not begin, and will not.
+    pub async fn start(self, request: String) -> Result<HostRun, SandboxError> {
+        let started = settled(self.run(&request)).await.map_err(SandboxError::Start)?;
         let stream: ReadableStream =
             started.dyn_into().map_err(|_| SandboxError::Start("the sandbox host gave no stream".into()))?;
-        Ok(Run(stream.get_reader().unchecked_into()))
+        Ok(HostRun(stream.get_reader().unchecked_into()))
     }
 
-    /// Starts an interpreter that is kept, for a session of the client `owner`.
-    pub async fn open(&self, owner: u32) -> Result<String, SandboxError> {
-        let session = settled(self.open_session(owner)).await.map_err(SandboxError::Start)?;
-        session.as_string().ok_or_else(|| SandboxError::Start("the sandbox host named no session".into()))
-    }
-
-    /// Whether an interpreter that was kept is still there.
-    pub async fn has(&self, session: &str) -> bool {
-        settled(self.has_session(session)).await.is_ok_and(|has| has.is_truthy())
-    }
-
-    /// Ends an interpreter that was kept.
-    pub async fn end(&self, session: &str) {
-        // One that cannot be ended is one that was lost.
-        let _ = settled(self.end_session(session)).await;
-    }
-
-    /// Gives the files of one interpreter that is kept to another, which has not run yet. Whether it did.
-    pub async fn carry_files(&self, from: &str, to: &str) -> bool {
-        settled(self.carry_files_between(from, to)).await.is_ok_and(|carried| carried.is_truthy())
+    /// What its session has written, if it gives it.
+    pub async fn written(self) -> Option<JsValue> {
+        settled(self.files()).await.ok().filter(JsValue::is_object)
     }
 }
 
 /// The frames of one run.
 #[derive(Clone)]
-pub struct Run(ReadableStreamDefaultReader);
+pub struct HostRun(ReadableStreamDefaultReader);
 
-impl Run {
+impl HostRun {
     /// The next bytes; `None` once there are no more.
     pub async fn next(&self) -> Option<Result<Vec<u8>, SandboxError>> {
         let lost = |error: JsValue| Some(Err(SandboxError::Lost(message(&error))));
@@ -186,77 +195,9 @@ async fn settled(call: Result<Promise, JsValue>) -> Result<JsValue, String> {
 }
 
 /// What an error says.
-fn message(error: &JsValue) -> String {
+pub fn message(error: &JsValue) -> String {
     match error.dyn_ref::<js_sys::Error>() {
         Some(error) => error.message().into(),
         None => error.as_string().unwrap_or_else(|| "no reason given".into()),
-    }
-}
-
-/// Serves requests that stand for themselves.
-pub struct FreshHost {
-    sessions: Sessions,
-    principal: Principal,
-    client: u32,
-}
-
-impl FreshHost {
-    /// Those of `principal`, on the connection `client`; `sessions` are those that can be named.
-    pub fn new(sessions: Sessions, principal: Principal, client: u32) -> Self {
-        Self { sessions, principal, client }
-    }
-}
-
-impl Host for FreshHost {
-    fn offers_sessions(&self) -> bool {
-        self.sessions.are_offered()
-    }
-
-    fn open(&self, choice: SessionChoice) -> LocalBoxFuture<'static, Result<Opened, SessionError>> {
-        let opened = self.sessions.enter(&self.principal, || match choice {
-            SessionChoice::Unnamed => Ok(Opened { sandbox: Rc::new(self.sessions.fresh()), handle: None }),
-            named => self.sessions.open(named, &self.principal, self.client),
-        });
-        futures::future::ready(opened).boxed_local()
-    }
-}
-
-/// An interpreter of its own for each run.
-pub struct Fresh(pub SandboxHost, pub Wheels);
-
-impl Sandbox for Fresh {
-    fn start(&self, request: String, packages: PackageSet) -> LocalBoxFuture<'static, Result<Frames, SandboxError>> {
-        let (host, packages) = (self.0.clone(), self.1.of(&packages));
-        to_its_end(async move {
-            let run = Ending(host.run(&request, None, &packages?).await?);
-            Ok(stream::unfold(run, |run| async move { run.0.next().await.map(|chunk| (chunk, run)) }).boxed_local())
-        })
-    }
-
-    fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
-        (PLATFORM.sleep)(duration)
-    }
-}
-
-/// Goes on with the start of a run when nobody waits for it any longer: a promise of JavaScript cannot be dropped, and what
-/// it began must be ended. That is done by dropping the frames.
-pub fn to_its_end(
-    start: impl Future<Output = Result<Frames, SandboxError>> + 'static,
-) -> LocalBoxFuture<'static, Result<Frames, SandboxError>> {
-    async move {
-        let (begun, frames) = oneshot::channel();
-        wasm_bindgen_futures::spawn_local(async move { _ = begun.send(start.await) });
-        frames.await.unwrap_or_else(|_| Err(SandboxError::Lost("its start was given up".into())))
-    }
-    .boxed_local()
-}
-
-/// Ends its run when it is dropped.
-struct Ending(Run);
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        let run = self.0.clone();
-        wasm_bindgen_futures::spawn_local(async move { run.cancel().await });
     }
 }

@@ -10,11 +10,11 @@
 //! ```
 //! `core.d.ts`, beside the build's result, has the types.
 
+mod backend;
 mod connection;
 mod eval;
 mod host;
 mod http;
-mod interpreter;
 mod options;
 mod packages;
 mod sessions;
@@ -39,6 +39,7 @@ const LONGEST_TIMER: Duration = Duration::from_millis(i32::MAX as u64);
 const PLATFORM: Platform = Platform {
     sleep: |duration| gloo_timers::future::sleep(duration.min(LONGEST_TIMER)).boxed_local(),
     spawn: wasm_bindgen_futures::spawn_local,
+    now: || Duration::from_millis(js_sys::Date::now() as u64),
 };
 
 /// The MCP server of a home.

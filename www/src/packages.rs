@@ -1,14 +1,15 @@
 //! Packages in a home: fetched, and cached, by its JavaScript, and kept prepared in JavaScript's memory, which shrinks
 //! again, and not in our own.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
+use std::{cell::OnceCell, rc::Rc};
 
-use futures::{FutureExt, future::LocalBoxFuture, lock::Mutex};
+use futures::{FutureExt, future::LocalBoxFuture};
 use js_sys::{Array, Object, Reflect, Uint8Array};
 use mcp_run_python::{
     limits::KEPT_WHEELS,
     packages::{
-        PackageOptions, PackageSet, Packages,
+        PackageOptions, PackageSet, Packages, Wheel,
+        cache::{WheelCache, local_signal},
         lock::Lock,
         supply::{Claim, FetchError, FetchRequest, Supply},
         wheel::{PreparedWheel, Size},
@@ -17,7 +18,7 @@ use mcp_run_python::{
 };
 use wasm_bindgen::JsValue;
 
-use crate::host::SandboxHost;
+use crate::{PLATFORM, host::SandboxHost};
 
 /// What installs packages, if the home can: it has a lock file, and fetches.
 ///
@@ -35,102 +36,60 @@ pub fn installer(
     Ok(Some(Rc::new(Packages::new(lock, options, PackageSet::default(), supply))))
 }
 
-/// The prepared wheels, by sha256. Clones are of the same.
-#[derive(Clone, Default)]
-pub struct Wheels(Rc<RefCell<Kept>>);
+/// The prepared wheels.
+pub type Wheels = WheelCache<Rc<Prepared>>;
 
-#[derive(Default)]
-struct Kept {
-    wheels: HashMap<String, Wheel>,
-    claims: HashMap<String, Arc<Mutex<()>>>,
-    /// Counts uses: what was used least lately goes first.
-    clock: u64,
+/// None yet.
+pub fn wheels() -> Wheels {
+    WheelCache::new(PLATFORM.sleep, local_signal)
 }
 
-struct Wheel {
-    size: Size,
-    used: u64,
+/// The wheels of a set, as `PreparedPackage[]`.
+///
+/// # Errors
+/// One is not at hand any longer.
+pub fn parts(wheels: &Wheels, set: &PackageSet) -> Result<Array, SandboxError> {
+    let gone =
+        |wheel: &Wheel| SandboxError::Start(format!("the package {} is not at hand any longer: try again", wheel.name));
+    let all = wheels.all(set).map_err(gone)?;
+    Ok(all.into_iter().map(|(wheel, prepared)| prepared.package(wheel)).collect())
+}
+
+/// A wheel in JavaScript's memory.
+pub struct Prepared {
     archive: JsValue,
     modules: Array,
     /// As the home gets it, the same each time.
-    package: Option<Object>,
+    package: OnceCell<Object>,
 }
 
-impl Wheels {
-    /// The wheels of a set, as `PreparedPackage[]`.
-    ///
-    /// # Errors
-    /// One is not at hand any longer.
-    pub fn of(&self, set: &PackageSet) -> Result<Array, SandboxError> {
-        let mut kept = self.0.borrow_mut();
-        let all = Array::new();
-        for wheel in set.wheels() {
-            let gone =
-                || SandboxError::Start(format!("the package {} is not at hand any longer: try again", wheel.name));
-            let package = kept.touch(&wheel.sha256).ok_or_else(gone)?.package(wheel);
-            all.push(&package);
-        }
-        Ok(all)
-    }
-}
-
-impl Kept {
-    fn touch(&mut self, sha256: &str) -> Option<&mut Wheel> {
-        self.clock += 1;
-        let wheel = self.wheels.get_mut(sha256)?;
-        wheel.used = self.clock;
-        Some(wheel)
-    }
-
-    /// Keeps a wheel, at the cost of others if need be, but not of those of its set.
-    fn keep(&mut self, sha256: &str, wheel: Wheel, of: &PackageSet) {
-        let mut bytes: usize = wheel.size.total() + self.wheels.values().map(|wheel| wheel.size.total()).sum::<usize>();
-        let needed = |sha256: &str| of.wheels().iter().any(|wheel| wheel.sha256 == sha256);
-        while bytes > KEPT_WHEELS {
-            let others = self.wheels.iter().filter(|(sha256, _)| !needed(sha256));
-            let Some(oldest) = others.min_by_key(|(_, wheel)| wheel.used).map(|(name, _)| name.clone()) else { break };
-            bytes -= self.wheels.remove(&oldest).map_or(0, |wheel| wheel.size.total());
-        }
-        self.wheels.insert(sha256.to_owned(), wheel);
-        self.touch(sha256);
-    }
-}
-
-impl Wheel {
+impl Prepared {
     /// Moves a wheel out of our own memory.
     fn new(wheel: PreparedWheel) -> Self {
-        let size = wheel.size();
         let modules = wheel.modules.into_iter().map(|(path, bytes)| {
             let bytes = Uint8Array::from(bytes.as_slice());
             Array::of2(&path.into(), &bytes)
         });
         let modules = modules.collect();
-        Self {
-            size,
-            used: 0,
-            archive: Uint8Array::from(wheel.archive.as_slice()).buffer().into(),
-            modules,
-            package: None,
-        }
+        Self { archive: Uint8Array::from(wheel.archive.as_slice()).buffer().into(), modules, package: OnceCell::new() }
     }
 
-    fn package(&mut self, of: &mcp_run_python::packages::Wheel) -> Object {
-        self.package
-            .get_or_insert_with(|| {
-                let package = Object::new();
-                for (member, value) in [
-                    ("name", &of.name.as_str().into()),
-                    ("version", &of.version.as_str().into()),
-                    ("sha256", &of.sha256.as_str().into()),
-                    ("archive", &self.archive),
-                    ("modules", self.modules.as_ref()),
-                ] {
-                    // An object of our own takes any member.
-                    let _ = Reflect::set(&package, &member.into(), value);
-                }
-                package
-            })
-            .clone()
+    fn package(&self, of: &Wheel) -> Object {
+        let package = self.package.get_or_init(|| {
+            let package = Object::new();
+            for (member, value) in [
+                ("name", &of.name.as_str().into()),
+                ("version", &of.version.as_str().into()),
+                ("sha256", &of.sha256.as_str().into()),
+                ("archive", &self.archive),
+                ("modules", self.modules.as_ref()),
+            ] {
+                // An object of our own takes any member.
+                let _ = Reflect::set(&package, &member.into(), value);
+            }
+            package
+        });
+        package.clone()
     }
 }
 
@@ -157,15 +116,15 @@ impl Supply for HomeSupply {
     }
 
     fn prepared(&self, sha256: &str) -> Option<Size> {
-        self.wheels.0.borrow_mut().touch(sha256).map(|wheel| wheel.size)
+        self.wheels.size(sha256)
     }
 
     fn keep(&self, sha256: &str, wheel: PreparedWheel, of: &PackageSet) {
-        self.wheels.0.borrow_mut().keep(sha256, Wheel::new(wheel), of);
+        let size = wheel.size();
+        self.wheels.keep(sha256, size, Rc::new(Prepared::new(wheel)), of, KEPT_WHEELS);
     }
 
     fn claim(&self, sha256: &str) -> LocalBoxFuture<'static, Claim> {
-        let claimed = self.wheels.0.borrow_mut().claims.entry(sha256.to_owned()).or_default().clone();
-        async move { Box::new(claimed.lock_owned().await) as Claim }.boxed_local()
+        self.wheels.clone().lock(sha256.to_owned()).map(|lock| Box::new(lock) as Claim).boxed_local()
     }
 }

@@ -5,6 +5,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
     rc::Rc,
+    time::Duration,
 };
 
 use futures::{FutureExt, future::LocalBoxFuture};
@@ -12,31 +13,28 @@ use http::StatusCode;
 use mcp_run_python::{
     config::Config,
     limits::Quotas,
-    packages::Packages,
     quota::Runs,
+    sandbox::Sandbox,
     server::Server,
-    session::{self, Host, Opened, SessionChoice, SessionError},
+    session::{self, Fresh, Host, Opened, Places, SessionChoice, SessionError, SessionInterpreter},
     transport::{Change, Channel, Endpoint, LegacySession, Principal, Request, Response},
 };
 use uuid::Uuid;
 
-use crate::{
-    PLATFORM,
-    connection::Connection,
-    host::{Fresh, FreshHost, SandboxHost},
-    interpreter::Interpreter,
-    packages::{self, Wheels},
-};
+use crate::{PLATFORM, backend::HostBackend, connection::Connection, host::SandboxHost, packages};
+
+/// A session's interpreter.
+pub type Interpreter = SessionInterpreter<HostBackend>;
 
 /// All sessions. Clones are of the same.
 #[derive(Clone)]
 pub struct Sessions(Rc<Inner>);
 
 struct Inner {
-    host: SandboxHost,
+    backend: HostBackend,
+    places: Places,
+    fresh: Rc<dyn Sandbox>,
     config: Config,
-    wheels: Wheels,
-    packages: Option<Rc<Packages>>,
     runs: Runs,
     by_id: RefCell<HashMap<String, Rc<Session>>>,
     /// Counts connections. Requests over HTTP are of none: 0.
@@ -48,7 +46,7 @@ struct Session {
     legacy: Option<LegacySession>,
     owner: Principal,
     interpreter: Interpreter,
-    seen_at: Cell<f64>,
+    seen_at: Cell<Duration>,
 }
 
 impl Sessions {
@@ -57,13 +55,16 @@ impl Sessions {
     /// # Errors
     /// The host's lock file is none.
     pub fn new(host: SandboxHost, config: Config) -> Result<Self, String> {
-        let wheels = Wheels::default();
+        let wheels = packages::wheels();
         let packages = packages::installer(&host, config.packages.clone(), wheels.clone())?;
+        let places = host.all_places();
+        let backend = HostBackend { host, wheels, packages, kept: true };
+        let fresh = Fresh::new(HostBackend { kept: false, ..backend.clone() }, places.clone());
         Ok(Self(Rc::new(Inner {
-            host,
+            backend,
+            places,
+            fresh: Rc::new(fresh),
             config,
-            wheels,
-            packages,
             runs: Runs::default(),
             by_id: RefCell::default(),
             clients: Cell::default(),
@@ -73,24 +74,20 @@ impl Sessions {
     /// A server whose code runs where `host` says, with packages.
     fn serve(&self, host: Rc<dyn Host>) -> Server {
         let server = Server::new(host, self.0.config.server);
-        match &self.0.packages {
+        match &self.0.backend.packages {
             Some(packages) => server.with_packages(packages.clone()),
             None => server,
         }
     }
 
-    /// An interpreter for each run.
-    pub fn fresh(&self) -> Fresh {
-        Fresh(self.0.host.clone(), self.0.wheels.clone())
-    }
-
     fn interpreter(&self, client: u32) -> Interpreter {
-        Interpreter::new(self.0.host.clone(), self.0.wheels.clone(), client)
+        let Inner { backend, places, config, .. } = &*self.0;
+        Interpreter::new(backend.clone(), places.clone(), client, config.server.limits.grace, false)
     }
 
     /// Whether a session can be asked for.
     pub fn are_offered(&self) -> bool {
-        self.0.host.keeps_sessions()
+        self.0.backend.host.keeps_sessions()
     }
 
     /// Opens where a run of `principal` goes on, and counts the run for as long as that is held.
@@ -132,7 +129,7 @@ impl Sessions {
     pub fn endpoint(&self, request: &Request) -> (Endpoint, Principal) {
         let transport = self.0.config.transport.clone();
         let principal = transport.access.admit(request).unwrap_or_default();
-        (Endpoint::new(self.fresh_server(&principal, 0), transport), principal)
+        (Endpoint::new(self.server(None, principal.clone(), 0), transport), principal)
     }
 
     /// A connection to one client, with an interpreter of its own.
@@ -140,7 +137,8 @@ impl Sessions {
         let client = self.0.clients.get().wrapping_add(1);
         self.0.clients.set(client);
         let (nobody, interpreter) = (Principal::default(), self.interpreter(client));
-        let (fresh, server) = (self.fresh_server(&nobody, client), self.server(&interpreter, nobody, client));
+        let (fresh, server) =
+            (self.server(None, nobody.clone(), client), self.server(Some(&interpreter), nobody, client));
         let channel = Channel::new(fresh, server, PLATFORM, send);
         Connection::new(channel, interpreter)
     }
@@ -150,7 +148,7 @@ impl Sessions {
         let id = unguessable();
         let interpreter = self.interpreter(0);
         let options = self.0.config.transport.clone();
-        let server = self.server(&interpreter, principal.clone(), 0);
+        let server = self.server(Some(&interpreter), principal.clone(), 0);
         let legacy = LegacySession::new(id.clone(), server, options, None);
         match self.add(&id, interpreter, Some(legacy), principal) {
             Ok(()) => {}
@@ -176,14 +174,14 @@ impl Sessions {
 
     /// Ends the sessions that have been idle for too long.
     pub fn end_idle(&self) {
-        let limit = self.0.config.session_idle.as_millis() as f64;
-        let now = js_sys::Date::now();
+        let limit = self.0.config.session_idle;
+        let now = (PLATFORM.now)();
         let idle: Vec<String> = self
             .0
             .by_id
             .borrow()
             .iter()
-            .filter(|(_, session)| session.is_idle() && now - session.used_at() >= limit)
+            .filter(|(_, session)| session.is_idle() && now.saturating_sub(session.used_at()) >= limit)
             .map(|(id, _)| id.clone())
             .collect();
         for id in idle {
@@ -199,18 +197,14 @@ impl Sessions {
         }
     }
 
-    fn fresh_server(&self, principal: &Principal, client: u32) -> Server {
-        self.serve(Rc::new(FreshHost::new(self.clone(), principal.clone(), client)))
-    }
-
-    fn server(&self, interpreter: &Interpreter, principal: Principal, client: u32) -> Server {
-        let host = SessionHost { interpreter: interpreter.clone(), sessions: self.clone(), principal, client };
-        self.serve(Rc::new(host))
+    /// A server for the client `client` of `principal`, with an interpreter of its `own`, or with one for each run.
+    fn server(&self, own: Option<&Interpreter>, principal: Principal, client: u32) -> Server {
+        self.serve(Rc::new(HomeHost { own: own.cloned(), sessions: self.clone(), principal, client }))
     }
 
     fn find(&self, id: &str) -> Option<Rc<Session>> {
         let session = self.0.by_id.borrow().get(id).cloned()?;
-        session.seen_at.set(js_sys::Date::now());
+        session.seen_at.set((PLATFORM.now)());
         Some(session)
     }
 
@@ -230,7 +224,7 @@ impl Sessions {
         if by_id.len() >= sessions {
             return Err(SessionError::TooManySessions { limit: sessions, whose: "all clients" });
         }
-        let (owner, seen_at) = (owner.clone(), js_sys::Date::now().into());
+        let (owner, seen_at) = (owner.clone(), (PLATFORM.now)().into());
         by_id.insert(id.to_owned(), Rc::new(Session { legacy, owner, interpreter, seen_at }));
         Ok(())
     }
@@ -249,7 +243,7 @@ impl Session {
         self.interpreter.is_idle() && self.legacy.as_ref().is_none_or(LegacySession::is_idle)
     }
 
-    fn used_at(&self) -> f64 {
+    fn used_at(&self) -> Duration {
         self.seen_at.get().max(self.interpreter.used_at())
     }
 }
@@ -259,26 +253,27 @@ fn unguessable() -> String {
     format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
 }
 
-/// Serves the calls of one client: in its own interpreter, unless they name another session.
-struct SessionHost {
-    interpreter: Interpreter,
+/// Serves the calls of one client.
+struct HomeHost {
+    /// Where those run that name no session, if not in an interpreter each.
+    own: Option<Interpreter>,
     sessions: Sessions,
     principal: Principal,
     client: u32,
 }
 
-impl Host for SessionHost {
+impl Host for HomeHost {
     fn offers_sessions(&self) -> bool {
         self.sessions.are_offered()
     }
 
     fn open(&self, choice: SessionChoice) -> LocalBoxFuture<'static, Result<Opened, SessionError>> {
-        let opened = self.sessions.enter(&self.principal, || match choice {
-            SessionChoice::Unnamed if self.sessions.are_offered() => {
-                Ok(Opened { sandbox: Rc::new(self.interpreter.clone()), handle: None })
+        let opened = self.sessions.enter(&self.principal, || match (choice, &self.own) {
+            (SessionChoice::Unnamed, Some(own)) if self.sessions.are_offered() => {
+                Ok(Opened { sandbox: Rc::new(own.clone()), handle: None })
             }
-            SessionChoice::Unnamed => Ok(Opened { sandbox: Rc::new(self.sessions.fresh()), handle: None }),
-            named => self.sessions.open(named, &self.principal, self.client),
+            (SessionChoice::Unnamed, _) => Ok(Opened { sandbox: self.sessions.0.fresh.clone(), handle: None }),
+            (named, _) => self.sessions.open(named, &self.principal, self.client),
         });
         futures::future::ready(opened).boxed_local()
     }

@@ -1,23 +1,18 @@
 /** What a home implements: where Python runs. */
 export interface SandboxHost {
   /**
-   * Starts one run, and resolves when it has begun. `request` is JSON for `src/runtime/boot.js`; the stream yields what
-   * the isolate writes, as it comes. Cancelling the stream ends the run, also after its result: it resolves once the
-   * interpreter is ready for its next run, or gone. An error of the stream is told to the client.
-   *
-   * Without `session` the run gets an interpreter of its own, which ends with it.
+   * An interpreter, at once: it boots on its own, or with its first run. Which fails if it cannot. `kept`: it is for more
+   * than one run.
    */
-  start(request: string, session: string | undefined, packages: PreparedPackage[]): Promise<ReadableStream<Uint8Array>>;
-  /** Starts an interpreter that is kept, for the client with this number. Without this method there are no sessions, and every run stands for itself. */
-  openSession?(owner: number): Promise<string>;
-  /** Whether such an interpreter is still there. */
-  hasSession?(session: string): Promise<boolean>;
-  /** Ends it. */
-  endSession?(session: string): Promise<void>;
-  /** Gives the files of one to another, which has not run yet. Whether it did. */
-  carryFiles?(from: string, to: string): Promise<boolean>;
-  /** Whether `start` takes more packages than a session's interpreter has had. If not, it gets a new interpreter. */
+  spawn(packages: PreparedPackage[], kept: boolean): HostInterpreter;
+  /** Whether it keeps interpreters. If not, there are no sessions, and every run stands for itself. */
+  keepsInterpreters?: boolean;
+  /** Whether an interpreter that has run takes further packages. If not, its session gets a new one. */
   addsPackages?: boolean;
+  /** How many interpreters it has room for; without, for as many as anybody likes. */
+  places?: number;
+  /** How many of them one client's sessions may have. */
+  placesEach?: number;
   /**
    * What an interpreter has room for, in bytes: libraries, and the `heap` that it starts with. Without it, as in a page,
    * there may be any libraries.
@@ -34,6 +29,27 @@ export interface SandboxHost {
   cached?(sha256: string): Promise<Uint8Array | undefined>;
   /** Caches a wheel, as far as the home likes. */
   cache?(sha256: string, wheel: Uint8Array): Promise<void>;
+}
+
+/** An interpreter. It gets one run at a time. */
+export interface HostInterpreter {
+  /**
+   * Starts a run, and resolves when it has begun; rejects if it did not begin and will not: then it may be started
+   * elsewhere. `request` is JSON for `src/runtime/boot.js`; the stream yields what the isolate writes, as it comes. Its end
+   * says that the interpreter is ready for its next run, or gone; cancelling it ends the run, and resolves then. An error
+   * of the stream is told to the client.
+   */
+  run(request: string): Promise<ReadableStream<Uint8Array>>;
+  /** Whether it may still take runs. */
+  readonly alive: boolean;
+  /** Ends it, whatever it does: a run that has not begun is rejected. */
+  end(): void;
+  /** Gives it all packages that its next run is to have: those it was spawned with, and more. */
+  add?(packages: PreparedPackage[]): void;
+  /** What its session has written, packed; `undefined` if it does not give it. */
+  files?(): Promise<object | undefined>;
+  /** Takes the files of the interpreter before, before its first run. */
+  putFiles?(files: object): void;
 }
 
 /** A wheel, ready to be mounted. */

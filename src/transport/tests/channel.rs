@@ -23,7 +23,7 @@ impl Line {
         let (fresh, session) = (Rc::new(Seen::default()), Rc::new(Seen::default()));
         let sent = Rc::new(RefCell::new(Vec::new()));
         let outbox = sent.clone();
-        let platform = Platform { sleep, spawn: super::harness::spawn };
+        let platform = Platform { sleep, spawn: super::harness::spawn, now };
         let channel = Channel::new(Home::server(&fresh), Home::server(&session), platform, move |text| {
             assert!(!text.contains('\n'), "{text}");
             outbox.borrow_mut().push(serde_json::from_str(&text).unwrap());

@@ -6,7 +6,7 @@ use futures::{StreamExt, future::LocalBoxFuture, stream::LocalBoxStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{clock::sleep, home::Home};
+use super::{home::Home, sleep};
 use crate::transport::{Body, Request, Response};
 
 /// A request being made.

@@ -3,8 +3,9 @@
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use super::{
-    clock::{sleep, spawn},
+    now,
     sandbox::{Seen, TestHost},
+    sleep, spawn,
 };
 use crate::{
     limits::Limits,
@@ -30,7 +31,7 @@ impl Home {
     }
 
     pub(in crate::transport::tests) fn with(configure: impl FnOnce(&mut TransportOptions)) -> Rc<Self> {
-        let mut options = TransportOptions::new(Platform { sleep, spawn });
+        let mut options = TransportOptions::new(Platform { sleep, spawn, now });
         configure(&mut options);
         let seen = Rc::new(Seen::default());
         Rc::new(Self {

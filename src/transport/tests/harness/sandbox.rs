@@ -9,10 +9,10 @@ use std::{
 use futures::{StreamExt, future::LocalBoxFuture, stream};
 use serde_json::{Value, json};
 
-use super::clock::sleep;
+use super::sleep;
 use crate::{
     packages::PackageSet,
-    sandbox::{Frames, Sandbox, SandboxError},
+    sandbox::{Run, RunEvent, Sandbox, SandboxError},
     session::{Host, Opened, SessionChoice, SessionError},
 };
 
@@ -32,7 +32,7 @@ pub(in crate::transport::tests) struct Seen {
 struct Scripted(Rc<Seen>);
 
 impl Sandbox for Scripted {
-    fn start(&self, request: String, _: PackageSet) -> LocalBoxFuture<'static, Result<Frames, SandboxError>> {
+    fn run(&self, request: String, _: PackageSet) -> Run {
         self.0.started.set(self.0.started.get() + 1);
         let request: Value = serde_json::from_str(&request).unwrap();
         let globals = request["globals"].as_str().unwrap().to_owned();
@@ -60,10 +60,10 @@ impl Sandbox for Scripted {
                 if frame.is_err() || matches!(word, "globals" | "return") {
                     running.0 = None;
                 }
-                let frame = frame.map(|frame| format!("{frame}\n").into_bytes());
+                let frame = frame.map(|frame| RunEvent::Frames(format!("{frame}\n").into_bytes()));
                 Some((frame, (lines, running, globals)))
             });
-        Box::pin(async move { Ok(frames.boxed_local()) })
+        stream::once(async { Ok(RunEvent::Began) }).chain(frames).boxed_local()
     }
 
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {

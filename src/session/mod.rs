@@ -4,13 +4,22 @@
 //! transport keeps it, and its host gives every call the same sandbox. A *handle* is asked for by the
 //! tool's `session` argument, in any protocol version, and kept by the host.
 
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod fake;
+mod fresh;
+mod interpreter;
+mod places;
+
 use std::{fmt, rc::Rc};
 
 use futures::future::LocalBoxFuture;
 
+pub use self::{fresh::Fresh, interpreter::SessionInterpreter, places::Places};
 use crate::sandbox::{Sandbox, SandboxError};
 
-/// What an isolate would write, before the first output of an interpreter that is not its session's first.
+/// Stderr frame prepended when a session's interpreter was replaced.
 pub const RESTARTED: &str = concat!(
     r#"{"stream":"stderr","lines":["The Python interpreter of this session was restarted: "#,
     r#"its files, imported modules and variables are gone."]}"#,

@@ -1,0 +1,83 @@
+//! What a home implements: interpreters, and how bytes get into them and out. `session::contract` says what each method
+//! promises, and in which order; everything else about sessions and runs is the core's.
+
+use std::time::Duration;
+
+use futures::{Stream, future::LocalBoxFuture};
+
+use crate::{
+    packages::PackageSet,
+    sandbox::{RunEvent, SandboxError},
+};
+
+/// Timers, tasks and the clock of a platform: this target has none of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct Platform {
+    /// Resolves after a duration.
+    pub sleep: fn(Duration) -> LocalBoxFuture<'static, ()>,
+    /// Runs a task to its end, whoever listens. (`wasm_bindgen_futures::spawn_local`)
+    pub spawn: fn(LocalBoxFuture<'static, ()>),
+    /// Time since 1970. It may stand still while code runs.
+    pub now: fn() -> Duration,
+}
+
+/// A home's interpreters.
+pub trait Backend: 'static {
+    /// What an interpreter is made of. Holds its wheels, so that no cache drops them meanwhile.
+    type Parts: 'static;
+    /// An interpreter.
+    type Interpreter: Interpreter<Parts = Self::Parts>;
+
+    /// The home's timers, tasks and clock.
+    fn platform(&self) -> Platform;
+
+    /// Whether an interpreter that is alive takes further packages ([`Interpreter::add`]).
+    fn adds_packages(&self) -> bool {
+        false
+    }
+
+    /// Brings together what an interpreter with these packages is made of. May fetch; dropping it is no harm.
+    fn parts(&self, packages: &PackageSet) -> LocalBoxFuture<'static, Result<Self::Parts, SandboxError>>;
+
+    /// An interpreter, at once: it boots on its own, or with its first run, which is told when that fails.
+    fn spawn(&self, parts: Self::Parts) -> Self::Interpreter;
+}
+
+/// One interpreter. It takes one run at a time; whoever has it sees to that. Dropping it ends it, and whatever goes on in
+/// it.
+pub trait Interpreter: 'static {
+    /// See [`Backend::Parts`].
+    type Parts: 'static;
+    /// What a session has written, packed. Goes into an interpreter of the same session, and is never looked at.
+    type Files: 'static;
+    /// A run.
+    type Run: Going;
+
+    /// A run, at once. `request` is the JSON of a [`RunRequest`](crate::run::RunRequest).
+    fn run(&self, request: &str) -> Self::Run;
+
+    /// Whether it may still take runs, as far as is known without asking it.
+    fn is_alive(&self) -> bool {
+        true
+    }
+
+    /// Gives it further packages: only where [`Backend::adds_packages`] says so.
+    fn add(&self, parts: Self::Parts);
+
+    /// Its session's files; `None` if it does not give them, or they are too large.
+    fn files(&self) -> LocalBoxFuture<'static, Option<Self::Files>>;
+
+    /// Takes the files of the interpreter before it, before its first run: which fails when they cannot be had.
+    fn put_files(&self, files: &Self::Files);
+}
+
+/// A run in an interpreter: yields [`RunEvent::Began`] once, then what the isolate writes, and ends when the interpreter
+/// is ready for its next run. [`SandboxError::Start`] before `Began` says that the run did not begin, and never will;
+/// any other error, that this is not known.
+///
+/// Dropping it ends the run as soon as that can be done.
+pub trait Going: Stream<Item = Result<RunEvent, SandboxError>> + Unpin + 'static {
+    /// Stops a run that has begun. Resolves to whether the interpreter is ready for its next run: `false`, or no
+    /// answer, if it is of no more use.
+    fn stop(self) -> LocalBoxFuture<'static, bool>;
+}

@@ -1,0 +1,351 @@
+//! A backend whose interpreters do as they are told, also what no honest one does. Its programs are a word or two:
+//!
+//! - `count`: how many programs this interpreter has begun, itself included
+//! - `wait SECONDS`: the same, after so long
+//! - `loop`: writes until it is stopped
+//! - `write TEXT`, `read`: the session's file
+//! - `die`: the interpreter goes away in the middle
+//! - `mute`: it begins, and nothing more is heard of it
+
+use std::{
+    cell::{Cell, RefCell},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures::{FutureExt, Stream, StreamExt, channel::oneshot, future::LocalBoxFuture, stream};
+use serde_json::{Value, json};
+
+use crate::{
+    backend::{Backend, Going, Interpreter, Platform},
+    packages::{PackageSet, Wheel},
+    sandbox::{RunEvent, SandboxError},
+    virtual_clock::{now, sleep, spawn},
+};
+
+pub(super) const BOOT: Duration = Duration::from_millis(30);
+const PARTS: Duration = Duration::from_millis(20);
+const FILES: Duration = Duration::from_millis(10);
+const BEGIN: Duration = Duration::from_millis(10);
+const STOP: Duration = Duration::from_millis(15);
+
+/// What all interpreters of a backend do, and did.
+#[derive(Default)]
+pub(super) struct World {
+    /// Whether interpreters take further packages.
+    pub(super) adds: Cell<bool>,
+    /// The next interpreters do not boot: they say so, or say nothing.
+    pub(super) unbootable: Cell<bool>,
+    pub(super) silent: Cell<bool>,
+    /// Packages cannot be had.
+    pub(super) no_parts: Cell<bool>,
+    /// Files are not given, in time or at all; or cannot be taken.
+    pub(super) no_files: Cell<bool>,
+    pub(super) late_files: Cell<bool>,
+    pub(super) bad_files: Cell<bool>,
+    /// Runs fail, and nobody knows whether they have begun.
+    pub(super) vague: Cell<bool>,
+    /// Runs send frames before they begin.
+    pub(super) hasty: Cell<bool>,
+    /// Whoever is asked to stop does not; or says that it did.
+    pub(super) unstoppable: Cell<bool>,
+    pub(super) lying: Cell<bool>,
+    /// How many interpreters live, and runs go on in them.
+    pub(super) alive: Cell<usize>,
+    pub(super) going: Cell<usize>,
+    pub(super) spawned: Cell<usize>,
+    /// What has begun.
+    pub(super) begun: RefCell<Vec<String>>,
+    /// What no caller may do.
+    pub(super) violations: RefCell<Vec<String>>,
+    state: RefCell<Vec<Rc<State>>>,
+}
+
+/// One interpreter.
+#[derive(Default)]
+struct State {
+    dead: Cell<bool>,
+    /// A run goes on in it, wherever its caller is.
+    busy: Cell<bool>,
+    booted_at: Cell<Duration>,
+    counted: Cell<usize>,
+    file: RefCell<String>,
+    packages: RefCell<Option<PackageSet>>,
+    stop: RefCell<Option<oneshot::Sender<()>>>,
+}
+
+impl World {
+    /// Ends all interpreters behind everybody's back.
+    pub(super) fn lose_all(&self) {
+        for state in self.state.borrow().iter() {
+            state.dead.set(true);
+        }
+    }
+
+    pub(super) fn has_begun(&self, code: &str) -> usize {
+        self.begun.borrow().iter().filter(|begun| *begun == code).count()
+    }
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Fake(pub(super) Rc<World>);
+
+pub(super) fn request(code: &str) -> String {
+    json!({ "code": code }).to_string()
+}
+
+pub(super) fn packages(names: &[&str]) -> PackageSet {
+    let wheel = |name: &&str| {
+        let (name, version) = name.split_once('=').unwrap_or((name, "1"));
+        let sha256 = format!("{name}{version}");
+        Wheel { name: name.into(), version: version.into(), sha256, file_name: String::new(), url: None }
+    };
+    PackageSet::new(names.iter().map(wheel).collect())
+}
+
+impl Backend for Fake {
+    type Parts = PackageSet;
+    type Interpreter = FakeInterpreter;
+
+    fn platform(&self) -> Platform {
+        Platform { sleep, spawn, now }
+    }
+
+    fn adds_packages(&self) -> bool {
+        self.0.adds.get()
+    }
+
+    fn parts(&self, packages: &PackageSet) -> LocalBoxFuture<'static, Result<PackageSet, SandboxError>> {
+        let (world, packages) = (self.0.clone(), packages.clone());
+        async move {
+            sleep(PARTS).await;
+            if world.no_parts.get() { Err(SandboxError::Start("no parts".into())) } else { Ok(packages) }
+        }
+        .boxed_local()
+    }
+
+    fn spawn(&self, parts: PackageSet) -> FakeInterpreter {
+        let world = &self.0;
+        world.alive.set(world.alive.get() + 1);
+        world.spawned.set(world.spawned.get() + 1);
+        let state = Rc::new(State::default());
+        state.booted_at.set(now() + BOOT);
+        state.packages.replace(Some(parts));
+        world.state.borrow_mut().push(state.clone());
+        FakeInterpreter { world: world.clone(), state, bad: Cell::new(false) }
+    }
+}
+
+pub(super) struct FakeInterpreter {
+    world: Rc<World>,
+    state: Rc<State>,
+    bad: Cell<bool>,
+}
+
+impl Drop for FakeInterpreter {
+    fn drop(&mut self) {
+        self.state.dead.set(true);
+        self.world.alive.set(self.world.alive.get() - 1);
+    }
+}
+
+impl Interpreter for FakeInterpreter {
+    type Parts = PackageSet;
+    type Files = String;
+    type Run = FakeRun;
+
+    fn run(&self, request: &str) -> FakeRun {
+        let request: Value = serde_json::from_str(request).unwrap();
+        let code = request["code"].as_str().unwrap().to_owned();
+        let (world, state) = (self.world.clone(), self.state.clone());
+        if state.busy.replace(true) {
+            world.violations.borrow_mut().push(format!("two runs at once: {code}"));
+        }
+        world.going.set(world.going.get() + 1);
+        let (stop, stopped) = oneshot::channel();
+        state.stop.replace(Some(stop));
+        let unbootable = self.bad.get() || world.unbootable.get();
+        let silent = world.silent.get();
+        let going = Busy { world: world.clone(), state: state.clone() };
+        let events = program(world, state.clone(), code, unbootable, silent, stopped);
+        FakeRun { events: events.boxed_local(), state, world: self.world.clone(), going: Some(going), began: false }
+    }
+
+    fn is_alive(&self) -> bool {
+        !self.state.dead.get()
+    }
+
+    fn add(&self, parts: PackageSet) {
+        self.state.packages.replace(Some(parts));
+    }
+
+    fn files(&self) -> LocalBoxFuture<'static, Option<String>> {
+        let (world, state) = (self.world.clone(), self.state.clone());
+        async move {
+            sleep(if world.late_files.get() { Duration::from_secs(1000) } else { FILES }).await;
+            (!world.no_files.get() && !state.dead.get()).then(|| state.file.borrow().clone())
+        }
+        .boxed_local()
+    }
+
+    fn put_files(&self, files: &String) {
+        self.state.file.replace(files.clone());
+        self.bad.set(self.world.bad_files.get());
+    }
+}
+
+fn end(json_text: impl ToString) -> Result<RunEvent, SandboxError> {
+    let frame = json!({ "end": { "status": "success", "json": json_text.to_string() } });
+    Ok(RunEvent::Frames(format!("{frame}\n").into_bytes()))
+}
+
+fn program(
+    world: Rc<World>,
+    state: Rc<State>,
+    code: String,
+    unbootable: bool,
+    silent: bool,
+    stopped: oneshot::Receiver<()>,
+) -> impl Stream<Item = Result<RunEvent, SandboxError>> {
+    let gone = || SandboxError::Start("it is dead".into());
+    stream::once(async move {
+        if silent {
+            return futures::future::pending().await;
+        }
+        sleep(state.booted_at.get().saturating_sub(now()) + BEGIN).await;
+        if unbootable || state.dead.get() {
+            return stream::once(async move { Err(gone()) }).boxed_local();
+        }
+        world.begun.borrow_mut().push(code.clone());
+        state.counted.set(state.counted.get() + 1);
+        if world.vague.get() {
+            return stream::once(async { Err(SandboxError::Lost("nobody knows".into())) }).boxed_local();
+        }
+        let first = if world.hasty.get() { end(0) } else { Ok(RunEvent::Began) };
+        stream::once(async { first }).chain(steps(world, state, code, stopped)).boxed_local()
+    })
+    .flatten()
+}
+
+fn steps(
+    world: Rc<World>,
+    state: Rc<State>,
+    code: String,
+    stopped: oneshot::Receiver<()>,
+) -> impl Stream<Item = Result<RunEvent, SandboxError>> {
+    let (word, rest) = code.split_once(' ').unwrap_or((&code, ""));
+    let (word, rest) = (word.to_owned(), rest.to_owned());
+    let line = r#"{"stream":"stdout","lines":["."]}"#.to_owned() + "\n";
+    let mut stopped = stopped.fuse();
+    let mut written = 0;
+    stream::unfold(false, move |over| {
+        let (state, world, word, rest) = (state.clone(), world.clone(), word.clone(), rest.clone());
+        let line = RunEvent::Frames(line.clone().into_bytes());
+        written += 1;
+        let stop = match word.as_str() {
+            "loop" => (&mut stopped).now_or_never().is_some() && !world.unstoppable.get(),
+            _ => false,
+        };
+        async move {
+            if over {
+                return None;
+            }
+            match word.as_str() {
+                "loop" if !stop => {
+                    sleep(Duration::from_millis(20)).await;
+                    return Some((Ok(line), false));
+                }
+                "wait" => sleep(Duration::from_secs_f64(rest.parse().unwrap())).await,
+                "die" if written == 1 => return Some((Ok(line), false)),
+                "die" => {
+                    state.dead.set(true);
+                    return Some((Err(SandboxError::Lost("it died".into())), true));
+                }
+                "mute" => return futures::future::pending().await,
+                "write" => *state.file.borrow_mut() = rest,
+                "read" => return Some((end(json!(*state.file.borrow())), true)),
+                _ => {}
+            }
+            if state.dead.get() {
+                return Some((Err(SandboxError::Lost("it was ended".into())), true));
+            }
+            Some((end(state.counted.get()), true))
+        }
+    })
+}
+
+/// A run that goes on in an interpreter, until that is through with it.
+struct Busy {
+    world: Rc<World>,
+    state: Rc<State>,
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.state.busy.set(false);
+        self.world.going.set(self.world.going.get() - 1);
+    }
+}
+
+pub(super) struct FakeRun {
+    events: stream::LocalBoxStream<'static, Result<RunEvent, SandboxError>>,
+    state: Rc<State>,
+    world: Rc<World>,
+    going: Option<Busy>,
+    began: bool,
+}
+
+impl Stream for FakeRun {
+    type Item = Result<RunEvent, SandboxError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = self.events.poll_next_unpin(cx);
+        match &next {
+            Poll::Ready(Some(Ok(RunEvent::Began))) => self.began = true,
+            Poll::Ready(Some(Err(_)) | None) => self.going = None,
+            _ => {}
+        }
+        next
+    }
+}
+
+impl Going for FakeRun {
+    fn stop(mut self) -> LocalBoxFuture<'static, bool> {
+        if !self.began {
+            self.world.violations.borrow_mut().push("stopped before it began".into());
+        }
+        let (going, state, world) = (self.going.take(), self.state.clone(), self.world.clone());
+        async move {
+            if world.lying.get() {
+                return true;
+            }
+            if world.unstoppable.get() {
+                return futures::future::pending().await;
+            }
+            sleep(STOP).await;
+            drop(going);
+            !state.dead.get()
+        }
+        .boxed_local()
+    }
+}
+
+impl Drop for FakeRun {
+    /// What is dropped goes on in the interpreter for a while: as long as that lives.
+    fn drop(&mut self) {
+        if let Some(going) = self.going.take() {
+            let (state, unstoppable) = (self.state.clone(), self.world.unstoppable.get() || self.world.lying.get());
+            spawn(Box::pin(async move {
+                while unstoppable && !state.dead.get() {
+                    sleep(Duration::from_millis(100)).await;
+                }
+                if !state.dead.get() {
+                    sleep(STOP).await;
+                }
+                drop(going);
+            }));
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! How many interpreters a home has room for, and who waits for one.
+
+use std::{
+    cell::RefCell,
+    collections::{HashMap, VecDeque},
+    rc::{Rc, Weak},
+    time::Duration,
+};
+
+use futures::{FutureExt, channel::oneshot, select_biased};
+
+use crate::{
+    backend::Platform,
+    limits::{EVICTABLE_AFTER, PLACE_TIME},
+    sandbox::SandboxError,
+};
+
+/// How often those who wait look for interpreters that may go.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The places of a home's interpreters. Clones are of the same.
+#[derive(Clone, Default)]
+pub struct Places(Rc<RefCell<Inner>>);
+
+#[derive(Default)]
+struct Inner {
+    /// How many there are, and of them for each owner's sessions; `None`: as many as anybody likes.
+    limits: Option<(usize, usize)>,
+    taken: usize,
+    waiting: VecDeque<oneshot::Sender<Place>>,
+    sessions: Vec<(u32, Weak<dyn Yields>)>,
+}
+
+/// Someone with an interpreter that others may need more.
+pub trait Yields {
+    /// Whether there is an interpreter.
+    fn holds(&self) -> bool;
+    /// Since when, since 1970, it has run nothing; `None` if there is none, or it runs. One that is no more: 0.
+    fn idle_since(&self) -> Option<Duration>;
+    /// Ends the interpreter.
+    fn give_up(&self);
+}
+
+/// A place, until it is dropped.
+pub struct Place(Option<Places>);
+
+impl Places {
+    /// So many, and `each` at most for the sessions of one owner: a further one takes the place of the one of them that has
+    /// been idle for longest.
+    #[must_use]
+    pub fn limited(limit: usize, each: usize) -> Self {
+        Self(Rc::new(RefCell::new(Inner { limits: Some((limit, each)), ..Inner::default() })))
+    }
+
+    /// Has `session`, which is one of `owner`'s, give up its interpreter when others need its place.
+    pub fn watch(&self, owner: u32, session: &Rc<dyn Yields>) {
+        let mut inner = self.0.borrow_mut();
+        if inner.limits.is_none() {
+            return;
+        }
+        inner.sessions.retain(|(_, session)| session.strong_count() > 0);
+        inner.sessions.push((owner, Rc::downgrade(session)));
+    }
+
+    /// Takes a place for a session of `owner`, or for a run that is of none, as soon as there is one: those who wait get
+    /// theirs in the order in which they came.
+    ///
+    /// # Errors
+    /// [`SandboxError::Busy`] when there was none for [`PLACE_TIME`].
+    pub async fn take(&self, platform: Platform, owner: Option<u32>) -> Result<Place, SandboxError> {
+        let Some((limit, each)) = self.0.borrow().limits else { return Ok(Place(None)) };
+        if let Some(owner) = owner {
+            let own: Vec<_> = self.sessions(Some(owner)).into_iter().filter(|session| session.holds()).collect();
+            if own.len() >= each {
+                yield_longest_idle(&own, Duration::MAX);
+            }
+        }
+        let mut place = {
+            let mut inner = self.0.borrow_mut();
+            if inner.taken < limit {
+                inner.taken += 1;
+                return Ok(Place(Some(self.clone())));
+            }
+            let (given, place) = oneshot::channel();
+            inner.waiting.push_back(given);
+            place
+        };
+        let mut late = (platform.sleep)(PLACE_TIME).fuse();
+        loop {
+            let idle_before = (platform.now)().saturating_sub(EVICTABLE_AFTER);
+            if !yield_longest_idle(&self.sessions(None), idle_before) {
+                yield_longest_idle(&self.hoarded(owner), Duration::MAX);
+            }
+            select_biased! {
+                place = (&mut place).fuse() => {
+                    return place.map_err(|_| SandboxError::Busy("the server is ending".into()));
+                }
+                () = late => return Err(SandboxError::Busy(format!(
+                    "all {limit} interpreters are in use; end a session, or try again in a while"
+                ))),
+                () = (platform.sleep)(AGAIN).fuse() => {}
+            }
+        }
+    }
+
+    /// The sessions of the owner that has the most interpreters, if it will still have as many as who asks.
+    fn hoarded(&self, asking: Option<u32>) -> Vec<Rc<dyn Yields>> {
+        let mut held: HashMap<u32, Vec<Rc<dyn Yields>>> = HashMap::new();
+        for (owner, session) in &self.0.borrow().sessions {
+            if let Some(session) = session.upgrade().filter(|session| session.holds()) {
+                held.entry(*owner).or_default().push(session);
+            }
+        }
+        let own = asking.and_then(|owner| held.get(&owner)).map_or(0, Vec::len);
+        let most = held.into_values().max_by_key(Vec::len).unwrap_or_default();
+        if most.len() > own + 1 { most } else { Vec::new() }
+    }
+
+    fn sessions(&self, owner: Option<u32>) -> Vec<Rc<dyn Yields>> {
+        let inner = self.0.borrow();
+        let asked = inner.sessions.iter().filter(|(of, _)| owner.is_none_or(|owner| owner == *of));
+        asked.filter_map(|(_, session)| session.upgrade()).collect()
+    }
+}
+
+/// Ends the interpreter that has been idle for longest, if that was before `limit`. Whether there was one.
+fn yield_longest_idle(sessions: &[Rc<dyn Yields>], limit: Duration) -> bool {
+    let idle = sessions.iter().filter_map(|session| Some((session.idle_since()?, session)));
+    match idle.min_by_key(|(since, _)| *since) {
+        Some((since, session)) if since <= limit => {
+            session.give_up();
+            true
+        }
+        _ => false,
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Some(places) = self.0.take() else { return };
+        loop {
+            let next = places.0.borrow_mut().waiting.pop_front();
+            let Some(next) = next else { break };
+            match next.send(Place(Some(places.clone()))) {
+                Ok(()) => return,
+                // Whoever waited has gone: this is not a place that was given back.
+                Err(mut place) => place.0 = None,
+            }
+        }
+        places.0.borrow_mut().taken -= 1;
+    }
+}

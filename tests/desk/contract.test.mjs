@@ -1,0 +1,32 @@
+// The contract of a home, on the desk; and that none of its processes pays for a run that nobody wanted any longer.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { contract } from '../contract/suite.mjs';
+import { answer, modern, run, sleep } from '../edge/worker.mjs';
+import { exists, serve, workerds } from './desk.mjs';
+
+contract('desk', () => serve(['streamable-http']));
+
+test('a run that is let go of while it starts costs no process its life', async () => {
+  const server = await serve(['--time-limit', '2', '--processes', '2', 'streamable-http']);
+  try {
+    await run(server.url, '1');
+    const before = workerds(server.pid);
+    for (let moment = 0; moment < 150; moment += 5) {
+      const gone = new AbortController();
+      const params = { name: 'run_python_code', arguments: { python_code: 'import json\n1' } };
+      modern(server.url, 'tools/call', params, gone.signal)
+        .then(answer)
+        .catch(() => {});
+      await sleep(moment);
+      gone.abort();
+    }
+    // As long as a run may take, with everything that it is granted, and longer.
+    await sleep(6000);
+    const left = before.filter(exists);
+    assert.deepEqual(left, before, server.said());
+    assert.equal((await run(server.url, '1 + 1')).return_value, 2);
+  } finally {
+    await server.stop();
+  }
+});
