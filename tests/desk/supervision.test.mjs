@@ -10,6 +10,12 @@ const IN_C = 'sum(range(10**12))';
 /** @param {StdioClient} client */
 const pid = (client) => client.child.pid ?? 0;
 
+/** What began at `start` has taken at least and at most so many milliseconds. @param {number} start @param {number} least @param {number} most */
+function inTime(start, least, most) {
+  const took = performance.now() - start;
+  assert.ok(took >= least && took < most, `${took} ms, instead of ${least} to ${most}`);
+}
+
 describe('supervision', () => {
   /** @type {Temporary} */
   let temporary;
@@ -27,6 +33,7 @@ describe('supervision', () => {
   test('a loop in C is ended, and meanwhile everybody else is served', async () => {
     await using client = await connect('--time-limit', '6', '--processes', '2');
     await client.run('open("f", "w").close()');
+    const start = performance.now();
     const stuck = client.run(IN_C);
     await sleep(1500);
     const answered = Promise.all([
@@ -41,6 +48,8 @@ describe('supervision', () => {
     const { status, error } = await stuck;
     assert.equal(status, 'run-error');
     assert.match(error, /TimeoutError: the run took longer than 6 s/);
+    // Its limit, its grace of 1 s, and the time in which the watchdog ends a process, on a busy machine.
+    inTime(start, 6000, 14_000);
     const next = await client.run('import os\nos.path.exists("f")');
     assert.equal(next.return_value, false);
     assert.match(next.output[0], /restarted/);
@@ -50,8 +59,10 @@ describe('supervision', () => {
     await using client = await connect('--time-limit', '2');
     await client.run('open("f", "w").close()');
     const processes = workerds(pid(client));
+    const start = performance.now();
     const { error } = await client.run('while True: pass');
     assert.match(error, /TimeoutError/);
+    inTime(start, 2000, 5000);
     const next = await client.run('import os\nos.path.exists("f")');
     assert.deepEqual([next.return_value, next.output], [true, []]);
     assert.ok(processes.every((process) => exists(process)));
@@ -66,8 +77,11 @@ describe('supervision', () => {
         params: { name: 'run_python_code', arguments: { python_code: code } },
       });
       await sleep(500);
+      const start = performance.now();
       client.send({ method: 'notifications/cancelled', params: { requestId: 'c' } });
       assert.equal((await client.run('1 + 1')).return_value, 2);
+      // Without the cancellation it would have been the limit of 60 s.
+      inTime(start, 0, 15_000);
       assert.deepEqual(client.notifications, []);
     }
   });
@@ -78,8 +92,10 @@ describe('supervision', () => {
     const [victim] = workerds(pid(client));
     const running = client.run('import time\ntime.sleep(30)');
     await sleep(500);
+    const start = performance.now();
     process.kill(victim, 'SIGKILL');
     const { status, error } = await running;
+    inTime(start, 0, 5000);
     assert.equal(status, 'run-error');
     assert.match(error, /workerd ended \(signal 9\)/);
     const next = await client.run('1 + 1');
@@ -90,8 +106,10 @@ describe('supervision', () => {
 
   test('memory has a limit, and who meets it loses only his own', async () => {
     await using client = await connect('--set', 'TIME_LIMIT_SECONDS=20');
+    const start = performance.now();
     const { status } = await client.run('x = []\nwhile True: x.append(bytearray(50_000_000))');
     assert.equal(status, 'run-error');
+    inTime(start, 0, 15_000);
     assert.equal((await client.run('1 + 1')).return_value, 2);
   });
 

@@ -16,11 +16,29 @@ describe('runs', () => {
   });
   after(() => worker?.stop());
 
-  /** @param {string} code @param {AbortSignal} signal @param {Record<string, unknown>} [more] */
-  const inBackground = (code, signal, more) =>
-    modern(worker.url, 'tools/call', call(code, more), signal)
-      .then((response) => response.text())
-      .catch(() => undefined);
+  /**
+   * Runs code until the signal comes, which is the only thing that may end it. `begun` resolves at its first line.
+   * @param {string} code @param {AbortSignal} signal @param {Record<string, unknown>} [more]
+   */
+  const inBackground = (code, signal, more) => {
+    const begun = Promise.withResolvers();
+    const _meta = meta({ 'io.modelcontextprotocol/logLevel': 'info' });
+    const ended = (async () => {
+      const params = { ...call(`print("begun")\n${code}`, more), _meta };
+      const response = await modern(worker.url, 'tools/call', params, signal);
+      for await (const message of messages(response)) {
+        if (message.params?.data === 'begun') begun.resolve(undefined);
+        else if (!message.method) throw new Error(`it ended by itself: ${JSON.stringify(message)}`);
+      }
+      throw new Error('its stream ended by itself');
+    })().catch((error) => {
+      if (signal.aborted && error.name === 'AbortError') return;
+      begun.reject(error);
+      throw error;
+    });
+    ended.catch(() => {}); // whoever awaits it learns of it
+    return { begun: begun.promise, ended };
+  };
 
   test('a busy loop streams its output line by line', async () => {
     const code = `
@@ -47,15 +65,16 @@ while (now := time.time()) < end:
   test('while one run loops, others are answered', async () => {
     const looping = new AbortController();
     const loop = inBackground(LOOP, looping.signal);
-    await sleep(1500);
+    await loop.begun;
     const runs = [];
     const lists = [];
     for (let i = 0; i < 9; i++) {
       runs.push(await timed(() => run(worker.url, '1 + 1')));
       lists.push(await timed(async () => (await modern(worker.url, 'tools/list')).text()));
     }
+    assert.equal(await Promise.race([loop.ended, 'it goes on']), 'it goes on');
     looping.abort();
-    await loop;
+    await loop.ended;
     console.log(
       `beside a busy loop: 1+1 ${median(runs).toFixed(0)} ms, tools/list ${median(lists).toFixed(0)} ms (medians)`,
     );
@@ -74,9 +93,10 @@ while (now := time.time()) < end:
       const { session } = await run(worker.url, '1', { session: 'new' });
       const connection = new AbortController();
       const running = inBackground(code, connection.signal, { session });
-      await sleep(500);
+      await running.begun;
+      await sleep(300);
       connection.abort();
-      await running;
+      await running.ended;
       // The session takes one run at a time: the next one waits for the end of the last.
       const waited = await timed(() => run(worker.url, '1', { session }));
       // A grace period of 1 s is in it for code that does not listen.

@@ -50,10 +50,7 @@ test('lines of both streams have the order in which they ended', () => {
 
 test('a character may be written in pieces', () => {
   const bytes = new TextEncoder().encode('é€\n');
-  assert.deepEqual(
-    written([...bytes].map((byte) => ['stdout', Uint8Array.of(byte)])),
-    [['stdout', 'é€']],
-  );
+  assert.deepEqual(written([...bytes].map((byte) => ['stdout', Uint8Array.of(byte)])), [['stdout', 'é€']]);
 });
 
 test('a line keeps all of its characters, a byte order mark as well', () => {
