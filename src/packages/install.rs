@@ -187,20 +187,27 @@ impl Packages {
     /// # Errors
     /// As [`Self::obtain`].
     pub async fn file(&self, file_name: &str) -> Result<Option<Vec<u8>>, InstallError> {
-        let Some(WheelName { name, .. }) = WheelName::parse(file_name) else { return Ok(None) };
-        let locked = self.lock.get(&name).filter(|package| package.file_name == file_name);
-        let Some(locked) = locked.filter(|_| self.options.source != Source::Bundled) else { return Ok(None) };
-        if self.options.denied.contains(&name) {
-            return Ok(None);
+        match self.offered(file_name) {
+            Some(wheel) => self.bytes(&wheel, &|_| {}).await.map(Some),
+            None => Ok(None),
         }
-        let wheel = Wheel {
+    }
+
+    /// The wheel of the lock file with this name; `None` if there is none, or it is not to be had here.
+    #[must_use]
+    pub fn offered(&self, file_name: &str) -> Option<Wheel> {
+        let WheelName { name, .. } = WheelName::parse(file_name)?;
+        let locked = self.lock.get(&name).filter(|package| package.file_name == file_name)?;
+        if self.options.source == Source::Bundled || self.options.denied.contains(&name) {
+            return None;
+        }
+        Some(Wheel {
             name: name.to_string(),
             version: locked.version.to_string(),
             sha256: locked.sha256.clone(),
             file_name: locked.file_name.clone(),
             url: None,
-        };
-        self.bytes(&wheel, &|_| {}).await.map(Some)
+        })
     }
 
     /// Fetches, checks and prepares the wheels of a set that are not at hand.

@@ -13,6 +13,7 @@ mod packages;
 mod pages;
 mod quota;
 mod remote;
+mod served;
 mod session;
 mod store;
 

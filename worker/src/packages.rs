@@ -69,6 +69,11 @@ pub async fn obtain(env: &Env, set: &PackageSet) -> Result<()> {
     packages(config.packages)?.obtain(set, &|_| {}).await.map_err(|InstallError(why)| why.into())
 }
 
+/// What is cached of a wheel, without reading it: the platform sends it on.
+pub async fn cached_response(sha256: &str) -> Option<Response> {
+    Cache::default().get(cache_key(sha256), true).await.ok()?
+}
+
 /// The wheels of a set, prepared; `None` if one is not at hand (any longer).
 pub fn prepared(set: &PackageSet) -> Option<Vec<(&Wheel, Rc<Content>)>> {
     wheels().all(set).ok()

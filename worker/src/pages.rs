@@ -5,9 +5,9 @@ use mcp_run_python::{
     server::PYTHON_VERSION,
 };
 use serde_json::json;
-use worker::{Method, Request, Response, Result};
+use worker::{ByteStream, Method, Request, Response, ResponseBuilder, Result};
 
-use crate::packages;
+use crate::{packages, served::Place};
 
 /// `/health`: whether it is up, and what it runs.
 pub fn health() -> Result<Response> {
@@ -20,23 +20,44 @@ pub fn health() -> Result<Response> {
 }
 
 /// `/packages/<file>`: a wheel of the lock file, checked. Pages ask here first: their policies let them.
+///
+/// **Boundary.** Nobody needs a token: a page has none, the files are public, and the lock file says which there are. What
+/// is cached passes through, and what has to be fetched and checked first is held in a bounded room.
 pub async fn package(request: &Request, options: PackageOptions) -> Result<Response> {
     if request.method() != Method::Get {
         return Response::error("Method Not Allowed", 405);
     }
     let path = request.path();
     let file = path.rsplit('/').next().unwrap_or_default();
-    match packages::packages(options)?.file(file).await {
-        Ok(Some(bytes)) => {
-            let mut response = Response::from_bytes(bytes)?;
-            let headers = response.headers_mut();
-            // The lock file gives each name one content.
-            headers.set("cache-control", "public, max-age=31536000, immutable")?;
-            headers.set("access-control-allow-origin", "*")?;
-            headers.set("cross-origin-resource-policy", "cross-origin")?;
-            Ok(response)
-        }
+    let packages = packages::packages(options)?;
+    let Some(wheel) = packages.offered(file) else { return Response::error("no such package", 404) };
+    if let Some(response) = packages::cached_response(&wheel.sha256).await {
+        // It was checked before it was cached, and is checked again by the page.
+        return for_pages(ResponseBuilder::new().from_stream(response_stream(response)?)?);
+    }
+    let Some(place) = Place::get().await else {
+        let mut response = Response::error("too many packages are asked for; try again in a while", 503)?;
+        response.headers_mut().set("retry-after", "20")?;
+        return Ok(response);
+    };
+    match packages.file(file).await {
+        Ok(Some(bytes)) => for_pages(ResponseBuilder::new().from_stream(place.send(bytes))?),
         Ok(None) => Response::error("no such package", 404),
         Err(InstallError(why)) => Response::error(why, 502),
     }
+}
+
+/// The body of a response, as it comes.
+fn response_stream(mut response: Response) -> Result<ByteStream> {
+    response.stream()
+}
+
+/// Lets pages of any origin read a wheel, and everybody keep it: the lock file gives each name one content.
+fn for_pages(mut response: Response) -> Result<Response> {
+    let headers = response.headers_mut();
+    headers.set("content-type", "application/octet-stream")?;
+    headers.set("cache-control", "public, max-age=31536000, immutable")?;
+    headers.set("access-control-allow-origin", "*")?;
+    headers.set("cross-origin-resource-policy", "cross-origin")?;
+    Ok(response)
 }

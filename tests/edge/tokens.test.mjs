@@ -1,0 +1,59 @@
+// A worker whose clients have tokens: what is counted for them, and what anybody may have.
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { startHome } from '../security/home.mjs';
+
+const LOCK = new URL('../../node_modules/pyodide/pyodide-lock.json', import.meta.url);
+/** @type {Record<string, { file_name: string, sha256: string }>} */
+const LOCKED = JSON.parse(readFileSync(LOCK, 'utf8')).packages;
+
+describe('clients with tokens, whose runs share an interpreter', () => {
+  /** @type {Awaited<ReturnType<typeof startHome>>} */
+  let home;
+  before(async () => {
+    home = await startHome({ ISOLATION: 'principal', SESSIONS_LIMIT_EACH: '1', TIME_LIMIT_SECONDS: '20' });
+  });
+  after(() => home?.stop());
+
+  test('that interpreter is none of their sessions', async () => {
+    assert.equal((await home.run('open("kept", "w").close()')).structured.status, 'success');
+    assert.equal((await home.run('import os; os.path.exists("kept")')).structured.return_value, true);
+    assert.ok((await home.run('1', { session: 'new' })).structured.session);
+    assert.match((await home.run('1', { session: 'new' })).structured.error, /at most 1 of yours may be open/);
+  });
+
+  /** @param {string} file */
+  const wheel = async (file) => {
+    const response = await fetch(new URL(`/packages/${file}`, home.own));
+    const bytes = new Uint8Array(await response.arrayBuffer());
+    return {
+      status: response.status,
+      headers: response.headers,
+      sha256: createHash('sha256').update(bytes).digest('hex'),
+    };
+  };
+
+  test('pages get the wheels of the lock file, without a token, as often as they ask', async () => {
+    for (let i = 0; i < 3; i++) {
+      const { status, headers, sha256 } = await wheel(LOCKED.six.file_name);
+      assert.equal(status, 200);
+      assert.equal(sha256, LOCKED.six.sha256);
+      assert.equal(headers.get('access-control-allow-origin'), '*');
+      assert.match(headers.get('cache-control') ?? '', /immutable/);
+    }
+    for (const none of ['six-9.9.9-py3-none-any.whl', 'pyodide-lock.json', '..%2f..%2fsnapshot.bin', '']) {
+      assert.equal((await wheel(none)).status, 404, none);
+    }
+  });
+
+  test('more wheels at once than may be held wait for each other, and all come whole', async () => {
+    const names = ['regex', 'pytz', 'lxml', 'numpy', 'sympy'];
+    const found = await Promise.all(names.map((name) => wheel(LOCKED[name].file_name)));
+    assert.deepEqual(
+      found.map(({ status, sha256 }) => [status, sha256]),
+      names.map((name) => [200, LOCKED[name].sha256]),
+    );
+  });
+});
