@@ -294,9 +294,23 @@ export class Pulse {
       if (this.#run !== run) return;
       // No bytecode runs that could see the signal: the run waits for something, in an `await` or on a stack. Other
       // tasks' stacks may wait, too: each gets a signal, in a task of the event loop of its own.
-      if (this.#signal && run.cancel(signal)) this.#signal = 0;
+      if (this.#signal && this.#cancel(run)) this.#signal = 0;
       for (const end of waits) if (this.#waits.has(end)) hostTimer.set(end, 0);
     }, CANCEL_AFTER);
+  }
+
+  /** Cancels what a run awaits, if it awaits anything. @param {{ cancel: (signal: number) => boolean }} run */
+  #cancel(run) {
+    const signal = this.#signal;
+    // The bytecodes that cancel must not be those that see it.
+    this.#signal = 0;
+    try {
+      return run.cancel(signal);
+    } catch {
+      return false; // what it awaits is the program's own, and refused
+    } finally {
+      this.#signal = signal;
+    }
   }
 
   /** The next bytecode is to see this signal. @param {number} signal */

@@ -41,7 +41,8 @@ test('there are settings for everything that the core reads, and no secrets', ()
   const read = readFileSync(new URL('../../src/config.rs', import.meta.url), 'utf8').split('#[cfg(test)]')[0];
   const names = new Set([...read.matchAll(/"([A-Z][A-Z_]+)"/g)].map(([, name]) => name));
   // Those of the README's table, or nothing is checked here.
-  for (const known of ['TIME_LIMIT_SECONDS', 'ACCESS_TOKENS', 'ALLOWED_ORIGINS', 'PACKAGES']) assert.ok(names.has(known));
+  for (const known of ['TIME_LIMIT_SECONDS', 'ACCESS_TOKENS', 'ALLOWED_ORIGINS', 'PACKAGES'])
+    assert.ok(names.has(known));
   assert.ok(names.size > 30, `${names.size} settings`);
   for (const name of names) {
     // The tokens are a secret, which `wrangler secret put` takes.

@@ -39,7 +39,7 @@ except JsException as error:
     found.append(str(error))
 async def ask(i):
     p = js.Promise.withResolvers()
-    js.setTimeout(lambda: p.resolve(i), 10 * i)
+    js.setTimeout(p.resolve, 10 * i, i)
     return run_sync(p.promise)
 [*found, await asyncio.gather(*map(ask, range(4)))]`;
     const { return_value, error } = await run(worker.url, code);
