@@ -282,8 +282,9 @@ export class FrameLink {
 
   /** @param {import('./messages.js').FromFrame & { type: 'ask' }} message @returns {Promise<unknown>} */
   async #task({ method, args }) {
-    if (method === 'findSnapshot') return findSnapshot(args[0]);
-    if (method === 'keepSnapshot') return keepSnapshot(...args);
+    const folder = new URL('.', this.#element.src).href;
+    if (method === 'findSnapshot') return findSnapshot(args[0], folder);
+    if (method === 'keepSnapshot') return keepSnapshot(...args, folder);
     const [url, limits] = args;
     this.#extend();
     return fetchFile(url, this.#places, limits, (loaded, total) =>

@@ -17,28 +17,40 @@ const BUILD = manifest.files.map(({ sha256 }) => sha256).join(' ');
 /** @typedef {{ build: string, key: string, at: number, snapshot: Blob, seal: ArrayBuffer }} Kept */
 
 /**
+ * **Boundary.** Whose frame made it is part of the name: the frame of another folder may be a stranger's, who may keep
+ * what he likes, and may have it back, but is not to be what the page's own sandboxes start from.
+ * @param {string} folder where the frame's document is from
+ */
+const buildOf = (folder) => `${folder} ${BUILD}`;
+
+/**
  * @param {string} key the sha256 of each of its wheels
+ * @param {string} folder where the frame's document is from
  * @returns {Promise<Blob | undefined>}
  */
-export async function findSnapshot(key) {
-  const kept = await transact('readonly', SNAPSHOTS, (store) => store.get([BUILD, key]));
+export async function findSnapshot(key, folder) {
+  const build = buildOf(folder);
+  const kept = await transact('readonly', SNAPSHOTS, (store) => store.get([build, key]));
   if (!kept) return undefined;
   // **Boundary.** What starts as an interpreter is what was kept for these wheels, and not what somebody put in its place
   // or kept for others.
   const bytes = await kept.snapshot.arrayBuffer();
-  const sealed = await sealing(key, bytes);
+  const sealed = await sealing(build, key, bytes);
   if (await crypto.subtle.verify('HMAC', await sealKey(), kept.seal, sealed)) return new Blob([bytes]);
-  await transact('readwrite', SNAPSHOTS, (store) => store.delete([BUILD, key]));
+  await transact('readwrite', SNAPSHOTS, (store) => store.delete([build, key]));
   return undefined;
 }
 
-/** @param {string} key @param {Blob} snapshot */
-export async function keepSnapshot(key, snapshot) {
-  const sealed = await sealing(key, await snapshot.arrayBuffer());
+/** @param {string} key @param {Blob} snapshot @param {string} folder where the frame's document is from */
+export async function keepSnapshot(key, snapshot, folder) {
+  const build = buildOf(folder);
+  const sealed = await sealing(build, key, await snapshot.arrayBuffer());
   const seal = await crypto.subtle.sign('HMAC', await sealKey(), sealed);
-  const kept = { build: BUILD, key, at: Date.now(), snapshot, seal };
+  const kept = { build, key, at: Date.now(), snapshot, seal };
   const all = /** @type {Kept[]} */ (await transact('readonly', SNAPSHOTS, (store) => store.getAll()));
-  const others = all.filter((other) => other.build === BUILD && other.key !== key).sort((a, b) => b.at - a.at);
+  const others = all
+    .filter((other) => other.build.endsWith(BUILD) && !(other.build === build && other.key === key))
+    .sort((a, b) => b.at - a.at);
   await transact('readwrite', SNAPSHOTS, (store) => {
     store.clear();
     for (const one of others.slice(0, MOST - 1)) store.put(one);
@@ -46,12 +58,15 @@ export async function keepSnapshot(key, snapshot) {
   });
 }
 
-/** What a seal is made of: all that a snapshot is kept under, and its hash. @param {string} key @param {ArrayBuffer} bytes */
-async function sealing(key, bytes) {
+/**
+ * What a seal is made of: all that a snapshot is kept under, and its hash.
+ * @param {string} build @param {string} key @param {ArrayBuffer} bytes
+ */
+async function sealing(build, key, bytes) {
   // Only where the page came safely is there anything to hash with; elsewhere nothing is kept.
   if (!crypto.subtle) throw new Error('this page keeps no snapshots: it was not loaded by TLS');
   const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
-  const label = new TextEncoder().encode(`${BUILD}\n${key}\n`);
+  const label = new TextEncoder().encode(`${build}\n${key}\n`);
   const sealed = new Uint8Array(label.length + hash.length);
   sealed.set(label);
   sealed.set(hash, label.length);
@@ -83,7 +98,15 @@ function transact(mode, name, use) {
       database.createObjectStore(SNAPSHOTS, { keyPath: ['build', 'key'] });
       database.createObjectStore(KEYS);
     };
-    opening.onerror = () => reject(opening.error);
+    opening.onerror = () => {
+      clearTimeout(timer);
+      reject(opening.error);
+    };
+    // A tab with an older build holds it: there is no snapshot that is worth the wait.
+    opening.onblocked = () => {
+      clearTimeout(timer);
+      reject(new Error('another tab holds the storage of this page'));
+    };
     opening.onsuccess = () => {
       const database = opening.result;
       // Another tab may have a newer build of this.
