@@ -7,7 +7,8 @@ describe('by default', () => {
   /** @type {Awaited<ReturnType<typeof startWorker>>} */
   let worker;
   before(async () => {
-    worker = await startWorker();
+    // A busy machine takes its time to compile what pandas and matplotlib import.
+    worker = await startWorker({ TIME_LIMIT_SECONDS: '300' });
   });
   after(() => worker?.stop());
 
@@ -33,7 +34,7 @@ describe('by default', () => {
   ];
 
   for (const [name, code, expected] of PROGRAMS) {
-    test(name, { timeout: 180_000 }, async () => {
+    test(name, { timeout: 400_000 }, async () => {
       const { return_value, error } = await run(worker.url, code);
       assert.deepEqual(return_value, expected, error);
     });
@@ -63,7 +64,7 @@ describe('where the lock file is all there is', () => {
   /** @type {Awaited<ReturnType<typeof startWorker>>} */
   let worker;
   before(async () => {
-    worker = await startWorker({ PACKAGES: 'lock' });
+    worker = await startWorker({ PACKAGES: 'lock', TIME_LIMIT_SECONDS: '300' });
   });
   after(() => worker?.stop());
 
@@ -73,7 +74,7 @@ describe('where the lock file is all there is', () => {
     assert.match(error, /No module named 'humanize'\n.*PACKAGES=pypi/);
   });
 
-  test('what is only likely to be needed ends no run', { timeout: 180_000 }, async () => {
+  test('what is only likely to be needed ends no run', { timeout: 400_000 }, async () => {
     const code = 'import pandas as pd\nframe = pd.DataFrame({"a": [1]})\nprint(frame.a.sum())\nframe.to_markdown()';
     const { status, output, error } = await run(worker.url, code);
     assert.deepEqual([status, output], ['run-error', ['1']]);

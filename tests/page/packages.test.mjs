@@ -99,8 +99,11 @@ test('its own server is asked first, and then the mirrors, in their order', asyn
   assert.deepEqual(folders, ['packages', 'first', 'second']);
 });
 
-test('six packages fit into one interpreter', { timeout: 240_000 }, async () => {
-  const [six] = await run([SIX], { packageIndex: `${site.url}/simple/` });
+test('six packages fit into one interpreter', { timeout: 600_000 }, async () => {
+  const [six] = await run([SIX], {
+    packageIndex: `${site.url}/simple/`,
+    limits: { timeLimitSeconds: 300 },
+  });
   assert.deepEqual([six.status, six.return_value], ['success', OF_SIX], six.error);
 });
 
