@@ -1,6 +1,6 @@
 // The MCP server of a page, and the transports to it. A connection is a port of the frame that carries JSON texts.
 import { FrameLink } from './frame-link.js';
-import { isRpc, parseError, text } from './rpc.js';
+import { idOfCall, isRpc, parseError, text } from './rpc.js';
 import { listenToWindows } from './windows.js';
 
 /** @typedef {import('./index.js').Transport} Transport */
@@ -110,7 +110,7 @@ async function bridge(client, links) {
       try {
         server.postMessage(text(data));
       } catch (error) {
-        client.postMessage(parseError(error));
+        client.postMessage(parseError(error, isRpc(data) ? idOfCall(data) : null));
       }
     };
     client.addEventListener('close', () => server.postMessage(null));
