@@ -22,7 +22,12 @@ async function indexOf(project) {
   const { index } = await import(SOURCES);
   const address = `${index}${project}/`;
   const page = await (await fetch(address, { headers: { accept: 'application/vnd.pypi.simple.v1+json' } })).json();
-  const wheel = page.files.findLast((/** @type {any} */ { filename }) => filename.endsWith('-py3-none-any.whl'));
+  const name = (/** @type {any} */ { filename }) => filename;
+  const wheels = page.files.filter((/** @type {any} */ file) => name(file).endsWith('-py3-none-any.whl'));
+  // An index lists versions in any order.
+  const wheel = wheels
+    .sort((/** @type {any} */ a, /** @type {any} */ b) => name(a).localeCompare(name(b), 'en', { numeric: true }))
+    .at(-1);
   const bytes = await (await fetch(new URL(wheel.url, address))).arrayBuffer();
   const path = `/simple/files/${wheel.filename}`;
   const files = [{ ...wheel, url: path, 'core-metadata': false }];
