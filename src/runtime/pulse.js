@@ -294,8 +294,10 @@ export class Pulse {
       if (this.#run !== run) return;
       // No bytecode runs that could see the signal: the run waits for something, in an `await` or on a stack. Other
       // tasks' stacks may wait, too: each gets a signal, in a task of the event loop of its own.
-      if (this.#signal && this.#cancel(run)) this.#signal = 0;
-      for (const end of waits) if (this.#waits.has(end)) hostTimer.set(end, 0);
+      const unseen = this.#signal !== 0;
+      if (unseen && this.#cancel(run)) this.#signal = 0;
+      // And while no bytecode has seen it, nothing cleans up: what began to wait meanwhile is the program's, too.
+      for (const end of unseen ? [...this.#waits] : waits) if (this.#waits.has(end)) hostTimer.set(end, 0);
     }, CANCEL_AFTER);
   }
 

@@ -4,8 +4,11 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { answer, LegacyClient, modern, run, sleep } from '../edge/worker.mjs';
 
-/** Milliseconds after which somebody lets go: before it began, while its isolate boots, in the middle, after it. */
-const MOMENTS = [0, 3, 10, 30, 60, 100, 200, 400, 800];
+/**
+ * Milliseconds after which somebody lets go: before it began, while its isolate boots, in the middle, after it. Sooner, and
+ * a cancellation may arrive before what it cancels.
+ */
+const MOMENTS = [20, 40, 60, 90, 120, 160, 200, 400, 800];
 
 /** How long the next run may have to wait, in milliseconds: a run that is stopped may clean up. */
 const PATIENCE = 10_000;

@@ -8,12 +8,13 @@
 use std::{
     cell::{Cell, RefCell},
     rc::Rc,
+    task::Poll,
     time::Duration,
 };
 
-use futures::{StreamExt, lock::Mutex};
+use futures::{StreamExt, lock::Mutex, stream};
 use mcp_run_python::{
-    sandbox::{RunEvent, Sandbox},
+    sandbox::{Run, RunEvent, Sandbox},
     server::Server,
     session::{Places, SessionInterpreter},
     transport::{Change, LegacySession, Principal, SessionRecord},
@@ -21,7 +22,7 @@ use mcp_run_python::{
 use worker::{Date, DurableObject, Env, Error, Request, Response, ResponseBuilder, Result, State, durable_object};
 
 use crate::{
-    config,
+    config::{self, PLATFORM},
     host::EdgeHost,
     http,
     isolate::{Facet, KEEP_ALIVE},
@@ -41,6 +42,9 @@ mod key {
     /// When it was last used, as far as the last wake-up knew; milliseconds since 1970.
     pub const SEEN: &str = "seen";
 }
+
+/// How long the frames of a run that has begun may wait for whoever asked for it.
+const UNTAKEN: Duration = Duration::from_secs(2);
 
 /// The Durable Object class of sessions.
 #[durable_object]
@@ -109,7 +113,7 @@ impl DurableObject for Session {
             Some(Err(error)) => return remote::refusal(&error),
             _ => return status(500),
         }
-        ResponseBuilder::new().from_stream(run.filter_map(async |event| match event {
+        ResponseBuilder::new().from_stream(taken(run).filter_map(async |event| match event {
             Ok(RunEvent::Frames(chunk)) => Some(Ok(chunk)),
             Ok(RunEvent::Began) => None,
             Err(error) => Some(Err(Error::RustError(error.to_string()))),
@@ -130,6 +134,28 @@ impl DurableObject for Session {
         }
         status(204)
     }
+}
+
+/// Ends a run whose frames nobody takes: a response whose client was gone before it began is neither read nor cancelled.
+fn taken(run: Run) -> Run {
+    let shared = Rc::new(RefCell::new((Some(run), false)));
+    let watched = Rc::downgrade(&shared);
+    wasm_bindgen_futures::spawn_local(async move {
+        (PLATFORM.sleep)(UNTAKEN).await;
+        let run = watched.upgrade().and_then(|shared| match &mut *shared.borrow_mut() {
+            (run, false) => run.take(),
+            _ => None,
+        });
+        drop(run);
+    });
+    stream::poll_fn(move |cx| match &mut *shared.borrow_mut() {
+        (Some(run), is_taken) => {
+            *is_taken = true;
+            run.poll_next_unpin(cx)
+        }
+        (None, _) => Poll::Ready(None),
+    })
+    .boxed_local()
 }
 
 impl Session {
