@@ -191,7 +191,7 @@ def _failed(error: BaseException, max_bytes: int) -> dict[str, str]:
     with contextlib.suppress(BaseException):
         if isinstance(error, MemoryError):
             error.add_note(_memory_note())
-        elif reason := lacks.reason(''.join(traceback.format_exception_only(error))):
+        elif reason := lacks.reason(f'{type(error).__name__}: {str(error)[:MARGIN]}'):
             error.add_note(reason)
     try:
         text = _OWN_FRAMES.sub('', ''.join(traceback.format_exception(error)))
