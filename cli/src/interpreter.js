@@ -8,8 +8,11 @@ const BOOT_LIMIT = 30_000;
 /** How long a run may take, beyond its time and its grace, to end by itself, in milliseconds. */
 const MARGIN = 1500;
 
-/** How long a process may take to drop an interpreter, in milliseconds. */
-const END_LIMIT = 2000;
+/**
+ * How long a process may take to drop an interpreter that runs something, in milliseconds: one that boots others is busy for
+ * a while, one that does not get to it is stuck in a loop in C.
+ */
+const END_LIMIT = 5000;
 
 /** How long the files of a session may take to be carried over, in milliseconds, and how many bytes they may be. */
 const FILES_LIMIT = 5000;
@@ -24,8 +27,12 @@ export class Interpreter {
   #workerd;
   #packages;
   #ended = false;
+  /** Whether anything has run in it. */
+  #used = false;
   /** How long a run that is stopped may take to end, in milliseconds. */
   #patience = MARGIN;
+  /** Tells who waits for an answer that there is none to come. */
+  #giveUp = (/** @type {Error} */ _why) => {};
 
   /** @param {import('./workerd.js').Workerd} workerd @param {PreparedPackage[]} [packages] */
   constructor(workerd, packages = []) {
@@ -80,11 +87,25 @@ export class Interpreter {
       const why = await this.#workerd.why(error);
       return new Error(why === BYSTANDER ? reason : why);
     };
+    const asked = this.#workerd.ask(`/${this.#name}/run`, [Buffer.from(request)]);
     try {
-      const response = await this.#workerd.ask(`/${this.#name}/run`, [Buffer.from(request)]);
+      // What is ended before it has answered may never do so.
+      const ended = new Promise((_, reject) => {
+        this.#giveUp = reject;
+      });
+      const response = await Promise.race([asked, ended]);
+      this.#used = true;
       if (response.statusCode !== 200) throw new Error(`an interpreter answered ${response.statusCode}`);
       return this.#frames(response, lost, done);
     } catch (error) {
+      if (this.#ended) {
+        done();
+        asked.then(
+          (late) => late.destroy(),
+          () => {},
+        );
+        throw error;
+      }
       this.#ended = true;
       done();
       const why = await lost(error);
@@ -179,6 +200,9 @@ export class Interpreter {
   async end() {
     if (!this.alive) return;
     this.#ended = true;
-    await this.#workerd.status(`/${this.#name}/end`, END_LIMIT).catch(() => this.#workerd.kill(BYSTANDER));
+    this.#giveUp(new Error('the interpreter was ended'));
+    // What has run nothing is not what keeps a process from answering.
+    const limit = this.#used ? END_LIMIT : BOOT_LIMIT;
+    await this.#workerd.status(`/${this.#name}/end`, limit).catch(() => this.#workerd.kill(BYSTANDER));
   }
 }
