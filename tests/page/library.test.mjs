@@ -224,7 +224,7 @@ test('wrong arguments are told', async () => {
   });
   assert.match(errors[0], /`code` must be a string/);
   assert.match(errors[1], /clone/);
-  assert.match(errors[2], /must be more than 0/);
+  assert.match(errors[2], /TIME_LIMIT_SECONDS is `-1`: it must be a number of seconds, more than 0/);
   assert.match(errors[3], /nowhere/);
   assert.equal(errors[4], 0);
 });

@@ -78,7 +78,6 @@ export class FrameLink {
     refuseStrangers(options.embedders);
     const folder = folderOf(assets);
     const files = loadAssets(folder, onProgress);
-    files.catch(() => {});
     const mirrors = [new URL('../packages/', folder), ...(packageMirrors ?? [])].map((mirror) =>
       String(new URL(mirror, document.baseURI)),
     );
@@ -95,6 +94,8 @@ export class FrameLink {
     const packages = packageIndex ? 'pypi' : 'lock';
     const places = packageIndex ? [...mirrors, packageIndex] : mirrors;
     const link = new FrameLink(element, places, onProgress);
+    // Before the frame is given up for want of them, say.
+    files.catch((error) => link.#end(error));
     const abort = () => link.#end(signal?.reason);
     signal?.addEventListener('abort', abort, { once: true });
     try {
