@@ -42,8 +42,8 @@ describe('the command', () => {
 
   test('names a setting that is wrong', async () => {
     for (const [args, why] of /** @type {[string[], RegExp][]} */ ([
-      [['--time-limit', '0', 'stdio'], /TIME_LIMIT_SECONDS is 0/],
-      [['--set', 'NO_SUCH_SETTING=1', 'stdio'], /noSuchSetting/],
+      [['--time-limit', '0', 'stdio'], /TIME_LIMIT_SECONDS is `0`: it must be a number of seconds, more than 0/],
+      [['--set', 'NO_SUCH_SETTING=1', 'stdio'], /NO_SUCH_SETTING/],
       [['--host', '0.0.0.0', '--port', '0', 'streamable-http'], /--host 0\.0\.0\.0 lets others in: choose/],
     ])) {
       const { code, stderr } = await run(args);
