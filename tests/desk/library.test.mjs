@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { sleep, timed } from '../edge/worker.mjs';
+import { RESPONSE } from '../security/attacks/host.mjs';
 import { COMMAND, until, workerds } from './desk.mjs';
 
 const entry = join(dirname(COMMAND), '../mcp-run-python/src/index.js');
@@ -87,6 +88,21 @@ describe('codeSandbox', () => {
       other.close();
     }
   });
+
+  for (const depth of [100, 127, 130, 255]) {
+    test(`a value ${depth} deep is returned, an honest one and a forged one`, async () => {
+      const nested = `${'['.repeat(depth)}1${']'.repeat(depth)}`;
+      const honest = `x = 1\nfor _ in range(${depth}): x = [x]\nx`;
+      const end = JSON.stringify({ end: { status: 'success', json: nested } });
+      for (const program of [honest, RESPONSE.sending(`b'${end}\\n'`)]) {
+        const result = JSON.stringify(await sandbox.eval(program));
+        // What Python itself does not take apart as deep is given by its repr.
+        const deepest = program === honest && depth === 255;
+        assert.ok(result.includes(`"return_value":${deepest ? '"' : ''}${nested}`), result.slice(0, 300));
+        assert.equal(/** @type {any} */ (await sandbox.eval('20 + 22')).return_value, 42);
+      }
+    });
+  }
 
   test('a wrong setting is named', async () => {
     await assert.rejects(codeSandbox({ limits: { timeLimitSeconds: -1 } }), /TIME_LIMIT_SECONDS/);

@@ -16,8 +16,8 @@ const forgeries = all(PORT);
 /** How many attacks go on at once where none is in the way of another. */
 const AT_ONCE = 3;
 
-/** How long a bystander may wait, in milliseconds. */
-const PATIENCE = 5000;
+/** How long a bystander may wait, in milliseconds: its own interpreter boots beside six others, on two cores. */
+const PATIENCE = 15_000;
 
 /** @type {Awaited<ReturnType<typeof listen>>} */
 let listener;

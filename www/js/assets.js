@@ -69,7 +69,7 @@ async function download(url, { bytes, sha256 }, onMore) {
   const stalled = new AbortController();
   const stall = () => stalled.abort(new Error(`nothing came for ${STALL_LIMIT / 1000} s`));
   let timer = setTimeout(stall, STALL_LIMIT);
-  const parts = [];
+  const content = new Uint8Array(bytes);
   let size = 0;
   try {
     const response = await fetch(url, { credentials: 'omit', signal: stalled.signal });
@@ -77,7 +77,7 @@ async function download(url, { bytes, sha256 }, onMore) {
     for await (const part of pieces(response.body)) {
       clearTimeout(timer);
       timer = setTimeout(stall, STALL_LIMIT);
-      parts.push(part);
+      if (size + part.length <= bytes) content.set(part, size);
       size += part.length;
       if (size > bytes) break;
       onMore(part.length);
@@ -88,17 +88,16 @@ async function download(url, { bytes, sha256 }, onMore) {
     clearTimeout(timer);
   }
   if (size !== bytes) throw new Error(`${url} has ${size} bytes instead of ${bytes}: is it of another version?`);
-  const blob = new Blob(parts);
   // A page that was loaded without TLS from elsewhere has no way to hash, nor could it trust this script.
-  if (globalThis.crypto.subtle && (await digest(blob)) !== sha256) {
+  if (globalThis.crypto.subtle && (await digest(content)) !== sha256) {
     throw new Error(`${url} is not the file that was built with this script (sha256): is it of another version?`);
   }
-  return blob;
+  return new Blob([content]);
 }
 
-/** Its sha256, in hexadecimal digits. @param {Blob} blob */
-async function digest(blob) {
-  const hash = await crypto.subtle.digest('SHA-256', await blob.arrayBuffer());
+/** Its sha256, in hexadecimal digits. @param {Uint8Array<ArrayBuffer>} content */
+async function digest(content) {
+  const hash = await crypto.subtle.digest('SHA-256', content);
   return [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
