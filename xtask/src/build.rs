@@ -77,7 +77,9 @@ fn worker_in(variant: Variant, folder: PathBuf, dependencies: &str) -> Result<Pa
         .path("worker/Cargo.toml")?
         .path("worker/src")?
         .path("worker/wrangler.jsonc")?
-        .path("xtask/src")?
+        .path("xtask/src/build.rs")?
+        .path("xtask/src/wasm.rs")?
+        .path("xtask/src/entry.js")?
         .path(&runtime)?;
     step(what, inputs, &[out.join("worker/index.js")], || {
         let _ = fs::remove_dir_all(&out);

@@ -50,9 +50,13 @@ fn bindings(
     name: &str,
     configure: impl FnOnce(&mut Bindgen) -> Result<&mut Bindgen>,
 ) -> Result<()> {
-    timed(&format!("compiling {package}"), || {
+    // Linking takes one core for a minute and more: those to be deployed are compiled together. So the first step that
+    // needs one of them has both made.
+    let packages = if features.is_empty() { ["core-js", "worker-edge"].as_slice() } else { &[package] };
+    timed(&format!("compiling {}", packages.join(" and ")), || {
         run(cargo()
-            .args(["build", "--quiet", "--release", "--package", package, "--target", WASM])
+            .args(["build", "--quiet", "--release", "--target", WASM])
+            .args(packages.iter().flat_map(|package| ["--package", package]))
             .args(["--features", &features.join(",")]))
     })?;
     timed("generating its bindings", || {
