@@ -184,6 +184,7 @@ impl Settings<'_> {
             runs: self.size("RUNS_LIMIT", defaults.runs, 1)?,
             sessions_each: self.size("SESSIONS_LIMIT_EACH", defaults.sessions_each, 1)?,
             sessions: self.size("SESSIONS_LIMIT", defaults.sessions, 1)?,
+            evictable_after: self.seconds("SESSION_EVICTION_SECONDS", defaults.evictable_after)?,
         })
     }
 

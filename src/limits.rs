@@ -45,9 +45,6 @@ pub const MAX_QUEUE: Duration = Duration::from_secs(60 * 60);
 /// How long a run may wait for another's interpreter to end, where there is room for so many.
 pub const PLACE_TIME: Duration = Duration::from_secs(10);
 
-/// How long a session's interpreter has to be idle before it has to go when others need its place.
-pub const EVICTABLE_AFTER: Duration = Duration::from_secs(5 * 60);
-
 /// How long a run that gave its result may take to end.
 pub const LAST_BYTE: Duration = Duration::from_millis(50);
 
@@ -213,10 +210,18 @@ pub struct Quotas {
     pub sessions_each: usize,
     /// Open sessions of all.
     pub sessions: usize,
+    /// How long a session, or its interpreter, has run nothing before it may be ended for another that needs its place.
+    pub evictable_after: Duration,
 }
 
 impl Default for Quotas {
     fn default() -> Self {
-        Self { runs_each: 32, runs: 64, sessions_each: 100, sessions: 1000 }
+        Self {
+            runs_each: 32,
+            runs: 64,
+            sessions_each: 100,
+            sessions: 1000,
+            evictable_after: Duration::from_secs(5 * 60),
+        }
     }
 }

@@ -11,13 +11,14 @@ use super::{
     fake::{BOOT, Fake, World, packages, request},
 };
 use crate::{
-    limits::{EVICTABLE_AFTER, PLACE_TIME, START_TIME, STOP_MARGIN},
+    limits::{PLACE_TIME, START_TIME, STOP_MARGIN},
     packages::PackageSet,
     sandbox::{RunEvent, Sandbox, SandboxError},
     virtual_clock::{self, now, sleep, spawn},
 };
 
 const GRACE: Duration = Duration::from_secs(1);
+const EVICTABLE_AFTER: Duration = Duration::from_secs(5 * 60);
 
 type Session = SessionInterpreter<Fake>;
 
@@ -132,7 +133,7 @@ fn a_fresh_isolate_may_be_let_go_of_at_any_moment() {
         for moment in moments() {
             check(async move {
                 let fake = Fake::default();
-                let fresh = Fresh::new(fake.clone(), Places::limited(1, 99));
+                let fresh = Fresh::new(fake.clone(), Places::limited(1, 99, EVICTABLE_AFTER));
                 let_go(&fresh, code, PackageSet::default(), moment).await;
                 sleep(Duration::from_millis(50)).await;
                 assert_eq!((fake.0.alive.get(), fake.0.going.get()), (0, 0), "{code} at {moment:?}");
@@ -363,7 +364,7 @@ fn a_session_that_ends_ends_its_run() {
 fn ten_at_once_and_the_eleventh() {
     check(async {
         let fake = Fake::default();
-        let places = Places::limited(10, 99);
+        let places = Places::limited(10, 99, EVICTABLE_AFTER);
         let sessions: Vec<_> = (0..11).map(|_| session(&fake, &places)).collect();
         let came = join_all(sessions.iter().take(10).map(|session| run(session, "wait 1"))).await;
         assert!(came.into_iter().all(|came| value(came) == 1));
@@ -405,7 +406,7 @@ fn ten_at_once_and_the_eleventh() {
 fn who_has_most_makes_room_for_who_has_less() {
     check(async {
         let fake = Fake::default();
-        let places = Places::limited(4, 4);
+        let places = Places::limited(4, 4, EVICTABLE_AFTER);
         let of = |owner| SessionInterpreter::new(fake.clone(), places.clone(), owner, GRACE, false);
         let rich: Vec<_> = (0..4).map(|_| of(1)).collect();
         for session in &rich {
@@ -429,7 +430,7 @@ fn who_has_most_makes_room_for_who_has_less() {
 fn a_session_that_needs_packages_keeps_its_place() {
     check(async {
         let fake = Fake::default();
-        let places = Places::limited(1, 99);
+        let places = Places::limited(1, 99, EVICTABLE_AFTER);
         let one = session(&fake, &places);
         run(&one, "write kept").await.unwrap();
         let other = session(&fake, &places);
@@ -446,7 +447,7 @@ fn a_session_that_needs_packages_keeps_its_place() {
 fn those_that_died_give_their_places_at_once() {
     check(async {
         let fake = Fake::default();
-        let places = Places::limited(2, 2);
+        let places = Places::limited(2, 2, EVICTABLE_AFTER);
         let sessions: Vec<_> = (0..3).map(|_| session(&fake, &places)).collect();
         for session in &sessions[..2] {
             run(session, "count").await.unwrap();
@@ -462,7 +463,7 @@ fn those_that_died_give_their_places_at_once() {
 fn one_owner_cannot_have_all_places() {
     check(async {
         let fake = Fake::default();
-        let places = Places::limited(10, 8);
+        let places = Places::limited(10, 8, EVICTABLE_AFTER);
         let of = |owner| SessionInterpreter::new(fake.clone(), places.clone(), owner, GRACE, false);
         let own: Vec<_> = (0..12).map(|_| of(1)).collect();
         for session in &own {

@@ -11,12 +11,18 @@ mod fake;
 mod fresh;
 mod interpreter;
 mod places;
+mod registry;
 
 use std::{fmt, rc::Rc};
 
 use futures::future::LocalBoxFuture;
 
-pub use self::{fresh::Fresh, interpreter::SessionInterpreter, places::Places};
+pub use self::{
+    fresh::Fresh,
+    interpreter::SessionInterpreter,
+    places::Places,
+    registry::{Ended, Known, Remembered, evictable},
+};
 use crate::sandbox::{Sandbox, SandboxError};
 
 /// Stderr frame prepended when a session's interpreter was replaced.
@@ -95,8 +101,10 @@ pub struct Opened {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum SessionError {
-    /// No session has this handle: it never had, or it ended.
+    /// No session has this handle: it never had, or it ended long ago.
     Unknown,
+    /// The session that had this handle.
+    Ended(Ended),
     /// There are as many sessions as may be.
     TooManySessions {
         /// How many may be.
@@ -121,6 +129,7 @@ impl fmt::Display for SessionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown => f.write_str("unknown or ended session; start one with \"new\""),
+            Self::Ended(why) => why.fmt(f),
             Self::TooManySessions { limit, whose } => {
                 write!(
                     f,

@@ -9,11 +9,7 @@ use std::{
 
 use futures::{FutureExt, channel::oneshot, select_biased};
 
-use crate::{
-    backend::Platform,
-    limits::{EVICTABLE_AFTER, PLACE_TIME},
-    sandbox::SandboxError,
-};
+use crate::{backend::Platform, limits::PLACE_TIME, sandbox::SandboxError};
 
 /// How often those who wait look for interpreters that may go.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -26,6 +22,8 @@ pub struct Places(Rc<RefCell<Inner>>);
 struct Inner {
     /// How many there are, and of them for each owner's sessions; `None`: as many as anybody likes.
     limits: Option<(usize, usize)>,
+    /// How long a session's interpreter is idle before others may have its place.
+    evictable_after: Duration,
     taken: usize,
     waiting: VecDeque<oneshot::Sender<Place>>,
     sessions: Vec<(u32, Weak<dyn Yields>)>,
@@ -48,8 +46,8 @@ impl Places {
     /// So many, and `each` at most for the sessions of one owner: a further one takes the place of the one of them that has
     /// been idle for longest.
     #[must_use]
-    pub fn limited(limit: usize, each: usize) -> Self {
-        Self(Rc::new(RefCell::new(Inner { limits: Some((limit, each)), ..Inner::default() })))
+    pub fn limited(limit: usize, each: usize, evictable_after: Duration) -> Self {
+        Self(Rc::new(RefCell::new(Inner { limits: Some((limit, each)), evictable_after, ..Inner::default() })))
     }
 
     /// Has `session`, which is one of `owner`'s, give up its interpreter when others need its place.
@@ -87,7 +85,7 @@ impl Places {
         };
         let mut late = (platform.sleep)(PLACE_TIME).fuse();
         loop {
-            let idle_before = (platform.now)().saturating_sub(EVICTABLE_AFTER);
+            let idle_before = (platform.now)().saturating_sub(self.0.borrow().evictable_after);
             if !yield_longest_idle(&self.sessions(None), idle_before) {
                 yield_longest_idle(&self.hoarded(owner), Duration::MAX);
             }

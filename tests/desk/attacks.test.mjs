@@ -15,6 +15,7 @@ import {
   attackSecrets,
   attackService,
   attackTenants,
+  QUOTAS,
 } from '../security/suites.mjs';
 import { exists, serve, Temporary, workerds } from './desk.mjs';
 
@@ -208,7 +209,7 @@ describe('attacks on the command', () => {
 });
 
 describe('attacks on what each may have', () => {
-  attackQuotas(during(() => startDesk({ SESSIONS_LIMIT_EACH: '5', RUNS_LIMIT_EACH: '2', TIME_LIMIT_SECONDS: '8' })));
+  attackQuotas(during(() => startDesk(QUOTAS)));
 });
 
 describe('the command', () => {

@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { answer, modernHeaders, post, run, sleep, startWorker } from '../edge/worker.mjs';
 import { counted, during, startHome } from './home.mjs';
-import { attackQuotas, attackService } from './suites.mjs';
+import { attackQuotas, attackService, QUOTAS } from './suites.mjs';
 
 describe('attacks on the worker', () => {
   const home = during(() => startHome({ TIME_LIMIT_SECONDS: '3', MEMORY_LIMIT_MB: '200', FILES_LIMIT: '2000' }));
@@ -12,7 +12,7 @@ describe('attacks on the worker', () => {
 });
 
 describe('attacks on what each may have', () => {
-  const home = during(() => startHome({ SESSIONS_LIMIT_EACH: '5', RUNS_LIMIT_EACH: '2', TIME_LIMIT_SECONDS: '8' }));
+  const home = during(() => startHome(QUOTAS));
   attackQuotas(home);
 });
 

@@ -303,7 +303,18 @@ export function attackService(home) {
   });
 }
 
-/** A home with SESSIONS_LIMIT_EACH=5 and RUNS_LIMIT_EACH=2. @param {() => Home} home */
+/** How long a session is idle before it may have to go, in seconds. */
+const EVICTABLE_AFTER = 15;
+
+/** The settings that `attackQuotas` attacks. */
+export const QUOTAS = {
+  SESSIONS_LIMIT_EACH: '5',
+  RUNS_LIMIT_EACH: '2',
+  SESSION_EVICTION_SECONDS: String(EVICTABLE_AFTER),
+  TIME_LIMIT_SECONDS: '8',
+};
+
+/** A home with the settings `QUOTAS`. @param {() => Home} home */
 export function attackQuotas(home) {
   describe('quotas', () => {
     const held = counted('quotas', home);
@@ -323,16 +334,21 @@ export function attackQuotas(home) {
       held();
     });
 
-    test('sessions opened and abandoned: those beyond the limit are refused, by 429 or a result that says so', async () => {
+    test('sessions opened and abandoned lock nobody out; those in use stay, and more are refused', async () => {
       const url = home().own;
       const authorized = (/** @type {string} */ token) => ({ authorization: `Bearer ${token}` });
       const { ann, bob } = home().tokens;
+      const connect = () => LegacyClient.connect(url, undefined, authorized(ann));
+      const isThere = async (/** @type {LegacyClient} */ client) => (await client.request('ping')).status;
       const clients = [];
-      for (let n = 0; n < 5; n++) clients.push(await LegacyClient.connect(url, undefined, authorized(ann)));
-      assert.equal(new Set(clients.map(({ session }) => session)).size, 5);
+      for (let n = 0; n < 6; n++) clients.push(await connect());
+      assert.equal(new Set(clients.map(({ session }) => session)).size, 6);
+      // The first has run nothing, and went for the sixth: it is told to begin anew.
+      assert.equal(await isThere(/** @type {LegacyClient} */ (clients.shift())), 404);
+      for (const client of clients) assert.equal((await client.run('20 + 22')).return_value, 42);
       const params = { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'flood', version: '1' } };
-      const sixth = await post(url, { jsonrpc: '2.0', id: 0, method: 'initialize', params }, authorized(ann));
-      const { status, headers, error, text } = await answer(sixth);
+      const seventh = await post(url, { jsonrpc: '2.0', id: 0, method: 'initialize', params }, authorized(ann));
+      const { status, headers, error, text } = await answer(seventh);
       assert.equal(status, 429, text);
       assert.ok(Number(headers.get('retry-after')) > 0);
       assert.match(error.message, /too many sessions: at most 5 of yours/);
@@ -343,8 +359,34 @@ export function attackQuotas(home) {
       await others();
       const ended = await fetch(url, { method: 'DELETE', headers: /** @type {any} */ (clients[0].headers) });
       assert.equal(ended.status, 200);
-      await LegacyClient.connect(url, undefined, authorized(ann));
+      const { session } = (await home().run('x = 1', { session: 'new' })).structured;
+      assert.ok(session);
+      // Those that have been idle for long go, one by one, and no more of them than have to.
+      await sleep(EVICTABLE_AFTER * 1000);
+      for (const gone of clients.slice(1)) {
+        const client = await connect();
+        assert.equal((await client.run('20 + 22')).return_value, 42);
+        assert.equal(await isThere(gone), 404);
+      }
+      const { structured: kept } = await home().run('x', { session });
+      assert.equal(kept.error, undefined, 'it was the last to go');
       held(2);
+    });
+
+    test('who had a session is told that it ended, and why; nobody else is', async () => {
+      const url = home().own;
+      const { ann, bob } = home().tokens;
+      const { session } = (await home().run('x = 1', { session: 'new', token: bob })).structured;
+      for (let n = 0; n < 3; n++) await LegacyClient.connect(url, undefined, { authorization: `Bearer ${bob}` });
+      await sleep(EVICTABLE_AFTER * 1000);
+      for (let n = 0; n < 5; n++) {
+        const client = await LegacyClient.connect(url, undefined, { authorization: `Bearer ${bob}` });
+        assert.equal((await client.run('20 + 22')).return_value, 42);
+      }
+      const why = /this session has ended, .*another needed its place; start one with "new"/;
+      await assert.rejects(home().run('x', { session, token: bob }), why);
+      await assert.rejects(home().run('x', { session, token: ann }), /unknown or ended session/);
+      held();
     });
   });
 }

@@ -11,7 +11,7 @@ use mcp_run_python::{
     limits::Quotas,
     packages::{PackageSet, Wheel},
     sandbox::{Run, Sandbox, SandboxError},
-    session::{self, Opened, SessionError},
+    session::{self, Ended, Opened, SessionError},
     transport::Principal,
 };
 use wasm_bindgen::JsValue;
@@ -20,15 +20,17 @@ use worker::{Env, Method, ObjectNamespace, RequestInit, Response, Result, Stub};
 use crate::{
     config::PLATFORM,
     isolate::{self, Abort},
-    quota::SessionQuotas,
+    quota::{Refused, SessionQuotas},
 };
 
 /// Where a session's object takes what is not MCP. Clients cannot get there: only `/mcp` is forwarded to it.
 pub mod path {
     /// POST: makes the new object a session that is known by its handle.
     pub const START: &str = "/start";
-    /// POST: 204 if it is such a session and did not end, else 404.
+    /// POST: 204 if it is such a session, 410 and [`Ended`](mcp_run_python::session::Ended) if it was, else 404.
     pub const OPEN: &str = "/open";
+    /// POST: ends a session that nobody used lately, as another needs its place. 409 if it was used.
+    pub const YIELD: &str = "/yield";
     /// POST, packages and a run, see [`decode`](super::decode): its frames.
     pub const RUN: &str = "/run";
     /// POST, the same, for the interpreter that a principal's runs of no session share: an object that is nobody's becomes
@@ -74,7 +76,7 @@ impl Sessions {
     pub async fn create(&self, principal: &Principal) -> std::result::Result<(String, Stub), SessionError> {
         let id = self.objects.unique_id().map_err(failed)?;
         let (name, stub) = (id.to_string(), id.get_stub().map_err(failed)?);
-        self.quotas.begin(principal, &name).await?;
+        self.count(principal, &name, false).await?;
         Ok((name, stub))
     }
 
@@ -92,7 +94,7 @@ impl Sessions {
     pub async fn start(&self, principal: Principal) -> std::result::Result<Opened, SessionError> {
         let handle = session::new_handle();
         let id = self.objects.id_from_name(&format!("handle {handle}")).map_err(failed)?;
-        self.quotas.begin(&principal, &id.to_string()).await?;
+        self.count(&principal, &id.to_string(), true).await?;
         let session = Remote::new(id.get_stub().map_err(failed)?, principal);
         session.post(path::START, None, None).await.map_err(failed)?;
         Ok(Opened { sandbox: Rc::new(session), handle: Some(handle) })
@@ -101,9 +103,35 @@ impl Sessions {
     /// Opens one that was started before.
     pub async fn open(&self, handle: &str, principal: Principal) -> std::result::Result<Opened, SessionError> {
         let session = Remote::new(self.find_handle(handle).ok_or(SessionError::Unknown)?, principal);
-        match session.post(path::OPEN, None, None).await.map_err(failed)?.status_code() {
+        let mut response = session.post(path::OPEN, None, None).await.map_err(failed)?;
+        match response.status_code() {
             204 => Ok(Opened { sandbox: Rc::new(session), handle: Some(handle.to_owned()) }),
+            410 => Err(SessionError::Ended(response.json::<Ended>().await.map_err(failed)?)),
             _ => Err(SessionError::Unknown),
+        }
+    }
+
+    /// Counts a new session; one that nobody used lately goes for it, if need be.
+    async fn count(&self, principal: &Principal, id: &str, has_run: bool) -> std::result::Result<(), SessionError> {
+        loop {
+            let (error, others) = match self.quotas.begin(principal, id, has_run).await {
+                Ok(()) => return Ok(()),
+                Err(Refused::Failed(error)) => return Err(error),
+                Err(Refused::Full(error, others)) => (error, others),
+            };
+            let mut made_room = false;
+            for other in others {
+                let Some(session) = self.find(&other) else { continue };
+                // Its object knows when it was used, and for whom it is.
+                let session = Remote::new(session, Principal::default());
+                if session.post(path::YIELD, None, None).await.map_err(failed)?.status_code() == 204 {
+                    made_room = true;
+                    break;
+                }
+            }
+            if !made_room {
+                return Err(error);
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ use futures::{StreamExt, lock::Mutex, stream};
 use mcp_run_python::{
     sandbox::{Run, RunEvent, Sandbox},
     server::Server,
-    session::{Places, SessionInterpreter},
+    session::{Ended, Known, Places, SessionInterpreter},
     transport::{Change, LegacySession, Principal, SessionRecord},
 };
 use worker::{Date, DurableObject, Env, Error, Request, Response, ResponseBuilder, Result, State, durable_object};
@@ -39,9 +39,14 @@ mod key {
     pub const HANDLE: &str = "handle";
     /// Whether it is the interpreter that a principal's runs of no session share: no session, and counted as none.
     pub const SHARED: &str = "shared";
+    /// JSON of whose session by its handle this was, and why it ended.
+    pub const ENDED: &str = "ended";
     /// When it was last used, as far as the last wake-up knew; milliseconds since 1970.
     pub const SEEN: &str = "seen";
 }
+
+/// How long it is remembered why a session ended.
+const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long the frames of a run that has begun may wait for whoever asked for it.
 const UNTAKEN: Duration = Duration::from_secs(2);
@@ -64,7 +69,12 @@ struct Live {
     host: Rc<EdgeHost>,
     interpreter: SessionInterpreter<Facet>,
     quotas: SessionQuotas,
+    /// Who had it, by its handle, and why it ended.
+    ended: RefCell<Option<(Principal, Ended)>>,
     idle_limit: Duration,
+    evictable_after: Duration,
+    /// Whether it is known that it has run something.
+    run_told: Cell<bool>,
     seen: Cell<u64>,
     /// Until when it is counted among the open sessions; milliseconds since 1970.
     counted_until: Cell<u64>,
@@ -77,8 +87,11 @@ impl DurableObject for Session {
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         let live = self.live().await?;
-        live.seen.set(Date::now().as_millis());
         let path = request.path();
+        if path == path::YIELD {
+            return self.make_room(&live).await;
+        }
+        live.seen.set(Date::now().as_millis());
         if ![path::START, path::OPEN, path::RUN, path::SHARED].contains(&path.as_str()) {
             return self.mcp(&live, request).await;
         }
@@ -95,6 +108,11 @@ impl DurableObject for Session {
         }
         if path == path::START {
             return status(204);
+        }
+        if let Some((owner, why)) = &*live.ended.borrow()
+            && *owner == principal
+        {
+            return Ok(Response::from_json(why)?.with_status(410));
         }
         // **Boundary.** Who has the handle of another's session has nothing.
         if live.handle.borrow().as_ref() != Some(&principal) {
@@ -122,13 +140,15 @@ impl DurableObject for Session {
 
     async fn alarm(&self) -> Result<Response> {
         let live = self.live().await?;
-        let busy = !live.legacy.is_idle() || !live.interpreter.is_idle();
-        if busy {
+        if live.ended.take().is_some() {
+            self.state.storage().delete_all().await?;
+            return status(204);
+        }
+        if live.is_busy() {
             live.seen.set(Date::now().as_millis());
         }
         if live.idle_for() >= live.idle_limit {
-            live.legacy.end();
-            self.end(&live).await?;
+            self.end_because(&live, Ended::Idle(live.idle_limit)).await?;
         } else {
             self.sleep(&live).await?;
         }
@@ -180,6 +200,10 @@ impl Session {
         let legacy = LegacySession::new(self.state.id().to_string(), server, config.transport, record);
         host.serve(legacy.owner());
         let handle: Option<String> = storage.get(key::HANDLE).await?;
+        let ended = match storage.get::<String>(key::ENDED).await? {
+            Some(ended) => Some(serde_json::from_str(&ended)?),
+            None => None::<(String, Ended)>,
+        };
         let loaded = Rc::new(Live {
             legacy,
             handle: RefCell::new(handle.as_deref().map(Principal::named)),
@@ -188,7 +212,10 @@ impl Session {
             interpreter,
             quotas: SessionQuotas::new(&self.env, config.quotas)?,
             counted_until: Cell::default(),
+            ended: RefCell::new(ended.map(|(owner, why)| (Principal::named(&owner), why))),
             idle_limit: config.session_idle,
+            evictable_after: config.quotas.evictable_after,
+            run_told: Cell::default(),
             seen: Cell::new(match storage.get::<f64>(key::SEEN).await? {
                 Some(seen) => seen as u64,
                 None => Date::now().as_millis(),
@@ -207,9 +234,23 @@ impl Session {
                 self.sleep(live).await?;
             }
             Some(Change::End) => self.end(live).await?,
+            None if live.interpreter.is_used() && !live.run_told.replace(true) => {
+                self.keep(live, 2 * live.idle_limit).await?
+            }
             None => {}
         }
         http::response(response)
+    }
+
+    /// Ends the session if it may be, as another needs its place.
+    async fn make_room(&self, live: &Live) -> Result<Response> {
+        let now = Duration::from_millis(Date::now().as_millis());
+        if live.is_busy() || !live.known().may_go(now, live.evictable_after) {
+            self.keep(live, 2 * live.idle_limit).await?;
+            return status(409);
+        }
+        self.end_because(live, Ended::Evicted).await?;
+        status(204)
     }
 
     /// Sets the next wake-up: to look whether the session is idle, and to keep an interpreter in memory.
@@ -219,11 +260,30 @@ impl Session {
         let left = live.idle_limit.saturating_sub(live.idle_for());
         let now = Date::now().as_millis();
         if !live.shared.get() && live.counted_until.get() < now + left.as_millis() as u64 {
-            let time = 2 * live.idle_limit;
-            live.quotas.keep(&live.owner(), &self.state.id().to_string(), time).await?;
-            live.counted_until.set(now + time.as_millis() as u64);
+            self.keep(live, 2 * live.idle_limit).await?;
         }
         storage.set_alarm(if live.interpreter.is_alive() { left.min(KEEP_ALIVE) } else { left }).await
+    }
+
+    /// Tells that the session is there.
+    async fn keep(&self, live: &Live, time: Duration) -> Result<()> {
+        live.quotas.keep(&live.owner(), &self.state.id().to_string(), live.known(), time).await?;
+        live.counted_until.set(Date::now().as_millis() + time.as_millis() as u64);
+        Ok(())
+    }
+
+    /// Ends a session of which its owner is told why, if he comes again with its handle.
+    async fn end_because(&self, live: &Live, why: Ended) -> Result<()> {
+        live.legacy.end();
+        let owner = live.handle.borrow().clone().filter(|_| !live.shared.get());
+        self.end(live).await?;
+        if let Some(owner) = owner {
+            let storage = self.state.storage();
+            storage.put(key::ENDED, serde_json::to_string(&(owner.name(), why))?).await?;
+            storage.set_alarm(REMEMBERED).await?;
+            live.ended.replace(Some((owner, why)));
+        }
+        Ok(())
     }
 
     async fn end(&self, live: &Live) -> Result<()> {
@@ -246,6 +306,16 @@ impl Live {
 
     fn used_at(&self) -> u64 {
         self.seen.get().max(self.interpreter.used_at().as_millis() as u64)
+    }
+
+    fn is_busy(&self) -> bool {
+        !self.legacy.is_idle() || !self.interpreter.is_idle()
+    }
+
+    fn known(&self) -> Known {
+        let used_at = Duration::from_millis(self.used_at());
+        // Whoever has a handle asked for a run.
+        Known { used_at, has_run: self.handle.borrow().is_some() || self.interpreter.is_used() }
     }
 
     fn idle_for(&self) -> Duration {

@@ -1,5 +1,7 @@
 //! What a home implements in JavaScript: sandboxes. `types.d.ts` says what each method does.
 
+use std::time::Duration;
+
 use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
 use mcp_run_python::{
     packages::{
@@ -67,10 +69,10 @@ impl SandboxHost {
     }
 
     /// How many interpreters there may be, and how many of one client's sessions.
-    pub fn all_places(&self) -> Places {
+    pub fn all_places(&self, evictable_after: Duration) -> Places {
         let number = |value: JsValue| value.as_f64().map(|number| number as usize);
         match number(self.places()) {
-            Some(all) => Places::limited(all, number(self.places_each()).unwrap_or(all)),
+            Some(all) => Places::limited(all, number(self.places_each()).unwrap_or(all), evictable_after),
             None => Places::default(),
         }
     }

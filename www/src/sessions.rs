@@ -16,7 +16,9 @@ use mcp_run_python::{
     quota::Runs,
     sandbox::Sandbox,
     server::Server,
-    session::{self, Fresh, Host, Opened, Places, SessionChoice, SessionError, SessionInterpreter},
+    session::{
+        self, Ended, Fresh, Host, Known, Opened, Places, Remembered, SessionChoice, SessionError, SessionInterpreter,
+    },
     transport::{Change, Channel, Endpoint, LegacySession, Principal, Request, Response},
 };
 use uuid::Uuid;
@@ -37,6 +39,7 @@ struct Inner {
     config: Config,
     runs: Runs,
     by_id: RefCell<HashMap<String, Rc<Session>>>,
+    ended: RefCell<Remembered>,
     /// Counts connections. Requests over HTTP are of none: 0.
     clients: Cell<u32>,
 }
@@ -57,7 +60,7 @@ impl Sessions {
     pub fn new(host: SandboxHost, config: Config) -> Result<Self, String> {
         let wheels = packages::wheels();
         let packages = packages::installer(&host, config.packages.clone(), wheels.clone())?;
-        let places = host.all_places();
+        let places = host.all_places(config.quotas.evictable_after);
         let backend = HostBackend { host, wheels, packages, kept: true };
         let fresh = Fresh::new(HostBackend { kept: false, ..backend.clone() }, places.clone());
         Ok(Self(Rc::new(Inner {
@@ -67,6 +70,7 @@ impl Sessions {
             config,
             runs: Runs::default(),
             by_id: RefCell::default(),
+            ended: RefCell::default(),
             clients: Cell::default(),
         })))
     }
@@ -107,7 +111,7 @@ impl Sessions {
     /// Opens a session that `principal` asks for by argument, on the connection `client`.
     ///
     /// # Errors
-    /// It is unknown, or there are too many.
+    /// It is unknown, it ended, or there are too many.
     pub fn open(&self, choice: SessionChoice, principal: &Principal, client: u32) -> Result<Opened, SessionError> {
         let id = match choice {
             SessionChoice::Handle(handle) => handle,
@@ -121,7 +125,10 @@ impl Sessions {
         let session = self
             .find(&id)
             .filter(|session| session.legacy.is_none() && session.owner == *principal)
-            .ok_or(SessionError::Unknown)?;
+            .ok_or_else(|| match self.0.ended.borrow().find(&id, principal) {
+                Some(why) => SessionError::Ended(why),
+                None => SessionError::Unknown,
+            })?;
         Ok(Opened { sandbox: Rc::new(session.interpreter.clone()), handle: Some(id) })
     }
 
@@ -185,7 +192,7 @@ impl Sessions {
             .map(|(id, _)| id.clone())
             .collect();
         for id in idle {
-            self.end(&id);
+            self.end_because(&id, Ended::Idle(limit));
         }
     }
 
@@ -217,24 +224,54 @@ impl Sessions {
     ) -> Result<(), SessionError> {
         self.end_idle();
         let Quotas { sessions, sessions_each, .. } = self.0.config.quotas;
-        let mut by_id = self.0.by_id.borrow_mut();
-        if by_id.values().filter(|session| session.owner == *owner).count() >= sessions_each {
-            return Err(SessionError::TooManySessions { limit: sessions_each, whose: "yours" });
-        }
-        if by_id.len() >= sessions {
-            return Err(SessionError::TooManySessions { limit: sessions, whose: "all clients" });
-        }
+        self.make_room(sessions_each, "yours", |session| session.owner == *owner)?;
+        self.make_room(sessions, "all clients", |_| true)?;
         let (owner, seen_at) = (owner.clone(), (PLATFORM.now)().into());
-        by_id.insert(id.to_owned(), Rc::new(Session { legacy, owner, interpreter, seen_at }));
+        self.0.by_id.borrow_mut().insert(id.to_owned(), Rc::new(Session { legacy, owner, interpreter, seen_at }));
         Ok(())
     }
 
-    fn end(&self, id: &str) {
-        let Some(session) = self.0.by_id.borrow_mut().remove(id) else { return };
+    /// Has there be fewer than `limit` of the sessions that are `counted`: one that nobody needs is ended, if need be.
+    fn make_room(
+        &self,
+        limit: usize,
+        whose: &'static str,
+        counted: impl Fn(&Session) -> bool,
+    ) -> Result<(), SessionError> {
+        let counted: Vec<_> = self
+            .0
+            .by_id
+            .borrow()
+            .iter()
+            .filter(|(_, session)| counted(session))
+            .map(|(id, s)| (id.clone(), s.clone()))
+            .collect();
+        if counted.len() < limit {
+            return Ok(());
+        }
+        let idle =
+            counted.into_iter().filter(|(_, session)| session.is_idle()).map(|(id, session)| (id, session.known()));
+        let first = session::evictable(idle, (PLATFORM.now)(), self.0.config.quotas.evictable_after).next();
+        let first = first.ok_or(SessionError::TooManySessions { limit, whose })?;
+        self.end_because(&first, Ended::Evicted);
+        Ok(())
+    }
+
+    /// Ends a session of which its owner is told why, if he comes again.
+    fn end_because(&self, id: &str, why: Ended) {
+        let Some(session) = self.end(id) else { return };
+        if session.legacy.is_none() {
+            self.0.ended.borrow_mut().add(id.to_owned(), session.owner.clone(), why);
+        }
+    }
+
+    fn end(&self, id: &str) -> Option<Rc<Session>> {
+        let session = self.0.by_id.borrow_mut().remove(id)?;
         if let Some(legacy) = &session.legacy {
             legacy.end();
         }
         session.interpreter.end();
+        Some(session)
     }
 }
 
@@ -245,6 +282,11 @@ impl Session {
 
     fn used_at(&self) -> Duration {
         self.seen_at.get().max(self.interpreter.used_at())
+    }
+
+    fn known(&self) -> Known {
+        // Whoever asks for one by argument has a run for it.
+        Known { used_at: self.used_at(), has_run: self.legacy.is_none() || self.interpreter.is_used() }
     }
 }
 

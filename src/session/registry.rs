@@ -1,0 +1,121 @@
+//! Which open session gives way to a new one, and what is said of one that had to.
+//!
+//! Where sessions are kept is the home's matter: in memory, or each in a Durable Object, with others that count them.
+
+use std::{collections::VecDeque, fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::transport::Principal;
+
+/// How many ended sessions are remembered.
+const MAX_REMEMBERED: usize = 1000;
+
+/// What is known of an open session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// When it was last used, since 1970.
+    pub used_at: Duration,
+    /// Whether it has run anything. One that has not holds no interpreter, and loses nothing.
+    pub has_run: bool,
+}
+
+impl Known {
+    /// Whether a session of which nothing is running may be ended for another: it has run nothing, or not for as long as
+    /// `after`.
+    #[must_use]
+    pub fn may_go(&self, now: Duration, after: Duration) -> bool {
+        !self.has_run || now.saturating_sub(self.used_at) >= after
+    }
+}
+
+/// The sessions that may be ended for another. The first to go come first: those that ran nothing, then those that
+/// have been idle for longest.
+pub fn evictable<Id>(
+    sessions: impl IntoIterator<Item = (Id, Known)>,
+    now: Duration,
+    after: Duration,
+) -> impl Iterator<Item = Id> {
+    let mut may_go: Vec<_> = sessions.into_iter().filter(|(_, known)| known.may_go(now, after)).collect();
+    may_go.sort_by_key(|(_, known)| (known.has_run, known.used_at));
+    may_go.into_iter().map(|(id, _)| id)
+}
+
+/// Why a session is no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ended {
+    /// It was idle for so long.
+    Idle(Duration),
+    /// It was idle, and there were as many sessions as may be.
+    Evicted,
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("this session has ended, with its variables and files: ")?;
+        match self {
+            Self::Idle(time) => write!(f, "it was idle for {} s", time.as_secs_f64()),
+            Self::Evicted => f.write_str("it was idle, and another needed its place"),
+        }?;
+        f.write_str("; start one with \"new\"")
+    }
+}
+
+/// The sessions that ended last, by their handles.
+#[derive(Default)]
+pub struct Remembered(VecDeque<(String, Principal, Ended)>);
+
+impl Remembered {
+    /// Remembers one more, and forgets the oldest if there are too many.
+    pub fn add(&mut self, handle: String, owner: Principal, why: Ended) {
+        if self.0.len() >= MAX_REMEMBERED {
+            self.0.pop_front();
+        }
+        self.0.push_back((handle, owner, why));
+    }
+
+    /// Why a session of `owner` ended. Nobody else is told that there was one.
+    #[must_use]
+    pub fn find(&self, handle: &str, owner: &Principal) -> Option<Ended> {
+        self.0.iter().find(|(of, by, _)| of == handle && by == owner).map(|(_, _, why)| *why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn who_ran_nothing_goes_first_and_who_ran_lately_does_not_go() {
+        let known = |minutes, has_run| Known { used_at: minutes * MINUTE, has_run };
+        let sessions = [
+            ("idle for 6", known(94, true)),
+            ("unused, later", known(99, false)),
+            ("idle for 90", known(10, true)),
+            ("used", known(96, true)),
+            ("unused, earlier", known(98, false)),
+        ];
+        let order: Vec<_> = evictable(sessions, 100 * MINUTE, 5 * MINUTE).collect();
+        assert_eq!(order, ["unused, earlier", "unused, later", "idle for 90", "idle for 6"]);
+        // A clock that was set back makes nobody idle.
+        assert_eq!(evictable(sessions.into_iter().skip(2).take(2), 9 * MINUTE, MINUTE).count(), 0);
+    }
+
+    #[test]
+    fn who_had_a_session_is_told_why_it_ended_and_nobody_else() {
+        let mut remembered = Remembered::default();
+        let [ann, bob] = ["ann", "bob"].map(Principal::named);
+        for n in 0..=MAX_REMEMBERED {
+            remembered.add(n.to_string(), ann.clone(), Ended::Evicted);
+        }
+        assert_eq!(remembered.find("1", &ann), Some(Ended::Evicted));
+        assert_eq!(remembered.find("1", &bob), None);
+        assert_eq!(remembered.find("0", &ann), None, "the oldest is forgotten");
+        assert_eq!(
+            Ended::Idle(MINUTE).to_string(),
+            "this session has ended, with its variables and files: it was idle for 60 s; start one with \"new\""
+        );
+    }
+}
