@@ -117,9 +117,9 @@ describe('codeSandbox', () => {
       const end = JSON.stringify({ end: { status: 'success', json: nested } });
       for (const program of [honest, RESPONSE.sending(`b'${end}\\n'`)]) {
         const result = JSON.stringify(await sandbox.eval(program));
-        // What Python itself does not take apart as deep is given by its repr.
-        const deepest = program === honest && depth === 255;
-        assert.ok(result.includes(`"return_value":${deepest ? '"' : ''}${nested}`), result.slice(0, 300));
+        assert.ok(result.includes(`"return_value":${nested}`), result.slice(0, 300));
+        // An interpreter that was made to forge goes on to.
+        if (program !== honest) await sandbox.reset();
         assert.equal(/** @type {any} */ (await sandbox.eval('20 + 22')).return_value, 42);
       }
     });
@@ -135,6 +135,7 @@ describe('codeSandbox', () => {
       end: { status: 'success', json: `${'['.repeat(255)}${2n ** 70n}${']'.repeat(255)}` },
     });
     let { return_value: value } = /** @type {any} */ (await sandbox.eval(RESPONSE.sending(`b'${end}\\n'`)));
+    await sandbox.reset();
     while (Array.isArray(value)) [value] = value;
     assert.equal(value, 2n ** 70n);
   });
