@@ -5,7 +5,7 @@ import { Server } from './server.js';
 
 /** @type {typeof import('../core/index.js').codeSandbox} */
 export async function codeSandbox(options = {}) {
-  const { dependencies, limits, packageIndex, packageMirrors, persistent = false } = options;
+  const { dependencies, limits, packageIndex, packageMirrors, persistent = false, numbers } = options;
   const settings = {
     ...limits,
     ...(dependencies?.length && { dependencies }),
@@ -19,7 +19,7 @@ export async function codeSandbox(options = {}) {
     await server.close();
     throw error;
   }
-  return new Sandbox(new Backend(server, persistent), options);
+  return new Sandbox(new Backend(server, persistent, numbers), options);
 }
 
 /** What the sandbox asks of this home: see `Backend` in sandbox.js. */
@@ -27,10 +27,11 @@ class Backend {
   /** The session that keeps variables, once there is one. @type {string | undefined} */
   #session;
 
-  /** @param {Server} server @param {boolean} persistent */
-  constructor(server, persistent) {
+  /** @param {Server} server @param {boolean} persistent @param {'exact'} [numbers] */
+  constructor(server, persistent, numbers) {
     this.server = server;
     this.persistent = persistent;
+    this.numbers = numbers;
   }
 
   /**
@@ -42,6 +43,7 @@ class Backend {
   async eval(code, globals, { output }) {
     const { session, ...result } = await this.server.core.eval(code, /** @type {any} */ (globals), {
       ...(this.persistent && { session: this.#session ?? 'new' }),
+      numbers: this.numbers,
       onOutput: (stream, text) => output({ stream, text }),
     });
     this.#session = session;

@@ -1,8 +1,8 @@
-// The life of a run on a home as it is, over HTTP: whoever asked for it lets go at every moment, and the next one of the
-// session finds everything as it was. `src/session/contract.rs` walks through the same natively, and much more.
+// The life of a run on a home as it is: whoever asked for it lets go at every moment, and the next one of the session
+// finds everything as it was. `src/session/contract.rs` walks through the same natively, and much more.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { answer, LegacyClient, modern, run, sleep } from '../edge/worker.mjs';
+import { sleep } from '../edge/worker.mjs';
 
 /**
  * Milliseconds after which somebody lets go: before it began, while its isolate boots, in the middle, after it. Sooner, and
@@ -16,8 +16,31 @@ const PATIENCE = 10_000;
 const LOOP = 'while True: pass';
 const SLEEP = 'import time\ntime.sleep(40)';
 
-/** @param {string} python_code @param {object} [more] */
-const call = (python_code, more) => ({ name: 'run_python_code', arguments: { python_code, ...more } });
+/** Parameters of a call. @param {string} python_code @param {string} [session] */
+export const params = (python_code, session) => ({
+  name: 'run_python_code',
+  arguments: { python_code, ...(session && { session }) },
+});
+
+/**
+ * A run that is going on. `ended` resolves when nobody waits for it any longer.
+ * @typedef {{ letGo: () => Promise<unknown>, ended: Promise<unknown> }} Going
+ */
+/**
+ * A client with a session of its own; `run` gives the structured content.
+ * @typedef {object} Client
+ * @property {(code: string) => Promise<any>} run
+ * @property {(code: string) => Going} begin
+ * @property {() => Promise<unknown>} close
+ */
+/**
+ * A home, and runs that stand for themselves, or belong to the session that is named.
+ * @typedef {object} Home
+ * @property {() => Promise<Client>} connect
+ * @property {(code: string, session?: string) => Promise<any>} run
+ * @property {(code: string, session?: string) => Going} begin
+ * @property {() => Promise<unknown>} stop
+ */
 
 /** @template T @param {Promise<T>} work @param {string} what @returns {Promise<T>} */
 function soon(work, what) {
@@ -25,48 +48,44 @@ function soon(work, what) {
   return Promise.race([work, late]);
 }
 
-/**
- * @param {string} home
- * @param {() => Promise<{ url: string, stop: () => Promise<unknown> }>} start
- */
-export function contract(home, start) {
-  describe(`the contract, on the ${home}`, () => {
-    /** @type {Awaited<ReturnType<typeof start>>} */
-    let server;
+/** @param {string} name @param {() => Promise<Home>} start @param {number} [sessions] how many it serves at once */
+export function contract(name, start, sessions = 10) {
+  describe(`the contract, on the ${name}`, () => {
+    /** @type {Home} */
+    let home;
     before(async () => {
-      server = await start();
+      home = await start();
     });
-    after(() => server?.stop());
+    after(() => home?.stop());
 
     for (const alive of [false, true]) {
       for (const code of ['1', LOOP, SLEEP]) {
         test(`a session whose interpreter ${alive ? 'is there' : 'boots'} is let go of: ${code}`, async () => {
           for (const moment of MOMENTS) {
-            const client = await LegacyClient.connect(server.url);
+            const client = await home.connect();
             if (alive) await client.run('open("f", "w").write("kept")');
-            const going = client.send({ id: 'c', method: 'tools/call', params: call(code) }).then(answer);
+            const going = client.begin(code);
             await sleep(moment);
-            await client.send({ method: 'notifications/cancelled', params: { requestId: 'c' } });
+            await going.letGo();
             const next = 'import os\nopen("f").read() if os.path.exists("f") else ""';
             const what = `${code} at ${moment} ms`;
             const { return_value, output, error } = await soon(client.run(next), what);
             assert.equal(return_value, alive ? 'kept' : '', `${what}: ${error}`);
             assert.deepEqual(output, [], `${what}: nothing was restarted`);
-            await soon(going, what);
+            await soon(going.ended, what);
+            await client.close();
           }
         });
       }
     }
 
     test('a handle is let go of', async () => {
-      const { session } = await run(server.url, 'x = 1', { session: 'new' });
+      const { session } = await home.run('x = 1', 'new');
       for (const moment of MOMENTS) {
-        const gone = new AbortController();
-        const going = modern(server.url, 'tools/call', call(SLEEP, { session }), gone.signal).then(answer);
-        going.catch(() => {});
+        const going = home.begin(SLEEP, session);
         await sleep(moment);
-        gone.abort();
-        const { return_value, output } = await soon(run(server.url, 'x', { session }), `at ${moment} ms`);
+        await going.letGo();
+        const { return_value, output } = await soon(home.run('x', session), `at ${moment} ms`);
         assert.deepEqual([return_value, output], [1, []], `at ${moment} ms`);
       }
     });
@@ -74,18 +93,16 @@ export function contract(home, start) {
     test('runs that stand for themselves are let go of', async () => {
       for (const code of [LOOP, SLEEP]) {
         for (const moment of MOMENTS) {
-          const gone = new AbortController();
-          const going = modern(server.url, 'tools/call', call(code), gone.signal).then(answer);
-          going.catch(() => {});
+          const going = home.begin(code);
           await sleep(moment);
-          gone.abort();
-          assert.equal((await soon(run(server.url, '1 + 1'), `${code} at ${moment} ms`)).return_value, 2);
+          await going.letGo();
+          assert.equal((await soon(home.run('1 + 1'), `${code} at ${moment} ms`)).return_value, 2);
         }
       }
     });
 
     test('what was lost is replaced, and nothing is done twice', async () => {
-      const client = await LegacyClient.connect(server.url);
+      const client = await home.connect();
       await client.run('open("f", "w").write("kept")');
       const { status, output } = await client.run('print("once")\nimport os\nos._exit(3)');
       assert.deepEqual([status, output], ['run-error', ['once']]);
@@ -93,20 +110,25 @@ export function contract(home, start) {
       assert.equal(next.return_value, false);
       assert.match(next.output[0], /^The Python interpreter of this session was restarted: its files/);
       assert.deepEqual((await client.run('1')).output, []);
+      await client.close();
     });
 
-    test('ten runs at once, of one session and of ten', async () => {
-      const client = await LegacyClient.connect(server.url);
+    test(`ten runs at once of one session, and one of each of ${sessions}`, async () => {
+      const client = await home.connect();
       const code = 'import builtins\nbuiltins.n = getattr(builtins, "n", 0) + 1\nbuiltins.n';
       const values = await Promise.all(Array.from({ length: 10 }, async () => (await client.run(code)).return_value));
       assert.deepEqual(
         values.sort((one, other) => one - other),
         [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
       );
-      const clients = await Promise.all(Array.from({ length: 10 }, () => LegacyClient.connect(server.url)));
-      const all = await Promise.all(clients.map(async (one) => (await one.run(code)).return_value));
-      assert.deepEqual(all, Array(10).fill(1));
-      for (const one of clients) await fetch(server.url, { method: 'DELETE', headers: one.headers });
+      await client.close();
+      const clients = await Promise.all(Array.from({ length: sessions }, () => home.connect()));
+      const all = await Promise.all(clients.map((one) => one.run(code)));
+      assert.deepEqual(
+        all.map(({ return_value, error }) => error ?? return_value),
+        Array(sessions).fill(1),
+      );
+      for (const one of clients) await one.close();
     });
   });
 }

@@ -28,6 +28,7 @@ before(async () => {
       print("begun")
       while True: pass
     </python-sandbox>`),
+    '/numbers': pageWith('<python-sandbox persistent label="Numbers">[3.0, 2**70, 1, 1e16, -0.0, {}]</python-sandbox>'),
     '/two': pageWith(`<python-sandbox persistent label="First">x = 1</python-sandbox>
       <python-sandbox persistent label="Second">"x" in globals()</python-sandbox>`),
   });
@@ -69,6 +70,30 @@ test('it runs what is written in it, tells of it by events, and keeps to its tim
   ]);
   const progress = seen.said.filter((line) => /numpy/.test(line));
   assert.ok(progress.length > 0, seen.said.join('\n'));
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test('numbers are shown as Python wrote them, and told as a sandbox tells them', async () => {
+  const { page, complaints, close } = await openPage(browser, `${site.url}/numbers`);
+  const seen = await page.evaluate(async () => {
+    await customElements.whenDefined('python-sandbox');
+    const element = /** @type {any} */ (document.querySelector('python-sandbox'));
+    const shown = (/** @type {string} */ selector) =>
+      [...element.shadowRoot.querySelectorAll(selector)].map((/** @type {Element} */ { textContent }) => textContent);
+    const { return_value } = await element.run();
+    const list = shown('.value');
+    element.code = '[{"float": 3.0, "int": 2**70}, {"float": 0.5, "int": [1, 2.0]}]';
+    await element.run();
+    const cells = shown('td');
+    element.code = '2**70';
+    await element.run();
+    return { return_value, list, cells, whole: shown('.value') };
+  });
+  assert.deepEqual(seen.return_value, [3, 2n ** 70n, 1, 1e16, -0, {}]);
+  assert.deepEqual(seen.list, ['[\n  3.0,\n  1180591620717411303424,\n  1,\n  1e16,\n  -0.0,\n  {}\n]']);
+  assert.deepEqual(seen.cells, ['3.0', '1180591620717411303424', '0.5', '[1,2.0]']);
+  assert.deepEqual(seen.whole, ['1180591620717411303424']);
   assert.deepEqual(complaints, []);
   await close();
 });

@@ -39,7 +39,8 @@ async function run(programs, options = {}) {
         else {
           const late = new Promise((resolve) => setTimeout(() => resolve('no answer'), 30_000));
           // As text: the driver itself takes no value that nests as deep as one of ours may.
-          results.push(JSON.stringify(await Promise.race([sandbox.eval(program), late])));
+          const result = await Promise.race([sandbox.eval(program), late]);
+          results.push(JSON.stringify(result, (_, value) => (typeof value === 'bigint' ? Number(value) : value)));
         }
       }
       sandbox.close();
@@ -70,14 +71,16 @@ port = ports[0]
 def say(**message): port.postMessage(to_js(message, dict_converter=js.Object.fromEntries))
 `;
 
-for (const depth of [100, 127, 130, 255]) {
-  test(`a value ${depth} deep is returned, an honest one and a forged one`, async () => {
+const DEPTHS = [{ depth: 100 }, { depth: 127 }, { depth: 130 }, { depth: 255 }, { depth: 255, numbers: 'exact' }];
+
+for (const { depth, numbers } of DEPTHS) {
+  test(`a value ${depth} deep is returned, an honest one and a forged one${numbers ? ', with exact numbers' : ''}`, async () => {
     const nested = `${'['.repeat(depth)}1${']'.repeat(depth)}`;
     const honest = `x = 1\nfor _ in range(${depth}): x = [x]\nx`;
     const forged = `${STEAL}
 say(frame=json.dumps({"end": {"status": "success", "json": ${JSON.stringify(nested)}}}))
 time.sleep(0.3)`;
-    const [value, next, pretended, then] = await run([honest, '20 + 22', forged, '20 + 22']);
+    const [value, next, pretended, then] = await run([honest, '20 + 22', forged, '20 + 22'], { numbers });
     assert.ok(value.replace(/\s/g, '').includes(`"return_value":${nested}`) || depth === 255, value.slice(0, 300));
     assert.match(value, /"status":"success"/);
     assert.match(next, /"return_value":42/);

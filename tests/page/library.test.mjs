@@ -1,6 +1,7 @@
 // `codeSandbox()` in Chromium, from pages with policies of their own.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { VALUES } from '../contract/numbers.mjs';
 import { openChromium, openPage } from './browser.mjs';
 import { serveSite } from './site.mjs';
 
@@ -77,6 +78,24 @@ test('under a policy of the page that allows nothing from elsewhere, results are
   assert.match(gone.error, /NameError: name 'y' is not defined/);
   assert.equal(file.return_value, 'kept');
   assert.deepEqual(opened.complaints, []);
+});
+
+test('numbers are exact, and floats told from integers where that is asked for', async () => {
+  const programs = VALUES.map(({ code, globals }) => ({ code, globals }));
+  const values = await opened.page.evaluate(async (programs) => {
+    const { codeSandbox } = /** @type {any} */ (window);
+    const values = [];
+    for (const options of [{}, { numbers: 'exact' }]) {
+      const sandbox = await codeSandbox(options);
+      for (const { code, globals } of programs) {
+        const { return_value, error } = await sandbox.eval(code, globals);
+        values.push(error ?? return_value);
+      }
+      sandbox.close();
+    }
+    return values;
+  }, programs);
+  assert.deepEqual(values, [...VALUES.map(({ usual }) => usual), ...VALUES.map(({ exact }) => exact)]);
 });
 
 test('a persistent sandbox keeps variables, until it is reset', async () => {
@@ -220,13 +239,17 @@ test('wrong arguments are told', async () => {
       await why(codeSandbox({ assets: '/nowhere' })),
     ];
     sandbox.close();
+    const other = await codeSandbox({ numbers: 'inexact' });
+    errors.push(await why(other.eval('1')));
+    other.close();
     return [...errors, document.querySelectorAll('iframe').length];
   });
   assert.match(errors[0], /`code` must be a string/);
   assert.match(errors[1], /clone/);
   assert.match(errors[2], /TIME_LIMIT_SECONDS is `-1`: it must be a number of seconds, more than 0/);
   assert.match(errors[3], /nowhere/);
-  assert.equal(errors[4], 0);
+  assert.match(errors[4], /`numbers` must be 'exact'/);
+  assert.equal(errors[5], 0);
 });
 
 test('two sandboxes share nothing, and run at the same time', async () => {

@@ -52,13 +52,16 @@ test('where the browser has an agent, it gets the tool, and calls it', async (t)
     const input = { python_code: 'x * 2', global_variables: { x: 21 } };
     // Until Chromium 150 or so, the schema and the arguments are texts.
     const text = typeof tool.inputSchema === 'string';
-    const answer = await context.executeTool(tool, text ? JSON.stringify(input) : input);
+    const call = (/** @type {object} */ input) => context.executeTool(tool, text ? JSON.stringify(input) : input);
+    const answer = await call(input);
+    const large = await call({ python_code: '2**70' });
     sandbox.close();
-    return { registered, tools: tools.length, answer };
+    return { registered, tools: tools.length, answer, large };
   });
   assert.equal(seen.registered, true);
   assert.equal(seen.tools, 1);
   assert.match(JSON.stringify(seen.answer), /return_value[\\": ]+42/);
+  assert.match(JSON.stringify(seen.large), /return_value[\\": ]+1180591620717411303424/);
 });
 
 test('where Chromium has none, `registerWebMcp` says so, and the sandbox is as it was', async (t) => {

@@ -102,7 +102,7 @@ export class FrameLink {
       await link.#load(frameAddress(folder));
       const loaded = await Promise.race([files, link.#ended.promise]);
       const from = { packages, packageIndex, packageMirrors: mirrors };
-      const settings = { dependencies, ...from, returnMode, persistent, ...limits };
+      const settings = { dependencies, ...from, returnMode, persistent, numbers: options.numbers, ...limits };
       await link.call('boot', [loaded, settings], { limit: BOOT_LIMIT });
       signal?.throwIfAborted();
     } catch (error) {

@@ -1,7 +1,7 @@
 // The library's interface: the same in a page and in Node, but for what is marked.
 
-/** A value that JSON can carry. */
-export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+/** A value that JSON can carry. A `bigint` is an integer that no `number` holds exactly; see `numbers` for more. */
+export type Json = null | boolean | number | bigint | string | Json[] | { [key: string]: Json };
 
 /** A figure that a run has drawn. */
 export interface Image {
@@ -54,6 +54,11 @@ export interface SandboxOptions {
   dependencies?: string[];
   /** Whether variables stay from one run to the next. Default: each run has a fresh namespace. */
   persistent?: boolean;
+  /**
+   * `'exact'`: every integer of a result is a `bigint`, and every `number` was a float. Default: an integer is a `number`
+   * up to `Number.MAX_SAFE_INTEGER`, and a `bigint` beyond it.
+   */
+  numbers?: 'exact';
   limits?: Limits;
   /** Called for each line of output, as it comes. */
   onLog?: (line: OutputLine) => void;
@@ -90,7 +95,7 @@ export interface SandboxEvents {
 export interface Sandbox extends EventTarget, Disposable {
   /**
    * Runs a program. A Python error is a result, not a rejection.
-   * @param globals global variables of the run
+   * @param globals global variables of the run: a `bigint` goes in as an int, and so does a `number` that is whole
    */
   eval(code: string, globals?: { [name: string]: Json }, options?: EvalOptions): Promise<Result>;
   /** Stops the run that is going on: `KeyboardInterrupt`, and a second later the end of the interpreter. */
@@ -118,7 +123,7 @@ export interface Transport {
 }
 
 /** How to make a server. */
-export interface ServerOptions extends Omit<SandboxOptions, 'persistent' | 'onLog'> {
+export interface ServerOptions extends Omit<SandboxOptions, 'persistent' | 'numbers' | 'onLog'> {
   /** How the text of results is written. Default: `xml`. */
   returnMode?: 'xml' | 'json';
 }

@@ -1,4 +1,5 @@
 // WebMCP: the tool for the agent that is part of the browser. https://webmachinelearning.github.io/webmcp/
+import { json } from './json.js';
 
 /** @type {typeof import('./index.js').registerWebMcp} */
 export function registerWebMcp(sandbox) {
@@ -27,12 +28,11 @@ export function registerWebMcp(sandbox) {
     /** @param {{ python_code: string, global_variables?: any }} input */
     async execute({ python_code, global_variables }) {
       const { images, ...result } = await sandbox.eval(python_code, global_variables);
+      const text = json(/** @type {any} */ (result), String);
       return {
-        content: [
-          { type: 'text', text: JSON.stringify(result) },
-          ...images.map((image) => ({ type: 'image', ...image })),
-        ],
-        structuredContent: result,
+        content: [{ type: 'text', text }, ...images.map((image) => ({ type: 'image', ...image }))],
+        // It has to be JSON, without a `bigint`.
+        structuredContent: JSON.parse(text),
       };
     },
   });

@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use wasm_bindgen::prelude::*;
 use web_sys::AbortSignal;
 
-use crate::{connection::Connection, sessions::Sessions};
+use crate::{connection::Connection, sessions::Sessions, values};
 
 /// Evaluates code, in one interpreter.
 #[derive(Clone)]
@@ -61,10 +61,15 @@ impl Evaluator {
         let id = self.0.last_id.get() + 1;
         self.0.last_id.set(id);
         let option = |name: &str| Reflect::get(&options, &name.into()).ok();
+        let exact = match option("numbers").filter(|numbers| !numbers.is_undefined()) {
+            None => false,
+            Some(numbers) if numbers.as_string().as_deref() == Some("exact") => true,
+            Some(_) => return Err(failure("`numbers` must be 'exact', if it is given")),
+        };
         let mut arguments = Map::new();
         arguments.insert("python_code".into(), code.into());
         if globals.is_object() {
-            let text = String::from(JSON::stringify(&globals)?);
+            let text = values::to_json(&globals)?;
             let globals = serde_json::from_str(&text).map_err(|error| failure(&error.to_string()))?;
             arguments.insert("global_variables".into(), globals);
         }
@@ -92,7 +97,7 @@ impl Evaluator {
             }
         };
         drop(waited);
-        result(&message)
+        result(message, exact)
     }
 
     /// Ends it, with its interpreter.
@@ -165,13 +170,17 @@ fn hear(waiting: &RefCell<Waiting>, text: &str) {
 }
 
 /// The result of a response, as an object.
-fn result(message: &Value) -> Result<JsValue, JsValue> {
-    let Some(result) = message.get("result") else {
+fn result(mut message: Value, exact: bool) -> Result<JsValue, JsValue> {
+    let Some(result) = message.get_mut("result") else {
         let why = message.pointer("/error/message").and_then(Value::as_str).unwrap_or("the request was refused");
         return Err(failure(why));
     };
-    let structured = result.get("structuredContent").cloned().unwrap_or_default();
+    let mut structured = result.get_mut("structuredContent").map(Value::take).unwrap_or_default();
+    let value = structured.get_mut("return_value").map(Value::take);
     let object: Object = JSON::parse(&structured.to_string())?.dyn_into()?;
+    if let Some(value) = value {
+        Reflect::set(&object, &"return_value".into(), &values::to_js(&value, exact)?)?;
+    }
     let images = Array::new();
     for block in result.get("content").and_then(Value::as_array).into_iter().flatten() {
         if block.get("type").and_then(Value::as_str) != Some("image") {

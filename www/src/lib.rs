@@ -18,6 +18,7 @@ mod http;
 mod options;
 mod packages;
 mod sessions;
+mod values;
 
 use std::time::Duration;
 

@@ -72,7 +72,7 @@ export interface EvalResult {
   status: 'success' | 'run-error' | 'install-error';
   /** Lines of stdout and stderr, in order. */
   output: string[];
-  /** The value of the last expression, if the run succeeded. */
+  /** The value of the last expression, if the run succeeded. Integers that no `number` holds exactly are a `bigint`. */
   return_value?: unknown;
   /** Traceback or message, if it did not. */
   error?: string;
@@ -82,6 +82,8 @@ export interface EvalResult {
 }
 
 export interface EvalOptions {
+  /** `'exact'`: every integer is a `bigint`, and every `number` was a float. */
+  numbers?: 'exact';
   /** `'new'`, or the handle of a session. Without it, files and modules stay, and variables do not. */
   session?: string;
   /** Ends the run. */

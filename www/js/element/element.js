@@ -127,8 +127,9 @@ export class PythonSandbox extends HTMLElement {
       if (running.signal.aborted) throw new Error('Stopped');
       this.#say('Running');
       const start = performance.now();
-      const result = await sandbox.eval(this.code);
-      this.#results.show(result);
+      const exact = await sandbox.eval(this.code);
+      this.#results.show(exact);
+      const result = usual(exact);
       const seconds = ((performance.now() - start) / 1000).toFixed(2);
       this.#say(result.status === 'success' ? `Done in ${seconds} s` : `Failed after ${seconds} s`);
       if (result.status === 'run-error') this.#editor.mark(this.#results.line);
@@ -174,6 +175,8 @@ export class PythonSandbox extends HTMLElement {
         persistent: this.hasAttribute('persistent'),
         assets: this.getAttribute('assets') ?? undefined,
         embedders: (this.getAttribute('embedders') ?? '').split(/[\s,]+/).filter(Boolean),
+        // So that it is shown as Python wrote it.
+        numbers: 'exact',
         limits: seconds > 0 ? { timeLimitSeconds: seconds } : {},
         signal,
         onLog: (line) => {
@@ -256,6 +259,19 @@ export class PythonSandbox extends HTMLElement {
   #input(name) {
     return /** @type {HTMLInputElement} */ (this.#part(`[name=${name}]`));
   }
+}
+
+/** The result with numbers as `codeSandbox()` gives them if it is not asked for exact ones. @param {Result} result @returns {Result} */
+function usual(result) {
+  return result.status === 'success' ? { ...result, return_value: inNumbers(result.return_value) } : result;
+}
+
+/** @param {import('../index.js').Json} value @returns {import('../index.js').Json} */
+function inNumbers(value) {
+  if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : value;
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map(inNumbers);
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, inNumbers(member)]));
 }
 
 /** The program that is written between the tags, without the margin that the HTML has. @param {HTMLElement} element */

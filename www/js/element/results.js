@@ -2,6 +2,8 @@
 //
 // **Boundary.** All of it was made by the code that was run. It becomes text and pixels, never HTML.
 
+import { float, json } from '../json.js';
+
 /** The most lines of output that are shown; the rest is counted. */
 const MAX_LINES = 2000;
 
@@ -49,7 +51,7 @@ export class Results {
     this.#outputElement().append(line);
   }
 
-  /** @param {Result} result */
+  /** @param {Result} result with exact numbers */
   show(result) {
     void this.#figures(result.images);
     if (result.status === 'success') this.#value(result.return_value);
@@ -96,7 +98,7 @@ export class Results {
       this.#element.append(scroll);
       return;
     }
-    const pre = element('pre', 'value', typeof value === 'string' ? value : JSON.stringify(value, null, 2));
+    const pre = element('pre', 'value', typeof value === 'string' ? value : json(value, float, '  '));
     pre.setAttribute('part', 'value');
     pre.ariaLabel = 'Value';
     pre.setAttribute('role', 'group');
@@ -181,7 +183,7 @@ function records(value) {
     const line = body.insertRow();
     for (const column of columns) {
       const cell = /** @type {Record<string, Json>} */ (row)[column];
-      line.insertCell().textContent = typeof cell === 'string' ? cell : JSON.stringify(cell);
+      line.insertCell().textContent = typeof cell === 'string' ? cell : json(cell, float);
     }
   }
   if (value.length > MAX_ROWS) table.createCaption().textContent = `${MAX_ROWS} of ${value.length} rows`;

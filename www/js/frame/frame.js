@@ -23,7 +23,7 @@ let core;
 /** @type {Sessions} */
 let sessions;
 
-/** What the page has set, see README. @type {{ persistent?: boolean }} */
+/** What the page has set, see README. @type {{ persistent?: boolean, numbers?: 'exact' }} */
 let settings;
 
 /** Ends what `codeSandbox()` evaluates. @type {AbortController | undefined} */
@@ -96,7 +96,9 @@ const calls = {
       onEvent({ progress: { phase: 'packages', message, loaded: 0, total: 0 } });
     evaluating = new AbortController();
     const { signal } = evaluating;
-    const { session: handle, ...result } = await core.eval(code, globals, { session, onOutput, onInstall, signal });
+    const { numbers } = settings;
+    const options = { session, numbers, onOutput, onInstall, signal };
+    const { session: handle, ...result } = await core.eval(code, globals, options);
     session = handle;
     return result;
   },
@@ -115,7 +117,7 @@ const calls = {
 };
 
 function begin() {
-  const { persistent, ...options } = settings;
+  const { persistent, numbers: _, ...options } = settings;
   core = new Core(sessions, options);
   session = persistent ? 'new' : undefined;
 }

@@ -1,0 +1,31 @@
+// JSON with whole integers: `JSON.stringify` takes no `bigint`.
+
+/** @typedef {import('./index.js').Json} Json */
+
+/**
+ * A value as JSON.
+ * @param {Json} value
+ * @param {(number: number) => string} number writes a `number`
+ * @param {string} [indent] of each level; none: all is in one line
+ * @param {string} [line] begins a line
+ * @returns {string}
+ */
+export function json(value, number, indent = '', line = indent && '\n') {
+  if (typeof value === 'bigint') return String(value);
+  if (typeof value === 'number') return number(value);
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+  const inner = line + indent;
+  const write = (/** @type {Json} */ item) => json(item, number, indent, inner);
+  const [opening, closing, parts] = Array.isArray(value)
+    ? ['[', ']', value.map(write)]
+    : ['{', '}', Object.entries(value).map(([name, item]) => `${JSON.stringify(name)}:${indent && ' '}${write(item)}`)];
+  return parts.length ? `${opening}${inner}${parts.join(`,${inner}`)}${line}${closing}` : opening + closing;
+}
+
+/** A float as Python's result has it: `3.0`, `1e16`. @param {number} number */
+export function float(number) {
+  const [digits, exponent] = number.toExponential().split('e');
+  if (Number(exponent) < -5 || Number(exponent) > 15) return `${digits}e${Number(exponent)}`;
+  const text = Object.is(number, -0) ? '-0' : String(number);
+  return text.includes('.') ? text : `${text}.0`;
+}
