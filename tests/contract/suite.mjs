@@ -13,6 +13,9 @@ const MOMENTS = [20, 40, 60, 90, 120, 160, 200, 400, 800];
 /** How long the next run may have to wait, in milliseconds: a run that is stopped may clean up. */
 const PATIENCE = 10_000;
 
+/** What a home is to give a run that is stopped, in seconds: on a slow machine nothing is lost for being slow. */
+export const GRACE = '5';
+
 const LOOP = 'while True: pass';
 const SLEEP = 'import time\ntime.sleep(40)';
 

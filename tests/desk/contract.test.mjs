@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { overHttp } from '../contract/over-http.mjs';
-import { contract } from '../contract/suite.mjs';
+import { contract, GRACE } from '../contract/suite.mjs';
 import { answer, modern, run, sleep } from '../edge/worker.mjs';
 import { exists, serve, workerds } from './desk.mjs';
 
-contract('desk', async () => overHttp(await serve(['streamable-http'])));
+contract('desk', async () => overHttp(await serve(['--set', `GRACE_SECONDS=${GRACE}`, 'streamable-http'])));
 
 test('a run that is let go of while it starts costs no process its life', async () => {
   const server = await serve(['--time-limit', '2', '--processes', '2', 'streamable-http']);

@@ -1,14 +1,15 @@
 // The contract of a home, on the page: its MCP server in Chromium, whose clients are connections within the page.
 import assert from 'node:assert/strict';
-import { contract, params } from '../contract/suite.mjs';
+import { contract, GRACE, params } from '../contract/suite.mjs';
 import { LEGACY, meta } from '../edge/worker.mjs';
 import { openChromium, openPage } from './browser.mjs';
 import { serveSite } from './site.mjs';
 
 /** In the page: a server, and connections to it by their numbers. */
-async function serve() {
+/** @param {number} graceSeconds */
+async function serve(graceSeconds) {
   const { pythonServer } = await import(/** @type {any} */ ('/code-sandbox.js'));
-  const server = await pythonServer();
+  const server = await pythonServer({ limits: { graceSeconds } });
   /** @type {{ transport: any, calls: Map<number, PromiseWithResolvers<any>> }[]} */
   const connections = [];
   let lastId = 0;
@@ -43,7 +44,7 @@ async function start() {
   const site = await serveSite({ '/page': { body: '<!doctype html><html lang="en"><title>A page</title>' } });
   const browser = await openChromium();
   const { page } = await openPage(browser, `${site.url}/page`);
-  await page.evaluate(serve);
+  await page.evaluate(serve, Number(GRACE));
 
   /** Calls a function of `serve`. @param {string} name @param {unknown[]} args @returns {Promise<any>} */
   const inPage = (name, ...args) =>
