@@ -64,7 +64,7 @@ describe('codeSandbox', () => {
       const result = await running;
       assert.match(/** @type {any} */ (result).error, /KeyboardInterrupt/);
     });
-    assert.ok(took < 3000, `${took}`);
+    assert.ok(took < 10_000, `${took}`);
   });
 
   test('a loop in C is ended at the time limit', async () => {

@@ -79,20 +79,20 @@ test('in the background', { timeout: 300_000 }, async (t) => {
     await run('x = 41');
     const { return_value, output, took } = await run('import time\ntime.sleep(0.2)\nprint("told")\nx + 1');
     assert.deepEqual([return_value, output], [42, ['told']]);
-    assert.ok(took < 2000, `${took} ms`);
+    assert.ok(took < 6000, `${took} ms`);
   });
 
   await t.test('the time limit ends a loop in its time', async () => {
     const { error, took } = await run('while True: pass');
     assert.match(error, /TimeoutError: the run took longer than 2 s/);
-    assert.ok(took < 4000, `${took} ms`);
+    assert.ok(took < 8000, `${took} ms`);
     assert.equal((await run('x')).return_value, 41);
   });
 
   await t.test('Stop ends a loop', async () => {
     const { error, took } = await run('print("on", flush=True)\nwhile True: pass', { stopOn: true });
     assert.match(error, /KeyboardInterrupt/);
-    assert.ok(took < 2000, `${took} ms`);
+    assert.ok(took < 6000, `${took} ms`);
     assert.equal((await run('x')).return_value, 41);
   });
 
@@ -100,7 +100,7 @@ test('in the background', { timeout: 300_000 }, async (t) => {
     const { error, took } = await run('sum(range(10**12))');
     t.diagnostic(`a loop in C with a limit of 2 s was ended after ${(took / 1000).toFixed(1)} s`);
     assert.match(error, /TimeoutError: the run took longer than 2 s and did not end/);
-    assert.ok(took < 12_000, `${took} ms`);
+    assert.ok(took < 20_000, `${took} ms`);
     assert.equal((await run('1 + 1')).return_value, 2);
   });
 

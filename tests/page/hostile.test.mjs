@@ -188,7 +188,7 @@ js.setTimeout(create_proxy(burn), 50)
   });
   const burnt = processorTime() - start;
   assert.equal(seen.bystander.return_value, 42);
-  assert.ok(seen.waited < 1000, `a bystander waited for ${seen.waited} ms`);
+  assert.ok(seen.waited < 5000, `a bystander waited for ${seen.waited} ms`);
   assert.equal(seen.next.return_value, 42);
   assert.match(seen.next.output.join(), /restarted/);
   assert.ok(burnt < 3.5, `${burnt} s of processor time in 4 s of idleness and two runs`);

@@ -111,7 +111,7 @@ describe('by keyboard and mouse', () => {
       .getByRole('alert')
       .getByText(/KeyboardInterrupt/)
       .waitFor();
-    assert.ok(performance.now() - start < 2000);
+    assert.ok(performance.now() - start < 10_000);
     await write(page, '"alive"');
     await page.getByRole('button', { name: 'Run' }).click();
     await page.getByRole('group', { name: 'Value' }).getByText('alive').waitFor();
