@@ -25,9 +25,9 @@ export class Host {
     return spawned;
   }
 
-  /** Stops all runs of sessions: each gives its result. */
+  /** Stops all runs of sessions: each gives its result. @returns {boolean} whether there was one */
   interrupt() {
-    for (const spawned of this.#kept) spawned.stop();
+    return [...this.#kept].map((spawned) => spawned.stop()).includes(true);
   }
 
   /** @param {string} url @param {import('./wheels.js').FetchLimits} limits */
@@ -80,8 +80,11 @@ class Spawned {
     return !this.#ended && (this.#interpreter?.alive ?? true);
   }
 
+  /** @returns {boolean} whether there is a run to be stopped */
   stop() {
-    void this.#interpreter?.stop();
+    const busy = this.#interpreter?.busy ?? false;
+    if (busy) void this.#interpreter?.stop();
+    return busy;
   }
 
   async files() {

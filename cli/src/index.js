@@ -26,6 +26,8 @@ export async function codeSandbox(options = {}) {
 class Backend {
   /** The session that keeps variables, once there is one. @type {string | undefined} */
   #session;
+  /** Ends what has not begun to run. @type {AbortController | undefined} */
+  #evaluating;
 
   /** @param {Server} server @param {boolean} persistent @param {'exact'} [numbers] */
   constructor(server, persistent, numbers) {
@@ -40,18 +42,22 @@ class Backend {
    * @param {import('../core/sandbox.js').Listeners} listeners
    * @returns {Promise<import('../core/index.js').Result>}
    */
-  async eval(code, globals, { output }) {
+  async eval(code, globals, { output, progress }) {
+    this.#evaluating = new AbortController();
     const { session, ...result } = await this.server.core.eval(code, /** @type {any} */ (globals), {
       ...(this.persistent && { session: this.#session ?? 'new' }),
       numbers: this.numbers,
       onOutput: (stream, text) => output({ stream, text }),
+      onInstall: (message) => progress({ phase: 'packages', message, loaded: 0, total: 0 }),
+      signal: this.#evaluating.signal,
     });
     this.#session = session;
     return /** @type {import('../core/index.js').Result} */ (result);
   }
 
   interrupt() {
-    this.server.host.interrupt();
+    // What has not begun to run, as its packages are on their way, is not run at all.
+    if (!this.server.host.interrupt()) this.#evaluating?.abort(new Error('the run was stopped before it began'));
   }
 
   async reset() {

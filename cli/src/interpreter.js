@@ -61,6 +61,9 @@ export class Interpreter {
     if (status !== 204) throw new Error(`an interpreter did not boot (${status})`);
   }
 
+  /** Whether a run was given to it that has not ended. */
+  busy = false;
+
   get alive() {
     return !this.#ended && this.#workerd.ended === null;
   }
@@ -82,7 +85,11 @@ export class Interpreter {
       },
       limits.time + limits.grace + MARGIN,
     );
-    const done = () => clearTimeout(watchdog);
+    const done = () => {
+      this.busy = false;
+      clearTimeout(watchdog);
+    };
+    this.busy = true;
     const lost = async (/** @type {unknown} */ error) => {
       const why = await this.#workerd.why(error);
       return new Error(why === BYSTANDER ? reason : why);

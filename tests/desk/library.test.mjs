@@ -1,5 +1,6 @@
 // Library use: `codeSandbox()` in Node, the same as in a page.
 import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -11,6 +12,14 @@ import { COMMAND, until, workerds } from './desk.mjs';
 const entry = join(dirname(COMMAND), '../mcp-run-python/src/index.js');
 /** @type {typeof import('../../www/js/index.js')} */
 const { codeSandbox } = await import(pathToFileURL(entry).href);
+
+/** A mirror that never answers. */
+async function listen() {
+  const asked = Promise.withResolvers();
+  const server = createServer(() => asked.resolve(undefined));
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
+  return { server, asked: asked.promise };
+}
 
 describe('codeSandbox', () => {
   /** @type {import('../../www/js/index.js').Sandbox} */
@@ -78,6 +87,29 @@ describe('codeSandbox', () => {
     await sandbox.reset();
     const result = /** @type {any} */ (await sandbox.eval('import os\nos.path.exists("f")'));
     assert.deepEqual([result.return_value, result.output], [false, []]);
+  });
+
+  test('what is stopped while its packages come does not run, and who waits is told of them', async () => {
+    const origin = await listen();
+    try {
+      const mirror = `http://127.0.0.1:${/** @type {any} */ (origin.server.address()).port}`;
+      const other = await codeSandbox({ packageMirrors: [mirror], packageIndex: '', persistent: true });
+      /** @type {string[]} */
+      const progress = [];
+      other.addEventListener('progress', (/** @type {any} */ { detail }) => progress.push(detail.message));
+      const stop = new AbortController();
+      const stopped = other.eval('import attrs\nprint("it ran")\nran = True', {}, { signal: stop.signal });
+      await origin.asked;
+      assert.match(progress.join('\n'), /attrs/);
+      stop.abort(new Error('enough'));
+      await assert.rejects(stopped, /enough/);
+      const next = await other.eval('"ran" in globals()');
+      assert.deepEqual([/** @type {any} */ (next).return_value, next.output], [false, []]);
+      other.close();
+    } finally {
+      origin.server.close();
+      origin.server.closeAllConnections();
+    }
   });
 
   test('a persistent one keeps variables', async () => {
