@@ -29,26 +29,6 @@ export default {
     });
     interpreter.runner.preload(sent.text);
     interpreter.rest();
-    wipeFreeMemory(interpreter);
     return new Response(packSnapshot(interpreter.pyodide.makeMemorySnapshot(), interpreter.libraries));
   },
 };
-
-/**
- * Leaves no garbage in what is free: it would be in the snapshot, a tenth of it when that is packed.
- * @param {Interpreter} interpreter
- */
-function wipeFreeMemory(interpreter) {
-  const { _malloc, _free, HEAPU8 } = interpreter.pyodide._module;
-  // It grows no more: all of it is taken, from the largest pieces to the smallest, and given back.
-  interpreter.limits = { memory: 0 };
-  /** @type {number[]} */
-  const taken = [];
-  for (let size = 1 << 20; size >= 64; size >>= 1) {
-    for (let place = _malloc(size); place; place = _malloc(size)) {
-      HEAPU8.fill(0, place, place + size);
-      taken.push(place);
-    }
-  }
-  for (const place of taken) _free(place);
-}
