@@ -22,7 +22,7 @@ from zipimport import zipimporter
 
 from _pyodide._base import eval_code_async
 
-from . import lacks
+from . import lacks, stdlib
 from .images import images
 from .to_json import to_json, to_unicode
 
@@ -219,3 +219,4 @@ for _name in PRELOADED:
     importlib.import_module(_name)
 sys.path.append(PACKAGES)
 lacks.make_up()
+stdlib.name_sources()

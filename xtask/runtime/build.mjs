@@ -22,6 +22,7 @@ import { packForEdge } from './edge.mjs';
 import { hideExports, placeExports } from './link.mjs';
 import { addPackages } from './packages.mjs';
 import { compileEagerly, shake, trimExports, wordsOf } from './shake.mjs';
+import { withBytecode } from './stdlib.mjs';
 import { withWorkerd } from './workerd.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -47,6 +48,8 @@ const OWN = [
   'isolate.js',
 ];
 
+const PYTHON = ['images', 'lacks', 'runner', 'stdlib', 'to_json'];
+
 const [target, packagesFolder] = process.argv.slice(2);
 if (!target) throw new Error('usage: node build.mjs OUTPUT_FOLDER [PACKAGES_FOLDER]');
 const out = join(target, 'isolate');
@@ -64,7 +67,6 @@ for (const [file, expected] of Object.entries(JSON.parse(readFileSync(join(sourc
 rmSync(target, { recursive: true, force: true });
 mkdirSync(join(out, 'generated'), { recursive: true });
 for (const file of OWN) cpSync(join(source, file), join(out, file));
-cpSync(join(pyodide, 'python_stdlib.zip'), join(out, 'python_stdlib.zip'));
 cpSync(join(pyodide, 'pyodide-lock.json'), join(out, 'pyodide-lock.txt'));
 const text = (/** @type {string} */ file) => readFileSync(file, 'utf8');
 const loader = patch(text(join(pyodide, 'pyodide.mjs')), loaderPatches);
@@ -90,14 +92,19 @@ export default [${generated.map((hex, i) => `['${hex}', m${i}]`).join(',\n')}];
 `,
 );
 
-const stdlib = new Uint8Array(readFileSync(join(out, 'python_stdlib.zip'))).buffer;
+/** Our own modules in the snapshot. */
+const python = Object.fromEntries(PYTHON.map((name) => [name, text(join(source, `${name}.py`))]));
+console.log("compiling what packages import of Python's standard library");
+const stdlib = new Uint8Array(await withBytecode(readFileSync(join(pyodide, 'python_stdlib.zip')), python)).buffer;
+writeFileSync(join(out, 'python_stdlib.zip'), new Uint8Array(stdlib));
+
 const { packages, archives, modules } = addPackages(out, packagesFolder);
 console.log(`making the snapshot${modules.length ? `, with ${modules.join(', ')}` : ''}`);
 const making = [join(out, 'maker.js')];
 cpSync(join(here, 'maker.js'), making[0]);
-for (const name of ['images', 'lacks', 'runner', 'to_json']) {
+for (const [name, code] of Object.entries(python)) {
   making.push(join(out, `${name}.txt`));
-  cpSync(join(source, `${name}.py`), join(out, `${name}.txt`));
+  writeFileSync(join(out, `${name}.txt`), code);
 }
 const snapshot = await withWorkerd(out, 'maker.js', async (url) => {
   const sent = envelope(JSON.stringify(modules), [stdlib, ...archives]);

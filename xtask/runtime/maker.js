@@ -11,6 +11,7 @@ import { loadPyodide } from './pyodide.mjs';
 import lockFile from './pyodide-lock.txt';
 import runner from './runner.txt';
 import { packSnapshot } from './snapshot.js';
+import library from './stdlib.txt';
 import toJson from './to_json.txt';
 
 export default {
@@ -23,7 +24,7 @@ export default {
       createPyodideModule,
       lockFile,
       stdlib,
-      pythonSources: { __init__: '', images, lacks, runner, to_json: toJson },
+      pythonSources: { __init__: '', images, lacks, runner, stdlib: library, to_json: toJson },
       packages: packages.map((found, i) => ({ ...found, archive: archives[i] })),
     });
     interpreter.runner.preload(sent.text);
