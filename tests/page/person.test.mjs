@@ -161,7 +161,7 @@ describe('by keyboard and mouse', () => {
     await page.getByLabel('Example').selectOption('No way out');
     await page.getByRole('button', { name: 'Run' }).click();
     await page.getByText('http://192.168.1.1: no way').waitFor();
-    const results = await page.locator('python-sandbox .results').innerText();
+    const results = (await page.locator('python-sandbox .results').textContent()) ?? '';
     for (const way of ['urllib', 'https://example.com', 'http://127.0.0.1'])
       assert.ok(results.includes(`${way}: no way (`));
     assert.doesNotMatch(results, /(urllib|http\S+): reached/);

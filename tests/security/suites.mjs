@@ -1,7 +1,7 @@
 // The attacks on a home, as suites: each is registered with what gives its scene once that has started.
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
-import { answer, LegacyClient, post } from '../edge/worker.mjs';
+import { answer, LegacyClient, post, sleep } from '../edge/worker.mjs';
 import { forgeries, PRETENDING, RESPONSE } from './attacks/host.mjs';
 import { attacks as network } from './attacks/network.mjs';
 import { hooks, PLANTED, attacks as secrets } from './attacks/secrets.mjs';

@@ -1,18 +1,24 @@
 //! Settings: the variables of `wrangler.jsonc`, each documented there.
 
-use std::time::Duration;
+use std::{cell::OnceCell, time::Duration};
 
 use futures::FutureExt;
 use mcp_run_python::{config::Config, transport::Platform};
 use worker::{Date, Env};
 
-/// Reads the variables.
+thread_local! {
+    /// What the variables say. They never change while an instance of the Worker lives.
+    static CONFIG: OnceCell<Result<Config, String>> = const { OnceCell::new() };
+}
+
+/// What the variables say: read at the first request.
 ///
 /// # Errors
 /// Names the variable that is wrong, and what it may be.
 pub fn read(env: &Env) -> Result<Config, String> {
     // A secret, as ACCESS_TOKENS is to be, looks like a variable.
-    Config::read(&|name| env.var(name).ok().map(|value| value.to_string()), PLATFORM)
+    let read = || Config::read(&|name| env.var(name).ok().map(|value| value.to_string()), PLATFORM);
+    CONFIG.with(|config| config.get_or_init(read).clone())
 }
 
 /// Timers and tasks of workerd.
