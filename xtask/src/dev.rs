@@ -30,7 +30,7 @@ use signal_hook::{
 use crate::{
     build::{self, Variant},
     mirror, node,
-    step::timed,
+    step::{alone, target, timed},
 };
 
 /// How long a worker may take to answer its first run.
@@ -226,6 +226,8 @@ pub fn end_with_signals() -> Result<()> {
 pub struct Server {
     wrangler: Child,
     port: u16,
+    /// Until it is ready: two that start at a time may choose the same ports for what they talk by inside.
+    starting: Option<fs::File>,
 }
 
 impl Server {
@@ -236,7 +238,7 @@ impl Server {
 
     /// The same with what was built in `folder`.
     pub fn start_in(folder: PathBuf, name: &str, vars: &[(&str, &str)]) -> Result<Self> {
-        let state = crate::step::target().join("state").join(name);
+        let state = target().join("state").join(name);
         let _ = fs::remove_dir_all(&state);
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let vars = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -275,12 +277,13 @@ impl Server {
             command.args(["--var", &format!("{name}:{value}")]);
         }
         command.arg("--persist-to").arg(&settings.state);
+        let starting = alone("starting a server", &target().join("xtask/server"))?;
         let mut wrangler = command.spawn().context("wrangler cannot be started")?;
         if let Some(errors) = wrangler.stderr.take() {
             thread::spawn(move || show(BufReader::new(errors)));
         }
         RUNNING.lock().unwrap_or_else(PoisonError::into_inner).push(wrangler.id() as i32);
-        Ok(Self { wrangler, port })
+        Ok(Self { wrangler, port, starting: Some(starting) })
     }
 
     /// The endpoint.
@@ -300,6 +303,7 @@ impl Server {
 
     /// Waits until a run succeeds. False: `ended` came first.
     fn wait_ready(&mut self, ended: Option<&mpsc::Receiver<i32>>) -> Result<bool> {
+        let _starting = self.starting.take();
         let start = Instant::now();
         let mut answered = None;
         loop {
@@ -401,7 +405,7 @@ mod tests {
     fn servers_share_no_state() {
         assert!(default_state(8787).ends_with("worker/.wrangler/state"));
         assert!(default_state(8788).ends_with("worker/.wrangler/state-8788"));
-        let state = crate::step::target().join("xtask-state-test");
+        let state = target().join("xtask-state-test");
         let first = lock(&state).unwrap();
         let error = lock(&state).unwrap_err().to_string();
         assert!(error.contains("--state"), "{error}");

@@ -84,7 +84,7 @@ pub fn step(what: &str, inputs: Inputs, outputs: &[PathBuf], run: impl FnOnce() 
 }
 
 /// A lock on a step, until it is dropped: each running `wrangler dev` builds anew when a source changes.
-fn alone(what: &str, stamp: &Path) -> Result<fs::File> {
+pub fn alone(what: &str, stamp: &Path) -> Result<fs::File> {
     fs::create_dir_all(target().join("xtask"))?;
     let lock = fs::File::create(stamp.with_extension("lock"))?;
     if lock.try_lock().is_err() {
