@@ -154,7 +154,7 @@ describe('by keyboard and mouse', () => {
     await write(page, 'fruit.to_dict("records")');
     await page.keyboard.press('Control+Enter');
     await page.getByRole('columnheader', { name: 'kg' }).waitFor();
-    assert.deepEqual(await page.getByRole('cell').allTextContents(), ['fig', '2.5', 'plum', '4']);
+    assert.deepEqual(await page.getByRole('cell').allTextContents(), ['fig', '2.5', 'plum', '4.0']);
   });
 
   test('the network is not there', async () => {
