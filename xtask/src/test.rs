@@ -23,8 +23,8 @@ use crate::{
 pub struct Test {
     /// Suites to run: fmt, lint, deny, rust, runtime, edge, security, packages, clients, page, desk, parity, conformance, deploy [default: all]
     names: Vec<String>,
-    /// How many suites run at a time, once fmt and lint are done: most of a test is waiting
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
+    /// How many suites run at a time, once fmt and lint are done. Tests that measure times want a machine for themselves
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
     jobs: u8,
 }
 
