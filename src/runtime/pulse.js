@@ -34,6 +34,9 @@ const SIGINT = 2;
 const SIGALRM = 14;
 const SIGXCPU = 24;
 
+/** How a run ends that was told to stop while none of its program was running. */
+const STOPPED = JSON.stringify({ end: { status: 'run-error', error: 'KeyboardInterrupt\n' } });
+
 /** How long a run that waits may take to notice a stop before its waits are ended, in milliseconds. */
 const CANCEL_AFTER = 50;
 
@@ -219,6 +222,7 @@ export class Pulse {
       this.#run = run;
       this.#module.HEAP8[this.#module._Py_EMSCRIPTEN_SIGNAL_HANDLING] = 1; // or CPython never asks
       this.#signal = 0;
+      this.#ending = 0;
       this.#last = Infinity;
       this.#polls = 0;
       this.#fuel = limits.fuel;
@@ -229,7 +233,11 @@ export class Pulse {
         if (this.#suspended) hostTimer.set(() => over(frames), 0);
         else run.end({ frames });
       };
-      start().then(over, (error) => run.end({ lost: `the interpreter failed: ${error?.message ?? error}` }));
+      start().then(over, (error) => {
+        // It was told to stop before its program had begun, or when that was over: the interpreter is as it was.
+        if (this.#ending === SIGINT && error?.type === 'KeyboardInterrupt') over(STOPPED);
+        else run.end({ lost: `the interpreter failed: ${error?.message ?? error}` });
+      });
     });
   }
 
