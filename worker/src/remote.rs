@@ -42,6 +42,10 @@ pub mod path {
 /// never read.
 pub const PRINCIPAL: &str = "x-principal";
 
+/// How often room is made for one new session: of its principal's sessions and of all, and once more for each, as others
+/// may take it.
+const MAX_TRIES: usize = 4;
+
 /// The binding `SESSIONS`.
 #[derive(Clone)]
 pub struct Sessions {
@@ -113,26 +117,29 @@ impl Sessions {
 
     /// Counts a new session; one that nobody used lately goes for it, if need be.
     async fn count(&self, principal: &Principal, id: &str, has_run: bool) -> std::result::Result<(), SessionError> {
+        let mut tries = 0..MAX_TRIES;
         loop {
             let (error, others) = match self.quotas.begin(principal, id, has_run).await {
                 Ok(()) => return Ok(()),
                 Err(Refused::Failed(error)) => return Err(error),
                 Err(Refused::Full(error, others)) => (error, others),
             };
-            let mut made_room = false;
-            for other in others {
-                let Some(session) = self.find(&other) else { continue };
-                // Its object knows when it was used, and for whom it is.
-                let session = Remote::new(session, Principal::default());
-                if session.post(path::YIELD, None, None).await.map_err(failed)?.status_code() == 204 {
-                    made_room = true;
-                    break;
-                }
-            }
-            if !made_room {
+            if tries.next().is_none() || !self.end_one_of(&others).await? {
                 return Err(error);
             }
         }
+    }
+
+    /// Ends the first of these sessions that was not used lately. Whether there was one.
+    async fn end_one_of(&self, sessions: &[String]) -> std::result::Result<bool, SessionError> {
+        for session in sessions.iter().filter_map(|id| self.find(id)) {
+            // Its object knows when it was used, and whose it is.
+            let session = Remote::new(session, Principal::default());
+            if session.post(path::YIELD, None, None).await.map_err(failed)?.status_code() == 204 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

@@ -73,7 +73,7 @@ struct Live {
     ended: RefCell<Option<(Principal, Ended)>>,
     idle_limit: Duration,
     evictable_after: Duration,
-    /// Whether it is known that it has run something.
+    /// Whether those that count sessions know that it has run something.
     run_told: Cell<bool>,
     seen: Cell<u64>,
     /// Until when it is counted among the open sessions; milliseconds since 1970.
@@ -234,9 +234,7 @@ impl Session {
                 self.sleep(live).await?;
             }
             Some(Change::End) => self.end(live).await?,
-            None if live.interpreter.is_used() && !live.run_told.replace(true) => {
-                self.keep(live, 2 * live.idle_limit).await?
-            }
+            None if live.interpreter.is_used() && !live.run_told.replace(true) => self.keep(live).await?,
             None => {}
         }
         http::response(response)
@@ -246,7 +244,7 @@ impl Session {
     async fn make_room(&self, live: &Live) -> Result<Response> {
         let now = Duration::from_millis(Date::now().as_millis());
         if live.is_busy() || !live.known().may_go(now, live.evictable_after) {
-            self.keep(live, 2 * live.idle_limit).await?;
+            self.keep(live).await?;
             return status(409);
         }
         self.end_because(live, Ended::Evicted).await?;
@@ -260,13 +258,14 @@ impl Session {
         let left = live.idle_limit.saturating_sub(live.idle_for());
         let now = Date::now().as_millis();
         if !live.shared.get() && live.counted_until.get() < now + left.as_millis() as u64 {
-            self.keep(live, 2 * live.idle_limit).await?;
+            self.keep(live).await?;
         }
         storage.set_alarm(if live.interpreter.is_alive() { left.min(KEEP_ALIVE) } else { left }).await
     }
 
     /// Tells that the session is there.
-    async fn keep(&self, live: &Live, time: Duration) -> Result<()> {
+    async fn keep(&self, live: &Live) -> Result<()> {
+        let time = 2 * live.idle_limit;
         live.quotas.keep(&live.owner(), &self.state.id().to_string(), live.known(), time).await?;
         live.counted_until.set(Date::now().as_millis() + time.as_millis() as u64);
         Ok(())

@@ -1,4 +1,4 @@
-//! The suites of `cargo xtask test`, in the order in which they begin.
+//! The suites of `cargo xtask test`, in the order in which they run.
 
 use std::process::Command;
 
@@ -16,8 +16,6 @@ use crate::{
 /// A suite.
 pub struct Suite {
     pub name: &'static str,
-    /// Whether it builds what others test, and runs before them.
-    pub builds: bool,
     /// What it needs, and the commands that it consists of.
     pub prepare: fn() -> Result<Prepared>,
 }
@@ -29,27 +27,23 @@ pub struct Prepared {
     pub servers: Vec<Server>,
 }
 
-/// All suites; those that take long come first.
+/// All suites.
 pub const SUITES: &[Suite] = &[
-    Suite { name: "fmt", builds: true, prepare: fmt },
-    Suite { name: "lint", builds: true, prepare: lint },
-    suite("page", page),
-    suite("edge", edge),
-    suite("packages", packages),
-    suite("desk", desk),
-    suite("security", security),
-    suite("parity", parity),
-    suite("rust", rust),
-    suite("deny", crates),
-    suite("runtime", of_runtime),
-    suite("clients", clients),
-    suite("conformance", conformance),
-    suite("deploy", deploy),
+    Suite { name: "fmt", prepare: fmt },
+    Suite { name: "lint", prepare: lint },
+    Suite { name: "deny", prepare: crates },
+    Suite { name: "rust", prepare: rust },
+    Suite { name: "runtime", prepare: of_runtime },
+    Suite { name: "edge", prepare: edge },
+    Suite { name: "packages", prepare: packages },
+    Suite { name: "clients", prepare: clients },
+    Suite { name: "page", prepare: page },
+    Suite { name: "desk", prepare: desk },
+    Suite { name: "security", prepare: security },
+    Suite { name: "parity", prepare: parity },
+    Suite { name: "conformance", prepare: conformance },
+    Suite { name: "deploy", prepare: deploy },
 ];
-
-const fn suite(name: &'static str, prepare: fn() -> Result<Prepared>) -> Suite {
-    Suite { name, builds: false, prepare }
-}
 
 fn of(commands: impl IntoIterator<Item = Command>) -> Result<Prepared> {
     Ok(Prepared { commands: commands.into_iter().collect(), ..Prepared::default() })
@@ -74,8 +68,6 @@ fn lint() -> Result<Prepared> {
     node::install()?;
     python::TESTS.install()?;
     build::worker(Variant::Release)?;
-    // Not for this suite: while others run, nothing is to be built.
-    build::worker(Variant::Testing)?;
     // Its types are those of what is built.
     build::desk()?;
     let clippy = ["clippy", "--quiet", "--all-targets"];

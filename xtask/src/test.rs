@@ -5,8 +5,6 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     ops::AddAssign,
     process::{Command, Stdio},
-    sync::Mutex,
-    thread,
     time::Instant,
 };
 
@@ -23,9 +21,6 @@ use crate::{
 pub struct Test {
     /// Suites to run: fmt, lint, deny, rust, runtime, edge, security, packages, clients, page, desk, parity, conformance, deploy [default: all]
     names: Vec<String>,
-    /// How many suites run at a time, once fmt and lint are done. Tests that measure times want a machine for themselves
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
-    jobs: u8,
 }
 
 /// Tests that passed, that failed, and that could not be tried here.
@@ -63,23 +58,17 @@ impl Test {
         }
         dev::end_with_signals()?;
         let chosen = |suite: &&Suite| self.names.is_empty() || self.names.iter().any(|name| name == suite.name);
-        // What is built is built first, and one thing after the other.
-        let (first, rest): (Vec<_>, Vec<_>) = SUITES.iter().filter(chosen).partition(|suite| suite.builds);
-        let mut done: Vec<Done> = first.into_iter().map(Done::of).collect();
-        let waiting = Mutex::new(rest.into_iter());
-        let next = || waiting.lock().ok()?.next();
-        done.extend(thread::scope(|scope| {
-            let jobs: Vec<_> = (0..self.jobs)
-                .map(|_| scope.spawn(|| std::iter::from_fn(next).map(Done::of).collect::<Vec<_>>()))
-                .collect();
-            jobs.into_iter().flat_map(|job| job.join().unwrap_or_default()).collect::<Vec<_>>()
-        }));
-        done.sort_by_key(|done| SUITES.iter().position(|suite| suite.name == done.name));
-        let lines: Vec<_> =
-            done.iter().map(|Done { name, count, seconds }| format!("{name:12} {count}, {seconds:.0} s")).collect();
         let mut total = Count::default();
-        for Done { count, .. } in &done {
-            total += *count;
+        let mut lines = Vec::new();
+        for suite in SUITES.iter().filter(chosen) {
+            let start = Instant::now();
+            eprintln!("==> suite {}", suite.name);
+            let count = run_suite(suite).unwrap_or_else(|error| {
+                eprintln!("error: {error:#}");
+                Count { failed: 1, ..Count::default() }
+            });
+            lines.push(format!("{:12} {count}, {:.0} s", suite.name, start.elapsed().as_secs_f32()));
+            total += count;
         }
         println!("\n{}\n{total}", lines.join("\n"));
         std::io::stdout().flush()?;
@@ -90,50 +79,11 @@ impl Test {
     }
 }
 
-/// A suite that was run.
-struct Done {
-    name: &'static str,
-    count: Count,
-    seconds: f32,
-}
-
-impl Done {
-    /// Runs it.
-    fn of(suite: &Suite) -> Self {
-        let start = Instant::now();
-        eprintln!("==> suite {}", suite.name);
-        let count = run_suite(suite).unwrap_or_else(|error| {
-            eprintln!("error: {error:#}");
-            Count { failed: 1, ..Count::default() }
-        });
-        let seconds = start.elapsed().as_secs_f32();
-        eprintln!("==> suite {}: {count}, {seconds:.0} s", suite.name);
-        Self { name: suite.name, count, seconds }
-    }
-}
-
-/// What several suites print at a time: each line begins with its suite's name.
-struct Lines(&'static str);
-
-impl Write for Lines {
-    /// One line at a time.
-    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        let mut stdout = std::io::stdout().lock();
-        write!(stdout, "{:11} | ", self.0)?;
-        stdout.write_all(line)?;
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        std::io::stdout().flush()
-    }
-}
-
 fn run_suite(suite: &Suite) -> Result<Count> {
     let prepared = (suite.prepare)().with_context(|| format!("the suite {} cannot run", suite.name))?;
     let mut total = Count::default();
     for command in prepared.commands {
-        total += run_command(command, &mut Lines(suite.name))?;
+        total += run_command(command, &mut std::io::stdout())?;
     }
     drop(prepared.servers);
     Ok(total)
