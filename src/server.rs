@@ -134,6 +134,9 @@ impl Server {
         };
         let mut outcome = self.execute(sandbox, request, &installed, context, &mut progress).await;
         self.explain(&mut outcome, &installed);
+        if let Some(packages) = &self.packages {
+            packages.compile_later(&installed.set);
+        }
         outcome
     }
 

@@ -5,6 +5,7 @@
 
 export class Host {
   keepsInterpreters = true;
+  compilesPackages = true;
   #pool;
   #wheels;
   /** @type {Set<Spawned>} */

@@ -80,6 +80,19 @@ impl<H: Clone + 'static> WheelCache<H> {
         drop(dropped);
     }
 
+    /// Notes that a wheel that is here has so many bytes of bytecode.
+    pub fn grow(&self, sha256: &str, bytecode: usize, budget: usize) {
+        let dropped = {
+            let mut kept = self.0.kept.borrow_mut();
+            if let Some(entry) = kept.wheels.get_mut(sha256) {
+                entry.size.bytecode = Some(bytecode);
+            }
+            kept.shrink(&PackageSet::default(), budget)
+        };
+        // After the borrow.
+        drop(dropped);
+    }
+
     /// A wheel, if it is here.
     #[must_use]
     pub fn find(&self, sha256: &str) -> Option<H> {
@@ -136,7 +149,7 @@ impl<H> Kept<H> {
     fn shrink(&mut self, of: &PackageSet, budget: usize) -> Vec<Entry<H>> {
         let fetched = self.wheels.iter().filter(|(_, entry)| !entry.built_in);
         let mut by_use: Vec<(u64, usize, String)> =
-            fetched.map(|(sha256, entry)| (entry.used, entry.size.total(), sha256.clone())).collect();
+            fetched.map(|(sha256, entry)| (entry.used, entry.size.with_bytecode(), sha256.clone())).collect();
         by_use.sort_unstable();
         let mut bytes: usize = by_use.iter().map(|(_, size, _)| size).sum();
         by_use.retain(|(_, _, sha256)| of.wheels().iter().all(|wheel| wheel.sha256 != *sha256));
@@ -181,7 +194,7 @@ mod tests {
     }
 
     const fn of(data: usize) -> Size {
-        Size { code: 0, data }
+        Size { code: 0, data, bytecode: None }
     }
 
     fn set(names: &[&str]) -> PackageSet {

@@ -11,6 +11,7 @@ use pep508_rs::PackageName;
 
 use super::{
     Plan,
+    bytecode::Compiler,
     index::{self, Project},
     lock::Lock,
     metadata::Metadata,
@@ -69,14 +70,21 @@ pub struct Packages {
     lock: Rc<Lock>,
     options: PackageOptions,
     bundled: PackageSet,
-    supply: Rc<dyn Supply>,
+    pub(super) supply: Rc<dyn Supply>,
+    pub(super) compiler: Option<Compiler>,
 }
 
 impl Packages {
     /// What installs packages of `lock` and, if the options say so, an index. `bundled` are those that are built in.
     #[must_use]
     pub fn new(lock: Rc<Lock>, options: PackageOptions, bundled: PackageSet, supply: Rc<dyn Supply>) -> Self {
-        Self { lock, options, bundled, supply }
+        Self { lock, options, bundled, supply, compiler: None }
+    }
+
+    /// The same, with what compiles wheels that were fetched.
+    #[must_use]
+    pub fn with_compiler(self, compiler: Compiler) -> Self {
+        Self { compiler: Some(compiler), ..self }
     }
 
     pub(super) fn lock(&self) -> &Lock {
@@ -175,7 +183,7 @@ impl Packages {
     }
 
     /// What is built in is there in any case.
-    fn with_bundled(&self, mut wheels: Vec<Wheel>) -> PackageSet {
+    pub(super) fn with_bundled(&self, mut wheels: Vec<Wheel>) -> PackageSet {
         let names: BTreeSet<String> = wheels.iter().map(|wheel| wheel.name.clone()).collect();
         wheels.extend(self.bundled.wheels().iter().filter(|wheel| !names.contains(&wheel.name)).cloned());
         wheels.sort_by(|one, two| one.name.cmp(&two.name));
@@ -311,9 +319,10 @@ impl Packages {
             return Ok(size);
         }
         let bytes = self.bytes(wheel, log).await?;
-        let prepared = wheel::prepare(&bytes).map_err(|why| {
+        let mut prepared = wheel::prepare(&bytes).map_err(|why| {
             InstallError(format!("Cannot install {name} {version}: its wheel is refused, because {why}."))
         })?;
+        prepared.bytecode = self.cached_bytecode(wheel).await;
         let size = prepared.size();
         log(Event::Info(format!("Installed {name} {version} ({})", megabytes(size.total()))));
         // A set that is too much is never at hand as a whole.
@@ -450,4 +459,4 @@ impl Lookup for Asking<'_> {
 
 #[cfg(test)]
 #[path = "install_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -15,12 +15,12 @@ use crate::packages::{
 
 /// A network, a cache and a memory.
 #[derive(Default)]
-struct Home {
+pub(in crate::packages) struct Home {
     /// What is at an address; `Err` is what happens instead.
     network: RefCell<HashMap<String, Result<Vec<u8>, FetchError>>>,
     fetched: RefCell<Vec<String>>,
-    cache: RefCell<HashMap<String, Vec<u8>>>,
-    prepared: RefCell<HashMap<String, Size>>,
+    pub cache: RefCell<HashMap<String, Vec<u8>>>,
+    pub prepared: RefCell<HashMap<String, Size>>,
     claims: RefCell<HashMap<String, Vec<oneshot::Sender<()>>>>,
     claimed: Cell<usize>,
 }
@@ -70,6 +70,10 @@ impl Supply for TestSupply {
         self.0.prepared.borrow_mut().insert(sha256.to_owned(), wheel.size());
     }
 
+    fn keep_bytecode(&self, sha256: &str, archive: Vec<u8>) {
+        self.0.prepared.borrow_mut().get_mut(sha256).unwrap().bytecode = Some(archive.len());
+    }
+
     fn claim(&self, sha256: &str) -> LocalBoxFuture<'static, Claim> {
         let (home, sha256) = (self.0.clone(), sha256.to_owned());
         async move {
@@ -97,7 +101,7 @@ impl Supply for TestSupply {
     }
 }
 
-const ONE: &str = "https://one.example/";
+pub(in crate::packages) const ONE: &str = "https://one.example/";
 const TWO: &str = "https://two.example/";
 const INDEX: &str = "https://index.example/simple/";
 
@@ -114,13 +118,13 @@ fn lock(a: &[u8], b: &[u8]) -> Rc<Lock> {
     Rc::new(Lock::parse(&text.to_string()).unwrap())
 }
 
-struct Test {
-    home: Rc<Home>,
+pub(in crate::packages) struct Test {
+    pub home: Rc<Home>,
     packages: Packages,
     events: RefCell<Vec<Event>>,
 }
 
-fn test_with(configure: impl FnOnce(&mut PackageOptions)) -> (Test, Vec<u8>, Vec<u8>) {
+pub(in crate::packages) fn test_with(configure: impl FnOnce(&mut PackageOptions)) -> (Test, Vec<u8>, Vec<u8>) {
     let a = zip(&[
         ("a.py", b"A = 1"),
         ("a-1.0.dist-info/METADATA", b"Name: a\nProvides-Extra: x\nRequires-Dist: c; extra=='x'\n"),
@@ -135,8 +139,13 @@ fn test_with(configure: impl FnOnce(&mut PackageOptions)) -> (Test, Vec<u8>, Vec
 }
 
 impl Test {
-    fn serve(&self, mirror: &str, name: &str, answer: Result<Vec<u8>, FetchError>) {
+    pub fn serve(&self, mirror: &str, name: &str, answer: Result<Vec<u8>, FetchError>) {
         self.home.network.borrow_mut().insert(format!("{mirror}{name}-1.0-py3-none-any.whl"), answer);
+    }
+
+    pub fn its_packages(&self) -> Packages {
+        let Packages { lock, options, bundled, supply, .. } = &self.packages;
+        Packages::new(lock.clone(), options.clone(), bundled.clone(), supply.clone())
     }
 
     fn run(&self, code: &str) -> Result<Installed, String> {

@@ -98,6 +98,7 @@ mod tests {
             None
         }
         fn keep(&self, _: &str, _: PreparedWheel, _: &PackageSet) {}
+        fn keep_bytecode(&self, _: &str, _: Vec<u8>) {}
         fn claim(&self, _: &str) -> LocalBoxFuture<'static, Claim> {
             async { Box::new(()) as Claim }.boxed_local()
         }

@@ -35,6 +35,13 @@ impl Room {
         self.memory.min(self.beside_heap().unwrap_or(usize::MAX))
     }
 
+    /// Whether wheels of these sizes go into an isolate with their bytecode. Programs with few packages need memory, too:
+    /// where it has a budget, half of it is left to them.
+    pub(super) fn carries_bytecode(&self, sizes: impl Iterator<Item = Size>) -> bool {
+        let needed: usize = sizes.map(Size::with_bytecode).sum();
+        needed <= self.beside_heap().map_or(self.memory, |beside| beside / 2)
+    }
+
     /// What is left of the budget for packages. Libraries count as well: loaded, they take about that much of the heap.
     fn beside_heap(&self) -> Option<usize> {
         self.budget.map(|budget| budget.saturating_sub(self.heap))

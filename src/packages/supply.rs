@@ -58,10 +58,10 @@ pub trait Supply {
     /// Fetches a file; bounded while it is read.
     fn fetch(&self, request: FetchRequest) -> LocalBoxFuture<'static, Result<Vec<u8>, FetchError>>;
 
-    /// The bytes of a wheel that were cached. They are checked by whoever reads them.
+    /// The bytes of a wheel, or its bytecode, that were cached. They are checked by whoever reads them.
     fn cached(&self, sha256: &str) -> LocalBoxFuture<'static, Option<Vec<u8>>>;
 
-    /// Caches the bytes of a wheel. Best effort: a cache may refuse.
+    /// Caches the bytes of a wheel, or its bytecode. Best effort: a cache may refuse.
     fn cache(&self, sha256: &str, wheel: &[u8]) -> LocalBoxFuture<'static, ()>;
 
     /// The size of a prepared wheel ([`PreparedWheel::size`]), if it is at hand for the isolates.
@@ -69,6 +69,9 @@ pub trait Supply {
 
     /// Keeps a prepared wheel at hand, at the cost of others, but not of those of the set that it is needed for.
     fn keep(&self, sha256: &str, wheel: PreparedWheel, of: &PackageSet);
+
+    /// Adds bytecode to a prepared wheel that is at hand.
+    fn keep_bytecode(&self, sha256: &str, archive: Vec<u8>);
 
     /// Waits until nobody else holds the claim on this wheel. Two runs that need one wheel at once fetch it once: the
     /// second waits for the first, and then finds it [`prepared`](Self::prepared).

@@ -10,9 +10,13 @@ use sha2::{Digest, Sha256};
 use zip::{CompressionMethod, ZipArchive};
 
 use crate::limits::{MAX_METADATA, MAX_PATH, MAX_WHEEL_FILES, MAX_WHEEL_RATIO, MAX_WHEEL_UNPACKED, WHEEL_RATIO_FREE};
+use crate::server::PYTHON_VERSION;
 
 /// How a WebAssembly module begins.
 const WASM_MAGIC: &[u8] = b"\0asm";
+
+/// The flags of bytecode that is not compared with its source (PEP 552): neither changes.
+const UNCHECKED_PYC: &[u8] = &[1, 0, 0, 0];
 
 /// A wheel as isolates get it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -23,13 +27,19 @@ pub struct PreparedWheel {
     pub archive: Vec<u8>,
     /// Its shared libraries: WebAssembly, by their paths relative to site-packages.
     pub modules: Vec<(String, Vec<u8>)>,
+    /// Bytecode of its sources, an archive like the other, if it was made ([`bytecode`]).
+    pub bytecode: Option<Vec<u8>>,
 }
 
 impl PreparedWheel {
     /// What it adds to an isolate.
     #[must_use]
     pub fn size(&self) -> Size {
-        Size { code: self.modules.iter().map(|(_, bytes)| bytes.len()).sum(), data: self.archive.len() }
+        Size {
+            code: self.modules.iter().map(|(_, bytes)| bytes.len()).sum(),
+            data: self.archive.len(),
+            bytecode: self.bytecode.as_ref().map(Vec::len),
+        }
     }
 }
 
@@ -40,13 +50,21 @@ pub struct Size {
     pub code: usize,
     /// Its other files.
     pub data: usize,
+    /// Bytecode, which it does without where there is no room; `None`: nobody has tried to make it yet.
+    pub bytecode: Option<usize>,
 }
 
 impl Size {
-    /// All of it.
+    /// What it cannot do without.
     #[must_use]
     pub fn total(self) -> usize {
         self.code + self.data
+    }
+
+    /// All of it.
+    #[must_use]
+    pub fn with_bytecode(self) -> usize {
+        self.total() + self.bytecode.unwrap_or_default()
     }
 }
 
@@ -85,13 +103,32 @@ pub fn prepare(wheel: &[u8]) -> Result<PreparedWheel, String> {
         }
         Ok(())
     })?;
-    files.sort();
     prepared.modules.sort();
-    if files.windows(2).any(|pair| matches!(pair, [(one, _), (two, _)] if one == two)) {
-        return Err("it installs two files in one place".into());
-    }
-    prepared.archive = archive(&files)?;
+    prepared.archive = archive(files)?;
     Ok(prepared)
+}
+
+/// Makes an archive of compiled sources, which come as a zip archive.
+///
+/// **Boundary.** They come from an isolate that read a stranger's sources. So they are read as a wheel is, and nothing
+/// but bytecode is taken. What is in it runs only where that wheel is installed, which can run anything there anyway.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn bytecode(zip: &[u8]) -> Result<Vec<u8>, String> {
+    let ending = format!(".cpython-{}.pyc", PYTHON_VERSION.replace('.', ""));
+    let mut files = Vec::new();
+    for_each_file(zip, |path, size, read| {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let bytes = read(size)?;
+        let in_cache = folder == "__pycache__" || folder.ends_with("/__pycache__");
+        if !in_cache || !name.ends_with(&ending) || bytes.get(4..8) != Some(UNCHECKED_PYC) {
+            return Err("it has a file that is no bytecode".into());
+        }
+        files.push((path.to_owned(), bytes));
+        Ok(())
+    })?;
+    archive(files)
 }
 
 /// The text of the `METADATA` file of a checked wheel.
@@ -200,7 +237,11 @@ fn is_library(path: &str) -> bool {
     name.ends_with(".so") || name.contains(".so.")
 }
 
-fn archive(files: &[(String, Vec<u8>)]) -> Result<Vec<u8>, String> {
+fn archive(mut files: Vec<(String, Vec<u8>)>) -> Result<Vec<u8>, String> {
+    files.sort();
+    if files.windows(2).any(|pair| matches!(pair, [(one, _), (two, _)] if one == two)) {
+        return Err("it installs two files in one place".into());
+    }
     #[derive(Serialize)]
     struct Header<'a> {
         files: Vec<(&'a str, usize, usize)>,
@@ -218,7 +259,7 @@ fn archive(files: &[(String, Vec<u8>)]) -> Result<Vec<u8>, String> {
     let mut archive = Vec::with_capacity(4 + header.len() + offset);
     archive.extend_from_slice(&length.to_le_bytes());
     archive.extend_from_slice(&header);
-    for (_, bytes) in files {
+    for (_, bytes) in &files {
         archive.extend_from_slice(bytes);
     }
     Ok(archive)

@@ -74,8 +74,7 @@ pub fn later(text: &str) -> ReadableStream {
 /// The code of an isolate that runs Python with these packages, and reaches nothing.
 pub async fn python(env: &Env, set: &PackageSet) -> Result<Code> {
     let base = bare(env).await?;
-    packages::obtain(env, set).await?;
-    let wheels = packages::prepared(set).ok_or("its packages were dropped for others: try again")?;
+    let (wheels, with_bytecode) = packages::obtain(env, set).await?;
     // Those of the snapshot come first: it was made with them.
     let (built_in, fetched): (Vec<_>, Vec<_>) =
         wheels.iter().partition(|(_, kept)| matches!(**kept, Content::BuiltIn { .. }));
@@ -91,12 +90,14 @@ pub async fn python(env: &Env, set: &PackageSet) -> Result<Code> {
         Ok(())
     };
     let archives = base.archives.slice(0, base.archives.length());
+    let mut bytecodes = Vec::new();
     let (mut imports, mut entries) = (String::new(), String::new());
     for (n, (wheel, kept)) in built_in.into_iter().chain(fetched).enumerate() {
         let libraries = match &**kept {
             Content::BuiltIn { modules } => modules.clone(),
-            Content::Fetched { archive, modules } => {
+            Content::Fetched { archive, modules, bytecode } => {
                 archives.push(archive);
+                bytecodes.extend(bytecode.get().filter(|_| with_bytecode));
                 let mut names = Vec::with_capacity(modules.len());
                 for (k, (path, bytes)) in modules.iter().enumerate() {
                     let name = format!("packages/{n}/{k}.wasm");
@@ -114,6 +115,11 @@ pub async fn python(env: &Env, set: &PackageSet) -> Result<Code> {
         }
         let (name, version) = (json!(wheel.name), json!(wheel.version));
         let _ = writeln!(entries, "  {{ name: {name}, version: {version}, modules: [{list}] }},");
+    }
+    for bytecode in bytecodes {
+        // To an isolate, a package like others: files beside files.
+        archives.push(bytecode);
+        entries.push_str("  { name: '', version: '', modules: [] },\n");
     }
     add("packages/index.js", "js", &format!("{imports}export default [\n{entries}];\n").into())?;
     let worker = Object::assign(&Object::new(), &base.worker);

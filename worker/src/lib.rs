@@ -27,7 +27,7 @@ use worker::{Context, Env, Request, Response, Result, event};
 use crate::{host::EdgeHost, remote::Sessions};
 
 #[event(fetch)]
-async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
+async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
     let config = match config::read(&env) {
         Ok(config) => config,
         Err(why) => return Response::error(format!("This server is configured wrongly: {why}"), 500),
@@ -37,7 +37,7 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
         return http::response(refusal);
     }
     match request.path().as_str() {
-        "/mcp" => mcp(request, core, env, config).await,
+        "/mcp" => mcp(request, core, env, config, context).await,
         "/health" => pages::health(),
         path if path.starts_with("/packages/") => pages::package(&request, config.packages).await,
         #[cfg(feature = "conformance")]
@@ -46,12 +46,14 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
     }
 }
 
-async fn mcp(request: Request, core: CoreRequest, env: Env, config: Config) -> Result<Response> {
+async fn mcp(request: Request, core: CoreRequest, env: Env, config: Config, context: Context) -> Result<Response> {
     let sessions = Sessions::new(&env, config.quotas)?;
     // Who is not let in is told so by the endpoint.
     let principal = config.transport.access.admit(&core).unwrap_or_default();
+    let later = Box::new(move |task| context.wait_until(task));
+    let packages = packages::compiling(config.packages, &env, later)?;
     let host = EdgeHost::new(env, sessions.clone(), principal.clone(), config.quotas, config.isolation);
-    let server = Server::new(host, config.server).with_packages(packages::packages(config.packages)?);
+    let server = Server::new(host, config.server).with_packages(packages);
     let endpoint = Endpoint::new(server, config.transport);
     let response = match endpoint.route(core).await {
         Routed::Answered(response) => response,

@@ -5,18 +5,20 @@ use std::{cell::RefCell, rc::Rc};
 use futures::{FutureExt, StreamExt, future::LocalBoxFuture, select_biased};
 use mcp_run_python::limits::FETCH_STALL;
 use mcp_run_python::packages::{
-    InstallError, PackageOptions, PackageSet, Packages, Room, Wheel,
+    Compiler, Compiling, InstallError, PackageOptions, PackageSet, Packages, Room, Wheel,
     cache::WheelCache,
     lock::Lock,
     supply::{Claim, FetchError, FetchRequest, Supply},
     wheel::{PreparedWheel, Size},
 };
+use mcp_run_python::session::{Fresh, Places};
 use wasm_bindgen::prelude::wasm_bindgen;
 use worker::{AbortController, AbortSignal, Cache, Env, Fetch, Headers, Request, RequestInit, Response, Result};
 
 use crate::{
     code,
     config::{self, PLATFORM},
+    isolate::Isolates,
     store::{self, Content, Store},
 };
 
@@ -38,10 +40,25 @@ thread_local! {
     static LOCK: RefCell<Option<Rc<Lock>>> = const { RefCell::new(None) };
     /// The prepared wheels. They are the same for everybody: their sha256 names them, and nobody can change them.
     static STORE: Store = Store::new();
+    static COMPILING: Compiling = Compiling::default();
+}
+
+/// Runs a task after the answer that it comes from.
+pub type Later = Box<dyn Fn(LocalBoxFuture<'static, ()>)>;
+
+/// What installs packages, by the settings, and compiles them `later`.
+pub fn compiling(options: PackageOptions, env: &Env, later: Later) -> Result<Rc<Packages>> {
+    let sandbox = Rc::new(Fresh::new(Isolates(env.clone()), Places::default()));
+    let compiler = Compiler { sandbox, platform: PLATFORM, later, compiling: COMPILING.with(Clone::clone) };
+    Ok(Rc::new(installer(options)?.with_compiler(compiler)))
 }
 
 /// What installs packages, by the settings.
-pub fn packages(mut options: PackageOptions) -> Result<Rc<Packages>> {
+pub fn packages(options: PackageOptions) -> Result<Rc<Packages>> {
+    installer(options).map(Rc::new)
+}
+
+fn installer(mut options: PackageOptions) -> Result<Packages> {
     if options.mirrors.is_empty() {
         options.mirrors.push(MIRROR.with(Clone::clone));
     }
@@ -51,7 +68,7 @@ pub fn packages(mut options: PackageOptions) -> Result<Rc<Packages>> {
     let bundled = STORE.with(|store| store.bundled.clone());
     store::fill_in(&mut options.room);
     let supply = Rc::new(Edge(options.room));
-    Ok(Rc::new(Packages::new(lock()?, options, bundled, supply)))
+    Ok(Packages::new(lock()?, options, bundled, supply))
 }
 
 /// What is built in: `name version`.
@@ -60,23 +77,20 @@ pub fn bundled() -> Vec<String> {
     bundled.wheels().iter().map(|wheel| format!("{} {}", wheel.name, wheel.version)).collect()
 }
 
-/// Gets the wheels of a set that are not at hand: here, they may have been dropped, or never been.
-pub async fn obtain(env: &Env, set: &PackageSet) -> Result<()> {
-    if prepared(set).is_some() {
-        return Ok(());
+/// The wheels of a set, prepared, and whether their bytecode goes with them. Gets what is not at hand: here, it may have
+/// been dropped, or never been.
+pub async fn obtain<'a>(env: &Env, set: &'a PackageSet) -> Result<(Vec<(&'a Wheel, Rc<Content>)>, bool)> {
+    let packages = packages(config::read(env)?.packages)?;
+    if wheels().all(set).is_err() {
+        packages.obtain(set, &|_| {}).await.map_err(|InstallError(why)| worker::Error::RustError(why))?;
     }
-    let config = config::read(env)?;
-    packages(config.packages)?.obtain(set, &|_| {}).await.map_err(|InstallError(why)| why.into())
+    let wheels = wheels().all(set).map_err(|_| "its packages were dropped for others: try again")?;
+    Ok((wheels, packages.carries_bytecode(set)))
 }
 
 /// What is cached of a wheel, without reading it: the platform sends it on.
 pub async fn cached_response(sha256: &str) -> Option<Response> {
     Cache::default().get(cache_key(sha256), true).await.ok()?
-}
-
-/// The wheels of a set, prepared; `None` if one is not at hand (any longer).
-pub fn prepared(set: &PackageSet) -> Option<Vec<(&Wheel, Rc<Content>)>> {
-    wheels().all(set).ok()
 }
 
 fn wheels() -> WheelCache<Rc<Content>> {
@@ -141,6 +155,12 @@ impl Supply for Edge {
     fn keep(&self, sha256: &str, wheel: PreparedWheel, of: &PackageSet) {
         let size = wheel.size();
         wheels().keep(sha256, size, Rc::new(Content::new(wheel)), of, store::kept_bytes(&self.0));
+    }
+
+    fn keep_bytecode(&self, sha256: &str, archive: Vec<u8>) {
+        let Some(content) = wheels().find(sha256) else { return };
+        content.add_bytecode(&archive);
+        wheels().grow(sha256, archive.len(), store::kept_bytes(&self.0));
     }
 
     fn claim(&self, sha256: &str) -> LocalBoxFuture<'static, Claim> {

@@ -196,7 +196,9 @@ impl Session {
         };
         let sessions = Sessions::new(&self.env, config.quotas)?;
         let host = EdgeHost::of_session(Rc::new(interpreter.clone()), sessions, config.quotas);
-        let server = Server::new(host.clone(), config.server).with_packages(packages::packages(config.packages)?);
+        // What an object does goes on when it has answered.
+        let packages = packages::compiling(config.packages, &self.env, Box::new(PLATFORM.spawn))?;
+        let server = Server::new(host.clone(), config.server).with_packages(packages);
         let legacy = LegacySession::new(self.state.id().to_string(), server, config.transport, record);
         host.serve(legacy.owner());
         let handle: Option<String> = storage.get(key::HANDLE).await?;

@@ -1,6 +1,6 @@
 //! Prepared wheels in the Worker's memory: JavaScript's, which shrinks again, and not our own.
 
-use std::rc::Rc;
+use std::{cell::OnceCell, rc::Rc};
 
 use futures::{FutureExt, future::LocalBoxFuture};
 use js_sys::{ArrayBuffer, Function, Promise, Uint8Array};
@@ -63,16 +63,34 @@ pub enum Content {
         archive: ArrayBuffer,
         /// Libraries: the path in site-packages, and the bytes.
         modules: Vec<(String, ArrayBuffer)>,
+        /// The archive of its bytecode, if there is any.
+        bytecode: OnceCell<ArrayBuffer>,
     },
 }
 
 impl Content {
     /// Moves a wheel out of our own memory.
     pub fn new(wheel: PreparedWheel) -> Self {
-        let outside = |bytes: Vec<u8>| Uint8Array::from(bytes.as_slice()).buffer();
-        let modules = wheel.modules.into_iter().map(|(path, bytes)| (path, outside(bytes))).collect();
-        Self::Fetched { archive: outside(wheel.archive), modules }
+        let modules = wheel.modules.into_iter().map(|(path, bytes)| (path, outside(&bytes))).collect();
+        let content = Self::Fetched { archive: outside(&wheel.archive), modules, bytecode: OnceCell::new() };
+        if let Some(bytecode) = wheel.bytecode {
+            content.add_bytecode(&bytecode);
+        }
+        content
     }
+
+    /// Adds the bytecode that was made of it. Nothing, if it cannot be compiled.
+    pub fn add_bytecode(&self, archive: &[u8]) {
+        if let Self::Fetched { bytecode, .. } = self
+            && !archive.is_empty()
+        {
+            bytecode.get_or_init(|| outside(archive));
+        }
+    }
+}
+
+fn outside(bytes: &[u8]) -> ArrayBuffer {
+    Uint8Array::from(bytes).buffer()
 }
 
 /// All of them.
@@ -97,7 +115,9 @@ impl Store {
         let built_in: Vec<BuiltIn> =
             BUILT_IN.with(|packages| serde_wasm_bindgen::from_value(packages.clone())).unwrap_or_default();
         let bundled = built_in.into_iter().map(|BuiltIn { code, data, modules, wheel }| {
-            wheels.build_in(&wheel.sha256, Size { code, data }, Rc::new(Content::BuiltIn { modules }));
+            // What they import first is in the snapshot: they are not compiled besides.
+            let size = Size { code, data, bytecode: Some(0) };
+            wheels.build_in(&wheel.sha256, size, Rc::new(Content::BuiltIn { modules }));
             wheel
         });
         let bundled = PackageSet::new(bundled.collect());

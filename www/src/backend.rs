@@ -48,13 +48,17 @@ impl Backend for HostBackend {
     fn parts(&self, set: &PackageSet) -> LocalBoxFuture<'static, Result<Array, SandboxError>> {
         let (wheels, installer, set) = (self.wheels.clone(), self.packages.clone(), set.clone());
         async move {
-            if let Ok(parts) = packages::parts(&wheels, &set) {
+            let parts = || {
+                let with_bytecode = installer.as_ref().is_some_and(|installer| installer.carries_bytecode(&set));
+                packages::parts(&wheels, &set, with_bytecode)
+            };
+            if let Ok(parts) = parts() {
                 return Ok(parts);
             }
-            if let Some(installer) = installer {
+            if let Some(installer) = &installer {
                 installer.obtain(&set, &|_| {}).await.map_err(|InstallError(why)| SandboxError::Start(why))?;
             }
-            packages::parts(&wheels, &set)
+            parts()
         }
         .boxed_local()
     }

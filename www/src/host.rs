@@ -34,6 +34,8 @@ extern "C" {
     pub fn spawn(this: &SandboxHost, packages: &Array, kept: bool) -> Result<HostInterpreter, JsValue>;
     #[wasm_bindgen(method, getter, js_name = addsPackages)]
     fn adds(this: &SandboxHost) -> JsValue;
+    #[wasm_bindgen(method, getter, js_name = compilesPackages)]
+    fn compiles_packages(this: &SandboxHost) -> JsValue;
     #[wasm_bindgen(method, getter, js_name = lockFile)]
     fn lock_file(this: &SandboxHost) -> JsValue;
     #[wasm_bindgen(method, getter, js_name = room)]
@@ -80,6 +82,11 @@ impl SandboxHost {
     /// Whether a kept interpreter can be given further packages.
     pub fn adds_packages(&self) -> bool {
         self.adds().is_truthy()
+    }
+
+    /// Whether packages are compiled in it.
+    pub fn compiles(&self) -> bool {
+        self.compiles_packages().is_truthy()
     }
 
     /// The text of the lock file, if packages are to be had at all.

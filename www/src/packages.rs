@@ -8,17 +8,18 @@ use js_sys::{Array, Object, Reflect, Uint8Array};
 use mcp_run_python::{
     limits::KEPT_WHEELS,
     packages::{
-        PackageOptions, PackageSet, Packages, Wheel,
+        Compiler, Compiling, PackageOptions, PackageSet, Packages, Wheel,
         cache::{WheelCache, local_signal},
         lock::Lock,
         supply::{Claim, FetchError, FetchRequest, Supply},
         wheel::{PreparedWheel, Size},
     },
     sandbox::SandboxError,
+    session::{Fresh, Places},
 };
 use wasm_bindgen::JsValue;
 
-use crate::{PLATFORM, host::SandboxHost};
+use crate::{PLATFORM, backend::HostBackend, host::SandboxHost};
 
 /// What installs packages, if the home can: it has a lock file, and fetches.
 ///
@@ -32,8 +33,19 @@ pub fn installer(
     let Some(lock) = host.lock_text() else { return Ok(None) };
     let lock = Rc::new(Lock::parse(&lock)?);
     host.fill_in(&mut options.room);
-    let supply = Rc::new(HomeSupply { host: host.clone(), wheels });
-    Ok(Some(Rc::new(Packages::new(lock, options, PackageSet::default(), supply))))
+    let supply = Rc::new(HomeSupply { host: host.clone(), wheels: wheels.clone() });
+    let packages = Packages::new(lock, options, PackageSet::default(), supply);
+    if !host.compiles() {
+        return Ok(Some(Rc::new(packages)));
+    }
+    let isolates = HostBackend { host: host.clone(), wheels, packages: None, kept: false };
+    let compiler = Compiler {
+        sandbox: Rc::new(Fresh::new(isolates, Places::default())),
+        platform: PLATFORM,
+        later: Box::new(PLATFORM.spawn),
+        compiling: Compiling::default(),
+    };
+    Ok(Some(Rc::new(packages.with_compiler(compiler))))
 }
 
 /// The prepared wheels.
@@ -44,15 +56,17 @@ pub fn wheels() -> Wheels {
     WheelCache::new(PLATFORM.sleep, local_signal)
 }
 
-/// The wheels of a set, as `PreparedPackage[]`.
+/// The wheels of a set, as `PreparedPackage[]`. To an isolate, bytecode is a package like others: files beside files.
 ///
 /// # Errors
 /// One is not at hand any longer.
-pub fn parts(wheels: &Wheels, set: &PackageSet) -> Result<Array, SandboxError> {
+pub fn parts(wheels: &Wheels, set: &PackageSet, with_bytecode: bool) -> Result<Array, SandboxError> {
     let gone =
         |wheel: &Wheel| SandboxError::Start(format!("the package {} is not at hand any longer: try again", wheel.name));
     let all = wheels.all(set).map_err(gone)?;
-    Ok(all.into_iter().map(|(wheel, prepared)| prepared.package(wheel)).collect())
+    let packages = all.iter().map(|(wheel, prepared)| prepared.package(wheel));
+    let bytecode = all.iter().filter_map(|(_, prepared)| prepared.bytecode.get().filter(|_| with_bytecode));
+    Ok(packages.chain(bytecode.cloned()).collect())
 }
 
 /// A wheel in JavaScript's memory.
@@ -61,6 +75,8 @@ pub struct Prepared {
     modules: Array,
     /// As the home gets it, the same each time.
     package: OnceCell<Object>,
+    /// Its bytecode, likewise.
+    bytecode: OnceCell<Object>,
 }
 
 impl Prepared {
@@ -71,26 +87,45 @@ impl Prepared {
             Array::of2(&path.into(), &bytes)
         });
         let modules = modules.collect();
-        Self { archive: Uint8Array::from(wheel.archive.as_slice()).buffer().into(), modules, package: OnceCell::new() }
+        let prepared =
+            Self { archive: outside(&wheel.archive), modules, package: OnceCell::new(), bytecode: OnceCell::new() };
+        if let Some(bytecode) = wheel.bytecode {
+            prepared.add_bytecode(&bytecode);
+        }
+        prepared
+    }
+
+    /// Adds the bytecode that was made of it. Nothing, if it cannot be compiled.
+    fn add_bytecode(&self, archive: &[u8]) {
+        if !archive.is_empty() {
+            self.bytecode.get_or_init(|| package("", "", "", &outside(archive), &Array::new()));
+        }
     }
 
     fn package(&self, of: &Wheel) -> Object {
-        let package = self.package.get_or_init(|| {
-            let package = Object::new();
-            for (member, value) in [
-                ("name", &of.name.as_str().into()),
-                ("version", &of.version.as_str().into()),
-                ("sha256", &of.sha256.as_str().into()),
-                ("archive", &self.archive),
-                ("modules", self.modules.as_ref()),
-            ] {
-                // An object of our own takes any member.
-                let _ = Reflect::set(&package, &member.into(), value);
-            }
-            package
-        });
-        package.clone()
+        let package = || package(&of.name, &of.version, &of.sha256, &self.archive, &self.modules);
+        self.package.get_or_init(package).clone()
     }
+}
+
+fn outside(bytes: &[u8]) -> JsValue {
+    Uint8Array::from(bytes).buffer().into()
+}
+
+/// A `PreparedPackage`.
+fn package(name: &str, version: &str, sha256: &str, archive: &JsValue, modules: &Array) -> Object {
+    let package = Object::new();
+    for (member, value) in [
+        ("name", &name.into()),
+        ("version", &version.into()),
+        ("sha256", &sha256.into()),
+        ("archive", archive),
+        ("modules", modules.as_ref()),
+    ] {
+        // An object of our own takes any member.
+        let _ = Reflect::set(&package, &member.into(), value);
+    }
+    package
 }
 
 /// The home's network and cache.
@@ -122,6 +157,12 @@ impl Supply for HomeSupply {
     fn keep(&self, sha256: &str, wheel: PreparedWheel, of: &PackageSet) {
         let size = wheel.size();
         self.wheels.keep(sha256, size, Rc::new(Prepared::new(wheel)), of, KEPT_WHEELS);
+    }
+
+    fn keep_bytecode(&self, sha256: &str, archive: Vec<u8>) {
+        let Some(prepared) = self.wheels.find(sha256) else { return };
+        prepared.add_bytecode(&archive);
+        self.wheels.grow(sha256, archive.len(), KEPT_WHEELS);
     }
 
     fn claim(&self, sha256: &str) -> LocalBoxFuture<'static, Claim> {

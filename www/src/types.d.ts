@@ -9,6 +9,8 @@ export interface SandboxHost {
   keepsInterpreters?: boolean;
   /** Whether an interpreter that has run takes further packages. If not, its session gets a new one. */
   addsPackages?: boolean;
+  /** Whether packages are compiled in interpreters of its own, after the first run with them: for homes that have a cache. */
+  compilesPackages?: boolean;
   /** How many interpreters it has room for; without, for as many as anybody likes. */
   places?: number;
   /** How many of them one client's sessions may have. */
@@ -25,9 +27,9 @@ export interface SandboxHost {
    * answer is not 200, with a `RangeError` if it is too large, and with a `TimeoutError`.
    */
   fetch?(url: string, limits: { accept?: string; maxBytes: number; milliseconds: number }): Promise<Uint8Array>;
-  /** A wheel that was cached, by its sha256; it is checked by whoever gets it. */
+  /** A wheel, or its bytecode, that was cached, by its sha256; it is checked by whoever gets it. */
   cached?(sha256: string): Promise<Uint8Array | undefined>;
-  /** Caches a wheel, as far as the home likes. */
+  /** Caches a wheel, or its bytecode, as far as the home likes. */
   cache?(sha256: string, wheel: Uint8Array): Promise<void>;
 }
 
@@ -52,7 +54,7 @@ export interface HostInterpreter {
   putFiles?(files: object): void;
 }
 
-/** A wheel, ready to be mounted. */
+/** A wheel, ready to be mounted; or its bytecode, which has no name. */
 export interface PreparedPackage {
   name: string;
   version: string;

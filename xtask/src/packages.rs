@@ -59,7 +59,7 @@ pub fn bundle(requirements: &str, out: &Path) -> Result<()> {
     let mut written = Vec::new();
     let prepared = supply.prepared.borrow();
     for (n, wheel) in set.wheels().iter().enumerate() {
-        let PreparedWheel { archive, modules } = prepared.get(&wheel.sha256).context("a wheel was not prepared")?;
+        let PreparedWheel { archive, modules, .. } = prepared.get(&wheel.sha256).context("a wheel was not prepared")?;
         fs::create_dir_all(out.join(n.to_string()))?;
         let place = format!("{n}/archive.bin");
         fs::write(out.join(&place), archive)?;
@@ -144,6 +144,8 @@ impl Supply for Disk {
     fn keep(&self, sha256: &str, wheel: PreparedWheel, _: &PackageSet) {
         self.prepared.borrow_mut().insert(sha256.to_owned(), wheel);
     }
+
+    fn keep_bytecode(&self, _: &str, _: Vec<u8>) {}
 
     fn claim(&self, _: &str) -> LocalBoxFuture<'static, Claim> {
         async { Box::new(()) as Claim }.boxed_local()

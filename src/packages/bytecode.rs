@@ -1,0 +1,128 @@
+//! Bytecode of wheels. Compiling its sources is most of what an import of pandas takes, so they are compiled once, after the
+//! first run that needed them, and kept.
+//!
+//! **Boundary.** A wheel is compiled in an isolate of its own, which has run no program and does nothing but call
+//! `compile()`. What it gives is kept by the wheel's sha256, so that it gets to runs with that wheel alone.
+
+use std::{cell::Cell, rc::Rc, time::Duration};
+
+use base64::{Engine, prelude::BASE64_STANDARD as BASE64};
+use futures::future::LocalBoxFuture;
+use serde_json::Map;
+
+use super::{
+    PackageSet, Packages, Wheel,
+    wheel::{self, sha256},
+};
+use crate::{
+    backend::Platform,
+    limits::{COMPILE_TIME, Limits, MAX_BYTECODE},
+    run::{Ending, Outcome, Returned, RunRequest, execute},
+    sandbox::Sandbox,
+};
+
+/// The program that compiles.
+const PROGRAM: &str = include_str!("../runtime/compile.py");
+
+/// Whether a wheel is being compiled: one is at a time, in one process. Clones are of the same.
+#[derive(Debug, Clone, Default)]
+pub struct Compiling {
+    /// When it is over at the latest: who compiles may be cut off.
+    until: Rc<Cell<Duration>>,
+}
+
+/// What compiles wheels.
+pub struct Compiler {
+    /// Fresh isolates.
+    pub sandbox: Rc<dyn Sandbox>,
+    /// The home's clock.
+    pub platform: Platform,
+    /// Runs a task after the run that it comes from.
+    pub later: Box<dyn Fn(LocalBoxFuture<'static, ()>)>,
+    /// The process's.
+    pub compiling: Compiling,
+}
+
+impl Packages {
+    /// Whether the wheels of a set go into an isolate with their bytecode, as far as they have any.
+    #[must_use]
+    pub fn carries_bytecode(&self, set: &PackageSet) -> bool {
+        self.options()
+            .room
+            .carries_bytecode(set.wheels().iter().filter_map(|wheel| self.supply.prepared(&wheel.sha256)))
+    }
+
+    /// Compiles the wheels of a set that have no bytecode yet, in the background, unless others are being compiled.
+    pub fn compile_later(self: &Rc<Self>, set: &PackageSet) {
+        let Some(compiler) = &self.compiler else { return };
+        let wheels: Vec<Wheel> = set.wheels().iter().filter(|wheel| self.lacks_bytecode(wheel)).cloned().collect();
+        if wheels.is_empty() || compiler.is_busy() {
+            return;
+        }
+        let packages = self.clone();
+        (compiler.later)(Box::pin(async move {
+            for wheel in wheels {
+                packages.compile(&wheel).await;
+            }
+        }));
+    }
+
+    fn lacks_bytecode(&self, wheel: &Wheel) -> bool {
+        self.supply.prepared(&wheel.sha256).is_some_and(|size| size.bytecode.is_none())
+    }
+
+    async fn compile(&self, wheel: &Wheel) {
+        let Some(compiler) = self.compiler.as_ref().filter(|compiler| !compiler.is_busy()) else { return };
+        if !self.lacks_bytecode(wheel) {
+            return;
+        }
+        let Compiling { until } = &compiler.compiling;
+        until.set((compiler.platform.now)() + COMPILE_TIME);
+        let set = self.with_bundled(vec![wheel.clone()]);
+        let packed = compiler.compile(&wheel.name, set, self.limits()).await;
+        until.set(Duration::ZERO);
+        // One that cannot be compiled is not tried again: it has no bytecode, and does without.
+        let archive = packed.as_deref().and_then(|packed| wheel::bytecode(packed).ok());
+        if let (Some(packed), Some(_)) = (&packed, &archive) {
+            self.supply.cache(&self.bytecode_key(wheel), packed).await;
+        }
+        self.supply.keep_bytecode(&wheel.sha256, archive.unwrap_or_default());
+    }
+
+    /// The bytecode that was kept of a wheel, as an archive.
+    pub(super) async fn cached_bytecode(&self, wheel: &Wheel) -> Option<Vec<u8>> {
+        self.compiler.as_ref()?;
+        let packed = self.supply.cached(&self.bytecode_key(wheel)).await?;
+        wheel::bytecode(&packed).ok()
+    }
+
+    /// Names the bytecode of a wheel: by what it was made from.
+    fn bytecode_key(&self, wheel: &Wheel) -> String {
+        sha256(format!("{} {} {PROGRAM}", wheel.sha256, self.lock().python).as_bytes())
+    }
+
+    fn limits(&self) -> Limits {
+        let room = &self.options().room;
+        let (memory, budget) = (room.memory, room.budget);
+        Limits { time: COMPILE_TIME, value_bytes: MAX_BYTECODE, memory, budget, ..Limits::default() }
+    }
+}
+
+impl Compiler {
+    fn is_busy(&self) -> bool {
+        self.compiling.until.get() > (self.platform.now)()
+    }
+
+    /// The bytecode of a package, packed.
+    async fn compile(&self, name: &str, set: PackageSet, limits: Limits) -> Option<Vec<u8>> {
+        let globals = Map::from_iter([("name".to_owned(), name.into())]);
+        let request = RunRequest { code: PROGRAM.into(), globals, keep_variables: false };
+        let outcome = execute(self.sandbox.clone(), request, set, limits, |_| {}).await.ok()?;
+        let Outcome { ending: Ending::Success(Returned::Text(text)), .. } = outcome else { return None };
+        BASE64.decode(text).ok()
+    }
+}
+
+#[cfg(test)]
+#[path = "bytecode_tests.rs"]
+mod tests;
