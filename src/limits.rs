@@ -123,9 +123,6 @@ pub const MAX_WHEEL_RATIO: usize = 200;
 /// Files up to this size, in bytes, may be packed as well as they can.
 pub const WHEEL_RATIO_FREE: usize = 1024 * 1024;
 
-/// How long the sources of one wheel may take to be compiled: those of sympy take ten seconds on a slow machine.
-pub const COMPILE_TIME: Duration = Duration::from_secs(60);
-
 /// Most bytecode of one wheel, in bytes, as an isolate sends it: packed, in base64.
 pub const MAX_BYTECODE: usize = 16 * MIB;
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     backend::Platform,
-    limits::{COMPILE_TIME, Limits, MAX_BYTECODE},
+    limits::{Limits, MAX_BYTECODE, WATCHDOG_MARGIN},
     run::{Ending, Outcome, Returned, RunRequest, execute},
     sandbox::Sandbox,
 };
@@ -35,6 +35,8 @@ pub struct Compiling {
 pub struct Compiler {
     /// Fresh isolates.
     pub sandbox: Rc<dyn Sandbox>,
+    /// Those of any run: whoever sets them, sets what a stranger's sources may cost.
+    pub limits: Limits,
     /// The home's clock.
     pub platform: Platform,
     /// Runs a task after the run that it comes from.
@@ -77,9 +79,9 @@ impl Packages {
             return;
         }
         let Compiling { until } = &compiler.compiling;
-        until.set((compiler.platform.now)() + COMPILE_TIME);
-        let set = self.with_bundled(vec![wheel.clone()]);
-        let packed = compiler.compile(&wheel.name, set, self.limits()).await;
+        let Limits { time, grace, .. } = compiler.limits;
+        until.set((compiler.platform.now)() + time + grace + WATCHDOG_MARGIN);
+        let packed = compiler.compile(&wheel.name, self.with_bundled(vec![wheel.clone()])).await;
         until.set(Duration::ZERO);
         // One that cannot be compiled is not tried again: it has no bytecode, and does without.
         let archive = packed.as_deref().and_then(|packed| wheel::bytecode(packed).ok());
@@ -100,12 +102,6 @@ impl Packages {
     fn bytecode_key(&self, wheel: &Wheel) -> String {
         sha256(format!("{} {} {PROGRAM}", wheel.sha256, self.lock().python).as_bytes())
     }
-
-    fn limits(&self) -> Limits {
-        let room = &self.options().room;
-        let (memory, budget) = (room.memory, room.budget);
-        Limits { time: COMPILE_TIME, value_bytes: MAX_BYTECODE, memory, budget, ..Limits::default() }
-    }
 }
 
 impl Compiler {
@@ -114,9 +110,10 @@ impl Compiler {
     }
 
     /// The bytecode of a package, packed.
-    async fn compile(&self, name: &str, set: PackageSet, limits: Limits) -> Option<Vec<u8>> {
+    async fn compile(&self, name: &str, set: PackageSet) -> Option<Vec<u8>> {
         let globals = Map::from_iter([("name".to_owned(), name.into())]);
         let request = RunRequest { code: PROGRAM.into(), globals, keep_variables: false };
+        let limits = Limits { value_bytes: MAX_BYTECODE, ..self.limits };
         let outcome = execute(self.sandbox.clone(), request, set, limits, |_| {}).await.ok()?;
         let Outcome { ending: Ending::Success(Returned::Text(text)), .. } = outcome else { return None };
         BASE64.decode(text).ok()

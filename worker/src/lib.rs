@@ -51,7 +51,7 @@ async fn mcp(request: Request, core: CoreRequest, env: Env, config: Config, cont
     // Who is not let in is told so by the endpoint.
     let principal = config.transport.access.admit(&core).unwrap_or_default();
     let later = Box::new(move |task| context.wait_until(task));
-    let packages = packages::compiling(config.packages, &env, later)?;
+    let packages = packages::compiling(config.packages, config.server.limits, &env, later)?;
     let host = EdgeHost::new(env, sessions.clone(), principal.clone(), config.quotas, config.isolation);
     let server = Server::new(host, config.server).with_packages(packages);
     let endpoint = Endpoint::new(server, config.transport);

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, rc::Rc};
 
 use futures::{FutureExt, StreamExt, future::LocalBoxFuture, select_biased};
-use mcp_run_python::limits::FETCH_STALL;
+use mcp_run_python::limits::{FETCH_STALL, Limits};
 use mcp_run_python::packages::{
     Compiler, Compiling, InstallError, PackageOptions, PackageSet, Packages, Room, Wheel,
     cache::WheelCache,
@@ -46,10 +46,10 @@ thread_local! {
 /// Runs a task after the answer that it comes from.
 pub type Later = Box<dyn Fn(LocalBoxFuture<'static, ()>)>;
 
-/// What installs packages, by the settings, and compiles them `later`.
-pub fn compiling(options: PackageOptions, env: &Env, later: Later) -> Result<Rc<Packages>> {
+/// What installs packages, by the settings, and compiles them `later`, within the limits of a run.
+pub fn compiling(options: PackageOptions, limits: Limits, env: &Env, later: Later) -> Result<Rc<Packages>> {
     let sandbox = Rc::new(Fresh::new(Isolates(env.clone()), Places::default()));
-    let compiler = Compiler { sandbox, platform: PLATFORM, later, compiling: COMPILING.with(Clone::clone) };
+    let compiler = Compiler { sandbox, limits, platform: PLATFORM, later, compiling: COMPILING.with(Clone::clone) };
     Ok(Rc::new(installer(options)?.with_compiler(compiler)))
 }
 

@@ -197,7 +197,7 @@ impl Session {
         let sessions = Sessions::new(&self.env, config.quotas)?;
         let host = EdgeHost::of_session(Rc::new(interpreter.clone()), sessions, config.quotas);
         // What an object does goes on when it has answered.
-        let packages = packages::compiling(config.packages, &self.env, Box::new(PLATFORM.spawn))?;
+        let packages = packages::compiling(config.packages, config.server.limits, &self.env, Box::new(PLATFORM.spawn))?;
         let server = Server::new(host.clone(), config.server).with_packages(packages);
         let legacy = LegacySession::new(self.state.id().to_string(), server, config.transport, record);
         host.serve(legacy.owner());

@@ -6,7 +6,7 @@ use std::{cell::OnceCell, rc::Rc};
 use futures::{FutureExt, future::LocalBoxFuture};
 use js_sys::{Array, Object, Reflect, Uint8Array};
 use mcp_run_python::{
-    limits::KEPT_WHEELS,
+    limits::{KEPT_WHEELS, Limits},
     packages::{
         Compiler, Compiling, PackageOptions, PackageSet, Packages, Wheel,
         cache::{WheelCache, local_signal},
@@ -21,13 +21,14 @@ use wasm_bindgen::JsValue;
 
 use crate::{PLATFORM, backend::HostBackend, host::SandboxHost};
 
-/// What installs packages, if the home can: it has a lock file, and fetches.
+/// What installs packages, if the home can: it has a lock file, and fetches. `limits`: those of a run.
 ///
 /// # Errors
 /// The lock file is none.
 pub fn installer(
     host: &SandboxHost,
     mut options: PackageOptions,
+    limits: Limits,
     wheels: Wheels,
 ) -> Result<Option<Rc<Packages>>, String> {
     let Some(lock) = host.lock_text() else { return Ok(None) };
@@ -41,6 +42,7 @@ pub fn installer(
     let isolates = HostBackend { host: host.clone(), wheels, packages: None, kept: false };
     let compiler = Compiler {
         sandbox: Rc::new(Fresh::new(isolates, Places::default())),
+        limits,
         platform: PLATFORM,
         later: Box::new(PLATFORM.spawn),
         compiling: Compiling::default(),

@@ -59,7 +59,7 @@ impl Sessions {
     /// The host's lock file is none.
     pub fn new(host: SandboxHost, config: Config) -> Result<Self, String> {
         let wheels = packages::wheels();
-        let packages = packages::installer(&host, config.packages.clone(), wheels.clone())?;
+        let packages = packages::installer(&host, config.packages.clone(), config.server.limits, wheels.clone())?;
         let places = host.all_places(config.quotas.evictable_after);
         let backend = HostBackend { host, wheels, packages, kept: true };
         let fresh = Fresh::new(HostBackend { kept: false, ..backend.clone() }, places.clone());
