@@ -173,6 +173,8 @@ impl Settings<'_> {
             globals_depth: self.size("GLOBALS_LIMIT_DEPTH", defaults.globals_depth, 1)?,
             files: self.size("FILES_LIMIT", defaults.files, 1)?,
             file_bytes: self.size("FILES_LIMIT_MB", defaults.file_bytes, MIB)?,
+            files_told: self.size("RESULT_FILES_LIMIT", defaults.files_told, 1)?,
+            embed_bytes: self.size("RESULT_FILE_LIMIT_KB", defaults.embed_bytes, KIB)?,
         })
     }
 

@@ -8,6 +8,7 @@
 
 pub mod backend;
 pub mod config;
+pub mod files;
 #[cfg(feature = "conformance")]
 mod fixtures;
 mod json;

@@ -126,8 +126,20 @@ pub const WHEEL_RATIO_FREE: usize = 1024 * 1024;
 /// Most bytecode of one wheel, in bytes, as an isolate sends it: packed, in base64.
 pub const MAX_BYTECODE: usize = 16 * MIB;
 
-/// Longest path in a wheel, in bytes.
+/// Longest path of a file, in bytes.
 pub const MAX_PATH: usize = 512;
+
+/// Its longest part: what file systems take.
+pub const MAX_PATH_PART: usize = 255;
+
+/// Most parts of a program's file.
+pub const MAX_PATH_DEPTH: usize = 32;
+
+/// Most files that are placed before one run.
+pub const MAX_PLACED: usize = 1000;
+
+/// Bytes of all files together that are part of one result.
+pub const MAX_EMBEDDED: usize = 2 * MIB;
 
 /// Limits of one run; a home may set each.
 #[derive(Debug, Clone, Copy)]
@@ -172,6 +184,10 @@ pub struct Limits {
     pub files: usize,
     /// Bytes of all its files together.
     pub file_bytes: usize,
+    /// How many files that a run made, changed or deleted its result tells of.
+    pub files_told: usize,
+    /// Bytes of one that is part of the result.
+    pub embed_bytes: usize,
 }
 
 impl Default for Limits {
@@ -196,6 +212,8 @@ impl Default for Limits {
             globals_depth: 100,
             files: 10_000,
             file_bytes: 64 * MIB,
+            files_told: 100,
+            embed_bytes: 256 * 1024,
         }
     }
 }

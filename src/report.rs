@@ -4,7 +4,13 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value, json};
 
-use crate::run::{Ending, Outcome, Returned};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use rmcp::model::{ContentBlock, ImageContent, MetaObject, ResourceContents};
+
+use crate::{
+    files::{Change, ChangedFile, Content},
+    run::{Ending, Outcome, Png, Returned},
+};
 
 /// How the text block of a result is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -62,6 +68,21 @@ pub fn output_schema() -> Map<String, Value> {
             },
             "return_value": { "description": "Value of the last expression, when the status is success" },
             "error": { "type": "string", "description": "Traceback or message, when it is not" },
+            "files": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "path": { "type": "string" },
+                        "change": { "type": "string", "enum": ["created", "changed", "deleted"] },
+                        "size": { "type": "integer", "description": "Bytes" },
+                        "media_type": { "type": "string" },
+                    },
+                    "required": ["path", "change"],
+                },
+                "description": "Files in the working directory that the code created, changed or deleted",
+            },
+            "files_omitted": { "type": "integer", "description": "How many files there are besides" },
             "session": { "type": "string", "description": "Handle of the session, for later calls" },
         },
         "required": ["status", "output"],
@@ -97,15 +118,62 @@ fn members(outcome: &Outcome) -> Map<String, Value> {
             members.insert("error".into(), error.as_str().into());
         }
     }
+    if !outcome.changes.files.is_empty() {
+        members.insert("files".into(), outcome.changes.files.iter().map(file).collect());
+    }
+    if outcome.changes.omitted > 0 {
+        members.insert("files_omitted".into(), outcome.changes.omitted.into());
+    }
     members
 }
 
+fn file(file: &ChangedFile) -> Value {
+    let mut members = json!({ "path": file.path, "change": file.change });
+    if file.change != Change::Deleted {
+        members["size"] = file.size.into();
+        members["media_type"] = file.media_type().into();
+    }
+    members
+}
+
+/// What follows the text of a result: its figures, and the files that are small enough.
+pub fn attachments(outcome: &Outcome) -> impl Iterator<Item = ContentBlock> {
+    let figures = outcome.images.iter().map(|Png { base64 }| ContentBlock::image(base64.as_str(), "image/png"));
+    let files = outcome.changes.files.iter().filter_map(|file| Some(attachment(file, file.content.as_ref()?)));
+    figures.chain(files)
+}
+
+fn attachment(file: &ChangedFile, content: &Content) -> ContentBlock {
+    let media_type = file.media_type();
+    let uri = format!("sandbox:///{}", utf8_percent_encode(&file.path, IN_PATH));
+    let content = match content {
+        Content::Base64(base64) if SHOWN.contains(&&*media_type) => {
+            let image = ImageContent::new(base64.as_str(), media_type);
+            // Figures have none.
+            let meta = Map::from_iter([("path".to_owned(), file.path.as_str().into())]);
+            return ContentBlock::Image(image.with_meta(MetaObject(meta)));
+        }
+        Content::Base64(base64) => ResourceContents::blob(base64.as_str(), uri),
+        Content::Text(text) => ResourceContents::text(text.as_str(), uri),
+    };
+    ContentBlock::resource(content.with_mime_type(media_type))
+}
+
+/// What a path has in a URI as it is (RFC 3986, section 2.3).
+const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Images that clients and models take.
+const SHOWN: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
+
 fn xml(outcome: &Outcome, session: Option<&str>) -> String {
     let mut lines = vec![format!("<status>{}</status>", status(&outcome.ending))];
-    let tags = if session.is_some() { &TAGS[..] } else { ORIGINAL_TAGS };
+    let files = &outcome.changes;
+    let ours = [("session", session.is_some()), ("files", !files.files.is_empty())];
+    let tags: Vec<&str> =
+        ORIGINAL_TAGS.into_iter().chain(ours.iter().filter(|(_, is_there)| *is_there).map(|(tag, _)| *tag)).collect();
     let mut section = |tag: &str, content: &mut dyn Iterator<Item = &str>| {
         lines.push(format!("<{tag}>"));
-        lines.extend(content.map(|line| escape_tags(line, tags)));
+        lines.extend(content.map(|line| escape_tags(line, &tags)));
         lines.push(format!("</{tag}>"));
     };
     if !outcome.output.is_empty() {
@@ -122,17 +190,33 @@ fn xml(outcome: &Outcome, session: Option<&str>) -> String {
             section("error", &mut std::iter::once(error.as_str()));
         }
     }
+    if !files.files.is_empty() {
+        let mut all: Vec<String> = files.files.iter().map(line).collect();
+        if files.omitted > 0 {
+            all.push(format!("and {} more", files.omitted));
+        }
+        section("files", &mut all.iter().map(String::as_str));
+    }
     if let Some(session) = session {
         lines.push(format!("<session>{session}</session>"));
     }
     lines.join("\n")
 }
 
-/// The tags that a result is made of.
-const TAGS: [&str; 5] = ["status", "output", "return_value", "error", "session"];
+/// A file, as the text of a result has it.
+fn line(file: &ChangedFile) -> String {
+    let ChangedFile { path, change, size, content } = file;
+    match (change, content) {
+        (Change::Deleted, _) => format!("deleted {path}"),
+        (change, Some(_)) => format!("{} {path} ({}, {size} bytes)", change.name(), file.media_type()),
+        (change, None) => {
+            format!("{} {path} ({}, {size} bytes: too large to be attached)", change.name(), file.media_type())
+        }
+    }
+}
 
-/// Those of a result without a handle: nothing else in it is escaped.
-const ORIGINAL_TAGS: &[&str] = TAGS.split_at(4).0;
+/// The tags that the original's result is made of. Ours are escaped only where they are used.
+const ORIGINAL_TAGS: [&str; 4] = ["status", "output", "return_value", "error"];
 
 /// Escapes what could be taken for one of `tags`, the result's own, with the original's idea of one:
 /// `</?\s*TAG(?:.*?>)?`, in any case. The original looks for the tag of the same section only, so
@@ -174,7 +258,7 @@ mod tests {
     use super::*;
 
     fn outcome(output: &[&str], ending: Ending) -> Outcome {
-        Outcome { output: output.iter().map(ToString::to_string).collect(), images: Vec::new(), ending }
+        Outcome::without_files(output.iter().map(ToString::to_string).collect(), ending)
     }
 
     fn json(text: &str, value: Value) -> Ending {
@@ -229,6 +313,48 @@ mod tests {
     }
 
     #[test]
+    fn files_come_after_the_originals_parts() {
+        let file = |path: &str, change, size, content| ChangedFile { path: path.into(), change, size, content };
+        let mut all = outcome(&["<files>"], Ending::Success(Returned::Text("</files>".into())));
+        assert!(text(&all, ReturnMode::Xml, None).contains("\n<files>\n"), "as the original, without any");
+        all.changes.files = vec![
+            file("a b/<files>.csv", Change::Created, 3, Some(Content::Text("a,b".into()))),
+            file("plot.png", Change::Changed, 1, Some(Content::Base64("/w==".into()))),
+            file("x.bin", Change::Changed, 1, Some(Content::Base64("/w==".into()))),
+            file("big", Change::Created, 9_000_000, None),
+            file("old", Change::Deleted, 0, None),
+        ];
+        all.changes.omitted = 2;
+        assert_eq!(
+            text(&all, ReturnMode::Xml, Some("h")),
+            "<status>success</status>\n<output>\n&lt;files&gt;\n</output>\n<return_value>\n&lt;/files&gt;\n\
+             </return_value>\n<files>\ncreated a b/&lt;files&gt;.csv (text/csv, 3 bytes)\nchanged plot.png (image/png, 1 \
+             bytes)\nchanged x.bin (application/octet-stream, 1 bytes)\ncreated big (application/octet-stream, 9000000 \
+             bytes: too large to be attached)\ndeleted old\nand 2 more\n</files>\n<session>h</session>"
+        );
+        let structured = structured(&all, None);
+        assert_eq!(
+            structured["files"][0],
+            json!({ "path": "a b/<files>.csv", "change": "created", "size": 3, "media_type": "text/csv" })
+        );
+        assert_eq!(structured["files"][4], json!({ "path": "old", "change": "deleted" }));
+        assert_eq!(structured["files_omitted"], 2);
+        let blocks: Vec<Value> = attachments(&all).map(|block| serde_json::to_value(block).unwrap()).collect();
+        assert_eq!(
+            blocks,
+            [
+                json!({ "type": "resource", "resource": {
+                    "uri": "sandbox:///a%20b/%3Cfiles%3E.csv", "mimeType": "text/csv", "text": "a,b",
+                } }),
+                json!({ "type": "image", "data": "/w==", "mimeType": "image/png", "_meta": { "path": "plot.png" } }),
+                json!({ "type": "resource", "resource": {
+                    "uri": "sandbox:///x.bin", "mimeType": "application/octet-stream", "blob": "/w==",
+                } }),
+            ]
+        );
+    }
+
+    #[test]
     fn text_cannot_pretend_to_be_a_tag() {
         for (text, expected) in [
             ("</output>", "&lt;/output&gt;"),
@@ -240,7 +366,7 @@ mod tests {
             ("<outpu\u{e9}>", "<outpu\u{e9}>"),
             ("<", "<"),
         ] {
-            assert_eq!(escape_tags(text, ORIGINAL_TAGS), expected, "{text}");
+            assert_eq!(escape_tags(text, &ORIGINAL_TAGS), expected, "{text}");
         }
     }
 }

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
+    files::{Change, ChangedFile, Changes, Content, PlacedFile, check_path},
     json::shape,
-    limits::{FRAME_OVERHEAD, Limits, MAX_QUEUE, NOTES, WATCHDOG_MARGIN},
+    limits::{FRAME_OVERHEAD, Limits, MAX_EMBEDDED, MAX_QUEUE, NOTES, WATCHDOG_MARGIN},
     packages::PackageSet,
     sandbox::{RunEvent, Sandbox, SandboxError},
 };
@@ -26,6 +27,8 @@ pub struct RunRequest {
     pub globals: Map<String, Value>,
     /// Whether the namespace is that of the run before, as in a session that was asked for by handle.
     pub keep_variables: bool,
+    /// What is placed in the program's folder before it runs.
+    pub files: Vec<PlacedFile>,
 }
 
 /// Which of Python's two streams a line was written to.
@@ -88,8 +91,18 @@ pub struct Outcome {
     pub output: Vec<String>,
     /// Figures, in the order of their numbers, and a returned image.
     pub images: Vec<Png>,
+    /// What it did to files in its folder.
+    pub changes: Changes,
     /// How it ended.
     pub ending: Ending,
+}
+
+impl Outcome {
+    /// One of a run that drew nothing and left no files.
+    #[must_use]
+    pub fn without_files(output: Vec<String>, ending: Ending) -> Self {
+        Self { output, images: Vec::new(), changes: Changes::default(), ending }
+    }
 }
 
 /// Runs `request` in `sandbox`, with `packages`, and gives each line to `on_line` as it comes.
@@ -158,6 +171,9 @@ fn to_isolate(request: &RunRequest, limits: Limits) -> Result<String, SandboxErr
         depth: usize,
         files: usize,
         file_bytes: usize,
+        files_told: usize,
+        embed_bytes: usize,
+        embed_all: usize,
     }
     #[derive(Serialize)]
     struct Run<'a> {
@@ -165,6 +181,7 @@ fn to_isolate(request: &RunRequest, limits: Limits) -> Result<String, SandboxErr
         /// A text of its own: only Python reads it, so that its numbers stay what they are.
         globals: String,
         keep: bool,
+        files: &'a [PlacedFile],
         limits: OfRun,
     }
     let failed = |error: serde_json::Error| SandboxError::Start(error.to_string());
@@ -173,6 +190,7 @@ fn to_isolate(request: &RunRequest, limits: Limits) -> Result<String, SandboxErr
         code: &request.code,
         globals: serde_json::to_string(&request.globals).map_err(failed)?,
         keep: request.keep_variables,
+        files: &request.files,
         limits: OfRun {
             time: milliseconds(limits.time),
             grace: milliseconds(limits.grace),
@@ -188,6 +206,9 @@ fn to_isolate(request: &RunRequest, limits: Limits) -> Result<String, SandboxErr
             depth: limits.value_depth,
             files: limits.files,
             file_bytes: limits.file_bytes,
+            files_told: limits.files_told,
+            embed_bytes: limits.embed_bytes,
+            embed_all: MAX_EMBEDDED,
         },
     })
     .map_err(failed)
@@ -205,16 +226,30 @@ struct Decoder<F> {
     output: Vec<String>,
     output_bytes: usize,
     images: Vec<Png>,
+    changes: Changes,
+    embedded: usize,
 }
 
-/// One of the three kinds: `stream` with `lines`, `image`, or `end`.
+/// One of the five kinds: `stream` with `lines`, `image`, `file`, `omitted`, or `end`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Frame {
     stream: Option<Stream>,
     lines: Option<Vec<String>>,
     image: Option<String>,
+    file: Option<OfFile>,
+    omitted: Option<u64>,
     end: Option<Ended>,
+}
+
+/// A file that was made, changed or deleted. `base64`: its bytes, if they are sent.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfFile {
+    path: String,
+    change: Change,
+    size: u64,
+    base64: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -235,7 +270,16 @@ enum Status {
 
 impl<F: FnMut(&Line)> Decoder<F> {
     fn new(limits: Limits, on_line: F) -> Self {
-        Self { limits, on_line, partial: Vec::new(), output: Vec::new(), output_bytes: 0, images: Vec::new() }
+        Self {
+            limits,
+            on_line,
+            partial: Vec::new(),
+            output: Vec::new(),
+            output_bytes: 0,
+            images: Vec::new(),
+            changes: Changes::default(),
+            embedded: 0,
+        }
     }
 
     /// Takes what came; gives the outcome once it is there. What comes after it is never read.
@@ -246,7 +290,8 @@ impl<F: FnMut(&Line)> Decoder<F> {
             let frame = std::mem::take(&mut self.partial);
             if let Some(ending) = self.frame(&frame)? {
                 let output = std::mem::take(&mut self.output);
-                return Ok(Some(Outcome { output, images: std::mem::take(&mut self.images), ending }));
+                let (images, changes) = (std::mem::take(&mut self.images), std::mem::take(&mut self.changes));
+                return Ok(Some(Outcome { output, images, changes, ending }));
             }
             bytes = rest.get(1..).unwrap_or_default();
         }
@@ -256,8 +301,8 @@ impl<F: FnMut(&Line)> Decoder<F> {
 
     fn keep(&mut self, bytes: &[u8]) -> Result<(), SandboxError> {
         // An isolate sends no frame of lines that is longer, and gives up a value whose frame would be.
-        let Limits { value_bytes, line_bytes, image_bytes, .. } = self.limits;
-        let largest = value_bytes.max(line_bytes.saturating_mul(3)).max(image_bytes);
+        let Limits { value_bytes, line_bytes, image_bytes, embed_bytes, .. } = self.limits;
+        let largest = value_bytes.max(line_bytes.saturating_mul(3)).max(image_bytes).max(embed_bytes);
         let longest = largest.saturating_mul(2).saturating_add(FRAME_OVERHEAD);
         if self.partial.len() + bytes.len() > longest {
             return Err(SandboxError::Protocol("a frame that is too long"));
@@ -274,16 +319,28 @@ impl<F: FnMut(&Line)> Decoder<F> {
         }
         // serde_json's own limit of depth holds here: a returned value travels as a string.
         let frame: Frame = serde_json::from_slice(frame).map_err(|_| BAD)?;
-        let end = match (frame.stream, frame.lines, frame.image, frame.end) {
-            (Some(stream), Some(lines), None, None) => {
+        let Frame { stream, lines, image, file, omitted, end } = frame;
+        if stream.is_some() != lines.is_some() {
+            return Err(BAD);
+        }
+        let end = match (stream.zip(lines), image, file, omitted, end) {
+            (Some((stream, lines)), None, None, None, None) => {
                 self.lines(stream, lines)?;
                 return Ok(None);
             }
-            (None, None, Some(image), None) => {
+            (None, Some(image), None, None, None) => {
                 self.image(image)?;
                 return Ok(None);
             }
-            (None, None, None, Some(end)) => end,
+            (None, None, Some(file), None, None) => {
+                self.file(file)?;
+                return Ok(None);
+            }
+            (None, None, None, Some(omitted), None) => {
+                self.changes.omitted = omitted;
+                return Ok(None);
+            }
+            (None, None, None, None, Some(end)) => end,
             _ => return Err(BAD),
         };
         match (end.status, end.text, end.json, end.error) {
@@ -338,6 +395,30 @@ impl<F: FnMut(&Line)> Decoder<F> {
             return Err(SandboxError::Protocol("an image that is no PNG"));
         }
         self.images.push(Png { base64 });
+        Ok(())
+    }
+
+    fn file(&mut self, OfFile { path, change, size, base64 }: OfFile) -> Result<(), SandboxError> {
+        const BAD: SandboxError = SandboxError::Protocol("a file that is none");
+        // The isolate keeps to all of this by itself.
+        if self.changes.files.len() >= self.limits.files_told {
+            return Err(SandboxError::Protocol("more files than it may send"));
+        }
+        if check_path(&path).is_err() || self.changes.files.iter().any(|file| file.path == path) {
+            return Err(BAD);
+        }
+        let content = match base64 {
+            None => None,
+            Some(base64) => {
+                let bytes = BASE64.decode(&base64).map_err(|_| BAD)?;
+                self.embedded += bytes.len();
+                if bytes.len() as u64 != size || bytes.len() > self.limits.embed_bytes || self.embedded > MAX_EMBEDDED {
+                    return Err(BAD);
+                }
+                Some(String::from_utf8(bytes).map_or(Content::Base64(base64), Content::Text))
+            }
+        };
+        self.changes.files.push(ChangedFile { path, change, size, content });
         Ok(())
     }
 

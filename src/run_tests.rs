@@ -11,6 +11,8 @@ fn decode(chunks: &[&str]) -> (Vec<Line>, Result<Option<Outcome>, SandboxError>)
         value_bytes: 100,
         value_items: 20,
         image_bytes: 100,
+        files_told: 3,
+        embed_bytes: 10,
         ..Limits::default()
     };
     let mut lines = Vec::new();
@@ -62,10 +64,47 @@ fn what_is_no_frame_is_refused() {
         "{\"end\":{\"status\":\"success\",\"json\":\"[\"}}",
         "{\"end\":{\"status\":\"success\",\"json\":\"1 2\"}}",
         "{\"end\":{\"status\":\"success\",\"text\":\"\\ud800\"}}",
+        "{\"file\":{\"path\":\"../a\",\"change\":\"created\",\"size\":1}}",
+        "{\"file\":{\"path\":\"/a\",\"change\":\"created\",\"size\":1}}",
+        "{\"file\":{\"path\":\"a\\nb\",\"change\":\"created\",\"size\":1}}",
+        "{\"file\":{\"path\":\"a\",\"change\":\"stolen\",\"size\":1}}",
+        "{\"file\":{\"path\":\"a\",\"change\":\"created\",\"size\":-1}}",
+        "{\"file\":{\"path\":\"a\",\"change\":\"created\",\"size\":1.5}}",
+        "{\"file\":{\"path\":\"a\",\"change\":\"created\",\"size\":1,\"base64\":\"?\"}}",
+        "{\"file\":{\"path\":\"a\",\"change\":\"created\",\"size\":2,\"base64\":\"eA==\"}}",
+        "{\"file\":{\"path\":\"a\",\"change\":\"created\",\"size\":11,\"base64\":\"eHh4eHh4eHh4eHg=\"}}",
+        "{\"file\":{\"path\":\"a\",\"change\":\"created\",\"size\":1,\"uri\":\"file:///etc\"}}",
+        "{\"file\":{\"path\":\"a\",\"change\":\"created\",\"size\":1},\"omitted\":1}",
+        "{\"omitted\":-1}",
+        "{\"omitted\":\"1\"}",
     ] {
         let (_, outcome) = decode(&[bad, "\n"]);
         assert!(matches!(outcome, Err(SandboxError::Protocol(_))), "{bad}: {outcome:?}");
     }
+}
+
+#[test]
+fn files_are_told_of_and_those_that_are_sent_are_what_they_say() {
+    let (_, outcome) = decode(&[
+        "{\"file\":{\"path\":\"a/b.txt\",\"change\":\"created\",\"size\":2,\"base64\":\"w6Q=\"}}\n",
+        "{\"file\":{\"path\":\"c.bin\",\"change\":\"changed\",\"size\":1,\"base64\":\"/w==\"}}\n",
+        "{\"file\":{\"path\":\"d\",\"change\":\"created\",\"size\":9000000000}}\n",
+        "{\"omitted\":7}\n{\"end\":{\"status\":\"success\"}}\n",
+    ]);
+    let Changes { files, omitted } = outcome.unwrap().unwrap().changes;
+    let file = |path: &str, change, size, content| ChangedFile { path: path.into(), change, size, content };
+    let expected = [
+        file("a/b.txt", Change::Created, 2, Some(Content::Text("ä".into()))),
+        file("c.bin", Change::Changed, 1, Some(Content::Base64("/w==".into()))),
+        file("d", Change::Created, 9_000_000_000, None),
+    ];
+    assert_eq!((files.as_slice(), omitted), (&expected[..], 7));
+    let one = "{\"file\":{\"path\":\"a\",\"change\":\"deleted\",\"size\":0}}\n";
+    let (_, outcome) = decode(&[one, one]);
+    assert!(matches!(outcome, Err(SandboxError::Protocol("a file that is none"))), "the same twice");
+    let many: Vec<String> = (0..4).map(|n| one.replace("\"a\"", &format!("\"a{n}\""))).collect();
+    let (_, outcome) = decode(&many.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(matches!(outcome, Err(SandboxError::Protocol("more files than it may send"))), "{outcome:?}");
 }
 
 #[test]

@@ -25,7 +25,7 @@ use crate::{
     limits::Limits,
     packages::{Installed, Packages},
     report::{self, ReturnMode},
-    run::{self, Ending, Line, Outcome, Png, RunRequest, Stream},
+    run::{self, Ending, Line, Outcome, RunRequest, Stream},
     sandbox::Sandbox,
     session::{Host, Opened, SessionError},
     transport::RawArguments,
@@ -112,8 +112,7 @@ impl Server {
             Err(error) => (failed(Vec::new(), error), None),
         };
         let text = report::text(&outcome, self.options.return_mode, handle.as_deref());
-        let images = outcome.images.iter().map(|Png { base64 }| ContentBlock::image(base64.as_str(), "image/png"));
-        let content = std::iter::once(ContentBlock::text(text)).chain(images).collect();
+        let content = std::iter::once(ContentBlock::text(text)).chain(report::attachments(&outcome)).collect();
         let mut result = CallToolResult::success(content);
         result.structured_content = Some(report::structured(&outcome, handle.as_deref()));
         Ok(result)
@@ -192,7 +191,7 @@ impl Server {
 
 /// A failure of the sandbox as an outcome: the model reads it, and may try again.
 fn failed(output: Vec<String>, error: impl std::fmt::Display) -> Outcome {
-    Outcome { output, images: Vec::new(), ending: Ending::RunError(error.to_string()) }
+    Outcome::without_files(output, Ending::RunError(error.to_string()))
 }
 
 /// Lines of output as log messages, not more than a client can be expected to take.

@@ -1,6 +1,7 @@
 // Starts CPython from a snapshot and runs programs in it, one at a time. The same in every home: a home gives the
 // assets, carries a run's JSON in and the frames out.
 import { recordLibraries } from './libraries.js';
+import { FileChanges, placeFiles } from './files.js';
 import { OutputLines } from './output.js';
 import { mountPackages } from './packages.js';
 import { Pulse } from './pulse.js';
@@ -36,11 +37,15 @@ import { Storage } from './storage.js';
  * @property {number} depth how deep that value may nest
  * @property {number} files files and folders, besides those that were there at the start
  * @property {number} fileBytes bytes of all of them
+ * @property {number} filesTold how many that it made, changed or deleted are told of at most
+ * @property {number} embedBytes bytes of one that is sent
+ * @property {number} embedAll bytes of all that are sent
  */
 
 /**
- * `globals` is the JSON of the global variables, `keep` says whether the namespace is that of the run before.
- * @typedef {{ code: string, globals: string, keep: boolean, limits: Limits }} Run
+ * `globals` is the JSON of the global variables, `keep` says whether the namespace is that of the run before, `files` are
+ * placed before it.
+ * @typedef {{ code: string, globals: string, keep: boolean, files?: import('./files.js').PlacedFile[], limits: Limits }} Run
  */
 
 /** Takes a frame, the text of one JSON object, or several with a newline between them, out of the sandbox. @typedef {(frame: string) => void} Emit */
@@ -121,7 +126,7 @@ export class Interpreter {
   }
 
   /** @param {Run} run @param {Emit} emit */
-  async #run({ code, globals, keep, limits }, emit) {
+  async #run({ code, globals, keep, files = [], limits }, emit) {
     const output = new OutputLines(limits, emit);
     this.limits = limits;
     this.storage.limit(limits);
@@ -130,12 +135,22 @@ export class Interpreter {
     this.pulse.onTurn = () => output.flush();
     if (this.fresh) this.runner.renew();
     this.fresh = false;
+    const { FS } = this.pyodide;
+    try {
+      placeFiles(FS, files);
+    } catch (error) {
+      emit(JSON.stringify({ end: { status: 'run-error', error: /** @type {Error} */ (error).message } }));
+      return true;
+    }
+    const changes = new FileChanges(FS, this.storage);
     const ended = await this.pulse.watch(limits, this.runner, () =>
       this.runner.run(code, globals, keep, JSON.stringify(limits)),
     );
     output.end();
-    if (ended.lost === undefined) emit(ended.frames);
-    else emit(JSON.stringify({ end: { status: 'run-error', error: ended.lost } }));
+    if (ended.lost === undefined) {
+      for (const frame of changes.frames(limits)) emit(JSON.stringify(frame));
+      emit(ended.frames);
+    } else emit(JSON.stringify({ end: { status: 'run-error', error: ended.lost } }));
     return ended.lost === undefined;
   }
 

@@ -1,6 +1,133 @@
-// The files of a program, to be carried over into another interpreter of the same session. The format is that of a
-// package's archive (packages.js).
+// The files of a program: placed before a run, told of after it, and carried over into another interpreter of the same
+// session.
 import { filesOf } from './packages.js';
+
+/** The program's folder, its working directory at the start: paths that are told are relative to it. */
+const HOME = '/home/pyodide';
+
+/** The longest path, its longest part, and the most parts, as src/files.rs has them. */
+const LONGEST = 512;
+const LONGEST_PART = 255;
+const DEEPEST = 32;
+
+/** Letters that make a name look like another one, as src/files.rs has them; and what is no Unicode. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it looks for
+const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\\\p{Cs}]/u;
+
+/** How many bytes become text at once. */
+const CHUNK = 1 << 15;
+
+/** @typedef {{ path: string, base64: string }} PlacedFile */
+/** @typedef {import('./storage.js').Node} Node */
+
+/** Writes files into the program's folder. @param {any} FS Emscripten's @param {PlacedFile[]} files */
+export function placeFiles(FS, files) {
+  for (const { path, base64 } of files) {
+    const place = `${HOME}/${path}`;
+    const parts = place.split('/');
+    const isLink = (/** @type {string} */ at) => FS.analyzePath(at, true).object?.mode && FS.isLink(FS.lstat(at).mode);
+    if (parts.some((_, n) => n > 2 && isLink(parts.slice(0, n + 1).join('/'))))
+      throw new Error(`OSError: the file ${path} could not be placed: a link is in its way`);
+    try {
+      FS.mkdirTree(place.slice(0, place.lastIndexOf('/')));
+      FS.writeFile(place, Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0)));
+    } catch (error) {
+      const why = /** @type {any} */ (error)?.errno === 51 ? 'there is no room for it' : 'a file or folder is in its way';
+      throw new Error(`OSError: the file ${path} could not be placed: ${why}`);
+    }
+  }
+}
+
+/** What a run does to the files in the program's folder. */
+export class FileChanges {
+  #fs;
+  #storage;
+  #before;
+
+  /** From now on. @param {any} FS Emscripten's @param {import('./storage.js').Storage} storage */
+  constructor(FS, storage) {
+    this.#fs = FS;
+    this.#storage = storage;
+    storage.written = new WeakSet();
+    this.#before = new Map([...filesIn(FS)].map(([path, node]) => [path, { node, when: node.mtime }]));
+  }
+
+  /**
+   * Frames that tell of it: how many, and how large, the host allows.
+   * @param {Pick<import('./boot.js').Limits, 'filesTold' | 'embedBytes' | 'embedAll'>} limits
+   */
+  *frames({ filesTold, embedBytes, embedAll }) {
+    const after = filesIn(this.#fs);
+    let told = 0;
+    let embedded = 0;
+    let omitted = 0;
+    for (const [path, node] of after) {
+      const before = this.#before.get(path);
+      if (before?.node === node && before.when === node.mtime && !this.#storage.written.has(node)) continue;
+      if (told === filesTold || !isPlain(path)) {
+        omitted += 1;
+        continue;
+      }
+      told += 1;
+      const size = node.usedBytes ?? 0;
+      const file = { path, change: before ? 'changed' : 'created', size };
+      if (size > embedBytes || embedded + size > embedAll) yield { file };
+      else {
+        embedded += size;
+        yield { file: { ...file, base64: toBase64(this.#fs.readFile(`${HOME}/${path}`)) } };
+      }
+    }
+    for (const path of this.#before.keys()) {
+      if (after.has(path)) continue;
+      if (told === filesTold || !isPlain(path)) omitted += 1;
+      else {
+        told += 1;
+        yield { file: { path, change: 'deleted', size: 0 } };
+      }
+    }
+    if (omitted) yield { omitted };
+  }
+}
+
+/** Files in the program's folder, but for hidden ones at its top, and what Python keeps of modules. @param {any} FS */
+function filesIn(FS) {
+  /** @type {Map<string, Node>} */
+  const files = new Map();
+  const { node: home, error } = FS.analyzePath(HOME, true).exists ? FS.lookupPath(HOME) : { error: true };
+  /** @type {[string, Node][]} */
+  const folders = error ? [] : [['', home]];
+  for (let folder = folders.pop(); folder; folder = folders.pop()) {
+    const [prefix, { contents }] = folder;
+    for (const [name, node] of Object.entries(contents ?? {})) {
+      const path = prefix + name;
+      if ((prefix === '' && name.startsWith('.')) || name === '__pycache__' || path.length > LONGEST) continue;
+      if (FS.isDir(node.mode)) folders.push([`${path}/`, node]);
+      else if (FS.isFile(node.mode)) files.set(path, node);
+    }
+  }
+  return new Map([...files].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Whether the host takes such a path. @param {string} path */
+function isPlain(path) {
+  const parts = path.split('/');
+  const bytes = (/** @type {string} */ text) => new TextEncoder().encode(text).length;
+  return (
+    !HIDDEN.test(path) &&
+    bytes(path) <= LONGEST &&
+    parts.length <= DEEPEST &&
+    parts.every((part) => bytes(part) <= LONGEST_PART)
+  );
+}
+
+/** @param {Uint8Array} bytes */
+function toBase64(bytes) {
+  let text = '';
+  for (let at = 0; at < bytes.length; at += CHUNK) text += String.fromCharCode(...bytes.subarray(at, at + CHUNK));
+  return btoa(text);
+}
+
+// Carrying them over: the format is that of a package's archive (packages.js).
 
 /** Where programs write: the working directory, and what `tempfile` uses. */
 const ROOTS = ['/home', '/tmp'];

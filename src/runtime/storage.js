@@ -2,7 +2,7 @@
 
 const ENOSPC = 51;
 
-/** @typedef {{ mode: number, contents?: any, usedBytes?: number }} Node a node of Emscripten's memory file system */
+/** @typedef {{ mode: number, contents?: any, usedBytes?: number, mtime?: number }} Node a node of Emscripten's memory file system */
 
 export class Storage {
   #fs;
@@ -14,6 +14,8 @@ export class Storage {
   #used = { files: 0, bytes: 0 };
   /** What was there at the start. */
   #own;
+  /** Which files were written to, since whoever wants to know it began with an empty one. @type {WeakSet<Node>} */
+  written = new WeakSet();
 
   /** @param {any} fs Emscripten's FS */
   constructor(fs) {
@@ -28,6 +30,7 @@ export class Storage {
     };
     MEMFS.resizeFileStorage = (/** @type {Node} */ node, /** @type {number} */ size) => {
       this.#take(0, size - (node.usedBytes ?? 0));
+      this.written.add(node);
       return resizeFileStorage(node, size);
     };
     // The nodes of all files share this object, and `write` is looked up in it.
@@ -42,6 +45,7 @@ export class Storage {
       /** @type {boolean} */ canOwn,
     ) => {
       this.#take(0, position + length - (file.node.usedBytes ?? 0));
+      this.written.add(file.node);
       return write(file, buffer, offset, length, position, canOwn);
     };
   }

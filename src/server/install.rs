@@ -54,7 +54,7 @@ impl Server {
         while let Ok(event) = events.try_recv() {
             tell(context, threshold, progress, &mut output, event).await;
         }
-        installed.map_err(|InstallError(why)| Outcome { output, images: Vec::new(), ending: Ending::InstallError(why) })
+        installed.map_err(|InstallError(why)| Outcome::without_files(output, Ending::InstallError(why)))
     }
 
     /// Adds to the error of a run that failed for want of a module why it is not there, and what to do.

@@ -1,14 +1,22 @@
 //! The one tool: how it is described, and what its arguments must be.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
+use base64::{Engine, prelude::BASE64_STANDARD as BASE64};
 use rmcp::{
     ErrorData,
     model::{Tool, ToolAnnotations},
 };
 use serde_json::{Map, Value, json};
 
-use crate::{json::shape, limits::Limits, report, run::RunRequest, session::SessionChoice};
+use crate::{
+    files::{PlacedFile, check_path},
+    json::shape,
+    limits::{Limits, MAX_PLACED},
+    report,
+    run::RunRequest,
+    session::SessionChoice,
+};
 
 /// The tool's name.
 pub const NAME: &str = "run_python_code";
@@ -46,6 +54,25 @@ fn input_schema(offers_sessions: bool) -> Map<String, Value> {
             "additionalProperties": {},
             "default": {},
             "description": "Map of global variables in context when the code is executed",
+        }),
+    );
+    properties.insert(
+        "files".into(),
+        json!({
+            "type": "object",
+            "additionalProperties": {
+                "anyOf": [
+                    { "type": "string" },
+                    {
+                        "type": "object",
+                        "properties": { "base64": { "type": "string" }, "media_type": { "type": "string" } },
+                        "required": ["base64"],
+                        "additionalProperties": false,
+                    },
+                ],
+            },
+            "description": "Files to put into the working directory before the code runs: relative path -> text, or \
+                `{\"base64\": ...}` for binary content",
         }),
     );
     if offers_sessions {
@@ -98,6 +125,11 @@ pub(super) fn arguments(
         Some(Value::Object(globals)) => bounded(globals, limits)?,
         Some(other) => return Err(wrong("global_variables", "an object", &other)),
     };
+    let files = match arguments.remove("files") {
+        None => Vec::new(),
+        Some(Value::Object(files)) => placed(files, limits)?,
+        Some(other) => return Err(wrong("files", "an object", &other)),
+    };
     let session = match arguments.remove("session").filter(|_| offers_sessions) {
         None => SessionChoice::Unnamed,
         Some(Value::String(session)) => SessionChoice::parse(&session),
@@ -105,7 +137,7 @@ pub(super) fn arguments(
     };
     // A session asked for by name keeps its variables; a legacy session, as the original, does not.
     let keep_variables = session != SessionChoice::Unnamed;
-    Ok(Call { request: RunRequest { code, globals, keep_variables }, session })
+    Ok(Call { request: RunRequest { code, globals, keep_variables, files }, session })
 }
 
 /// Checks the size and the depth of `global_variables`.
@@ -119,6 +151,48 @@ fn bounded(globals: Map<String, Value>, limits: &Limits) -> Result<Map<String, V
         }
     }
     Ok(globals)
+}
+
+/// Reads `files`: path -> text, or an object with `base64`.
+fn placed(files: Map<String, Value>, limits: &Limits) -> Result<Vec<PlacedFile>, ErrorData> {
+    let refuse = |path: &str, why: &str| {
+        let shown: String = path.escape_debug().take(100).collect();
+        invalid(format!("argument `files`: `{shown}` {why}"))
+    };
+    if files.len() > MAX_PLACED {
+        return Err(invalid(format!("argument `files` has {} files, at most {MAX_PLACED} are taken", files.len())));
+    }
+    let folders: HashSet<&str> =
+        files.keys().flat_map(|path| path.match_indices('/').filter_map(|(at, _)| path.get(..at))).collect();
+    if let Some(path) = files.keys().find(|path| folders.contains(path.as_str())) {
+        return Err(refuse(path, "is a file and the folder of another"));
+    }
+    let mut size = 0;
+    let mut all = Vec::with_capacity(files.len());
+    for (path, content) in &files {
+        check_path(path).map_err(|why| refuse(path, why))?;
+        let base64 = match content {
+            Value::String(text) => BASE64.encode(text),
+            Value::Object(members) => {
+                if members.keys().any(|name| name != "base64" && name != "media_type") {
+                    return Err(refuse(path, "may have the members `base64` and `media_type`"));
+                }
+                let base64 = members.get("base64").and_then(Value::as_str);
+                base64.ok_or_else(|| refuse(path, "must have its content in `base64`"))?.to_owned()
+            }
+            _ => return Err(refuse(path, "must be a string, or an object with `base64`")),
+        };
+        let bytes = BASE64.decode(&base64).map_err(|error| refuse(path, &format!("is not in base64: {error}")))?;
+        size += bytes.len();
+        if size > limits.file_bytes {
+            return Err(invalid(format!(
+                "argument `files` has more than {} bytes (FILES_LIMIT_MB)",
+                limits.file_bytes
+            )));
+        }
+        all.push(PlacedFile { path: path.clone(), base64 });
+    }
+    Ok(all)
 }
 
 fn wrong(argument: &str, expected: &str, actual: &Value) -> ErrorData {
@@ -201,6 +275,34 @@ mod tests {
         assert!(parse(globals("a".repeat(globals_bytes - 8).into()), false).is_ok());
         let error = parse(globals("a".repeat(globals_bytes - 7).into()), false).unwrap_err();
         assert!(error.contains("4194305 bytes long, at most 4194304"), "{error}");
+    }
+
+    #[test]
+    fn files_are_text_or_base64_and_stay_in_their_folder() {
+        let files = |value: Value| parse(json!({ "python_code": "", "files": value }), false);
+        let call = files(json!({ "a.txt": "ä", "d/b": { "base64": "/w==", "media_type": "image/png" } })).unwrap();
+        let placed = |path: &str, base64: &str| PlacedFile { path: path.into(), base64: base64.into() };
+        assert_eq!(call.request.files, [placed("a.txt", "w6Q="), placed("d/b", "/w==")]);
+        for (given, part) in [
+            (json!([]), "argument `files` must be an object, not an array"),
+            (json!({ "../a": "" }), "`../a` leads out of the folder"),
+            (json!({ "/a": "" }), "`/a` must be relative"),
+            (json!({ "a\nb": "" }), "`a\\nb` has a backslash, a control character"),
+            (json!({ "a": 1 }), "`a` must be a string, or an object with `base64`"),
+            (json!({ "a": {} }), "`a` must have its content in `base64`"),
+            (json!({ "a": { "base64": "", "mode": 7 } }), "`a` may have the members `base64` and `media_type`"),
+            (json!({ "a": { "base64": "x" } }), "`a` is not in base64: "),
+            (json!({ "a": "", "a/b": "" }), "`a` is a file and the folder of another"),
+        ] {
+            let error = files(given).unwrap_err();
+            assert!(error.starts_with("Invalid params: argument `files`") && error.contains(part), "{error}");
+        }
+        let many: Map<String, Value> = (0..=MAX_PLACED).map(|n| (n.to_string(), "".into())).collect();
+        assert!(files(Value::Object(many)).unwrap_err().contains("1001 files, at most 1000"));
+        let limits = Limits { file_bytes: 10, ..Limits::default() };
+        let two = Map::from_iter([("a".to_owned(), "123456".into()), ("b".to_owned(), "12345".into())]);
+        let error = super::placed(two, &limits).unwrap_err();
+        assert!(error.message.contains("more than 10 bytes (FILES_LIMIT_MB)"), "{error:?}");
     }
 
     #[test]

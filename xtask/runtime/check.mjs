@@ -16,6 +16,9 @@ const LIMITS = {
   imageBytes: 1e6,
   files: 1000,
   fileBytes: 1e6,
+  filesTold: 0,
+  embedBytes: 0,
+  embedAll: 0,
 };
 
 /** Programs, and how each must end. @type {[string, object][]} */

@@ -162,6 +162,9 @@ from pyodide.ffi import can_run_sync
       imageBytes: 0,
       files: 100,
       fileBytes: 1e6,
+      filesTold: 0,
+      embedBytes: 0,
+      embedAll: 0,
     };
     try {
       const run = { code, globals: JSON.stringify({ modules }), keep: false, limits };

@@ -1,0 +1,158 @@
+//! Files of a program: those that are placed in its folder before a run, and those that it made, changed or deleted there.
+//!
+//! **Boundary.** A path is a label, relative to that folder. It names a file in the isolate, and never one of the host.
+
+use mime_guess::MimeGuess;
+use serde::{Deserialize, Serialize};
+
+use crate::limits::{MAX_PATH, MAX_PATH_DEPTH, MAX_PATH_PART};
+
+/// A file that is placed before a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlacedFile {
+    /// Where, relative to the program's folder.
+    pub path: String,
+    /// Its bytes in base64 (RFC 4648, section 4).
+    pub base64: String,
+}
+
+/// What became of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Change {
+    /// It was not there before.
+    Created,
+    /// It was written to.
+    Changed,
+    /// It is no longer there.
+    Deleted,
+}
+
+impl Change {
+    /// As results have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Changed => "changed",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
+/// A file that a run made, changed or deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedFile {
+    /// Relative to the program's folder.
+    pub path: String,
+    /// What became of it.
+    pub change: Change,
+    /// In bytes; 0 of one that was deleted.
+    pub size: u64,
+    /// Its bytes, unless it is too large for a result.
+    pub content: Option<Content>,
+}
+
+impl ChangedFile {
+    /// Its media type, by its name.
+    #[must_use]
+    pub fn media_type(&self) -> String {
+        MimeGuess::from_path(&self.path).first_or_octet_stream().to_string()
+    }
+}
+
+/// The bytes of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// UTF-8.
+    Text(String),
+    /// Anything else, in base64.
+    Base64(String),
+}
+
+/// All that a run did to files.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Those that are told of.
+    pub files: Vec<ChangedFile>,
+    /// How many there are besides.
+    pub omitted: u64,
+}
+
+/// Checks that a path stays in its folder, and is what it looks like.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_path(path: &str) -> Result<(), &'static str> {
+    let parts = || path.split('/');
+    if path.is_empty() {
+        Err("is empty")
+    } else if path.len() > MAX_PATH {
+        Err("is too long")
+    } else if path.starts_with('/') {
+        Err("must be relative")
+    } else if parts().any(|part| part == "..") {
+        Err("leads out of the folder")
+    } else if parts().any(|part| matches!(part, "" | ".")) {
+        Err("has an empty part")
+    } else if parts().any(|part| part.len() > MAX_PATH_PART) || parts().count() > MAX_PATH_DEPTH {
+        Err("has a part that is too long, or too many parts")
+    } else if path.chars().any(|letter| letter == '\\' || is_hidden(letter)) {
+        Err("has a backslash, a control character, or one that cannot be seen")
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether a character makes a name look like another one. `runtime/files.js` has the same list.
+fn is_hidden(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_stay_in_their_folder() {
+        for good in
+            ["a.csv", "data/2026/a b.csv", "käse: 1.txt", "a..b", ".hidden", &"d/".repeat(31).replace("d/", "d/")]
+        {
+            let good = good.trim_end_matches('/');
+            assert_eq!(check_path(good), Ok(()), "{good}");
+        }
+        for (bad, why) in [
+            ("", "empty"),
+            ("/etc/passwd", "relative"),
+            ("../a", "out of"),
+            ("a/../../b", "out of"),
+            ("a//b", "empty part"),
+            ("a/./b", "empty part"),
+            ("a/", "empty part"),
+            ("a\\b", "backslash"),
+            ("a\nb", "control"),
+            ("a\u{202e}gpj.exe", "cannot be seen"),
+            (&"a".repeat(256), "too long"),
+            (&"a/".repeat(300), "too long"),
+            (&["a"; 33].join("/"), "too many"),
+        ] {
+            let found = check_path(bad).unwrap_err();
+            assert!(found.contains(why), "{bad:?}: {found}");
+        }
+    }
+
+    #[test]
+    fn media_types_are_by_name() {
+        for (path, expected) in [
+            ("a/plot.png", "image/png"),
+            ("a.csv", "text/csv"),
+            ("a.JSON", "application/json"),
+            ("a.unknown", "application/octet-stream"),
+            ("a", "application/octet-stream"),
+        ] {
+            let file = ChangedFile { path: path.into(), change: Change::Created, size: 0, content: None };
+            assert_eq!(file.media_type(), expected, "{path}");
+        }
+    }
+}
