@@ -145,7 +145,7 @@ pub fn attachments(outcome: &Outcome) -> impl Iterator<Item = ContentBlock> {
 
 fn attachment(file: &ChangedFile, content: &Content) -> ContentBlock {
     let media_type = file.media_type();
-    let uri = format!("sandbox:///{}", utf8_percent_encode(&file.path, IN_PATH));
+    let uri = format!("{PLACE}{}", utf8_percent_encode(&file.path, IN_PATH));
     let content = match content {
         Content::Base64(base64) if SHOWN.contains(&&*media_type) => {
             let image = ImageContent::new(base64.as_str(), media_type);
@@ -158,6 +158,9 @@ fn attachment(file: &ChangedFile, content: &Content) -> ContentBlock {
     };
     ContentBlock::resource(content.with_mime_type(media_type))
 }
+
+/// How the URI of a file that is part of a result begins. It names it there, and nothing can be read from it.
+pub const PLACE: &str = "sandbox:///";
 
 /// What a path has in a URI as it is (RFC 3986, section 2.3).
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');

@@ -40,19 +40,20 @@ class Backend {
    * @param {string} code
    * @param {object} globals
    * @param {import('../core/sandbox.js').Listeners} listeners
-   * @returns {Promise<import('../core/index.js').Result>}
+   * @param {import('../core/sandbox.js').PlacedFiles} [files]
    */
-  async eval(code, globals, { output, progress }) {
+  async eval(code, globals, { output, progress }, files) {
     this.#evaluating = new AbortController();
     const { session, ...result } = await this.server.core.eval(code, /** @type {any} */ (globals), {
       ...(this.persistent && { session: this.#session ?? 'new' }),
       numbers: this.numbers,
+      files,
       onOutput: (stream, text) => output({ stream, text }),
       onInstall: (message) => progress({ phase: 'packages', message, loaded: 0, total: 0 }),
       signal: this.#evaluating.signal,
     });
     this.#session = session;
-    return /** @type {import('../core/index.js').Result} */ (result);
+    return result;
   }
 
   interrupt() {

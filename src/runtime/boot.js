@@ -1,7 +1,8 @@
 // Starts CPython from a snapshot and runs programs in it, one at a time. The same in every home: a home gives the
 // assets, carries a run's JSON in and the frames out.
-import { recordLibraries } from './libraries.js';
+
 import { FileChanges, placeFiles } from './files.js';
+import { recordLibraries } from './libraries.js';
 import { OutputLines } from './output.js';
 import { mountPackages } from './packages.js';
 import { Pulse } from './pulse.js';

@@ -30,9 +30,13 @@ export function placeFiles(FS, files) {
       throw new Error(`OSError: the file ${path} could not be placed: a link is in its way`);
     try {
       FS.mkdirTree(place.slice(0, place.lastIndexOf('/')));
-      FS.writeFile(place, Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0)));
+      FS.writeFile(
+        place,
+        Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0)),
+      );
     } catch (error) {
-      const why = /** @type {any} */ (error)?.errno === 51 ? 'there is no room for it' : 'a file or folder is in its way';
+      const why =
+        /** @type {any} */ (error)?.errno === 51 ? 'there is no room for it' : 'a file or folder is in its way';
       throw new Error(`OSError: the file ${path} could not be placed: ${why}`);
     }
   }

@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import { dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
+import { given, PROGRAM, RESULT, shown } from '../contract/files.mjs';
 import { VALUES } from '../contract/numbers.mjs';
 import { sleep, timed } from '../edge/worker.mjs';
 import { RESPONSE } from '../security/attacks/host.mjs';
@@ -49,6 +50,12 @@ describe('codeSandbox', () => {
     await sandbox.eval('open("f", "w").write("kept")\nx = 1');
     const result = await sandbox.eval('[open("f").read(), "x" in globals()]');
     assert.deepEqual(/** @type {any} */ (result).return_value, ['kept', false]);
+  });
+
+  test('files go in and come out', async () => {
+    assert.deepEqual(shown(await sandbox.eval(PROGRAM, {}, { files: given() })), RESULT);
+    await assert.rejects(sandbox.eval('1', {}, { files: { '../a': 'x' } }), /`..\/a` leads out of the folder/);
+    await assert.rejects(sandbox.eval('1', {}, { files: { a: /** @type {any} */ (1) } }), /the file a must be/);
   });
 
   test('tells each line as it comes', async () => {

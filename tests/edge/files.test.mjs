@@ -29,7 +29,18 @@ test('text and bytes go in', async () => {
 rows = list(csv.reader(open('data/käse.csv')))
 [rows, list(open('raw.bin', 'rb').read()) == list(range(256)), open('empty').read()]`;
   const { return_value, error, files: changed } = await run(worker.url, code, { files });
-  assert.deepEqual(return_value, [[['a', 'b'], ['1', '2']], true, ''], error);
+  assert.deepEqual(
+    return_value,
+    [
+      [
+        ['a', 'b'],
+        ['1', '2'],
+      ],
+      true,
+      '',
+    ],
+    error,
+  );
   assert.equal(changed, undefined, 'what is only read has not changed');
 });
 
@@ -82,7 +93,10 @@ test('without files a result is as it was', async () => {
 test('in a session files stay, and each run tells of its own', async () => {
   const first = await run(worker.url, "open('a.txt', 'w').write('1')", { session: 'new' });
   const { session } = first;
-  assert.deepEqual(first.files.map((/** @type {any} */ { path }) => path), ['a.txt']);
+  assert.deepEqual(
+    first.files.map((/** @type {any} */ { path }) => path),
+    ['a.txt'],
+  );
   const read = await run(worker.url, "open('a.txt').read()", { session });
   assert.deepEqual([read.return_value, read.files], ['1', undefined]);
   // In the same moment, with the same size.
@@ -102,10 +116,20 @@ test('many files and large ones are told of, as far as a result goes', async () 
   );
   assert.equal(files.length, 20);
   assert.equal(more, 31);
-  assert.deepEqual(files[0], { path: '00.big', change: 'created', size: 16385, media_type: 'application/octet-stream' });
-  const { result } = await call("open('a.bin', 'wb').write(bytes(16 * 1024 + 1))\nopen('b.bin', 'wb').write(bytes(16 * 1024))");
+  assert.deepEqual(files[0], {
+    path: '00.big',
+    change: 'created',
+    size: 16385,
+    media_type: 'application/octet-stream',
+  });
+  const { result } = await call(
+    "open('a.bin', 'wb').write(bytes(16 * 1024 + 1))\nopen('b.bin', 'wb').write(bytes(16 * 1024))",
+  );
   assert.equal(result.content.length, 2, 'the text, and the smaller file');
-  assert.match(result.content[0].text, /created a.bin \(application\/octet-stream, 16385 bytes: too large to be attached\)/);
+  assert.match(
+    result.content[0].text,
+    /created a.bin \(application\/octet-stream, 16385 bytes: too large to be attached\)/,
+  );
 });
 
 test('names that are no names, links and deep folders', async () => {
@@ -119,7 +143,10 @@ os.chdir('/')
 1`;
   const { status, files, files_omitted: more, error } = await run(worker.url, code);
   assert.equal(status, 'success', error);
-  assert.deepEqual(files.map((/** @type {any} */ { path }) => path.length), [250]);
+  assert.deepEqual(
+    files.map((/** @type {any} */ { path }) => path.length),
+    [250],
+  );
   assert.equal(more, 4);
 });
 
@@ -134,7 +161,9 @@ test('what cannot be placed is named, and nothing runs', async () => {
     assert.equal(error?.code, -32602);
     assert.ok(error.message.includes(part), error.message);
   }
-  const { session } = await run(worker.url, "import os\nos.symlink('/lib', 'lib')\nos.mkdir('folder')", { session: 'new' });
+  const { session } = await run(worker.url, "import os\nos.symlink('/lib', 'lib')\nos.mkdir('folder')", {
+    session: 'new',
+  });
   for (const [path, why] of [
     ['lib/x', 'a link is in its way'],
     ['lib', 'a link is in its way'],
@@ -149,7 +178,8 @@ test('what cannot be placed is named, and nothing runs', async () => {
 });
 
 test('a program that makes its folder unreadable still gets its result', async () => {
-  const code = "import os, shutil\nos.chdir('/')\nshutil.rmtree('/home/pyodide')\nos.symlink('/lib', '/home/pyodide')\n1";
+  const code =
+    "import os, shutil\nos.chdir('/')\nshutil.rmtree('/home/pyodide')\nos.symlink('/lib', '/home/pyodide')\n1";
   const { return_value, error } = await run(worker.url, code, { files: { a: '1' } });
   assert.equal(return_value, 1, error);
 });

@@ -1,6 +1,7 @@
 // `codeSandbox()` in Chromium, from pages with policies of their own.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { PROGRAM, RESULT } from '../contract/files.mjs';
 import { VALUES } from '../contract/numbers.mjs';
 import { openChromium, openPage } from './browser.mjs';
 import { serveSite } from './site.mjs';
@@ -78,6 +79,24 @@ test('under a policy of the page that allows nothing from elsewhere, results are
   assert.match(gone.error, /NameError: name 'y' is not defined/);
   assert.equal(file.return_value, 'kept');
   assert.deepEqual(opened.complaints, []);
+});
+
+test('files go in and come out', async () => {
+  const [result, outside, wrong] = await opened.page.evaluate(async (program) => {
+    const { codeSandbox } = /** @type {any} */ (window);
+    const sandbox = await codeSandbox();
+    const files = { 'a.txt': 'ä', 'deep/b.bin': Uint8Array.of(1, 255), c: new Blob(['x']) };
+    const result = await sandbox.eval(program, {}, { files });
+    for (const file of result.files) if (typeof file.content !== 'string') file.content = Array.from(file.content);
+    const refused = (/** @type {object} */ files) =>
+      sandbox.eval('1', {}, { files }).catch((/** @type {Error} */ error) => error.message);
+    const answers = [result, await refused({ '../a': 'x' }), await refused({ a: 1 })];
+    sandbox.close();
+    return answers;
+  }, PROGRAM);
+  assert.deepEqual([result.return_value, result.files], RESULT);
+  assert.match(outside, /`..\/a` leads out of the folder/);
+  assert.match(wrong, /the file a must be/);
 });
 
 test('numbers are exact, and floats told from integers where that is asked for', async () => {

@@ -37,7 +37,7 @@ export async function codeSandbox(options = {}) {
 
   sandbox = new Sandbox(
     {
-      async eval(code, globals, on) {
+      async eval(code, globals, on, files) {
         const isNew = link.closed;
         if (isNew) link = await open();
         const onEvent = (/** @type {any} */ { output, progress }) => {
@@ -45,7 +45,7 @@ export async function codeSandbox(options = {}) {
           if (progress) on.progress(progress);
         };
         if (isNew) on.output({ stream: 'stderr', text: RESTARTED });
-        const result = await link.call('eval', [code, globals], { limit, onEvent });
+        const result = await link.call('eval', [code, globals, files], { limit, onEvent });
         return isNew ? { ...result, output: [RESTARTED, ...result.output] } : result;
       },
       interrupt() {

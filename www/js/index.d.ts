@@ -11,11 +11,28 @@ export interface Image {
   data: string;
 }
 
+/** A file in the working directory that a run created, changed or deleted. */
+export interface ChangedFile {
+  /** Relative to the working directory. It was chosen by the program. */
+  path: string;
+  change: 'created' | 'changed' | 'deleted';
+  /** Bytes. */
+  size?: number;
+  /** By its name, for example `text/csv`. */
+  media_type?: string;
+  /** What is in it: text, if it is UTF-8. Missing where it is too large (`resultFileLimitKb`). */
+  content?: string | Uint8Array;
+}
+
 /** How a run ended. */
 export type Result = {
   /** Lines of stdout and stderr, in the order in which they were written. */
   output: string[];
   images: Image[];
+  /** Missing if there are none. Hidden files and `__pycache__` are left out. */
+  files?: ChangedFile[];
+  /** How many there are beyond `resultFilesLimit`. */
+  files_omitted?: number;
 } & (
   | { status: 'success'; return_value: Json }
   | { status: 'run-error'; error: string }
@@ -83,6 +100,8 @@ export interface SandboxOptions {
 export interface EvalOptions {
   /** Stops the run; the promise is rejected with the signal's reason. */
   signal?: AbortSignal;
+  /** Files to put into the working directory first, by their paths. */
+  files?: { [path: string]: string | Blob | ArrayBuffer | Uint8Array };
 }
 
 /** What a {@link Sandbox} tells while it works. */

@@ -13,13 +13,19 @@
 /**
  * One interpreter, as a home has it. It is asked for one run at a time.
  * @typedef {object} Backend
- * @property {(code: string, globals: object, listeners: Listeners) => Promise<Result>} eval runs a program
+ * @property {(code: string, globals: object, listeners: Listeners, files?: PlacedFiles) => Promise<any>} eval runs a
+ *   program; gives an `EvalResult` of the core
  * @property {() => void} interrupt stops the run, which gives its result then
  * @property {() => Promise<void>} reset begins anew
  * @property {() => void} close rejects whatever is going on
  */
 
 /** @typedef {import('./index.js').Sandbox} SandboxInterface */
+
+/** @typedef {Record<string, string | { base64: string }>} PlacedFiles what the core takes */
+
+/** How many bytes become text at once. */
+const CHUNK = 1 << 15;
 
 /** @implements {SandboxInterface} */
 export class Sandbox extends EventTarget {
@@ -40,24 +46,26 @@ export class Sandbox extends EventTarget {
   }
 
   /** @param {string} code @param {object} [globals] @param {EvalOptions} [options] @returns {Promise<Result>} */
-  eval(code, globals = {}, { signal } = {}) {
+  eval(code, globals = {}, { signal, files } = {}) {
     if (typeof code !== 'string') return Promise.reject(new TypeError('eval: `code` must be a string'));
-    const result = this.#turn.then(() => this.#eval(code, globals, signal));
+    const result = this.#turn.then(() => this.#eval(code, globals, signal, files));
     this.#turn = result.catch(() => {});
     return signal ? Promise.race([result, aborted(signal, result)]) : result;
   }
 
-  /** @param {string} code @param {object} globals @param {AbortSignal} [signal] */
-  async #eval(code, globals, signal) {
+  /** @param {string} code @param {object} globals @param {AbortSignal} [signal] @param {EvalOptions['files']} [files] */
+  async #eval(code, globals, signal, files) {
     signal?.throwIfAborted();
     this.#check();
+    const placed = files && (await placedFiles(files));
     const stop = () => this.#backend.interrupt();
     signal?.addEventListener('abort', stop);
     try {
-      return await this.#backend.eval(code, globals, {
-        output: (detail) => this.dispatchEvent(new CustomEvent('output', { detail })),
-        progress: (detail) => this.dispatchEvent(new CustomEvent('progress', { detail })),
-      });
+      const listeners = {
+        output: (/** @type {OutputLine} */ detail) => this.dispatchEvent(new CustomEvent('output', { detail })),
+        progress: (/** @type {Progress} */ detail) => this.dispatchEvent(new CustomEvent('progress', { detail })),
+      };
+      return withBytes(await this.#backend.eval(code, globals, listeners, placed));
     } finally {
       signal?.removeEventListener('abort', stop);
     }
@@ -88,6 +96,30 @@ export class Sandbox extends EventTarget {
   #check() {
     if (this.#closed) throw new Error('the sandbox is closed');
   }
+}
+
+/** @param {NonNullable<EvalOptions['files']>} files @returns {Promise<PlacedFiles>} */
+async function placedFiles(files) {
+  const placed = Object.entries(files).map(async ([path, content]) => {
+    if (typeof content === 'string') return [path, content];
+    const isBytes = content instanceof Blob || content instanceof ArrayBuffer || content instanceof Uint8Array;
+    if (!isBytes)
+      throw new TypeError(`eval: the file ${path} must be a string, a Blob, an ArrayBuffer or a Uint8Array`);
+    const bytes = new Uint8Array(content instanceof Blob ? await content.arrayBuffer() : content);
+    let text = '';
+    for (let at = 0; at < bytes.length; at += CHUNK) text += String.fromCharCode(...bytes.subarray(at, at + CHUNK));
+    return [path, { base64: btoa(text) }];
+  });
+  return Object.fromEntries(await Promise.all(placed));
+}
+
+/** A result whose files have their bytes. @param {any} result @returns {Result} */
+function withBytes(result) {
+  if (!result.files) return result;
+  const files = result.files.map((/** @type {any} */ { base64, ...file }) =>
+    base64 === undefined ? file : { ...file, content: Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0)) },
+  );
+  return { ...result, files };
 }
 
 /** Rejects when the signal aborts before `result` is there. @param {AbortSignal} signal @param {Promise<unknown>} result */

@@ -27,7 +27,8 @@ export function registerWebMcp(sandbox) {
     },
     /** @param {{ python_code: string, global_variables?: any }} input */
     async execute({ python_code, global_variables }) {
-      const { images, ...result } = await sandbox.eval(python_code, global_variables);
+      const { images, files, ...rest } = await sandbox.eval(python_code, global_variables);
+      const result = files ? { ...rest, files: files.map(({ content, ...file }) => file) } : rest;
       const text = json(/** @type {any} */ (result), String);
       return {
         content: [{ type: 'text', text }, ...images.map((image) => ({ type: 'image', ...image }))],

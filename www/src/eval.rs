@@ -12,7 +12,8 @@ use futures::{
     future::{self, LocalBoxFuture},
     select_biased,
 };
-use js_sys::{Array, Function, JSON, Object, Reflect};
+use js_sys::{Array, Function, JSON, Object, Reflect, decode_uri_component};
+use mcp_run_python::report;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use wasm_bindgen::prelude::*;
@@ -72,6 +73,10 @@ impl Evaluator {
             let text = values::to_json(&globals)?;
             let globals = serde_json::from_str(&text).map_err(|error| failure(&error.to_string()))?;
             arguments.insert("global_variables".into(), globals);
+        }
+        if let Some(files) = option("files").filter(JsValue::is_object) {
+            let files = serde_json::from_str(&values::to_json(&files)?).map_err(|error| failure(&error.to_string()))?;
+            arguments.insert("files".into(), files);
         }
         if let Some(session) = option("session").and_then(|session| session.as_string()) {
             arguments.insert("session".into(), session.into());
@@ -177,15 +182,20 @@ fn result(mut message: Value, exact: bool) -> Result<JsValue, JsValue> {
     };
     let mut structured = result.get_mut("structuredContent").map(Value::take).unwrap_or_default();
     let value = structured.get_mut("return_value").map(Value::take);
+    let content = result.get("content").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    for file in structured.get_mut("files").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some((member, content)) = content.iter().find_map(|block| content_of(file, block)) {
+            file[member] = content;
+        }
+    }
     let object: Object = JSON::parse(&structured.to_string())?.dyn_into()?;
     if let Some(value) = value {
         Reflect::set(&object, &"return_value".into(), &values::to_js(&value, exact)?)?;
     }
     let images = Array::new();
-    for block in result.get("content").and_then(Value::as_array).into_iter().flatten() {
-        if block.get("type").and_then(Value::as_str) != Some("image") {
-            continue;
-        }
+    // Those that are files say so.
+    let figures = content.iter().filter(|block| block["type"] == "image" && block.get("_meta").is_none());
+    for block in figures {
         let image = Object::new();
         for member in ["mimeType", "data"] {
             let text = block.get(member).and_then(Value::as_str).unwrap_or_default();
@@ -195,6 +205,21 @@ fn result(mut message: Value, exact: bool) -> Result<JsValue, JsValue> {
     }
     Reflect::set(&object, &"images".into(), &images)?;
     Ok(object.into())
+}
+
+/// The content of a file, if this block has it: `content`, or `base64`.
+fn content_of(file: &Value, block: &Value) -> Option<(&'static str, Value)> {
+    let path = file.get("path")?.as_str()?;
+    if block["type"] == "image" {
+        return (block["_meta"]["path"] == path).then(|| ("base64", block["data"].clone()));
+    }
+    let resource = block.get("resource")?;
+    let place = resource.get("uri")?.as_str()?.strip_prefix(report::PLACE)?;
+    if decode_uri_component(place).ok()? != path {
+        return None;
+    }
+    let text = resource.get("text").map(|text| ("content", text.clone()));
+    text.or_else(|| Some(("base64", resource.get("blob")?.clone())))
 }
 
 fn failure(why: &str) -> JsValue {

@@ -78,12 +78,28 @@ export interface EvalResult {
   return_value?: unknown;
   /** Traceback or message, if it did not. */
   error?: string;
+  /** What the run did to files in its working directory. */
+  files?: EvalFile[];
+  /** How many files there are besides. */
+  files_omitted?: number;
   /** The handle of the session, if one was asked for. */
   session?: string;
   images: { mimeType: string; data: string }[];
 }
 
+/** A file, as MCP's structured content has it; and what is in it, unless it is too large: as text, or in base64. */
+export interface EvalFile {
+  path: string;
+  change: 'created' | 'changed' | 'deleted';
+  size?: number;
+  media_type?: string;
+  content?: string;
+  base64?: string;
+}
+
 export interface EvalOptions {
+  /** What is placed in the working directory first: as the tool's argument `files` has it. */
+  files?: Record<string, string | { base64: string }>;
   /** `'exact'`: every integer is a `bigint`, and every `number` was a float. */
   numbers?: 'exact';
   /** `'new'`, or the handle of a session. Without it, files and modules stay, and variables do not. */

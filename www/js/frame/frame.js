@@ -88,8 +88,11 @@ const calls = {
     await sessions.prepare();
   },
 
-  /** Runs a program for `codeSandbox()`. @param {string} code @param {object} globals @param {(event: object) => void} onEvent */
-  async eval(code, globals, onEvent) {
+  /**
+   * Runs a program for `codeSandbox()`.
+   * @param {string} code @param {object} globals @param {object | undefined} files @param {(event: object) => void} onEvent
+   */
+  async eval(code, globals, files, onEvent) {
     /** @param {string} stream @param {string} text */
     const onOutput = (stream, text) => onEvent({ output: { stream, text } });
     const onInstall = (/** @type {string} */ message) =>
@@ -97,7 +100,7 @@ const calls = {
     evaluating = new AbortController();
     const { signal } = evaluating;
     const { numbers } = settings;
-    const options = { session, numbers, onOutput, onInstall, signal };
+    const options = { session, numbers, files, onOutput, onInstall, signal };
     const { session: handle, ...result } = await core.eval(code, globals, options);
     session = handle;
     return result;

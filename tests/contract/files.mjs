@@ -1,0 +1,35 @@
+// Files by the library, in each home that has it.
+
+/** Reads what it is given, and writes. */
+export const PROGRAM = `
+text, raw, more = open('a.txt').read(), open('deep/b.bin', 'rb').read(), open('c').read()
+with open('out.txt', 'w') as file:
+    file.write(text.upper() + more)
+with open('out.bin', 'wb') as file:
+    file.write(raw[::-1])
+list(raw)`;
+
+/** What it is given. */
+export const given = () => ({
+  'a.txt': 'ä',
+  'deep/b.bin': Uint8Array.of(1, 255),
+  c: new Blob(['x']),
+});
+
+/** What comes of it; bytes as numbers. */
+export const RESULT = [
+  [1, 255],
+  [
+    { path: 'out.bin', change: 'created', size: 2, media_type: 'application/octet-stream', content: [255, 1] },
+    { path: 'out.txt', change: 'created', size: 3, media_type: 'text/plain', content: 'Äx' },
+  ],
+];
+
+/** The same of a result. @param {any} result */
+export const shown = ({ return_value, files }) => [
+  return_value,
+  files?.map((/** @type {any} */ { content, ...file }) => ({
+    ...file,
+    content: typeof content === 'string' ? content : Array.from(content),
+  })),
+];
