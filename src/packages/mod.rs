@@ -27,6 +27,7 @@ pub mod wheel;
 pub use self::{
     explain::Unresolved,
     install::{Event, InstallError, Installed, Log, Packages},
+    missing::Missed,
     options::{PackageOptions, Source},
     plan::Plan,
     room::Room,
