@@ -116,9 +116,7 @@ mod tests {
 
     #[test]
     fn paths_stay_in_their_folder() {
-        for good in
-            ["a.csv", "data/2026/a b.csv", "käse: 1.txt", "a..b", ".hidden", &"d/".repeat(31).replace("d/", "d/")]
-        {
+        for good in ["a.csv", "data/2026/a b.csv", "käse: 1.txt", "a..b", ".hidden", &"d/".repeat(31)] {
             let good = good.trim_end_matches('/');
             assert_eq!(check_path(good), Ok(()), "{good}");
         }

@@ -72,6 +72,10 @@ impl Sandbox for Counted {
         self.sandbox.run(request, packages)
     }
 
+    fn is_fresh(&self) -> bool {
+        self.sandbox.is_fresh()
+    }
+
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
         self.sandbox.sleep(duration)
     }

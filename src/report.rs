@@ -128,12 +128,11 @@ fn members(outcome: &Outcome) -> Map<String, Value> {
 }
 
 fn file(file: &ChangedFile) -> Value {
-    let mut members = json!({ "path": file.path, "change": file.change });
-    if file.change != Change::Deleted {
-        members["size"] = file.size.into();
-        members["media_type"] = file.media_type().into();
+    let ChangedFile { path, change, size, .. } = file;
+    match change {
+        Change::Deleted => json!({ "path": path, "change": change }),
+        _ => json!({ "path": path, "change": change, "size": size, "media_type": file.media_type() }),
     }
-    members
 }
 
 /// What follows the text of a result: its figures, and the files that are small enough.

@@ -113,12 +113,12 @@ impl Outcome {
 /// [`SandboxError`] when the isolate failed; a Python error is an [`Outcome`].
 pub async fn execute(
     sandbox: Rc<dyn Sandbox>,
-    request: RunRequest,
+    request: &RunRequest,
     packages: PackageSet,
     limits: Limits,
     on_line: impl FnMut(&Line),
 ) -> Result<Outcome, SandboxError> {
-    let mut run = sandbox.run(to_isolate(&request, limits)?, packages);
+    let mut run = sandbox.run(to_isolate(request, limits)?, packages);
     // Those before it in its session are bounded themselves; this is for one that no longer does what it should.
     let mut overdue = sandbox.sleep(MAX_QUEUE).fuse();
     let mut began = false;

@@ -52,6 +52,9 @@ pub trait Sandbox {
     /// imported besides the standard library. Nothing happens before the run is polled.
     fn run(&self, request: String, packages: PackageSet) -> Run;
 
+    /// Whether each run has an interpreter of its own: one that failed leaves nothing behind, and may be run again.
+    fn is_fresh(&self) -> bool;
+
     /// Resolves after `duration`. The home's own timer, as this target has none.
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()>;
 }

@@ -114,7 +114,7 @@ impl Compiler {
         let globals = Map::from_iter([("name".to_owned(), name.into())]);
         let request = RunRequest { code: PROGRAM.into(), globals, keep_variables: false, files: Vec::new() };
         let limits = Limits { value_bytes: MAX_BYTECODE, ..self.limits };
-        let outcome = execute(self.sandbox.clone(), request, set, limits, |_| {}).await.ok()?;
+        let outcome = execute(self.sandbox.clone(), &request, set, limits, |_| {}).await.ok()?;
         let Outcome { ending: Ending::Success(Returned::Text(text)), .. } = outcome else { return None };
         BASE64.decode(text).ok()
     }

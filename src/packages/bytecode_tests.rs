@@ -27,6 +27,10 @@ impl Sandbox for Ends {
         stream::iter([Ok(RunEvent::Began), Ok(RunEvent::Frames(frame.into_bytes()))]).boxed_local()
     }
 
+    fn is_fresh(&self) -> bool {
+        true
+    }
+
     fn sleep(&self, _: Duration) -> LocalBoxFuture<'static, ()> {
         futures::future::pending().boxed_local()
     }
@@ -54,7 +58,7 @@ fn compiling(end: Value, compiling: &Compiling) -> (Test, Rc<Packages>, Asked, T
 }
 
 fn install(packages: &Packages, code: &str) -> PackageSet {
-    block_on(packages.install_for(code, &|_| {})).unwrap().set
+    block_on(packages.install_for(code, None, &|_| {})).unwrap().set
 }
 
 fn compiled(path: &str) -> Vec<u8> {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pep508_rs::PackageName;
 use ruff_python_ast::{
     ExceptHandler, Expr, ExprCall, Stmt,
     token::TokenKind,
@@ -9,6 +10,7 @@ use ruff_python_ast::{
 };
 use ruff_python_parser::{Mode, lexer::lex, parse_module};
 
+use super::requirement::name_of;
 use crate::limits::{MAX_IMPORTS, MAX_NESTING};
 
 /// Modules that are there without any package: the standard library's (`sys.stdlib_module_names` of Python 3.14)
@@ -103,6 +105,23 @@ pub fn distribution(module: &str) -> &str {
             None => return part,
         }
     }
+}
+
+/// Whether a distribution is one of those that are known here by name.
+#[must_use]
+pub fn is_known(name: &PackageName) -> bool {
+    let known = DISTRIBUTIONS.lines().filter_map(|line| line.split_once(' ')).map(|(_, name)| name);
+    known.chain(uses().map(|used| used.distribution)).any(|known| name_of(known).as_ref() == Some(name))
+}
+
+/// Whether code has this name in it, as a word.
+#[must_use]
+pub fn has_word(code: &str, word: &str) -> bool {
+    code.match_indices(word).any(|(at, _)| {
+        let before = code.get(..at).and_then(|before| before.chars().next_back());
+        let after = code.get(at + word.len()..).and_then(|after| after.chars().next());
+        !before.into_iter().chain(after).any(is_of_name)
+    })
 }
 
 #[derive(Default)]

@@ -15,6 +15,7 @@ use super::{
     index::{self, Project},
     lock::Lock,
     metadata::Metadata,
+    missing::Missed,
     options::{PackageOptions, Source},
     requirement::{Origin, Wanted},
     resolve::{Context, Lookup, resolve},
@@ -55,6 +56,14 @@ pub struct Installed {
     pub set: PackageSet,
     /// Imports that nothing was found for, and why: what to say when the run fails for want of them.
     pub missing: Vec<(String, String)>,
+    /// What the code should import: a run without it missed it, and it was added.
+    pub added: Option<Missed>,
+}
+
+impl Installed {
+    pub(super) fn wheel(&self, name: &PackageName) -> Option<&Wheel> {
+        self.set.wheels().iter().find(|wheel| wheel.name == name.as_ref())
+    }
 }
 
 /// A wheel that is not to be had.
@@ -95,16 +104,44 @@ impl Packages {
         &self.options
     }
 
-    /// Gets everything that `code` needs.
+    /// Gets everything that `code` needs, and what has the module that a run of it has `missed`.
     ///
     /// # Errors
     /// Names what cannot be had, where it was looked for, and what there is instead.
-    pub async fn install_for(&self, code: &str, log: Log<'_>) -> Result<Installed, InstallError> {
-        let plan = Plan::of(code, &self.lock, &self.options).map_err(InstallError)?;
+    pub async fn install_for(
+        &self,
+        code: &str,
+        missed: Option<&Missed>,
+        log: Log<'_>,
+    ) -> Result<Installed, InstallError> {
+        let module = missed.map(|missed| missed.module.as_str());
+        let plan = Plan::of(code, module, &self.lock, &self.options).map_err(InstallError)?;
         for note in &plan.notes {
             log(Event::Debug(note.clone()));
         }
-        self.resolve_and_obtain(&plan, log).await
+        let mut installed = self.resolve_and_obtain(&plan, log).await?;
+        if let Some(missed) = missed
+            && let Some(Wheel { name, version, .. }) = installed.wheel(&missed.name)
+        {
+            log(Event::Info(format!(
+                "Added {name} {version}: the run missed `{}`, and is run again with it",
+                missed.module
+            )));
+            installed.added = Some(missed.clone());
+        }
+        Ok(installed)
+    }
+
+    /// Whether a wheel that is installed says that it may need this. Only those that are cached are asked.
+    pub(super) async fn is_named_by(&self, installed: &Installed, name: &PackageName) -> bool {
+        for Wheel { sha256, .. } in installed.set.wheels() {
+            let Some(bytes) = self.supply.cached(sha256).await else { continue };
+            let metadata = wheel::check(&bytes, sha256).and_then(|()| wheel::metadata(&bytes));
+            if metadata.and_then(|text| Metadata::parse(&text)).is_ok_and(|metadata| metadata.names(name)) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Gets what these requirements, and nothing else, need.
@@ -148,7 +185,7 @@ impl Packages {
         log: Log<'_>,
     ) -> Result<Installed, InstallError> {
         if plan.required.is_empty() && plan.wished.is_empty() {
-            return Ok(Installed { set: self.bundled.clone(), missing: Vec::new() });
+            return Ok(Installed { set: self.bundled.clone(), ..Installed::default() });
         }
         let context = Context { lock: &self.lock, options: &self.options, bundled: self.bundled.wheels(), unfetched };
         let lookup = Asking { packages: self, log, projects: RefCell::default() };
@@ -179,7 +216,7 @@ impl Packages {
             Some(wheels) => wheels,
             None => resolve(context, &wanted, &lookup).await.map_err(failed)?,
         };
-        Ok(Installed { set: self.with_bundled(wheels), missing })
+        Ok(Installed { set: self.with_bundled(wheels), missing, added: None })
     }
 
     /// What is built in is there in any case.

@@ -150,7 +150,7 @@ impl Test {
 
     fn run(&self, code: &str) -> Result<Installed, String> {
         let log = |event| self.events.borrow_mut().push(event);
-        block_on(self.packages.install_for(code, &log)).map_err(|InstallError(why)| why)
+        block_on(self.packages.install_for(code, None, &log)).map_err(|InstallError(why)| why)
     }
 
     fn names(&self, code: &str) -> Vec<String> {
@@ -218,7 +218,7 @@ fn two_runs_fetch_a_wheel_once() {
     test.serve(ONE, "a", Ok(a));
     test.serve(ONE, "b", Ok(b));
     let log = |_| {};
-    let runs = (0..5).map(|n| test.packages.install_for(if n % 2 == 0 { "import a" } else { "import b" }, &log));
+    let runs = (0..5).map(|n| test.packages.install_for(if n % 2 == 0 { "import a" } else { "import b" }, None, &log));
     for installed in block_on(future::join_all(runs)) {
         assert!(!installed.unwrap().set.is_empty());
     }
@@ -345,4 +345,65 @@ fn a_wheel_that_is_no_wheel_is_refused() {
     assert!(error.contains("../../etc/passwd"), "{error}");
     let requirement = requirement::parse("d").unwrap();
     assert!(block_on(test.packages.install(vec![Wanted { requirement, origin: Origin::Settings }], &|_| {})).is_err());
+}
+
+/// One that may ask an index, which has `c` and `d`; and code whose run missed a module.
+fn missing(code: &str, module: &str) -> (Test, Installed, Option<Missed>) {
+    let (test, a, _) = test_with(|options| {
+        options.source = Source::Pypi;
+        options.index = Some(INDEX.into());
+    });
+    test.serve(ONE, "a", Ok(a));
+    for name in ["c", "d"] {
+        let bytes = zip(&[(&format!("{name}.py"), b""), (&format!("{name}-3.dist-info/METADATA"), b"Name: x\n")]);
+        let file = json!({ "filename": format!("{name}-3-py3-none-any.whl"), "url": format!("/{name}.whl"), "hashes": { "sha256": sha256(&bytes) } });
+        let page = json!({ "files": [file] }).to_string().into_bytes();
+        test.home.network.borrow_mut().insert(format!("{INDEX}{name}/"), Ok(page));
+        test.home.network.borrow_mut().insert(format!("https://index.example/{name}.whl"), Ok(bytes));
+    }
+    let installed = test.run(code).unwrap();
+    test.fetched();
+    let error = format!("ModuleNotFoundError: No module named '{module}'\n");
+    let missed = block_on(test.packages.obtainable(&error, code, &installed));
+    assert_eq!(test.fetched(), 0, "nothing is fetched to find out");
+    (test, installed, missed)
+}
+
+#[test]
+fn what_a_run_missed_is_added() {
+    for (code, module) in [("1", "a.x"), ("import a", "c"), ("name = 'd'", "d"), ("x(d)", "d.y")] {
+        let (test, _, missed) = missing(code, module);
+        let missed = missed.unwrap_or_else(|| panic!("{code}: {module}"));
+        test.events.take();
+        let log = |event| test.events.borrow_mut().push(event);
+        let again = block_on(test.packages.install_for(code, Some(&missed), &log)).unwrap();
+        assert!(again.set.wheels().iter().any(|wheel| wheel.name == missed.top()), "{code}: {module}");
+        assert_eq!(again.added.as_ref(), Some(&missed));
+        let events = test.events.take();
+        let added = format!("the run missed `{module}`");
+        assert!(events.iter().any(|event| matches!(event, Event::Info(text) if text.contains(&added))), "{events:?}");
+    }
+}
+
+#[test]
+fn a_run_does_not_choose_what_the_index_is_asked_for() {
+    for (code, module) in
+        [("1", "d"), ("import a", "d"), ("import d_, xd, dd, d2", "d"), ("1", "secret_5f3a"), ("é = 'éd'", "d")]
+    {
+        let (_, installed, missed) = missing(code, module);
+        assert_eq!(missed, None, "{code}: {module}");
+        assert!(installed.added.is_none());
+    }
+    // Names that anybody would ask for are known.
+    assert!(missing("1", "docx").2.is_some());
+}
+
+#[test]
+fn what_a_run_missed_and_nobody_has_is_told() {
+    let (test, _, missed) = missing("__import__('e' + '')", "e");
+    let missed = missed.unwrap();
+    let again = block_on(test.packages.install_for("1", Some(&missed), &|_| {})).unwrap();
+    assert!(again.added.is_none());
+    let [(module, why)] = again.missing.as_slice() else { panic!("{:?}", again.missing) };
+    assert!(module == "e" && why.contains("it knows no e"), "{module}: {why}");
 }

@@ -134,10 +134,10 @@ impl LockedPackage {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    pub(in crate::packages) const LOCK: &str = r#"{
+    pub(crate) const LOCK: &str = r#"{
         "info": { "abi_version": "2026_0", "arch": "wasm32", "platform": "emscripten_5_0_3", "python": "3.14.0" },
         "packages": {
             "numpy": { "depends": [], "file_name": "numpy-2.4.3-cp314-cp314-pyemscripten_2026_0_wasm32.whl",

@@ -1,7 +1,7 @@
 //! A wheel's core metadata: what it requires.
 
 use pep440_rs::VersionSpecifiers;
-use pep508_rs::{ExtraName, MarkerEnvironment};
+use pep508_rs::{ExtraName, MarkerEnvironment, PackageName};
 
 use super::requirement::{self, Requirement};
 use crate::limits::MAX_DEPENDENCIES;
@@ -44,6 +44,12 @@ impl Metadata {
             }
         }
         Ok(metadata)
+    }
+
+    /// Whether it may require this: anywhere, and for any extra.
+    #[must_use]
+    pub fn names(&self, name: &PackageName) -> bool {
+        self.requires.iter().any(|requirement| requirement.name == *name)
     }
 
     /// What it requires in `environment`: always, or for an extra besides that.

@@ -1,4 +1,9 @@
-//! Why a run missed a module, in words that say what to do about it.
+//! Why a run missed a module: in words that say what to do about it, or as what to add for a second run.
+//!
+//! **Boundary.** The error was written by the code that ran. What is taken from it is the name of a module, which is one by
+//! its letters, and is then held to what an import in the code is held to: the settings, and every limit of an installation.
+
+use pep508_rs::PackageName;
 
 use super::{
     imports::{self, is_present},
@@ -13,102 +18,174 @@ const ERRORS: [&str; 2] = ["ModuleNotFoundError: ", "ImportError: "];
 /// What multiprocessing is made of: `runtime/lacks.py` has the words.
 const PROCESSES: [&str; 2] = ["_multiprocessing", "_posixshmem"];
 
-/// What stands before the module: Python's own words, and those of pandas.
-const BEFORE: [&str; 2] = ["No module named '", "Missing optional dependency '"];
+/// What stands around the module, in Python's own words.
+const PYTHONS: (&str, char) = ("No module named '", '\'');
+
+/// The same in those of pandas, 3 and before. It names the distribution, mostly that is the same.
+const PANDAS: [(&str, char); 2] = [("`Import ", '`'), ("Missing optional dependency '", '\'')];
+
+/// A module that a run was for want of, though it may be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missed {
+    /// Its name.
+    pub(super) module: String,
+    /// The distribution that should have it.
+    pub(super) name: PackageName,
+}
+
+impl Missed {
+    /// The first part of its name.
+    pub(crate) fn top(&self) -> &str {
+        top(&self.module)
+    }
+}
+
+/// Why a module is not there.
+enum Reason {
+    /// It cannot be had.
+    Unavailable(String),
+    /// Nobody knew that it would be needed.
+    Unforeseen(Missed),
+}
 
 impl Packages {
-    /// What to say of a run's error, if it is for want of a module.
+    /// What to say of the error of a run, if it is for want of a module, or came once that was added.
     #[must_use]
     pub fn why_missing(&self, error: &str, installed: &Installed) -> Option<String> {
+        let added = installed.added.iter();
+        match self.reason(error, installed) {
+            Some(Reason::Unforeseen(missed)) => self.advice(added.chain([&missed])),
+            Some(Reason::Unavailable(why)) => {
+                // To import what is there, and has not got it, helps nobody.
+                let others = added.filter(|added| missed(error).map(top) != Some(added.top()));
+                Some([Some(why), self.advice(others)].into_iter().flatten().collect::<Vec<_>>().join("\n"))
+            }
+            None => self.advice(added),
+        }
+    }
+
+    /// What to add for another run of `code`, after one that failed with this error.
+    ///
+    /// What is in the lock file may be had in any case. For anything else the index is asked, by a name that the run has
+    /// chosen: it could tell the index, or whoever counts the downloads there, what it was given. So that is a name which is
+    /// known without the run: from the lists of this server, the code or the metadata of what is installed.
+    pub async fn obtainable(&self, error: &str, code: &str, installed: &Installed) -> Option<Missed> {
+        let Reason::Unforeseen(missed) = self.reason(error, installed)? else { return None };
+        let is_known = self.lock().get(&missed.name).is_some()
+            || imports::is_known(&missed.name)
+            || imports::has_word(code, missed.top())
+            || self.is_named_by(installed, &missed.name).await;
+        is_known.then_some(missed)
+    }
+
+    fn reason(&self, error: &str, installed: &Installed) -> Option<Reason> {
         let module = missed(error)?;
-        let top = module.split('.').next().unwrap_or(module);
+        let top = top(module);
+        let unavailable = |why: String| Some(Reason::Unavailable(why));
         if let Some((_, why)) = installed.missing.iter().find(|(missing, _)| missing == top) {
-            return Some(why.clone());
+            return unavailable(why.clone());
         }
         // Python's own words for it follow already.
         if PROCESSES.contains(&top) {
             return None;
         }
         if is_present(top) {
-            return Some(format!("`{module}` belongs to Python itself, but the sandbox has no such module."));
+            return unavailable(format!("`{module}` belongs to Python itself, but the sandbox has no such module."));
         }
         let (lock, options) = (self.lock(), self.options());
-        let locked = lock.of_import(module).cloned();
-        let name = locked.clone().or_else(|| name_of(imports::distribution(module)))?;
-        if let Some(wheel) = installed.set.wheels().iter().find(|wheel| wheel.name == name.as_ref()) {
-            return Some(format!("{name} {} is installed, and has no module `{module}`.", wheel.version));
+        let name = self.distribution(module)?;
+        if let Some(wheel) = installed.wheel(&name) {
+            return unavailable(format!("{name} {} is installed, and has no module `{module}`.", wheel.version));
         }
         if options.denied.contains(&name) || !options.allowed.is_empty() && !options.allowed.contains(&name) {
-            return Some(format!("This server does not install {name} (ALLOWED_PACKAGES, DENIED_PACKAGES)."));
+            return unavailable(format!("This server does not install {name} (ALLOWED_PACKAGES, DENIED_PACKAGES)."));
         }
-        Some(match options.source {
-            Source::Bundled => "This server installs only what is built in (PACKAGES=bundled).".to_owned(),
-            Source::Lock if locked.is_none() => format!(
+        match options.source {
+            Source::Bundled => unavailable("This server installs only what is built in (PACKAGES=bundled).".to_owned()),
+            Source::Lock if lock.get(&name).is_none() => unavailable(format!(
                 "Pyodide has no {name}, and this server does not use the package index: with the setting PACKAGES=pypi it does."
-            ),
-            Source::Lock | Source::Pypi => format!(
-                "Packages are installed before a run, by the imports in its code: add `import {top}` to it, or name the \
-                 distribution in a `# /// script` block."
-            ),
-        })
+            )),
+            Source::Lock | Source::Pypi => Some(Reason::Unforeseen(Missed { module: module.to_owned(), name })),
+        }
+    }
+
+    fn distribution(&self, module: &str) -> Option<PackageName> {
+        self.lock().of_import(module).cloned().or_else(|| name_of(imports::distribution(module)))
+    }
+
+    /// What to add to the code, so that these are installed before it runs.
+    fn advice<'a>(&self, missed: impl Iterator<Item = &'a Missed>) -> Option<String> {
+        let imports: Vec<String> = missed
+            .map(|Missed { module, name }| {
+                // Parts of one package, as of `google`, may be of several distributions.
+                let top = Some(top(module)).filter(|top| self.distribution(top).as_ref() == Some(name));
+                format!("`import {}`", top.unwrap_or(module))
+            })
+            .collect();
+        if imports.is_empty() {
+            return None;
+        }
+        Some(format!(
+            "Packages are installed before a run, by the imports in its code: add {} at the top of it, or name the \
+             distribution in a `# /// script` block.",
+            imports.join(" and ")
+        ))
     }
 }
 
-/// The module that an error is for want of.
+fn top(module: &str) -> &str {
+    module.split('.').next().unwrap_or(module)
+}
+
+/// The module that an error is for want of: in Python's words, its own or those of what caused it, or else in others'.
 fn missed(error: &str) -> Option<&str> {
-    // Not in what came before it.
-    let (_, last) = error.rsplit_once("Traceback (most recent call last):\n").unwrap_or(("", error));
-    let line = last.lines().rev().find(|line| ERRORS.iter().any(|begin| line.starts_with(begin)))?;
-    let (_, after) = BEFORE.iter().find_map(|before| line.split_once(before))?;
-    let (module, _) = after.split_once('\'')?;
-    Some(module).filter(|module| !module.is_empty() && module.len() <= MAX_MODULE)
+    // Each error of a chain is for want of something, from the last one on; what was handled before is not.
+    let mut lines = error
+        .rsplit("Traceback (most recent call last):\n")
+        .map_while(|error| error.lines().rev().find(|line| ERRORS.iter().any(|begin| line.starts_with(begin))));
+    let last = lines.next()?;
+    let mut found = std::iter::once(last).chain(lines).filter_map(|line| between(line, PYTHONS));
+    found.next().or_else(|| PANDAS.iter().find_map(|around| between(last, *around)))
+}
+
+/// The name of a module between two texts.
+fn between<'a>(line: &'a str, (before, after): (&str, char)) -> Option<&'a str> {
+    let (module, _) = line.split_once(before)?.1.split_once(after)?;
+    Some(module).filter(|module| is_module(module))
 }
 
 /// Longest name of a module that is looked for, in bytes.
 const MAX_MODULE: usize = 200;
 
+/// Whether it is a module's name, with letters that a distribution can have.
+fn is_module(name: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+    name.len() <= MAX_MODULE
+        && name.split('.').all(|part| {
+            part.bytes().next().is_some_and(is_letter)
+                && part.bytes().all(|byte| is_letter(byte) || byte.is_ascii_digit())
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use std::rc::Rc;
-
-    use futures::{FutureExt, future::LocalBoxFuture};
 
     use super::*;
     use crate::packages::{
         PackageOptions, PackageSet, Wheel,
         lock::{Lock, tests::LOCK},
-        supply::{Claim, FetchError, FetchRequest, Supply},
-        wheel::{PreparedWheel, Size},
+        supply::tests::AtHand,
     };
 
-    /// What is missed is not looked for.
-    struct Nothing;
-
-    impl Supply for Nothing {
-        fn fetch(&self, _: FetchRequest) -> LocalBoxFuture<'static, Result<Vec<u8>, FetchError>> {
-            async { Err(FetchError::Status(404)) }.boxed_local()
-        }
-        fn cached(&self, _: &str) -> LocalBoxFuture<'static, Option<Vec<u8>>> {
-            async { None }.boxed_local()
-        }
-        fn cache(&self, _: &str, _: &[u8]) -> LocalBoxFuture<'static, ()> {
-            async {}.boxed_local()
-        }
-        fn prepared(&self, _: &str) -> Option<Size> {
-            None
-        }
-        fn keep(&self, _: &str, _: PreparedWheel, _: &PackageSet) {}
-        fn keep_bytecode(&self, _: &str, _: Vec<u8>) {}
-        fn claim(&self, _: &str) -> LocalBoxFuture<'static, Claim> {
-            async { Box::new(()) as Claim }.boxed_local()
-        }
+    fn packages(source: Source) -> Packages {
+        let options = PackageOptions { source, denied: vec![name_of("six").unwrap()], ..PackageOptions::default() };
+        Packages::new(Rc::new(Lock::parse(LOCK).unwrap()), options, PackageSet::default(), Rc::new(AtHand))
     }
 
     fn why(module: &str, source: Source, installed: &Installed) -> Option<String> {
-        let options = PackageOptions { source, denied: vec![name_of("six").unwrap()], ..PackageOptions::default() };
-        let packages =
-            Packages::new(Rc::new(Lock::parse(LOCK).unwrap()), options, PackageSet::default(), Rc::new(Nothing));
-        packages.why_missing(&format!("Traceback\n  x\nModuleNotFoundError: No module named '{module}'\n"), installed)
+        packages(source)
+            .why_missing(&format!("Traceback\n  x\nModuleNotFoundError: No module named '{module}'\n"), installed)
     }
 
     #[test]
@@ -117,7 +194,7 @@ mod tests {
         for (module, source, part) in [
             ("tkinter", Source::Pypi, "the sandbox has no such module"),
             ("humanize", Source::Lock, "PACKAGES=pypi"),
-            ("humanize", Source::Pypi, "add `import humanize`"),
+            ("humanize", Source::Pypi, "add `import humanize` at the top"),
             ("numpy.x", Source::Lock, "add `import numpy`"),
             ("numpy", Source::Bundled, "only what is built in"),
             ("six", Source::Pypi, "does not install six"),
@@ -133,9 +210,82 @@ mod tests {
             url: None,
         };
         let missing = vec![("torch".to_owned(), "no wheel".to_owned())];
-        let installed = Installed { set: PackageSet::new(vec![wheel]), missing };
+        let installed = Installed { set: PackageSet::new(vec![wheel]), missing, added: None };
         assert_eq!(why("torch.nn", Source::Pypi, &installed).unwrap(), "no wheel");
         assert!(why("numpy.x", Source::Lock, &installed).unwrap().contains("numpy 2 is installed"));
+    }
+
+    #[test]
+    fn a_second_run_that_fails_is_told_what_the_first_missed() {
+        let missed = |module: &str, name: &str| Missed { module: module.into(), name: name_of(name).unwrap() };
+        let after = |added| Installed {
+            added: Some(added),
+            missing: vec![("torch".into(), "no wheel".into())],
+            ..Installed::default()
+        };
+        let six = || after(missed("dateutil.tz", "python-dateutil"));
+        let advice = "Packages are installed before a run, by the imports in its code: add `import dateutil` at the top of \
+                      it, or name the distribution in a `# /// script` block.";
+        let packages = packages(Source::Pypi);
+        assert_eq!(packages.why_missing("ValueError: x", &six()).unwrap(), advice);
+        assert_eq!(why("torch", Source::Pypi, &six()).unwrap(), format!("no wheel\n{advice}"));
+        let both = why("google.protobuf.x", Source::Pypi, &six()).unwrap();
+        assert!(both.contains("add `import dateutil` and `import google.protobuf.x` at"), "{both}");
+        assert_eq!(why("torch.nn", Source::Pypi, &after(missed("torch", "torch"))).unwrap(), "no wheel");
+    }
+
+    #[test]
+    fn the_name_of_a_module_is_nothing_else() {
+        for module in ["six", "_a.b2", "a_.B", &"a".repeat(MAX_MODULE)] {
+            assert_eq!(missed(&format!("ImportError: No module named '{module}'")), Some(module));
+        }
+        for name in [
+            "",
+            ".",
+            "a.",
+            ".a",
+            "a..b",
+            "2a",
+            "a.2",
+            "a b",
+            "a-b",
+            "a/b",
+            "../a",
+            "a%2fb",
+            "a\u{0}",
+            "a\r",
+            "\u{fffd}",
+            "é",
+            "а",
+            "ｓix",
+            "six\u{200b}",
+            "six==1",
+            "six[x]",
+            "a@b",
+            "a\\",
+            "a\"",
+            &"a".repeat(MAX_MODULE + 1),
+            &"a.".repeat(99),
+        ] {
+            assert_eq!(missed(&format!("ModuleNotFoundError: No module named '{name}'")), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_error_for_want_of_a_module_may_have_other_words() {
+        const BEGIN: &str = "Traceback (most recent call last):\n  x\n";
+        let chain =
+            |errors: &[&str]| errors.iter().map(|error| format!("{BEGIN}{error}\n\nx:\n\n")).collect::<String>();
+        let cause = "ModuleNotFoundError: No module named 'odf'";
+        for (errors, expected) in [
+            (vec![cause, "ImportError: `Import odfpy` failed.  Use pip"], Some("odf")),
+            (vec!["ImportError: `Import odfpy` failed.  Use pip"], Some("odfpy")),
+            (vec![cause, "ImportError: x needs y", "ImportError: please install it"], Some("odf")),
+            (vec![cause, "KeyError: 'x'", "ImportError: please install it"], None),
+            (vec!["KeyError: 'x'", cause], Some("odf")),
+        ] {
+            assert_eq!(missed(&chain(&errors)), expected, "{errors:?}");
+        }
     }
 
     #[test]

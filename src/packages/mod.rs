@@ -30,6 +30,7 @@ pub use self::{
     bytecode::{Compiler, Compiling},
     explain::Unresolved,
     install::{Event, InstallError, Installed, Log, Packages},
+    missing::Missed,
     options::{PackageOptions, Source},
     plan::Plan,
     room::Room,

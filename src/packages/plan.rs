@@ -22,19 +22,20 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What this code needs.
+    /// What this code needs, as if it imported the module `missed`, too.
     ///
     /// # Errors
     /// Says what is wrong with the script block, or what may not be asked for.
-    pub fn of(code: &str, lock: &Lock, options: &PackageOptions) -> Result<Self, String> {
+    pub fn of(code: &str, missed: Option<&str>, lock: &Lock, options: &PackageOptions) -> Result<Self, String> {
         let mut plan = Self::default();
         let wanted = |origin: Origin| move |requirement: Requirement| Wanted { requirement, origin: origin.clone() };
         plan.required.extend(options.dependencies.iter().cloned().map(wanted(Origin::Settings)));
         plan.required.extend(script::requirements(code, &lock.python)?.into_iter().map(wanted(Origin::Script)));
-        let imports = imports::imports(code).unwrap_or_else(|imports::TooDeep| {
+        let mut imports = imports::imports(code).unwrap_or_else(|imports::TooDeep| {
             plan.notes.push("the code nests too deep for its imports to be read".into());
             Imports::default()
         });
+        imports.modules.extend(missed.map(|module| (module.to_owned(), false)));
         let mut known: Vec<_> = plan.required.iter().map(|wanted| wanted.requirement.name.clone()).collect();
         for (module, guarded) in imports.modules.into_iter().filter(|(module, _)| !imports::is_present(module)) {
             let locked = lock.of_import(&module);
@@ -113,7 +114,7 @@ mod tests {
     use crate::packages::{lock::tests::LOCK, requirement::parse_list};
 
     fn plan(code: &str, options: &PackageOptions) -> Result<(Vec<String>, Vec<String>), String> {
-        let plan = Plan::of(code, &Lock::parse(LOCK).unwrap(), options)?;
+        let plan = Plan::of(code, None, &Lock::parse(LOCK).unwrap(), options)?;
         let names = |wanted: Vec<Wanted>| wanted.iter().map(|wanted| wanted.requirement.to_string()).collect();
         Ok((names(plan.required), names(plan.wished)))
     }
@@ -149,6 +150,22 @@ mod tests {
         );
         let (required, wished) = plan("import matplotlib, pandas\npandas.x.plot()", &options(Source::Pypi)).unwrap();
         assert_eq!((required, wished), (vec!["pandas".into()], vec!["matplotlib".into()]));
+    }
+
+    #[test]
+    fn what_a_run_missed_is_needed_like_an_import() {
+        let mut settings = options(Source::Lock);
+        settings.denied = vec![name_of("numpy").unwrap()];
+        let plan = |code, missed| Plan::of(code, Some(missed), &Lock::parse(LOCK).unwrap(), &settings);
+        let required =
+            |plan: Plan| plan.required.iter().map(|wanted| wanted.requirement.to_string()).collect::<String>();
+        for code in ["1", "try:\n  import pandas\nexcept ImportError: pass"] {
+            assert_eq!(required(plan(code, "pandas.io").unwrap()), "pandas", "{code}");
+        }
+        for module in ["os", "humanize"] {
+            assert_eq!(required(plan("1", module).unwrap()), "", "{module}");
+        }
+        assert!(plan("1", "numpy").unwrap_err().contains("does not install numpy"));
     }
 
     #[test]

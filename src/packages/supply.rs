@@ -77,3 +77,33 @@ pub trait Supply {
     /// second waits for the first, and then finds it [`prepared`](Self::prepared).
     fn claim(&self, sha256: &str) -> LocalBoxFuture<'static, Claim>;
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    /// Every wheel is at hand, and nothing can be fetched.
+    pub(crate) struct AtHand;
+
+    impl Supply for AtHand {
+        fn fetch(&self, _: FetchRequest) -> LocalBoxFuture<'static, Result<Vec<u8>, FetchError>> {
+            async { Err(FetchError::Status(404)) }.boxed_local()
+        }
+        fn cached(&self, _: &str) -> LocalBoxFuture<'static, Option<Vec<u8>>> {
+            async { None }.boxed_local()
+        }
+        fn cache(&self, _: &str, _: &[u8]) -> LocalBoxFuture<'static, ()> {
+            async {}.boxed_local()
+        }
+        fn prepared(&self, _: &str) -> Option<Size> {
+            Some(Size::default())
+        }
+        fn keep(&self, _: &str, _: PreparedWheel, _: &PackageSet) {}
+        fn keep_bytecode(&self, _: &str, _: Vec<u8>) {}
+        fn claim(&self, _: &str) -> LocalBoxFuture<'static, Claim> {
+            async { Box::new(()) as Claim }.boxed_local()
+        }
+    }
+}

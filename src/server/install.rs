@@ -11,7 +11,7 @@ use rmcp::{
 
 use super::{PROGRESS_PERIOD, Progress, Server, wanted};
 use crate::{
-    packages::{Event, InstallError, Installed},
+    packages::{Event, InstallError, Installed, Missed},
     run::{Ending, Outcome},
     sandbox::Sandbox,
 };
@@ -20,13 +20,14 @@ use crate::{
 const LOGGER: &str = "packages";
 
 impl Server {
-    /// Gets the packages that `code` needs.
+    /// Gets the packages that `code` needs, and what a run of it has `missed`.
     ///
     /// # Errors
     /// The outcome of a run that is not started.
     pub(super) async fn install(
         &self,
         code: &str,
+        missed: Option<&Missed>,
         sandbox: &dyn Sandbox,
         context: &RequestContext<RoleServer>,
         progress: &mut Progress<'_>,
@@ -38,7 +39,7 @@ impl Server {
             // The receiver lives as long as the installation.
             let _ = events_in.unbounded_send(event);
         };
-        let mut installing = Box::pin(packages.install_for(code, &log).fuse());
+        let mut installing = Box::pin(packages.install_for(code, missed, &log).fuse());
         let mut output = Vec::new();
         let mut tick = sandbox.sleep(PROGRESS_PERIOD).fuse();
         let installed = loop {
@@ -55,6 +56,35 @@ impl Server {
             tell(context, threshold, progress, &mut output, event).await;
         }
         installed.map_err(|InstallError(why)| Outcome::without_files(output, Ending::InstallError(why)))
+    }
+
+    /// Gets what the run of `code` that ended so was for want of, if it can be had. Whether to run it again, with what is
+    /// `installed` now.
+    pub(super) async fn install_missed(
+        &self,
+        code: &str,
+        outcome: &Outcome,
+        installed: &mut Installed,
+        sandbox: &dyn Sandbox,
+        context: &RequestContext<RoleServer>,
+        progress: &mut Progress<'_>,
+    ) -> bool {
+        let (Ending::RunError(error), Some(packages)) = (&outcome.ending, &self.packages) else { return false };
+        let Some(missed) = packages.obtainable(error, code, installed).await else { return false };
+        match self.install(code, Some(&missed), sandbox, context, progress).await {
+            Ok(more) if more.added.is_some() => {
+                *installed = more;
+                // As below: the second run reports progress, too.
+                progress.elapsed += Duration::from_millis(1);
+                return true;
+            }
+            Ok(more) => installed.missing = more.missing,
+            Err(Outcome { ending: Ending::InstallError(why), .. }) => {
+                installed.missing.push((missed.top().to_owned(), why));
+            }
+            Err(_) => {}
+        }
+        false
     }
 
     /// Adds to the error of a run that failed for want of a module why it is not there, and what to do.

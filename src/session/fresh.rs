@@ -47,6 +47,10 @@ impl<B: Backend> Sandbox for Fresh<B> {
             .boxed_local()
     }
 
+    fn is_fresh(&self) -> bool {
+        true
+    }
+
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
         (self.0.backend.platform().sleep)(duration)
     }

@@ -137,6 +137,10 @@ impl<B: Backend> Sandbox for SessionInterpreter<B> {
         SessionRun { state: State::Starting(starting) }.boxed_local()
     }
 
+    fn is_fresh(&self) -> bool {
+        false
+    }
+
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
         (self.0.backend.platform().sleep)(duration)
     }

@@ -116,6 +116,16 @@ test('metadata that is not what the index says it is ends the installation', asy
   assert.match(error, /the metadata of liar-made-here 1\.0 cannot be read: .*sha256/);
 });
 
+test('a run that missed a module of the index is run again with it, if its name is in the code', async () => {
+  const late = await run(worker.url, 'name = "alpha_made_here"\n__import__(name + "").version');
+  assert.deepEqual(late, { status: 'success', output: [], return_value: '1.0' });
+  asked.length = 0;
+  // What a run makes of what it was given is not told to the index, as the name of a package is.
+  const secret = await run(worker.url, '__import__(secret + "_made_here")', { global_variables: { secret: 'alpha' } });
+  assert.match(secret.error, /No module named 'alpha_made_here'\n.*add `import alpha_made_here` at the top of it/);
+  assert.deepEqual(asked, []);
+});
+
 test('what is not on the list of allowed packages is not for code to ask for', async () => {
   const refused = await having('beta-made-here', 'print("started")');
   assert.equal(refused.status, 'install-error');

@@ -207,6 +207,10 @@ impl Sandbox for Remote {
         isolate::events(started).map(move |event| (event, &abort).0).boxed_local()
     }
 
+    fn is_fresh(&self) -> bool {
+        false
+    }
+
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
         (PLATFORM.sleep)(duration)
     }

@@ -185,7 +185,7 @@ fn result(mut message: Value, exact: bool) -> Result<JsValue, JsValue> {
     let content = result.get("content").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     for file in structured.get_mut("files").and_then(Value::as_array_mut).into_iter().flatten() {
         if let Some((member, content)) = content.iter().find_map(|block| content_of(file, block)) {
-            file[member] = content;
+            file.as_object_mut().map(|file| file.insert(member.into(), content));
         }
     }
     let object: Object = JSON::parse(&structured.to_string())?.dyn_into()?;
@@ -194,7 +194,7 @@ fn result(mut message: Value, exact: bool) -> Result<JsValue, JsValue> {
     }
     let images = Array::new();
     // Those that are files say so.
-    let figures = content.iter().filter(|block| block["type"] == "image" && block.get("_meta").is_none());
+    let figures = content.iter().filter(|block| is_image(block) && block.get("_meta").is_none());
     for block in figures {
         let image = Object::new();
         for member in ["mimeType", "data"] {
@@ -207,11 +207,16 @@ fn result(mut message: Value, exact: bool) -> Result<JsValue, JsValue> {
     Ok(object.into())
 }
 
+fn is_image(block: &Value) -> bool {
+    block.get("type").and_then(Value::as_str) == Some("image")
+}
+
 /// The content of a file, if this block has it: `content`, or `base64`.
 fn content_of(file: &Value, block: &Value) -> Option<(&'static str, Value)> {
     let path = file.get("path")?.as_str()?;
-    if block["type"] == "image" {
-        return (block["_meta"]["path"] == path).then(|| ("base64", block["data"].clone()));
+    if is_image(block) {
+        let is_it = block.pointer("/_meta/path").and_then(Value::as_str) == Some(path);
+        return is_it.then_some(("base64", block.get("data")?.clone()));
     }
     let resource = block.get("resource")?;
     let place = resource.get("uri")?.as_str()?.strip_prefix(report::PLACE)?;

@@ -24,10 +24,15 @@ impl Line {
         let sent = Rc::new(RefCell::new(Vec::new()));
         let outbox = sent.clone();
         let platform = Platform { sleep, spawn: super::harness::spawn, now };
-        let channel = Channel::new(Home::server(&fresh), Home::server(&session), platform, move |text| {
-            assert!(!text.contains('\n'), "{text}");
-            outbox.borrow_mut().push(serde_json::from_str(&text).unwrap());
-        });
+        let channel = Channel::new(
+            Home::server(&fresh, true, None),
+            Home::server(&session, false, None),
+            platform,
+            move |text| {
+                assert!(!text.contains('\n'), "{text}");
+                outbox.borrow_mut().push(serde_json::from_str(&text).unwrap());
+            },
+        );
         Self { channel, fresh, session, sent }
     }
 

@@ -6,5 +6,6 @@ mod door;
 mod fuzz;
 mod harness;
 mod legacy;
+mod missed;
 mod modern;
 mod streams;

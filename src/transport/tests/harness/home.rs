@@ -9,6 +9,11 @@ use super::{
 };
 use crate::{
     limits::Limits,
+    packages::{
+        PackageOptions, PackageSet, Packages,
+        lock::{Lock, tests::LOCK},
+        supply::tests::AtHand,
+    },
     report::ReturnMode,
     server::{Server, ServerOptions},
     transport::{
@@ -20,6 +25,7 @@ use crate::{
 pub(in crate::transport::tests) struct Home {
     pub(in crate::transport::tests) seen: Rc<Seen>,
     options: TransportOptions,
+    packages: Option<Rc<Packages>>,
     endpoint: Endpoint,
     sessions: RefCell<HashMap<String, Rc<LegacySession>>>,
     records: RefCell<HashMap<String, String>>,
@@ -33,20 +39,36 @@ impl Home {
     pub(in crate::transport::tests) fn with(configure: impl FnOnce(&mut TransportOptions)) -> Rc<Self> {
         let mut options = TransportOptions::new(Platform { sleep, spawn, now });
         configure(&mut options);
+        Self::of(options, None)
+    }
+
+    /// One that has the packages of [`LOCK`] at hand, as far as the settings allow.
+    pub(in crate::transport::tests) fn with_packages(settings: PackageOptions) -> Rc<Self> {
+        let lock = Rc::new(Lock::parse(LOCK).unwrap());
+        let packages = Packages::new(lock, settings, PackageSet::default(), Rc::new(AtHand));
+        Self::of(TransportOptions::new(Platform { sleep, spawn, now }), Some(Rc::new(packages)))
+    }
+
+    fn of(options: TransportOptions, packages: Option<Rc<Packages>>) -> Rc<Self> {
         let seen = Rc::new(Seen::default());
         Rc::new(Self {
-            endpoint: Endpoint::new(Self::server(&seen), options.clone()),
+            endpoint: Endpoint::new(Self::server(&seen, true, packages.as_ref()), options.clone()),
             seen,
             options,
+            packages,
             sessions: RefCell::default(),
             records: RefCell::default(),
         })
     }
 
-    /// A server whose runs are noted in `seen`.
-    pub(in crate::transport::tests) fn server(seen: &Rc<Seen>) -> Server {
+    /// A server whose runs are noted in `seen`, and have an interpreter each if they are `fresh`.
+    pub(in crate::transport::tests) fn server(seen: &Rc<Seen>, fresh: bool, packages: Option<&Rc<Packages>>) -> Server {
         let options = ServerOptions { limits: Limits::default(), return_mode: ReturnMode::Xml };
-        Server::new(Rc::new(TestHost(seen.clone())), options)
+        let server = Server::new(Rc::new(TestHost { seen: seen.clone(), fresh }), options);
+        match packages {
+            Some(packages) => server.with_packages(packages.clone()),
+            None => server,
+        }
     }
 
     /// What a real home does with a request.
@@ -69,8 +91,9 @@ impl Home {
         let session = self.sessions.borrow().get(id).cloned();
         let session = session.unwrap_or_else(|| {
             let record = self.records.borrow().get(id).cloned();
+            let server = Self::server(&self.seen, false, self.packages.as_ref());
             let record = record.map(|record| serde_json::from_str::<SessionRecord>(&record).unwrap());
-            Rc::new(LegacySession::new(id.to_owned(), Self::server(&self.seen), self.options.clone(), record))
+            Rc::new(LegacySession::new(id.to_owned(), server, self.options.clone(), record))
         });
         self.sessions.borrow_mut().insert(id.to_owned(), session.clone());
         let (response, change) = session.handle(request).await;

@@ -23,22 +23,31 @@ pub(in crate::transport::tests) struct Seen {
     pub(in crate::transport::tests) started: Cell<usize>,
     /// How many were ended before they were done.
     pub(in crate::transport::tests) dropped: Cell<usize>,
+    /// The packages of each run.
+    pub(in crate::transport::tests) packages: RefCell<Vec<Vec<String>>>,
     /// How many runs were opened with each kind of session.
     pub(in crate::transport::tests) opened: RefCell<Vec<SessionChoice>>,
 }
 
 /// A sandbox whose programs are lines of `print TEXT`, `warn TEXT`, `sleep SECONDS`, `return JSON`,
-/// `globals`, `lose`.
-struct Scripted(Rc<Seen>);
+/// `globals`, `lose`, `draw`, `raise ERROR`, and `need MODULE`, of a package of that name.
+struct Scripted {
+    seen: Rc<Seen>,
+    fresh: bool,
+}
 
 impl Sandbox for Scripted {
-    fn run(&self, request: String, _: PackageSet) -> Run {
-        self.0.started.set(self.0.started.get() + 1);
+    fn run(&self, request: String, packages: PackageSet) -> Run {
+        self.seen.started.set(self.seen.started.get() + 1);
+        let packages: Vec<String> = packages.wheels().iter().map(|wheel| wheel.name.clone()).collect();
+        self.seen.packages.borrow_mut().push(packages.clone());
         let request: Value = serde_json::from_str(&request).unwrap();
         let globals = request["globals"].as_str().unwrap().to_owned();
         let mut lines: Vec<String> = request["code"].as_str().unwrap().lines().map(str::to_owned).collect();
+        lines
+            .retain(|line| line.strip_prefix("need ").is_none_or(|module| !packages.iter().any(|name| name == module)));
         lines.push("return null".into());
-        let running = Running(Some(self.0.clone()));
+        let running = Running(Some(self.seen.clone()));
         let frames =
             stream::unfold((lines.into_iter(), running, globals), |(mut lines, mut running, globals)| async move {
                 running.0.as_ref()?;
@@ -52,18 +61,25 @@ impl Sandbox for Scripted {
                         Ok(json!({ "stream": "stdout", "lines": [] }))
                     }
                     "lose" => Err(SandboxError::Lost("it was told to".into())),
+                    "draw" => Ok(json!({ "image": "iVBORw0KGgo=" })),
+                    "raise" => Ok(failed(rest)),
+                    "need" => Ok(failed(&format!("ModuleNotFoundError: No module named '{rest}'"))),
                     "globals" => Ok(end(&globals)),
                     "return" => Ok(end(rest)),
                     // Mutated by a fuzzer, say: a panic here would leave the request without an answer.
                     _ => Err(SandboxError::Lost(format!("no such word: {word}"))),
                 };
-                if frame.is_err() || matches!(word, "globals" | "return") {
+                if frame.is_err() || matches!(word, "globals" | "return" | "raise" | "need") {
                     running.0 = None;
                 }
                 let frame = frame.map(|frame| RunEvent::Frames(format!("{frame}\n").into_bytes()));
                 Some((frame, (lines, running, globals)))
             });
         stream::once(async { Ok(RunEvent::Began) }).chain(frames).boxed_local()
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.fresh
     }
 
     fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
@@ -73,6 +89,10 @@ impl Sandbox for Scripted {
 
 fn end(json_text: &str) -> Value {
     json!({ "end": { "status": "success", "json": json_text } })
+}
+
+fn failed(error: &str) -> Value {
+    json!({ "end": { "status": "run-error", "error": format!("Traceback (most recent call last):\n{error}\n") } })
 }
 
 /// Notices a run that is dropped before its end.
@@ -86,7 +106,11 @@ impl Drop for Running {
     }
 }
 
-pub(super) struct TestHost(pub(super) Rc<Seen>);
+pub(super) struct TestHost {
+    pub(super) seen: Rc<Seen>,
+    /// Whether calls that name no session get an interpreter each.
+    pub(super) fresh: bool,
+}
 
 impl Host for TestHost {
     fn offers_sessions(&self) -> bool {
@@ -94,14 +118,15 @@ impl Host for TestHost {
     }
 
     fn open(&self, choice: SessionChoice) -> LocalBoxFuture<'static, Result<Opened, SessionError>> {
-        self.0.opened.borrow_mut().push(choice.clone());
+        self.seen.opened.borrow_mut().push(choice.clone());
         let handle = match choice {
             SessionChoice::Unnamed => Ok(None),
             SessionChoice::New => Ok(Some("h1".to_owned())),
             SessionChoice::Handle(handle) if handle == "h1" => Ok(Some(handle)),
             SessionChoice::Handle(_) => Err(SessionError::Unknown),
         };
-        let sandbox = Rc::new(Scripted(self.0.clone()));
+        let fresh = self.fresh && matches!(handle, Ok(None));
+        let sandbox = Rc::new(Scripted { seen: self.seen.clone(), fresh });
         Box::pin(async move { Ok(Opened { sandbox, handle: handle? }) })
     }
 }

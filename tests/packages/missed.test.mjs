@@ -1,0 +1,109 @@
+// What nobody could know that a program needs, until it ran: it is run again with it, once, where nobody can tell.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { answer, LegacyClient, meta, modern, run, startWorker } from '../edge/worker.mjs';
+
+/** @type {Awaited<ReturnType<typeof startWorker>>} */
+let worker;
+before(async () => {
+  worker = await startWorker({ DENIED_PACKAGES: 'pytz', TIME_LIMIT_SECONDS: '300' });
+});
+after(() => worker?.stop());
+
+const SIX = 'import importlib\nsix = importlib.import_module("s" + "ix")\n';
+const ADVICE = /add `import six` at the top of it/;
+
+/** A run, and what was said of packages meanwhile. @param {string} code */
+async function tell(code) {
+  const _meta = meta({ 'io.modelcontextprotocol/logLevel': 'info' });
+  const params = { name: 'run_python_code', arguments: { python_code: code }, _meta };
+  const { result, notifications } = await answer(await modern(worker.url, 'tools/call', params));
+  const told = notifications.filter(({ params }) => params.logger === 'packages').map(({ params }) => params.data);
+  return { ...result.structuredContent, told };
+}
+
+test('a module whose name only the run knows is there', async () => {
+  const { told, ...result } = await tell(`${SIX}print(six.PY3)\nsix.__name__`);
+  assert.deepEqual(result, { status: 'success', output: ['True'], return_value: 'six' });
+  assert.match(told.join('\n'), /^Added six [\d.]+: the run missed `six`, and is run again with it$/m);
+});
+
+/** Code whose library imports something late, and the value that it must return. @type {[string, string, unknown][]} */
+const LATE = [
+  [
+    'lxml, of pandas',
+    'import io, pandas as pd\ngetattr(pd, "read_" + "xml")(io.StringIO("<r><x><a>1</a></x></r>")).a.tolist()',
+    [1],
+  ],
+  [
+    'openpyxl, of pandas, which is of the index',
+    'import pandas as pd\ngetattr(pd.DataFrame({"a": [1]}), "to_" + "excel")("f.xlsx")\nopen("f.xlsx", "rb").read(2).decode()',
+    'PK',
+  ],
+];
+
+for (const [name, code, expected] of LATE) {
+  test(`what a library imports when it is used is there: ${name}`, { timeout: 400_000 }, async () => {
+    const { return_value, error } = await run(worker.url, code);
+    assert.deepEqual(return_value, expected, error);
+  });
+}
+
+test('the second run finds nothing of the first', async () => {
+  const code = `import os, sys
+seen = os.path.exists('f'), hasattr(sys, 'seen')
+open('f', 'w').close()
+sys.seen = True
+${SIX}list(seen)`;
+  assert.deepEqual(await run(worker.url, code), { status: 'success', output: [], return_value: [false, false] });
+});
+
+test('what was printed is not printed twice: the error says what to import', async () => {
+  for (const stream of ['stdout', 'stderr']) {
+    const { status, output, error, told } = await tell(`import sys\nprint("once", file=sys.${stream})\n${SIX}`);
+    assert.deepEqual([status, output, told], ['run-error', ['once'], []]);
+    assert.match(error, /No module named 'six'\n/);
+    assert.match(error, ADVICE);
+  }
+});
+
+test('a figure counts as printed', { timeout: 400_000 }, async () => {
+  const { error } = await run(worker.url, `import matplotlib.pyplot as plt\nplt.plot([1])\n${SIX}`);
+  assert.match(error, ADVICE);
+});
+
+test('the second run is the last, and its error says what to import', async () => {
+  const { error } = await run(worker.url, `${SIX}importlib.import_module("reg" + "ex")`);
+  assert.match(error, /No module named 'regex'\n/);
+  assert.match(error, /add `import six` and `import regex` at the top of it/);
+  const other = await run(worker.url, `${SIX}print("again")\n1 / 0`);
+  assert.deepEqual(other.output, ['again']);
+  assert.match(other.error, /ZeroDivisionError: division by zero\nPackages are installed before a run/);
+  assert.match(other.error, ADVICE);
+});
+
+test('in a session nothing is run twice', async () => {
+  const { session, error } = await run(worker.url, `n = globals().get("n", 0) + 1\n${SIX}`, { session: 'new' });
+  assert.match(error, ADVICE);
+  assert.equal((await run(worker.url, 'n', { session })).return_value, 1);
+  const client = await LegacyClient.connect(worker.url);
+  const first = await client.run(`import sys\nsys.n = getattr(sys, "n", 0) + 1\n${SIX}`);
+  assert.match(first.error, ADVICE);
+  assert.equal((await client.run('import sys\nsys.n')).return_value, 1);
+});
+
+test('what this server does not install is not looked for', async () => {
+  const { error, told } = await tell('__import__("py" + "tz")');
+  assert.match(error, /This server does not install pytz/);
+  assert.deepEqual(told, []);
+});
+
+test('a name that is none is not looked for', async () => {
+  for (const name of ['../six', 'six\\x00', 'six==1', 'ｓix', 'a.'.repeat(200), 'six[x]', 'https://a.example/']) {
+    const code = `raise ModuleNotFoundError("No module named '${name}'")`;
+    const { status, error, told } = await tell(code);
+    assert.equal(status, 'run-error', error);
+    assert.ok(!/Packages are installed|Cannot install/.test(error), error);
+    assert.deepEqual(told, []);
+  }
+});
