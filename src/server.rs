@@ -85,9 +85,14 @@ impl Server {
         self.level.set(level);
     }
 
+    fn tool(&self) -> Tool {
+        let packages = self.packages.as_ref().map(|packages| packages.options());
+        tool::definition(self.host.offers_sessions(), &self.options.limits, packages)
+    }
+
     fn tools(&self) -> Vec<Tool> {
         #[allow(unused_mut)]
-        let mut tools = vec![tool::definition(self.host.offers_sessions())];
+        let mut tools = vec![self.tool()];
         #[cfg(feature = "conformance")]
         tools.splice(0..0, crate::fixtures::tools()); // first: the suite calls the first one without arguments
         tools
@@ -316,7 +321,10 @@ impl ServerHandler for Server {
         ServerConfig::new(capabilities)
             .with_server_info(Implementation::new("MCP Run Python", env!("CARGO_PKG_VERSION")))
             .with_protocol_version(ProtocolVersion::LATEST_WITH_INITIALIZE)
-            .with_instructions("Call the \"run_python_code\" tool with the Python code to run.")
+            .with_instructions(
+                "Call the \"run_python_code\" tool with the Python code to run. Its description says what the code finds, and \
+                 what not.",
+            )
     }
 
     async fn discover(&self, _context: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {

@@ -100,7 +100,7 @@ impl Packages {
         &self.lock
     }
 
-    pub(super) fn options(&self) -> &PackageOptions {
+    pub(crate) fn options(&self) -> &PackageOptions {
         &self.options
     }
 

@@ -15,6 +15,7 @@ import tempfile
 import time
 import traceback
 import uuid
+import warnings
 from json import dumps, loads  # by name: a program may replace json's
 from types import ModuleType
 from typing import Any
@@ -215,6 +216,8 @@ def _cut(text: str, max_bytes: int) -> str:
     return f'{begin}\n[error cut: {len(encoded) - 2 * half} more bytes]\n{end}'
 
 
+# It is shown: with the result.
+warnings.filterwarnings('ignore', 'FigureCanvasAgg is non-interactive, and thus cannot be shown')
 for _name in PRELOADED:
     importlib.import_module(_name)
 sys.path.append(PACKAGES)

@@ -13,6 +13,7 @@ use crate::{
     files::{PlacedFile, check_path},
     json::shape,
     limits::{Limits, MAX_PLACED},
+    packages::{PackageOptions, Source},
     report,
     run::RunRequest,
     session::SessionChoice,
@@ -21,15 +22,42 @@ use crate::{
 /// The tool's name.
 pub const NAME: &str = "run_python_code";
 
+/// How much of the list of packages that are installed already a model is told, in letters.
+const MAX_NAMED: usize = 300;
+
 /// The Python that runs: Pyodide 314's.
 pub const PYTHON_VERSION: &str = "3.14";
 
-/// `run_python_code`, in the original's words.
-pub(super) fn definition(offers_sessions: bool) -> Tool {
+/// `run_python_code`, in the original's words, and what else a model has to know: what stays, what is there, and what is
+/// not. `packages`: how runs get theirs, if they get any.
+pub(super) fn definition(offers_sessions: bool, limits: &Limits, packages: Option<&PackageOptions>) -> Tool {
+    let state = match offers_sessions {
+        true => "Variables do not stay from one call to the next, unless a session is used (`session`).",
+        false => "Variables do not stay from one call to the next.",
+    };
+    let installed = packages.map(|packages| packages.dependencies.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let installed = match installed.filter(|names| !names.is_empty()) {
+        Some(names) => format!(" Installed already: {}.", names.join(", ").chars().take(MAX_NAMED).collect::<String>()),
+        None => String::new(),
+    };
+    let packages = match packages.map(|packages| (packages.source, packages.allowed.is_empty())) {
+        Some((Source::Pypi | Source::Lock, true)) => {
+            "Packages that the code imports (numpy, pandas, matplotlib, scikit-learn, ...) are installed by themselves: use no \
+             pip."
+        }
+        Some((Source::Pypi | Source::Lock, false)) => {
+            "Some packages are installed by themselves when the code imports them: use no pip."
+        }
+        _ => "Nothing can be installed.",
+    };
     let description = format!(
         "Tool to execute Python code and return stdout, stderr, and return value.\n\n\
          The code may be async, and the value on the last line will be returned as the return value.\n\n\
-         The code will be executed with Python {PYTHON_VERSION}.\n"
+         The code will be executed with Python {PYTHON_VERSION}.\n\n\
+         {state} {packages}{installed} Figures of matplotlib come back as images, and files that the code writes to its working \
+         directory come back with the result; give it input files with `files`. There is no network, and there are no \
+         threads, processes or user input. A call may take {} s.\n",
+        limits.time.as_secs_f64()
     );
     Tool::new(NAME, description, input_schema(offers_sessions))
         .with_title("Run Python code")
@@ -303,6 +331,30 @@ mod tests {
         let two = Map::from_iter([("a".to_owned(), "123456".into()), ("b".to_owned(), "12345".into())]);
         let error = super::placed(two, &limits).unwrap_err();
         assert!(error.message.contains("more than 10 bytes (FILES_LIMIT_MB)"), "{error:?}");
+    }
+
+    #[test]
+    fn the_description_says_what_there_is_and_what_not() {
+        let of = |sessions, packages: Option<&PackageOptions>| {
+            definition(sessions, &Limits::default(), packages).description.unwrap_or_default().into_owned()
+        };
+        let with = |change: &dyn Fn(&mut PackageOptions)| {
+            let mut options = PackageOptions { source: Source::Pypi, ..PackageOptions::default() };
+            change(&mut options);
+            of(true, Some(&options))
+        };
+        let usual = with(&|_| {});
+        for part in ["`session`", "(numpy, pandas", "no network", "may take 60 s", "`files`"] {
+            assert!(usual.contains(part), "{part}: {usual}");
+        }
+        assert!(!usual.contains("Installed already") && !of(false, None).contains("`session`"));
+        assert!(of(false, None).contains("Nothing can be installed"));
+        assert!(with(&|options| options.source = Source::Bundled).contains("Nothing can be installed"));
+        let some = with(&|options| options.allowed = crate::packages::requirement::parse_names("numpy").unwrap());
+        assert!(some.contains("Some packages"), "{some}");
+        let list = (0..1000).map(|n| format!("p{n}")).collect::<Vec<_>>().join(",");
+        let long = with(&|options| options.dependencies = crate::packages::requirement::parse_list(&list).unwrap());
+        assert!(long.contains("Installed already: p0, p1") && long.len() < 1400, "{long}");
     }
 
     #[test]

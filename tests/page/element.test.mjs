@@ -1,5 +1,6 @@
 // `<python-sandbox>` as a site of somebody else has it, under a policy of its own.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { openChromium, openPage } from './browser.mjs';
 import { serveSite } from './site.mjs';
@@ -94,6 +95,25 @@ test('numbers are shown as Python wrote them, and told as a sandbox tells them',
   assert.deepEqual(seen.list, ['[\n  3.0,\n  1180591620717411303424,\n  1,\n  1e16,\n  -0.0,\n  {}\n]']);
   assert.deepEqual(seen.cells, ['3.0', '1180591620717411303424', '0.5', '[1,2.0]']);
   assert.deepEqual(seen.whole, ['1180591620717411303424']);
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test('files are listed, and a download is nothing that the page shows', async () => {
+  const { page, complaints, close } = await openPage(browser, `${site.url}/numbers`);
+  const items = await page.evaluate(async () => {
+    await customElements.whenDefined('python-sandbox');
+    const element = /** @type {any} */ (document.querySelector('python-sandbox'));
+    element.code = `open('a.html', 'w').write('<script>top.owned = 1</script>')
+open('big.bin', 'wb').write(bytes(300_000))`;
+    await element.run();
+    return [...element.shadowRoot.querySelectorAll('.files li')].map(({ textContent }) => textContent);
+  });
+  assert.deepEqual(items, ['a.html (created, 30 bytes)Download', 'big.bin (created, 300000 bytes)']);
+  const [download] = await Promise.all([page.waitForEvent('download'), page.click('python-sandbox .download')]);
+  assert.equal(download.suggestedFilename(), 'a.html');
+  const kept = await download.path();
+  assert.equal(readFileSync(kept, 'utf8'), '<script>top.owned = 1</script>');
   assert.deepEqual(complaints, []);
   await close();
 });

@@ -14,6 +14,9 @@ const MAX_COLUMNS = 50;
 /** The most pixels of all figures of a result that are drawn: each takes four bytes, twice. */
 const MAX_PIXELS = 32e6;
 
+/** How long a browser may take to begin a download, in milliseconds. */
+const DOWNLOAD_TIME = 60_000;
+
 /** @typedef {import('../index.js').Result} Result */
 /** @typedef {import('../index.js').Json} Json */
 
@@ -56,6 +59,7 @@ export class Results {
     void this.#figures(result.images);
     if (result.status === 'success') this.#value(result.return_value);
     else this.fail(result.error);
+    if (result.files) this.#files(result.files, result.files_omitted);
   }
 
   /** @param {string} message */
@@ -105,6 +109,26 @@ export class Results {
     this.#element.append(pre);
   }
 
+  /** @param {import('../index.js').ChangedFile[]} files @param {number} [omitted] how many there are besides */
+  #files(files, omitted) {
+    const list = element('ul', 'files');
+    list.setAttribute('part', 'files');
+    list.ariaLabel = 'Files';
+    for (const { path, change, size, content } of files) {
+      const item = element('li', '', size === undefined ? `${path} (${change})` : `${path} (${change}, ${size} bytes)`);
+      if (content !== undefined) {
+        const button = element('button', 'download', 'Download');
+        button.setAttribute('part', 'button download');
+        button.ariaLabel = `Download ${path}`;
+        button.addEventListener('click', () => download(path, content));
+        item.append(button);
+      }
+      list.append(item);
+    }
+    if (omitted) list.append(element('li', '', `and ${omitted} more`));
+    this.#element.append(list);
+  }
+
   /** @param {import('../index.js').Image[]} images */
   async #figures(images) {
     const canvases = images.map((_, index) => {
@@ -145,6 +169,17 @@ export class Results {
       return 0;
     }
   }
+}
+
+/** @param {string} path @param {string | Uint8Array} content */
+function download(path, content) {
+  // **Boundary.** Of a type that no browser shows: HTML would be a document of the page's own origin.
+  const file = new Blob([/** @type {BlobPart} */ (content)], { type: 'application/octet-stream' });
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(file);
+  link.download = path.slice(path.lastIndexOf('/') + 1);
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), DOWNLOAD_TIME);
 }
 
 /** Width and height of a PNG (its specification, section 11.2.1). @param {Uint8Array<ArrayBuffer>} bytes */
