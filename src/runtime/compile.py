@@ -3,29 +3,30 @@
 Its value is a zip archive, in base64, that has the bytecode of each source where Python looks for it.
 """
 
+import py_compile
 import warnings
 from base64 import b64encode
+from contextlib import suppress
 from importlib.metadata import distribution
 from importlib.util import cache_from_source
 from io import BytesIO
 from pathlib import Path
-from py_compile import PycInvalidationMode, compile
 from zipfile import ZIP_DEFLATED, ZipFile
 
 
 def bytecode_of(name: str) -> str:
-    compiled, packed = Path('/tmp/compiled.pyc'), BytesIO()
+    compiled, packed = '/tmp/compiled.pyc', BytesIO()
+    # Nobody compares it with its source: neither changes.
+    unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
     with ZipFile(packed, 'w', ZIP_DEFLATED, compresslevel=1) as archive:
         for file in distribution(name).files or ():
             source = Path(str(file.locate()))
             if source.suffix != '.py' or not source.is_file():
                 continue
-            try:
-                # Nobody compares it with its source: neither changes.
-                compile(str(source), str(compiled), doraise=True, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
-            except Exception:  # noqa: BLE001, S112: Python says what is wrong with it, should it be imported
-                continue
-            archive.writestr(cache_from_source(str(file)), compiled.read_bytes())
+            # What does not compile has none: Python says what is wrong with it, should it be imported.
+            with suppress(Exception):
+                py_compile.compile(str(source), compiled, doraise=True, invalidation_mode=unchecked)
+                archive.writestr(cache_from_source(str(file)), Path(compiled).read_bytes())
     return b64encode(packed.getvalue()).decode()
 
 
