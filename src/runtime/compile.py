@@ -15,7 +15,8 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 
 def bytecode_of(name: str) -> str:
-    compiled, packed = '/tmp/compiled.pyc', BytesIO()
+    """Compiles a package; gives the archive."""
+    compiled, packed = '/tmp/compiled.pyc', BytesIO()  # noqa: S108
     # Nobody compares it with its source: neither changes.
     unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
     with ZipFile(packed, 'w', ZIP_DEFLATED, compresslevel=1) as archive:
@@ -24,7 +25,7 @@ def bytecode_of(name: str) -> str:
             if source.suffix != '.py' or not source.is_file():
                 continue
             # What does not compile has none: Python says what is wrong with it, should it be imported.
-            with suppress(Exception):
+            with suppress(py_compile.PyCompileError):
                 py_compile.compile(str(source), compiled, doraise=True, invalidation_mode=unchecked)
                 archive.writestr(cache_from_source(str(file)), Path(compiled).read_bytes())
     return b64encode(packed.getvalue()).decode()
