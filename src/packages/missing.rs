@@ -19,10 +19,11 @@ const ERRORS: [&str; 2] = ["ModuleNotFoundError: ", "ImportError: "];
 const PROCESSES: [&str; 2] = ["_multiprocessing", "_posixshmem"];
 
 /// What stands around the module, in Python's own words.
-const PYTHONS: (&str, char) = ("No module named '", '\'');
+const PYTHONS: (&str, &str) = ("No module named '", "'");
 
-/// The same in those of pandas, 3 and before. It names the distribution, mostly that is the same.
-const PANDAS: [(&str, char); 2] = [("`Import ", '`'), ("Missing optional dependency '", '\'')];
+/// The same in those of pandas, 3 and before. It may name the distribution: mostly that is the same.
+const PANDAS: [(&str, &str); 3] =
+    [("`Import ", "`"), ("Missing optional dependency '", "'"), ("ImportError: ", " not found, please install")];
 
 /// A module that a run was for want of, though it may be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,7 +150,7 @@ fn missed(error: &str) -> Option<&str> {
 }
 
 /// The name of a module between two texts.
-fn between<'a>(line: &'a str, (before, after): (&str, char)) -> Option<&'a str> {
+fn between<'a>(line: &'a str, (before, after): (&str, &str)) -> Option<&'a str> {
     let (module, _) = line.split_once(before)?.1.split_once(after)?;
     Some(module).filter(|module| is_module(module))
 }
@@ -280,6 +281,8 @@ mod tests {
         for (errors, expected) in [
             (vec![cause, "ImportError: `Import odfpy` failed.  Use pip"], Some("odf")),
             (vec!["ImportError: `Import odfpy` failed.  Use pip"], Some("odfpy")),
+            (vec!["ImportError: lxml not found, please install or use the etree parser."], Some("lxml")),
+            (vec!["ImportError: It was not found, please install it"], None),
             (vec![cause, "ImportError: x needs y", "ImportError: please install it"], Some("odf")),
             (vec![cause, "KeyError: 'x'", "ImportError: please install it"], None),
             (vec!["KeyError: 'x'", cause], Some("odf")),
