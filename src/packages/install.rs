@@ -15,7 +15,7 @@ use super::{
     index::{self, Project},
     lock::Lock,
     metadata::Metadata,
-    missing::Missed,
+    missing::{Missed, Named},
     options::{PackageOptions, Source},
     requirement::{Origin, Wanted},
     resolve::{Context, Lookup, resolve},
@@ -81,13 +81,15 @@ pub struct Packages {
     bundled: PackageSet,
     pub(super) supply: Rc<dyn Supply>,
     pub(super) compiler: Option<Compiler>,
+    /// What wheels name in their metadata.
+    pub(super) named: Named,
 }
 
 impl Packages {
     /// What installs packages of `lock` and, if the options say so, an index. `bundled` are those that are built in.
     #[must_use]
     pub fn new(lock: Rc<Lock>, options: PackageOptions, bundled: PackageSet, supply: Rc<dyn Supply>) -> Self {
-        Self { lock, options, bundled, supply, compiler: None }
+        Self { lock, options, bundled, supply, compiler: None, named: Named::default() }
     }
 
     /// The same, with what compiles wheels that were fetched.
@@ -130,18 +132,6 @@ impl Packages {
             installed.added = Some(missed.clone());
         }
         Ok(installed)
-    }
-
-    /// Whether a wheel that is installed says that it may need this. Only those that are cached are asked.
-    pub(super) async fn is_named_by(&self, installed: &Installed, name: &PackageName) -> bool {
-        for Wheel { sha256, .. } in installed.set.wheels() {
-            let Some(bytes) = self.supply.cached(sha256).await else { continue };
-            let metadata = wheel::check(&bytes, sha256).and_then(|()| wheel::metadata(&bytes));
-            if metadata.and_then(|text| Metadata::parse(&text)).is_ok_and(|metadata| metadata.names(name)) {
-                return true;
-            }
-        }
-        false
     }
 
     /// Gets what these requirements, and nothing else, need.

@@ -399,6 +399,19 @@ fn a_run_does_not_choose_what_the_index_is_asked_for() {
 }
 
 #[test]
+fn a_wheel_is_read_once_for_what_it_names() {
+    let error = "ModuleNotFoundError: No module named 'c'";
+    let (test, installed, missed) = missing("import a", "c");
+    test.home.cache.take();
+    assert_eq!(block_on(test.packages.obtainable(error, "", &installed)), missed);
+    // One that was changed in the cache names nothing.
+    let (test, installed, _) = missing("1", "c");
+    let installed = Installed { set: test.run("import a").unwrap().set, ..installed };
+    test.home.cache.borrow_mut().values_mut().for_each(|bytes| bytes[3] ^= 1);
+    assert_eq!(block_on(test.packages.obtainable(error, "", &installed)), None);
+}
+
+#[test]
 fn what_a_run_missed_and_nobody_has_is_told() {
     let (test, _, missed) = missing("__import__('e' + '')", "e");
     let missed = missed.unwrap();

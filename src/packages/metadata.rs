@@ -46,10 +46,9 @@ impl Metadata {
         Ok(metadata)
     }
 
-    /// Whether it may require this: anywhere, and for any extra.
-    #[must_use]
-    pub fn names(&self, name: &PackageName) -> bool {
-        self.requires.iter().any(|requirement| requirement.name == *name)
+    /// All that it may require: anywhere, and for any extra.
+    pub fn names(&self) -> impl Iterator<Item = &PackageName> {
+        self.requires.iter().map(|requirement| &requirement.name)
     }
 
     /// What it requires in `environment`: always, or for an extra besides that.

@@ -3,14 +3,24 @@
 //! **Boundary.** The error was written by the code that ran. What is taken from it is the name of a module, which is one by
 //! its letters, and is then held to what an import in the code is held to: the settings, and every limit of an installation.
 
+use std::{
+    cell::RefCell,
+    collections::{BTreeSet, HashMap},
+    rc::Rc,
+};
+
 use pep508_rs::PackageName;
 
 use super::{
     imports::{self, is_present},
     install::{Installed, Packages},
+    metadata::Metadata,
     options::Source,
     requirement::name_of,
+    set::Wheel,
+    wheel,
 };
+use crate::limits::MAX_PACKAGES;
 
 /// How an error begins that is for want of a module.
 const ERRORS: [&str; 2] = ["ModuleNotFoundError: ", "ImportError: "];
@@ -19,10 +29,11 @@ const ERRORS: [&str; 2] = ["ModuleNotFoundError: ", "ImportError: "];
 const PROCESSES: [&str; 2] = ["_multiprocessing", "_posixshmem"];
 
 /// What stands around the module, in Python's own words.
-const PYTHONS: (&str, char) = ("No module named '", '\'');
+const PYTHONS: (&str, &str) = ("No module named '", "'");
 
-/// The same in those of pandas, 3 and before. It names the distribution, mostly that is the same.
-const PANDAS: [(&str, char); 2] = [("`Import ", '`'), ("Missing optional dependency '", '\'')];
+/// The same in those of pandas, 3 and before. It may name the distribution: mostly that is the same.
+const PANDAS: [(&str, &str); 3] =
+    [("`Import ", "`"), ("Missing optional dependency '", "'"), ("ImportError: ", " not found, please install")];
 
 /// A module that a run was for want of, though it may be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +48,23 @@ impl Missed {
     /// The first part of its name.
     pub(crate) fn top(&self) -> &str {
         top(&self.module)
+    }
+}
+
+/// The names in the metadata of wheels, by their sha256: to read a wheel takes long, and any run that fails may ask.
+#[derive(Default)]
+pub(super) struct Named(RefCell<HashMap<String, Rc<BTreeSet<PackageName>>>>);
+
+impl Named {
+    fn keep(&self, sha256: &str, names: BTreeSet<PackageName>) -> Rc<BTreeSet<PackageName>> {
+        let names = Rc::new(names);
+        let mut kept = self.0.borrow_mut();
+        // As many as the largest set has: what is in use is soon there again.
+        if kept.len() >= MAX_PACKAGES {
+            kept.clear();
+        }
+        kept.insert(sha256.to_owned(), names.clone());
+        names
     }
 }
 
@@ -76,6 +104,26 @@ impl Packages {
             || imports::has_word(code, missed.top())
             || self.is_named_by(installed, &missed.name).await;
         is_known.then_some(missed)
+    }
+
+    /// Whether a wheel that is installed says that it may need this. Only those that are cached are asked.
+    async fn is_named_by(&self, installed: &Installed, name: &PackageName) -> bool {
+        for Wheel { sha256, .. } in installed.set.wheels() {
+            let known = self.named.0.borrow().get(sha256).cloned();
+            let names = match known {
+                Some(names) => names,
+                None => {
+                    let Some(bytes) = self.supply.cached(sha256).await else { continue };
+                    let metadata = wheel::check(&bytes, sha256).and_then(|()| wheel::metadata(&bytes));
+                    let Ok(metadata) = metadata.and_then(|text| Metadata::parse(&text)) else { continue };
+                    self.named.keep(sha256, metadata.names().cloned().collect())
+                }
+            };
+            if names.contains(name) {
+                return true;
+            }
+        }
+        false
     }
 
     fn reason(&self, error: &str, installed: &Installed) -> Option<Reason> {
@@ -149,7 +197,7 @@ fn missed(error: &str) -> Option<&str> {
 }
 
 /// The name of a module between two texts.
-fn between<'a>(line: &'a str, (before, after): (&str, char)) -> Option<&'a str> {
+fn between<'a>(line: &'a str, (before, after): (&str, &str)) -> Option<&'a str> {
     let (module, _) = line.split_once(before)?.1.split_once(after)?;
     Some(module).filter(|module| is_module(module))
 }
@@ -169,11 +217,9 @@ fn is_module(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
-
     use super::*;
     use crate::packages::{
-        PackageOptions, PackageSet, Wheel,
+        PackageOptions, PackageSet,
         lock::{Lock, tests::LOCK},
         supply::tests::AtHand,
     };
@@ -280,6 +326,8 @@ mod tests {
         for (errors, expected) in [
             (vec![cause, "ImportError: `Import odfpy` failed.  Use pip"], Some("odf")),
             (vec!["ImportError: `Import odfpy` failed.  Use pip"], Some("odfpy")),
+            (vec!["ImportError: lxml not found, please install or use the etree parser."], Some("lxml")),
+            (vec!["ImportError: It was not found, please install it"], None),
             (vec![cause, "ImportError: x needs y", "ImportError: please install it"], Some("odf")),
             (vec![cause, "KeyError: 'x'", "ImportError: please install it"], None),
             (vec!["KeyError: 'x'", cause], Some("odf")),
