@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rmcp::model::{ContentBlock, ImageContent, MetaObject, ResourceContents};
 
 use crate::{
-    files::{Change, ChangedFile, Content},
+    files::{Change, ChangedFile, Changes, Content},
     run::{Ending, Outcome, Png, Returned},
 };
 
@@ -169,8 +169,8 @@ const SHOWN: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
 
 fn xml(outcome: &Outcome, session: Option<&str>) -> String {
     let mut lines = vec![format!("<status>{}</status>", status(&outcome.ending))];
-    let files = &outcome.changes;
-    let ours = [("session", session.is_some()), ("files", !files.files.is_empty())];
+    let files = lines_of(&outcome.changes);
+    let ours = [("session", session.is_some()), ("files", !files.is_empty())];
     let tags: Vec<&str> =
         ORIGINAL_TAGS.into_iter().chain(ours.iter().filter(|(_, is_there)| *is_there).map(|(tag, _)| *tag)).collect();
     let mut section = |tag: &str, content: &mut dyn Iterator<Item = &str>| {
@@ -192,12 +192,8 @@ fn xml(outcome: &Outcome, session: Option<&str>) -> String {
             section("error", &mut std::iter::once(error.as_str()));
         }
     }
-    if !files.files.is_empty() {
-        let mut all: Vec<String> = files.files.iter().map(line).collect();
-        if files.omitted > 0 {
-            all.push(format!("and {} more", files.omitted));
-        }
-        section("files", &mut all.iter().map(String::as_str));
+    if !files.is_empty() {
+        section("files", &mut files.iter().map(String::as_str));
     }
     if let Some(session) = session {
         lines.push(format!("<session>{session}</session>"));
@@ -205,7 +201,16 @@ fn xml(outcome: &Outcome, session: Option<&str>) -> String {
     lines.join("\n")
 }
 
-/// A file, as the text of a result has it.
+/// Files, as the text of a result has them.
+fn lines_of(Changes { files, omitted }: &Changes) -> Vec<String> {
+    let more = match (files.is_empty(), omitted) {
+        (_, 0) => None,
+        (true, omitted) => Some(format!("{omitted} that cannot be named")),
+        (false, omitted) => Some(format!("and {omitted} more")),
+    };
+    files.iter().map(line).chain(more).collect()
+}
+
 fn line(file: &ChangedFile) -> String {
     let ChangedFile { path, change, size, content } = file;
     match (change, content) {
@@ -334,6 +339,8 @@ mod tests {
              bytes)\nchanged x.bin (application/octet-stream, 1 bytes)\ncreated big (application/octet-stream, 9000000 \
              bytes: too large to be attached)\ndeleted old\nand 2 more\n</files>\n<session>h</session>"
         );
+        let unnamed = Changes { omitted: 2, ..Changes::default() };
+        assert_eq!(lines_of(&unnamed), ["2 that cannot be named"]);
         let structured = structured(&all, None);
         assert_eq!(
             structured["files"][0],

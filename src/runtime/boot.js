@@ -149,7 +149,11 @@ export class Interpreter {
     );
     output.end();
     if (ended.lost === undefined) {
-      for (const frame of changes.frames(limits)) emit(JSON.stringify(frame));
+      try {
+        for (const frame of changes.frames(limits)) emit(JSON.stringify(frame));
+      } catch {
+        // What the program has made of its files, or of this JavaScript, does not cost it its result.
+      }
       emit(ended.frames);
     } else emit(JSON.stringify({ end: { status: 'run-error', error: ended.lost } }));
     return ended.lost === undefined;
