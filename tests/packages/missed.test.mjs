@@ -55,7 +55,12 @@ seen = os.path.exists('f'), hasattr(sys, 'seen')
 open('f', 'w').close()
 sys.seen = True
 ${SIX}list(seen)`;
-  assert.deepEqual(await run(worker.url, code), { status: 'success', output: [], return_value: [false, false] });
+  const { status, output, return_value, files } = await run(worker.url, code);
+  assert.deepEqual([status, output, return_value], ['success', [], [false, false]]);
+  assert.deepEqual(
+    files.map((/** @type {any} */ { path, change }) => [path, change]),
+    [['f', 'created']],
+  );
 });
 
 test('what was printed is not printed twice: the error says what to import', async () => {
