@@ -66,7 +66,10 @@ os.rename('moved.txt', 'to.txt')`;
     { path: 'moved.txt', change: 'deleted' },
     { path: 'old.txt', change: 'deleted' },
   ]);
-  assert.match(text, /<status>success<\/status>\n<files>\nchanged in.txt \(text\/plain, 9 bytes\)\ncreated out\/deep\/ä b.json/);
+  assert.match(
+    text,
+    /<status>success<\/status>\n<files>\nchanged in.txt \(text\/plain, 9 bytes\)\ncreated out\/deep\/ä b.json/,
+  );
   const contents = blocks.map((/** @type {any} */ { resource }) => [resource.uri, resource.text ?? resource.blob]);
   assert.deepEqual(contents, [
     ['sandbox:///in.txt', 'text more'],
