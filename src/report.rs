@@ -2,10 +2,9 @@
 
 use std::str::FromStr;
 
-use serde_json::{Map, Value, json};
-
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rmcp::model::{ContentBlock, ImageContent, MetaObject, ResourceContents};
+use serde_json::{Map, Value, json};
 
 use crate::{
     files::{Change, ChangedFile, Changes, Content},

@@ -78,6 +78,10 @@ impl Packages {
         if !self.lacks_bytecode(wheel) {
             return;
         }
+        // It was prepared by somebody who compiles nothing, and did not look for it.
+        if let Some(archive) = self.cached_bytecode(wheel).await {
+            return self.supply.keep_bytecode(&wheel.sha256, archive);
+        }
         let Compiling { until } = &compiler.compiling;
         let Limits { time, grace, .. } = compiler.limits;
         until.set((compiler.platform.now)() + time + grace + WATCHDOG_MARGIN);

@@ -97,6 +97,14 @@ fn wheels_are_compiled_once_after_the_run_and_found_in_the_cache() {
     test.home.prepared.take();
     install(&packages, "import b");
     assert_eq!(sizes(&test), [Some(size), Some(size)]);
+    // So it does where somebody has prepared the wheels who compiles nothing.
+    test.home.prepared.take();
+    install(&test.its_packages(), "import b");
+    assert_eq!(sizes(&test), [None, None]);
+    packages.compile_later(&set);
+    block_on(futures::future::join_all(tasks.take()));
+    assert_eq!(sizes(&test), [Some(size), Some(size)]);
+    assert!(asked.borrow().is_empty(), "nothing is compiled twice");
     // It is kept for this wheel, and not under the wheel's own name.
     assert_eq!(test.home.cache.borrow().len(), 4);
 }

@@ -25,7 +25,7 @@ export function placeFiles(FS, files) {
   for (const { path, base64 } of files) {
     const place = `${HOME}/${path}`;
     const parts = place.split('/');
-    const isLink = (/** @type {string} */ at) => FS.analyzePath(at, true).object?.mode && FS.isLink(FS.lstat(at).mode);
+    const isLink = (/** @type {string} */ at) => FS.isLink(FS.analyzePath(at, true).object?.mode ?? 0);
     if (parts.some((_, n) => n > 2 && isLink(parts.slice(0, n + 1).join('/'))))
       throw new Error(`OSError: the file ${path} could not be placed: a link is in its way`);
     try {
@@ -97,9 +97,9 @@ export class FileChanges {
 function filesIn(FS) {
   /** @type {Map<string, Node>} */
   const files = new Map();
-  const { node: home, error } = FS.analyzePath(HOME, true).exists ? FS.lookupPath(HOME) : { error: true };
+  const home = FS.analyzePath(HOME, true).object;
   /** @type {[string, Node][]} */
-  const folders = error ? [] : [['', home]];
+  const folders = home ? [['', home]] : [];
   for (let folder = folders.pop(); folder; folder = folders.pop()) {
     const [prefix, { contents }] = folder;
     for (const [name, node] of Object.entries(contents ?? {})) {

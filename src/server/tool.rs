@@ -199,19 +199,21 @@ fn placed(files: Map<String, Value>, limits: &Limits) -> Result<Vec<PlacedFile>,
     let mut all = Vec::with_capacity(files.len());
     for (path, content) in &files {
         check_path(path).map_err(|why| refuse(path, why))?;
-        let base64 = match content {
-            Value::String(text) => BASE64.encode(text),
+        let (base64, length) = match content {
+            Value::String(text) => (BASE64.encode(text), text.len()),
             Value::Object(members) => {
                 if members.keys().any(|name| name != "base64" && name != "media_type") {
                     return Err(refuse(path, "may have the members `base64` and `media_type`"));
                 }
                 let base64 = members.get("base64").and_then(Value::as_str);
-                base64.ok_or_else(|| refuse(path, "must have its content in `base64`"))?.to_owned()
+                let base64 = base64.ok_or_else(|| refuse(path, "must have its content in `base64`"))?;
+                let bytes = BASE64.decode(base64);
+                let bytes = bytes.map_err(|error| refuse(path, &format!("is not in base64: {error}")))?;
+                (base64.to_owned(), bytes.len())
             }
             _ => return Err(refuse(path, "must be a string, or an object with `base64`")),
         };
-        let bytes = BASE64.decode(&base64).map_err(|error| refuse(path, &format!("is not in base64: {error}")))?;
-        size += bytes.len();
+        size += length;
         if size > limits.file_bytes {
             return Err(invalid(format!(
                 "argument `files` has more than {} bytes (FILES_LIMIT_MB)",

@@ -58,6 +58,20 @@ describe('codeSandbox', () => {
     await assert.rejects(sandbox.eval('1', {}, { files: { a: /** @type {any} */ (1) } }), /the file a must be/);
   });
 
+  test('what is stopped while its files are read does not run', async () => {
+    const controller = new AbortController();
+    class Stopped extends Blob {
+      arrayBuffer() {
+        controller.abort(new Error('enough'));
+        return super.arrayBuffer();
+      }
+    }
+    const options = { signal: controller.signal, files: { a: new Stopped(['x']) } };
+    await assert.rejects(sandbox.eval('open("ran", "w").close()', {}, options), /enough/);
+    const result = await sandbox.eval('import os\nos.path.exists("ran")');
+    assert.equal(/** @type {any} */ (result).return_value, false);
+  });
+
   test('tells each line as it comes', async () => {
     /** @type {[string, string][]} */
     const lines = [];

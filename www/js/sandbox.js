@@ -55,9 +55,9 @@ export class Sandbox extends EventTarget {
 
   /** @param {string} code @param {object} globals @param {AbortSignal} [signal] @param {EvalOptions['files']} [files] */
   async #eval(code, globals, signal, files) {
+    const placed = files && (await placedFiles(files));
     signal?.throwIfAborted();
     this.#check();
-    const placed = files && (await placedFiles(files));
     const stop = () => this.#backend.interrupt();
     signal?.addEventListener('abort', stop);
     try {

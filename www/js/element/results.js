@@ -59,7 +59,8 @@ export class Results {
     void this.#figures(result.images);
     if (result.status === 'success') this.#value(result.return_value);
     else this.fail(result.error);
-    if (result.files) this.#files(result.files, result.files_omitted);
+    const { files = [], files_omitted: omitted = 0 } = result;
+    if (files.length || omitted) this.#files(files, omitted);
   }
 
   /** @param {string} message */
@@ -109,7 +110,7 @@ export class Results {
     this.#element.append(pre);
   }
 
-  /** @param {import('../index.js').ChangedFile[]} files @param {number} [omitted] how many there are besides */
+  /** @param {import('../index.js').ChangedFile[]} files @param {number} omitted how many there are besides */
   #files(files, omitted) {
     const list = element('ul', 'files');
     list.setAttribute('part', 'files');
