@@ -58,6 +58,18 @@ describe('codeSandbox', () => {
     await assert.rejects(sandbox.eval('1', {}, { files: { a: /** @type {any} */ (1) } }), /the file a must be/);
   });
 
+  test('files that cannot be read hold nobody up for long', async () => {
+    class Stuck extends Blob {
+      arrayBuffer() {
+        return /** @type {Promise<ArrayBuffer>} */ (new Promise(() => {}));
+      }
+    }
+    const stuck = sandbox.eval('1', {}, { files: { a: new Stuck(['x']) } });
+    const next = sandbox.eval('2');
+    await assert.rejects(stuck, /could not be read in time/);
+    assert.equal(/** @type {any} */ (await next).return_value, 2);
+  });
+
   test('what is stopped while its files are read does not run', async () => {
     const controller = new AbortController();
     class Stopped extends Blob {

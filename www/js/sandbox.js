@@ -24,6 +24,9 @@
 
 /** @typedef {Record<string, string | { base64: string }>} PlacedFiles what the core takes */
 
+/** How long the files of a run may take to be read, in milliseconds: others wait for that run. */
+const READ_LIMIT = 10_000;
+
 /** How many bytes become text at once. */
 const CHUNK = 1 << 15;
 
@@ -110,7 +113,15 @@ async function placedFiles(files) {
     for (let at = 0; at < bytes.length; at += CHUNK) text += String.fromCharCode(...bytes.subarray(at, at + CHUNK));
     return [path, { base64: btoa(text) }];
   });
-  return Object.fromEntries(await Promise.all(placed));
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error('eval: the files could not be read in time')), READ_LIMIT);
+  });
+  try {
+    return Object.fromEntries(await Promise.race([Promise.all(placed), late]));
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** A result whose files have their bytes. @param {any} result @returns {Result} */
