@@ -7,7 +7,7 @@ use futures::{Stream, future::LocalBoxFuture};
 
 use crate::{
     packages::PackageSet,
-    sandbox::{RunEvent, SandboxError},
+    run::sandbox::{RunEvent, SandboxError},
 };
 
 /// Timers, tasks and the clock of a platform: this target has none of its own.

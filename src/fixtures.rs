@@ -10,7 +10,7 @@ use rmcp::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::server::{Server, log};
+use crate::mcp::{Server, log};
 
 /// One pixel.
 const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==";

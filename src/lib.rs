@@ -4,22 +4,21 @@
 //! [`backend::Backend`] (interpreters, and how bytes get into them and out) and hands HTTP requests or messages to
 //! [`transport`].
 //!
-//! The layers, outermost first: `transport` -> `server` -> `session` -> `run` -> `backend`.
+//! The layers, outermost first, each of which uses only what stands below it: `home` -> `transport` -> `mcp` -> `session` ->
+//! `run` -> `backend`. `auth`, `packages` and `settings` stand beside them.
 
+pub mod auth;
 pub mod backend;
-pub mod config;
-pub mod files;
 #[cfg(feature = "conformance")]
 mod fixtures;
+pub mod home;
 mod json;
 pub mod limits;
+pub mod mcp;
 pub mod packages;
-pub mod quota;
-pub mod report;
 pub mod run;
-pub mod sandbox;
-pub mod server;
 pub mod session;
+pub mod settings;
 pub mod transport;
 #[cfg(test)]
 mod virtual_clock;

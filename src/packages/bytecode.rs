@@ -17,12 +17,12 @@ use super::{
 use crate::{
     backend::Platform,
     limits::{Limits, MAX_BYTECODE, WATCHDOG_MARGIN},
+    run::sandbox::Sandbox,
     run::{Ending, Outcome, Returned, RunRequest, execute},
-    sandbox::Sandbox,
 };
 
 /// The program that compiles.
-const PROGRAM: &str = include_str!("../runtime/compile.py");
+const PROGRAM: &str = include_str!("../../runtime/python/compile.py");
 
 /// Whether a wheel is being compiled: one is at a time, in one process. Clones are of the same.
 #[derive(Debug, Clone, Default)]

@@ -10,7 +10,7 @@ use crate::{
         install::tests::{ONE, Test, test_with},
         wheel::{Size, tests::wheel as zip},
     },
-    sandbox::{Run, RunEvent},
+    run::sandbox::{Run, RunEvent},
     virtual_clock::{now, sleep, spawn},
 };
 

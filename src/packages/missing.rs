@@ -25,7 +25,7 @@ use crate::limits::MAX_PACKAGES;
 /// How an error begins that is for want of a module.
 const ERRORS: [&str; 2] = ["ModuleNotFoundError: ", "ImportError: "];
 
-/// What multiprocessing is made of: `runtime/lacks.py` has the words.
+/// What multiprocessing is made of: `runtime/python/lacks.py` has the words.
 const PROCESSES: [&str; 2] = ["_multiprocessing", "_posixshmem"];
 
 /// What stands around the module, in Python's own words.

@@ -35,4 +35,5 @@ pub use self::{
     plan::Plan,
     room::Room,
     set::{PackageSet, Wheel},
+    tags::PYTHON_VERSION,
 };

@@ -5,6 +5,9 @@ use pep508_rs::PackageName;
 
 use super::requirement::name_of;
 
+/// The Python that runs: Pyodide 314's.
+pub const PYTHON_VERSION: &str = "3.14";
+
 /// This interpreter and platform.
 #[derive(Debug, Clone)]
 pub struct Tags {

@@ -9,8 +9,8 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use zip::{CompressionMethod, ZipArchive};
 
+use super::PYTHON_VERSION;
 use crate::limits::{MAX_METADATA, MAX_PATH, MAX_WHEEL_FILES, MAX_WHEEL_RATIO, MAX_WHEEL_UNPACKED, WHEEL_RATIO_FREE};
-use crate::server::PYTHON_VERSION;
 
 /// How a WebAssembly module begins.
 const WASM_MAGIC: &[u8] = b"\0asm";

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     limits::{PLACE_TIME, START_TIME, STOP_MARGIN},
     packages::PackageSet,
-    sandbox::{RunEvent, Sandbox, SandboxError},
+    run::sandbox::{RunEvent, Sandbox, SandboxError},
     virtual_clock::{self, now, sleep, spawn},
 };
 

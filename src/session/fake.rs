@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use crate::{
     backend::{Backend, Going, Interpreter, Platform},
     packages::{PackageSet, Wheel},
-    sandbox::{RunEvent, SandboxError},
+    run::sandbox::{RunEvent, SandboxError},
     virtual_clock::{now, sleep, spawn},
 };
 

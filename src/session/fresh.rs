@@ -9,7 +9,7 @@ use crate::{
     backend::{Backend, Interpreter},
     limits::{PARTS_TIME, START_TIME},
     packages::PackageSet,
-    sandbox::{Run, RunEvent, Sandbox, SandboxError},
+    run::sandbox::{Run, RunEvent, Sandbox, SandboxError},
 };
 
 /// Starts an interpreter for each run, which ends with it.

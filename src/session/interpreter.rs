@@ -26,7 +26,7 @@ use crate::{
     backend::{Backend, Going, Interpreter, Platform},
     limits::{FILES_TIME, LAST_BYTE, PARTS_TIME, START_TIME, STOP_MARGIN},
     packages::PackageSet,
-    sandbox::{Run, RunEvent, Sandbox, SandboxError},
+    run::sandbox::{Run, RunEvent, Sandbox, SandboxError},
 };
 
 type Handle<B> = <B as Backend>::Interpreter;

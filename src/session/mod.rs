@@ -11,7 +11,8 @@ mod fake;
 mod fresh;
 mod interpreter;
 mod places;
-mod registry;
+pub mod quota;
+pub mod registry;
 
 use std::{fmt, rc::Rc};
 
@@ -21,9 +22,9 @@ pub use self::{
     fresh::Fresh,
     interpreter::SessionInterpreter,
     places::Places,
-    registry::{Ended, Known, Remembered, evictable},
+    registry::{Ended, Known, Remembered},
 };
-use crate::sandbox::{Sandbox, SandboxError};
+use crate::run::sandbox::{Sandbox, SandboxError};
 
 /// Stderr frame prepended when a session's interpreter was replaced.
 pub const RESTARTED: &str = concat!(
@@ -59,7 +60,6 @@ pub fn is_handle(text: &str) -> bool {
 }
 
 /// A new handle.
-#[cfg(target_family = "wasm")]
 #[must_use]
 pub fn new_handle() -> String {
     let [one, other] = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()].map(|uuid| uuid.as_u128());

@@ -6,7 +6,8 @@ use std::{collections::VecDeque, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::transport::Principal;
+use super::SessionError;
+use crate::{auth::Principal, limits::Quotas, run::sandbox::SandboxError};
 
 /// How many ended sessions are remembered.
 const MAX_REMEMBERED: usize = 1000;
@@ -39,6 +40,72 @@ pub fn evictable<Id>(
     let mut may_go: Vec<_> = sessions.into_iter().filter(|(_, known)| known.may_go(now, after)).collect();
     may_go.sort_by_key(|(_, known)| (known.has_run, known.used_at));
     may_go.into_iter().map(|(id, _)| id)
+}
+
+/// Which sessions are counted, and how many there may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Count<'a> {
+    /// Whose; `None`: everybody's.
+    pub of: Option<&'a Principal>,
+    /// How many there may be.
+    pub limit: usize,
+}
+
+/// Where open sessions are counted.
+#[allow(async_fn_in_trait, reason = "it is used here, and the core is of one thread")]
+pub trait Register {
+    /// Counts the session `id`; or, if there are as many as may be, says which may have to go for it, the first first.
+    async fn count(&self, id: &str, known: Known, count: &Count<'_>) -> Result<Option<Vec<String>>, SandboxError>;
+
+    /// Counts it no longer: it did not begin.
+    async fn forget(&self, id: &str, count: &Count<'_>) -> Result<(), SandboxError>;
+
+    /// Ends the session `id`, if it may still go. Whether it ended.
+    async fn evict(&self, id: &str) -> Result<bool, SandboxError>;
+}
+
+/// How often room is made for one new session: once more than is needed, as others may take it.
+const MAX_TRIES: usize = 2;
+
+/// Counts a new session of `principal` among his, and among all. One that nobody used lately goes for it, if need be.
+///
+/// # Errors
+/// [`SessionError::TooManySessions`], or they could not be counted.
+pub async fn admit(
+    register: &impl Register,
+    principal: &Principal,
+    id: &str,
+    known: Known,
+    quotas: &Quotas,
+) -> Result<(), SessionError> {
+    let own = Count { of: Some(principal), limit: quotas.sessions_each };
+    admit_to(register, id, known, &own).await?;
+    let admitted = admit_to(register, id, known, &Count { of: None, limit: quotas.sessions }).await;
+    if admitted.is_err() {
+        register.forget(id, &own).await.map_err(SessionError::Sandbox)?;
+    }
+    admitted
+}
+
+async fn admit_to(register: &impl Register, id: &str, known: Known, count: &Count<'_>) -> Result<(), SessionError> {
+    let mut tries = 0..MAX_TRIES;
+    loop {
+        let others = register.count(id, known, count).await.map_err(SessionError::Sandbox)?;
+        let Some(others) = others else { return Ok(()) };
+        if tries.next().is_none() || !evict_one_of(register, &others).await.map_err(SessionError::Sandbox)? {
+            let whose = if count.of.is_some() { "yours" } else { "all clients" };
+            return Err(SessionError::TooManySessions { limit: count.limit, whose });
+        }
+    }
+}
+
+async fn evict_one_of(register: &impl Register, sessions: &[String]) -> Result<bool, SandboxError> {
+    for id in sessions {
+        if register.evict(id).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Why a session is no more.

@@ -3,10 +3,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri::Authority};
 
-use super::{
-    door::{Door, Principal},
-    http::{Request, Response},
-};
+use super::http::{Request, Response};
+use crate::auth::{Denied, Door, Principal, is_loopback};
 
 /// Headers that a page may send.
 const ALLOW_HEADERS: &str = "Content-Type, Accept, Authorization, Last-Event-ID, Mcp-Session-Id, \
@@ -41,13 +39,23 @@ pub struct Access {
 }
 
 impl Access {
-    /// Tells who makes a request.
+    /// The entrance of every home: lets a request in, and finds out who makes it.
     ///
     /// # Errors
-    /// The response to someone who is not let in.
-    pub fn admit(&self, request: &Request) -> Result<Principal, Response> {
-        self.chosen(request)?;
-        self.door.admit(request)
+    /// The response, if it is not let in, or is answered with that.
+    pub async fn enter(&self, request: Request) -> Result<Entered, Response> {
+        self.check(&request)?;
+        let admitted = match preflight(&request) {
+            Some(response) => Err(response),
+            None => match single(&request.headers, &header::AUTHORIZATION) {
+                Ok(authorization) => self.door.admit(authorization).await.map_err(unauthorized),
+                Err(response) => Err(response),
+            },
+        };
+        match admitted {
+            Ok(principal) => Ok(Entered { request, principal }),
+            Err(response) => Err(with_cors(response, &request.headers)),
+        }
     }
 
     /// Whether anything, be it a page, may be answered at all.
@@ -55,14 +63,21 @@ impl Access {
     /// # Errors
     /// 403 for who is elsewhere, before access was chosen.
     pub fn chosen(&self, request: &Request) -> Result<(), Response> {
-        self.door.chosen(request, host(request)?.host())
+        match self.door.answers(host(request)?.host(), request.peer) {
+            true => Ok(()),
+            false => Err(Response::refusal(
+                StatusCode::FORBIDDEN,
+                "Forbidden: this server was not told who may use it. Its owner has to set ACCESS=token, or \
+                 ACCESS=none for everybody",
+            )),
+        }
     }
 
     /// Checks `Host` and `Origin`. No `Origin` is fine: that is no browser.
     ///
     /// # Errors
     /// 403, or 400 for headers that cannot be read.
-    pub(super) fn check(&self, request: &Request) -> Result<(), Response> {
+    fn check(&self, request: &Request) -> Result<(), Response> {
         self.chosen(request)?;
         let host = self.check_host(request)?;
         let Some(origin) = single(&request.headers, &header::ORIGIN)? else { return Ok(()) };
@@ -94,6 +109,25 @@ impl Access {
     }
 }
 
+/// A request that was let in, and who makes it.
+#[derive(Debug)]
+pub struct Entered {
+    /// The request.
+    pub request: Request,
+    /// Whose it is. **Boundary.** Sessions, limits and logs go by this, and by nothing else in the request.
+    pub principal: Principal,
+}
+
+/// 401 (RFC 6750, 3).
+fn unauthorized(why: Denied) -> Response {
+    let challenge = match why {
+        Denied::NoToken => "Bearer",
+        Denied::WrongToken => "Bearer error=\"invalid_token\"",
+    };
+    Response::refusal(StatusCode::UNAUTHORIZED, "Unauthorized: a bearer token of this server is needed")
+        .with(header::WWW_AUTHENTICATE, challenge)
+}
+
 /// An origin (RFC 6454): the tuple that is compared, with the port that the scheme implies.
 #[derive(Debug, PartialEq, Eq)]
 struct Origin {
@@ -119,12 +153,6 @@ impl Origin {
     }
 }
 
-pub(super) fn is_loopback(host: &str) -> bool {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
 /// The host that a request is for.
 fn host(request: &Request) -> Result<Authority, Response> {
     let host = match single(&request.headers, &header::HOST)? {
@@ -135,7 +163,7 @@ fn host(request: &Request) -> Result<Authority, Response> {
 }
 
 /// The one value of a header.
-pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Response> {
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Response> {
     let mut values = headers.get_all(name).iter();
     match (values.next().map(HeaderValue::to_str), values.next()) {
         (None, _) => Ok(None),
@@ -145,7 +173,7 @@ pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Op
 }
 
 /// Answers `OPTIONS`. The origin was checked.
-pub(super) fn preflight(request: &Request) -> Option<Response> {
+fn preflight(request: &Request) -> Option<Response> {
     (request.method == Method::OPTIONS).then(|| {
         Response::empty(StatusCode::NO_CONTENT)
             .with(header::ALLOW, "GET, POST, DELETE, OPTIONS")
@@ -155,10 +183,10 @@ pub(super) fn preflight(request: &Request) -> Option<Response> {
     })
 }
 
-/// Lets the page at `origin`, which was accepted, read the response.
-pub(super) fn with_cors(response: Response, origin: Option<HeaderValue>) -> Response {
+/// Lets the page that makes the request with these headers, and was accepted, read the response.
+pub(super) fn with_cors(response: Response, request: &HeaderMap) -> Response {
     let response = response.with(header::VARY, "Origin");
-    let Some(Ok(origin)) = origin.as_ref().map(HeaderValue::to_str) else { return response };
+    let Some(Ok(origin)) = request.get(header::ORIGIN).map(HeaderValue::to_str) else { return response };
     response
         .with(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin)
         .with(header::ACCESS_CONTROL_EXPOSE_HEADERS, "Mcp-Session-Id, MCP-Protocol-Version")

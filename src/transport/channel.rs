@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     limits::{MAX_BODY, MAX_IN_FLIGHT},
-    server::Server,
+    mcp::Server,
 };
 
 /// The server's end of a channel. Dropping it, or [`Self::close`], ends what it was asked for.

@@ -30,7 +30,7 @@ use super::{
     message_loop::RequestLoop,
     reply::Answer,
 };
-use crate::server::Server;
+use crate::mcp::Server;
 
 /// The requests that are being served, each with what cancels it.
 #[derive(Clone, Default)]

@@ -6,7 +6,7 @@
 use std::{cell::RefCell, time::Duration};
 
 use futures::channel::mpsc;
-use http::{Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode};
 use rmcp::{
     ErrorData,
     model::{InitializeRequestParams, LoggingLevel, ServerJsonRpcMessage},
@@ -16,15 +16,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     TransportOptions,
-    access::{preflight, with_cors},
-    door::Principal,
-    headers::{check_get, check_post, legacy_version},
+    access::{Entered, with_cors},
+    headers::{Accept, check_get, check_post, legacy_version},
     http::{Request, Response},
     legacy::{InFlight, Initialized, Serving, initialize, is_initialize, send_initialized},
-    message::{Message, Payload, Rejection, decode},
-    modern, route,
+    message::{self, Message, Payload, Rejection, decode},
+    modern,
+    route::{self, Routed},
 };
-use crate::server::Server;
+use crate::{auth::Principal, mcp::Server};
 
 /// Most GET streams of one session. Nothing is ever sent on them; a client needs one.
 const MAX_STREAMS: usize = 8;
@@ -53,40 +53,83 @@ pub enum Change {
     End,
 }
 
+impl SessionRecord {
+    /// Whose session it is.
+    #[must_use]
+    pub fn owner(&self) -> Principal {
+        Principal::named(&self.owner)
+    }
+}
+
+/// A session that was initialized, and is to be kept.
+#[derive(Debug)]
+pub struct NewSession {
+    /// What makes it: see [`LegacySession::new`].
+    pub record: SessionRecord,
+    response: Response,
+}
+
+impl NewSession {
+    /// Answers `initialize`. A client that cannot be served gets an answer, and no session.
+    pub(super) async fn begin(
+        server: &Server,
+        options: &TransportOptions,
+        accept: Accept,
+        request: message::Request,
+        owner: &Principal,
+    ) -> Result<Routed, Response> {
+        let server = server.for_another_client();
+        let Initialized { response, client } = initialize(&server, request).await;
+        let response = send_initialized(response, accept, options).await;
+        let Some(client) = client else { return Ok(Routed::Answered(response)) };
+        let record = SessionRecord { client, level: server.level(), owner: owner.name().to_owned() };
+        Ok(Routed::NewSession(Self { record, response }))
+    }
+
+    pub(super) fn for_page(self, request: &HeaderMap) -> Self {
+        Self { response: with_cors(self.response, request), ..self }
+    }
+
+    /// The response to the client, once the session is kept under this id.
+    #[must_use]
+    pub fn answer(self, id: &str) -> Response {
+        match http::HeaderName::from_bytes(HEADER_SESSION_ID.as_bytes()) {
+            Ok(name) => self.response.with(name, id),
+            Err(_) => self.response,
+        }
+    }
+}
+
 /// A legacy session.
 pub struct LegacySession {
-    id: String,
     server: Server,
     options: TransportOptions,
-    owner: RefCell<Principal>,
+    owner: Principal,
+    /// `None` once it ended.
     client: RefCell<Option<InitializeRequestParams>>,
     in_flight: InFlight,
     streams: RefCell<Vec<mpsc::UnboundedSender<ServerJsonRpcMessage>>>,
 }
 
 impl LegacySession {
-    /// The session `id`: one to be initialized, or one restored from its record. `server` runs code in this
-    /// session's own interpreter.
+    /// The session of this record, which is new, or was stored. `server` runs code in this session's own interpreter.
     #[must_use]
-    pub fn new(id: String, server: Server, options: TransportOptions, record: Option<SessionRecord>) -> Self {
-        if let Some(record) = &record {
-            server.restore_level(record.level);
-        }
+    pub fn new(server: Server, options: TransportOptions, record: SessionRecord) -> Self {
+        server.restore_level(record.level);
         Self {
-            id,
             server,
             options,
-            owner: RefCell::new(record.as_ref().map(|record| Principal::named(&record.owner)).unwrap_or_default()),
-            client: RefCell::new(record.map(|record| record.client)),
+            owner: record.owner(),
+            client: RefCell::new(Some(record.client)),
             in_flight: InFlight::default(),
             streams: RefCell::default(),
         }
     }
 
-    /// Whose session it is, once it is initialized.
+    /// Whose session it is.
     #[must_use]
-    pub fn owner(&self) -> Principal {
-        self.owner.borrow().clone()
+    pub fn owner(&self) -> &Principal {
+        &self.owner
     }
 
     /// Whether nothing is running and no GET stream is open: an idle session may be ended.
@@ -103,29 +146,19 @@ impl LegacySession {
     }
 
     /// Answers one request of the session.
-    pub async fn handle(&self, request: Request) -> (Response, Option<Change>) {
-        if let Err(response) = self.options.access.check(&request) {
-            return (response, None);
-        }
-        let origin = request.headers.get(header::ORIGIN).cloned();
-        let (response, change) = self.method(request).await;
-        (with_cors(response, origin), change)
+    pub async fn handle(&self, Entered { request, principal }: Entered) -> (Response, Option<Change>) {
+        let headers = request.headers.clone();
+        let (response, change) = self.method(request, principal).await;
+        (with_cors(response, &headers), change)
     }
 
-    async fn method(&self, request: Request) -> (Response, Option<Change>) {
-        if let Some(response) = preflight(&request) {
-            return (response, None);
-        }
-        let principal = match self.options.access.admit(&request) {
-            Ok(principal) => principal,
-            Err(response) => return (response, None),
-        };
+    async fn method(&self, request: Request, principal: Principal) -> (Response, Option<Change>) {
         // **Boundary.** Who has the id of another's session has nothing.
-        if self.client.borrow().is_some() && *self.owner.borrow() != principal {
+        if self.owner != principal {
             return (Response::session_not_found(), None);
         }
         match request.method {
-            Method::POST => self.post(request, principal).await.unwrap_or_else(|response| (response, None)),
+            Method::POST => self.post(request).await.unwrap_or_else(|response| (response, None)),
             Method::GET => (self.get(&request).unwrap_or_else(|response| response), None),
             Method::DELETE => match self.live(&request) {
                 Ok(_) => {
@@ -138,14 +171,14 @@ impl LegacySession {
         }
     }
 
-    /// The client, if the session was initialized and did not end, and if the version header is right.
+    /// The client, if the session did not end, and if the version header is right.
     fn live(&self, request: &Request) -> Result<InitializeRequestParams, Response> {
         let client = self.client.borrow().clone().ok_or_else(Response::session_not_found)?;
         legacy_version(&request.headers)?;
         Ok(client)
     }
 
-    async fn post(&self, mut request: Request, principal: Principal) -> Result<(Response, Option<Change>), Response> {
+    async fn post(&self, mut request: Request) -> Result<(Response, Option<Change>), Response> {
         let accept = check_post(&request.headers)?;
         let body = request.read_body(self.options.platform).await?;
         let payload = decode(&body).map_err(|rejection| match self.client.borrow().is_some() {
@@ -161,12 +194,13 @@ impl LegacySession {
                 modern::serve(&self.server, &self.options, &request.headers, accept, message, request.closed);
             return Ok((response.await, None));
         }
-        // With an id it is for a session that was: that one is not begun again.
+        // It is not begun again, not even once it ended.
         if is_initialize(&payload)
-            && (self.client.borrow().is_some() || !request.headers.contains_key(HEADER_SESSION_ID))
+            && self.client.borrow().is_some()
             && let Payload::One(Message::Request(initialization)) = payload
         {
-            return Ok(self.initialize(accept, initialization, principal).await);
+            let error = ErrorData::invalid_request("Invalid Request: already initialized", None);
+            return Err(Response::error(StatusCode::BAD_REQUEST, Some(initialization.id), error));
         }
         let client = self.live(&request)?;
         let level = self.server.level();
@@ -174,33 +208,6 @@ impl LegacySession {
         let response = serving.post(&self.options, accept, payload, request.closed).await;
         let change = (self.server.level() != level).then(|| self.record().map(Change::Save)).flatten();
         Ok((response, change))
-    }
-
-    async fn initialize(
-        &self,
-        accept: super::headers::Accept,
-        request: super::message::Request,
-        principal: Principal,
-    ) -> (Response, Option<Change>) {
-        let id = request.id.clone();
-        let initialized =
-            if self.client.borrow().is_some() { None } else { Some(initialize(&self.server, request).await) };
-        // Looked at once more: another `initialize` may have come first.
-        let Some(Initialized { response, client }) = initialized.filter(|_| self.client.borrow().is_none()) else {
-            let error = ErrorData::invalid_request("Invalid Request: already initialized", None);
-            return (Response::error(StatusCode::BAD_REQUEST, Some(id), error), None);
-        };
-        self.client.replace(client);
-        self.owner.replace(principal);
-        let change = self.record().map(Change::Save);
-        let mut response = send_initialized(response, accept, &self.options).await;
-        if change.is_some()
-            && let (Ok(name), Ok(value)) =
-                (http::HeaderName::from_bytes(HEADER_SESSION_ID.as_bytes()), http::HeaderValue::from_str(&self.id))
-        {
-            response.headers.insert(name, value);
-        }
-        (response, change)
     }
 
     /// The server's own stream. This server has nothing to say on it; it is kept open for clients that
@@ -223,11 +230,7 @@ impl LegacySession {
 
     fn record(&self) -> Option<Box<SessionRecord>> {
         let client = self.client.borrow().clone()?;
-        Some(Box::new(SessionRecord {
-            client,
-            level: self.server.level(),
-            owner: self.owner.borrow().name().to_owned(),
-        }))
+        Some(Box::new(SessionRecord { client, level: self.server.level(), owner: self.owner.name().to_owned() }))
     }
 }
 

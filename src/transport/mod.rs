@@ -20,7 +20,6 @@
 
 mod access;
 mod channel;
-mod door;
 mod driver;
 mod headers;
 mod http;
@@ -36,11 +35,10 @@ use std::time::Duration;
 
 pub(crate) use self::message::RawArguments;
 pub use self::{
-    access::{Access, Hosts},
+    access::{Access, Entered, Hosts},
     channel::Channel,
-    door::{Door, Principal, Token, peer},
     http::{Body, Request, Response},
-    legacy_session::{Change, LegacySession, SessionRecord},
+    legacy_session::{Change, LegacySession, NewSession, SessionRecord},
     route::{Endpoint, Routed},
 };
 pub use crate::backend::Platform;

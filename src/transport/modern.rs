@@ -15,7 +15,7 @@ use super::{
     message_loop::RequestLoop,
     reply::Answer,
 };
-use crate::server::Server;
+use crate::mcp::Server;
 
 /// Answers one message.
 pub(super) async fn serve(

@@ -1,19 +1,19 @@
 //! The endpoint: which era a request is of, and who answers it.
 
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode};
 use rmcp::{model::ProtocolVersion, transport::common::http_header::HEADER_SESSION_ID};
 
 use super::{
     TransportOptions,
-    access::{preflight, with_cors},
+    access::{Entered, with_cors},
     headers::{self, check_post, legacy_version},
     http::{Request, Response},
     legacy::{is_initialize, session_required, stateless},
-    legacy_session::malformed,
+    legacy_session::{NewSession, malformed},
     message::{Message, Payload, decode},
     modern,
 };
-use crate::server::Server;
+use crate::mcp::Server;
 
 /// Who answers a request.
 #[derive(Debug)]
@@ -22,9 +22,9 @@ pub enum Routed {
     Answered(Response),
     /// The [`LegacySession`](super::LegacySession) of this id is to answer the request, whose body was not
     /// touched. An id that was not given out is answered by [`Response::session_not_found`].
-    Session(String, Request),
-    /// A new [`LegacySession`](super::LegacySession) is to answer it. This is its body.
-    NewSession(Vec<u8>),
+    Session(String, Entered),
+    /// A session is to begin, with this record, and to be told to the client.
+    NewSession(NewSession),
 }
 
 /// The MCP endpoint, but for the sessions of the legacy eras.
@@ -41,51 +41,45 @@ impl Endpoint {
     }
 
     /// Answers a request, or tells which session is to.
-    pub async fn route(&self, request: Request) -> Routed {
-        if let Err(response) = self.options.access.check(&request) {
-            return Routed::Answered(response);
-        }
-        let origin = request.headers.get(header::ORIGIN).cloned();
-        match self.method(request).await.unwrap_or_else(Routed::Answered) {
-            Routed::Answered(response) => Routed::Answered(with_cors(response, origin)),
-            session => session,
+    pub async fn route(&self, entered: Entered) -> Routed {
+        let headers = entered.request.headers.clone();
+        match self.method(entered).await.unwrap_or_else(Routed::Answered) {
+            Routed::Answered(response) => Routed::Answered(with_cors(response, &headers)),
+            Routed::NewSession(session) => Routed::NewSession(session.for_page(&headers)),
+            session @ Routed::Session(..) => session,
         }
     }
 
-    async fn method(&self, request: Request) -> Result<Routed, Response> {
-        if let Some(response) = preflight(&request) {
-            return Err(response);
-        }
-        self.options.access.admit(&request)?;
+    async fn method(&self, entered: Entered) -> Result<Routed, Response> {
+        let request = &entered.request;
         let modern = headers::is_modern(&request.headers);
         let sessions = self.options.legacy_sessions && !modern;
         if sessions && let Some(id) = request.headers.get(HEADER_SESSION_ID) {
             let id = id.to_str().map(str::to_owned).map_err(|_| Response::session_not_found())?;
-            return Ok(Routed::Session(id, request));
+            return Ok(Routed::Session(id, entered));
         }
         match request.method {
-            Method::POST => self.post(request).await,
+            Method::POST => self.post(entered).await,
             Method::GET | Method::DELETE if sessions => Err(session_required(None)),
             _ if sessions => Err(Response::method_not_allowed("GET, POST, DELETE, OPTIONS")),
             _ => Err(Response::method_not_allowed("POST, OPTIONS")),
         }
     }
 
-    async fn post(&self, mut request: Request) -> Result<Routed, Response> {
+    async fn post(&self, Entered { mut request, principal }: Entered) -> Result<Routed, Response> {
         let accept = check_post(&request.headers)?;
         let body = request.read_body(self.options.platform).await?;
         let payload = decode(&body).map_err(malformed)?;
+        drop(body);
         if is_modern(&request.headers, &payload) {
             let Payload::One(message) = payload else {
                 return Err(batch_in_modern());
             };
-            drop(body);
             let Request { headers, closed, .. } = request;
             let response = modern::serve(&self.server, &self.options, &headers, accept, message, closed).await;
             return Ok(Routed::Answered(response));
         }
         if !self.options.legacy_sessions {
-            drop(body);
             let version = if is_initialize(&payload) {
                 ProtocolVersion::LATEST_WITH_INITIALIZE
             } else {
@@ -95,13 +89,13 @@ impl Endpoint {
             let response = stateless(&self.server, &self.options, version, accept, payload, closed).await;
             return Ok(Routed::Answered(response));
         }
-        if is_initialize(&payload) {
-            return Ok(Routed::NewSession(body));
+        match payload {
+            Payload::One(Message::Request(request)) if request.method == "initialize" => {
+                NewSession::begin(&self.server, &self.options, accept, request, &principal).await
+            }
+            Payload::One(Message::Request(request)) => Err(session_required(Some(request.id))),
+            _ => Err(session_required(None)),
         }
-        Err(session_required(match payload {
-            Payload::One(Message::Request(request)) => Some(request.id),
-            _ => None,
-        }))
     }
 }
 

@@ -11,7 +11,7 @@ import pydantic_core
 import pytest
 from programs import HERE
 
-_spec = importlib.util.spec_from_file_location('to_json', HERE / '../../src/runtime/to_json.py')
+_spec = importlib.util.spec_from_file_location('to_json', HERE / '../../runtime/python/to_json.py')
 assert _spec
 assert _spec.loader
 ours = importlib.util.module_from_spec(_spec)

@@ -1,7 +1,7 @@
 // The lines of a run's output, by the file that is in every isolate.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { OutputLines } from '../../src/runtime/output.js';
+import { OutputLines } from '../../runtime/js/output.js';
 
 /** @typedef {'stdout' | 'stderr'} Stream */
 

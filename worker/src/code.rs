@@ -29,7 +29,7 @@ extern "C" {
 
 #[wasm_bindgen(raw_module = "./runtime/envelope.js")]
 extern "C" {
-    /// A request's body for an isolate, see `src/runtime/envelope.js`.
+    /// A request's body for an isolate, see `runtime/js/envelope.js`.
     #[wasm_bindgen(js_name = envelopeStream)]
     fn envelope_stream(text: &str, parts: &Array) -> ReadableStream;
 }

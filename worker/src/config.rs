@@ -3,7 +3,7 @@
 use std::{cell::OnceCell, time::Duration};
 
 use futures::FutureExt;
-use mcp_run_python::{config::Config, transport::Platform};
+use mcp_run_python::{settings::Config, transport::Platform};
 use worker::{Date, Env};
 
 thread_local! {

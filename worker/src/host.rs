@@ -1,15 +1,15 @@
 //! Where calls run: in a fresh isolate, in the caller's own session, or in one that he names.
 
-use std::{cell::RefCell, rc::Rc};
+use std::rc::Rc;
 
 use futures::{FutureExt, future::LocalBoxFuture};
 use mcp_run_python::{
-    config::Isolation,
+    auth::Principal,
     limits::Quotas,
-    quota::Runs,
-    sandbox::Sandbox,
+    run::sandbox::Sandbox,
+    session::quota::Runs,
     session::{Fresh, Host, Opened, Places, SessionChoice, SessionError},
-    transport::Principal,
+    settings::Isolation,
 };
 use worker::Env;
 
@@ -23,7 +23,7 @@ thread_local! {
 /// Serves the calls of one principal.
 pub struct EdgeHost {
     sessions: Sessions,
-    principal: RefCell<Principal>,
+    principal: Principal,
     quotas: Quotas,
     unnamed: Unnamed,
 }
@@ -45,17 +45,12 @@ impl EdgeHost {
             Isolation::Principal => Unnamed::Shared,
             _ => Unnamed::Fresh(env),
         };
-        Rc::new(Self { sessions, principal: RefCell::new(principal), quotas, unnamed })
+        Rc::new(Self { sessions, principal, quotas, unnamed })
     }
 
     /// For those of a legacy session, with the interpreter `own`.
-    pub fn of_session(own: Rc<dyn Sandbox>, sessions: Sessions, quotas: Quotas) -> Rc<Self> {
-        Rc::new(Self { sessions, principal: RefCell::default(), quotas, unnamed: Unnamed::Own(own) })
-    }
-
-    /// Sets whose calls they are.
-    pub fn serve(&self, principal: Principal) {
-        self.principal.replace(principal);
+    pub fn of_session(own: Rc<dyn Sandbox>, sessions: Sessions, principal: Principal, quotas: Quotas) -> Rc<Self> {
+        Rc::new(Self { sessions, principal, quotas, unnamed: Unnamed::Own(own) })
     }
 }
 
@@ -65,7 +60,7 @@ impl Host for EdgeHost {
     }
 
     fn open(&self, choice: SessionChoice) -> LocalBoxFuture<'static, Result<Opened, SessionError>> {
-        let principal = self.principal.borrow().clone();
+        let principal = self.principal.clone();
         let slot = RUNS.with(|runs| runs.enter(&principal, &self.quotas));
         let sessions = self.sessions.clone();
         let unnamed = match &self.unnamed {

@@ -6,9 +6,12 @@ use futures::{
     future::LocalBoxFuture,
     stream::{self, LocalBoxStream},
 };
-use mcp_run_python::transport::{Body, Request as CoreRequest, Response as CoreResponse, peer};
+use mcp_run_python::{
+    auth::peer,
+    transport::{Body, Request as CoreRequest, Response as CoreResponse},
+};
 use wasm_bindgen::JsCast;
-use worker::{Error, Headers, Method, Request, RequestInit, Response, ResponseBuilder, Result};
+use worker::{Error, Headers, Request, Response, ResponseBuilder, Result};
 
 /// A request for the core. `request` itself is only read from when its body is.
 pub fn request(request: &Request) -> Result<CoreRequest> {
@@ -38,15 +41,6 @@ fn pieces(inner: web_sys::Request) -> LocalBoxStream<'static, std::result::Resul
         })
         .flatten()
         .boxed_local()
-}
-
-/// A copy of a POST whose body was read.
-pub fn with_body(original: &Request, body: &[u8]) -> Result<Request> {
-    let mut init = RequestInit::new();
-    init.with_method(Method::Post)
-        .with_headers(original.headers().clone())
-        .with_body(Some(js_sys::Uint8Array::from(body).into()));
-    Request::new_with_init(original.url()?.as_str(), &init)
 }
 
 /// The core's response.

@@ -14,7 +14,7 @@ use mcp_run_python::{
     backend::{Backend, Going, Interpreter, Platform},
     limits::MAX_CARRIED,
     packages::PackageSet,
-    sandbox::{Run, RunEvent, SandboxError},
+    run::sandbox::{Run, RunEvent, SandboxError},
 };
 use web_sys::ReadableStream;
 use worker::{AbortController, AbortSignal, Env, Method, RequestInit, Response, Result, State, Storage};
@@ -25,7 +25,7 @@ use crate::{
     loader::{Facets, Fetcher, WorkerLoader},
 };
 
-/// Where an isolate takes runs, see `runtime/isolate.js`.
+/// Where an isolate takes runs, see `runtime/js/isolate.js`.
 const RUN: &str = "http://sandbox/run";
 
 /// Where it is told to stop its run.
@@ -192,7 +192,7 @@ impl Interpreter for Isolate {
                     status => Err(format!("it answered {status}").into()),
                 }
             };
-            // An isolate answers before it runs anything, see `runtime/isolate.js`.
+            // An isolate answers before it runs anything, see `runtime/js/isolate.js`.
             let (boots, response) = response.await.map_err(not_begun)?;
             if let Some(object) = object.filter(|_| boots) {
                 object.began().await.map_err(|error| SandboxError::Lost(error.to_string()))?;

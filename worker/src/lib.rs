@@ -18,8 +18,8 @@ mod session;
 mod store;
 
 use mcp_run_python::{
-    config::Config,
-    server::Server,
+    mcp::Server,
+    settings::Config,
     transport::{Endpoint, Request as CoreRequest, Response as CoreResponse, Routed},
 };
 use worker::{Context, Env, Request, Response, Result, event};
@@ -47,23 +47,26 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
 }
 
 async fn mcp(request: Request, core: CoreRequest, env: Env, config: Config, context: Context) -> Result<Response> {
+    let entered = match config.transport.access.enter(core).await {
+        Ok(entered) => entered,
+        Err(response) => return http::response(response),
+    };
+    let principal = entered.principal.clone();
     let sessions = Sessions::new(&env, config.quotas)?;
-    // Who is not let in is told so by the endpoint.
-    let principal = config.transport.access.admit(&core).unwrap_or_default();
     let later = Box::new(move |task| context.wait_until(task));
     let packages = packages::compiling(config.packages, config.server.limits, &env, later)?;
     let host = EdgeHost::new(env, sessions.clone(), principal.clone(), config.quotas, config.isolation);
     let server = Server::new(host, config.server).with_packages(packages);
     let endpoint = Endpoint::new(server, config.transport);
-    let response = match endpoint.route(core).await {
+    let response = match endpoint.route(entered).await {
         Routed::Answered(response) => response,
         // Its body was not touched: it goes on as it came.
-        Routed::Session(id, _) => match sessions.find(&id) {
-            Some(session) => return session.fetch_with_request(request).await,
+        Routed::Session(id, entered) => match sessions.find(&id) {
+            Some(session) => return sessions.forward(session, request, &entered.principal).await,
             None => CoreResponse::session_not_found(),
         },
-        Routed::NewSession(body) => match sessions.create(&principal).await {
-            Ok((_, session)) => return session.fetch_with_request(http::with_body(&request, &body)?).await,
+        Routed::NewSession(session) => match sessions.begin(&principal, &session.record).await {
+            Ok(id) => session.answer(&id),
             Err(error) => CoreResponse::too_many(&error, config.session_idle),
         },
     };

@@ -1,8 +1,8 @@
 //! What monitors see, and the packages of pages. The page at `/` is a static file.
 
 use mcp_run_python::{
+    packages::PYTHON_VERSION,
     packages::{InstallError, PackageOptions},
-    server::PYTHON_VERSION,
 };
 use serde_json::json;
 use worker::{ByteStream, Method, Request, Response, ResponseBuilder, Result};

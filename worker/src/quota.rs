@@ -4,9 +4,12 @@
 use std::{collections::HashMap, rc::Rc, time::Duration};
 
 use mcp_run_python::{
+    auth::Principal,
     limits::Quotas,
-    session::{self, Known, SessionError},
-    transport::Principal,
+    session::{
+        Known,
+        registry::{Count, evictable},
+    },
 };
 use serde::{Deserialize, Serialize};
 use worker::{
@@ -24,7 +27,7 @@ const MOST_ASKED: usize = 16;
 #[derive(Clone)]
 pub struct SessionQuotas {
     objects: Rc<ObjectNamespace>,
-    quotas: Quotas,
+    pub quotas: Quotas,
 }
 
 /// What a [`Quota`] is told.
@@ -47,63 +50,37 @@ struct Counted {
     known: Known,
 }
 
-/// Why a session cannot begin.
-pub enum Refused {
-    /// There are too many. If one of these ends, by their ids, it can: those that were not used lately, as far as is known.
-    Full(SessionError, Vec<String>),
-    /// They could not be counted.
-    Failed(SessionError),
-}
-
 impl SessionQuotas {
     /// Takes the binding out of the Worker's environment.
     pub fn new(env: &Env, quotas: Quotas) -> Result<Self> {
         Ok(Self { objects: Rc::new(env.durable_object("QUOTAS")?), quotas })
     }
 
-    /// Counts a new session of `principal`. `has_run` if a run is about to come.
-    ///
-    /// # Errors
-    /// [`Refused`].
-    pub async fn begin(&self, principal: &Principal, id: &str, has_run: bool) -> std::result::Result<(), Refused> {
-        let Quotas { sessions_each, sessions, evictable_after, .. } = self.quotas;
-        let begin = async |object: &str, limit, whose| {
-            let counted = Counted { until: now() + BEGINNING, known: Known { used_at: now(), has_run } };
-            let begin = Change::Begin { id: id.to_owned(), limit, counted, evictable_after };
-            match self.tell(object, &begin).await.map_err(|error| Refused::Failed(crate::remote::failed(error)))? {
-                None => Ok(()),
-                Some(others) => Err(Refused::Full(SessionError::TooManySessions { limit, whose }, others)),
-            }
-        };
-        begin(&of(principal), sessions_each, "yours").await?;
-        let begun = begin(ALL, sessions, "all clients").await;
-        if begun.is_err() {
-            let end = self.tell(&of(principal), &Change::End { id: id.to_owned() }).await;
-            end.map_err(|error| Refused::Failed(crate::remote::failed(error)))?;
-        }
-        begun
+    /// Counts a new session; or says which of those that are counted may have to go for it, as far as is known.
+    pub async fn begin(&self, count: &Count<'_>, id: &str, known: Known) -> Result<Option<Vec<String>>> {
+        let counted = Counted { until: now() + BEGINNING, known };
+        let (limit, evictable_after) = (count.limit, self.quotas.evictable_after);
+        self.tell(count.of, &Change::Begin { id: id.to_owned(), limit, counted, evictable_after }).await
     }
 
     /// Goes on counting a session for as long as `time`.
     pub async fn keep(&self, principal: &Principal, id: &str, known: Known, time: Duration) -> Result<()> {
         let keep = Change::Keep { id: id.to_owned(), counted: Counted { until: now() + time, known } };
-        self.tell(&of(principal), &keep).await?;
-        self.tell(ALL, &keep).await.map(drop)
+        self.tell(Some(principal), &keep).await?;
+        self.tell(None, &keep).await.map(drop)
     }
 
-    /// Counts a session no longer.
-    pub async fn end(&self, principal: &Principal, id: &str) -> Result<()> {
-        let end = Change::End { id: id.to_owned() };
-        self.tell(&of(principal), &end).await?;
-        self.tell(ALL, &end).await.map(drop)
+    /// Counts a session no longer, among those `of` somebody, or of all.
+    pub async fn end(&self, of: Option<&Principal>, id: &str) -> Result<()> {
+        self.tell(of, &Change::End { id: id.to_owned() }).await.map(drop)
     }
 
     /// `None` if it was done, else the ids of those that are in its way.
-    async fn tell(&self, object: &str, change: &Change) -> Result<Option<Vec<String>>> {
+    async fn tell(&self, of: Option<&Principal>, change: &Change) -> Result<Option<Vec<String>>> {
         let mut init = RequestInit::new();
         init.with_method(Method::Post).with_body(Some(serde_json::to_string(change)?.into()));
         let request = Request::new_with_init("http://quota/", &init)?;
-        let mut response = self.objects.id_from_name(object)?.get_stub()?.fetch_with_request(request).await?;
+        let mut response = self.objects.id_from_name(&object(of))?.get_stub()?.fetch_with_request(request).await?;
         match response.status_code() {
             204 => Ok(None),
             _ => response.json().await.map(Some),
@@ -111,11 +88,12 @@ impl SessionQuotas {
     }
 }
 
-/// The object that counts all sessions. No principal's has this name.
-const ALL: &str = "all";
-
-fn of(principal: &Principal) -> String {
-    format!("of {}", principal.name())
+/// The name of the object that counts the sessions of a principal, or of all.
+fn object(of: Option<&Principal>) -> String {
+    match of {
+        Some(principal) => format!("of {}", principal.name()),
+        None => "all".to_owned(),
+    }
 }
 
 /// Since 1970.
@@ -147,7 +125,7 @@ impl DurableObject for Quota {
                     }
                 }
                 if open.len() >= limit {
-                    let others: Vec<_> = session::evictable(open, now(), evictable_after).take(MOST_ASKED).collect();
+                    let others: Vec<_> = evictable(open, now(), evictable_after).take(MOST_ASKED).collect();
                     return Ok(Response::from_json(&others)?.with_status(429));
                 }
                 storage.put(&id, serde_json::to_string(&counted)?).await?;

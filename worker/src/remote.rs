@@ -8,25 +8,31 @@ use std::{rc::Rc, time::Duration};
 use futures::{StreamExt, future::LocalBoxFuture};
 use js_sys::Reflect;
 use mcp_run_python::{
+    auth::Principal,
     limits::Quotas,
     packages::{PackageSet, Wheel},
-    sandbox::{Run, Sandbox, SandboxError},
-    session::{self, Ended, Opened, SessionError},
-    transport::Principal,
+    run::sandbox::{Run, Sandbox, SandboxError},
+    session::{
+        self, Ended, Known, Opened, SessionError,
+        registry::{Count, Register, admit},
+    },
+    transport::SessionRecord,
 };
 use wasm_bindgen::JsValue;
-use worker::{Env, Method, ObjectNamespace, RequestInit, Response, Result, Stub};
+use worker::{Env, Method, ObjectNamespace, Request, RequestInit, Response, Result, Stub};
 
 use crate::{
     config::PLATFORM,
     isolate::{self, Abort},
-    quota::{Refused, SessionQuotas},
+    quota::SessionQuotas,
 };
 
 /// Where a session's object takes what is not MCP. Clients cannot get there: only `/mcp` is forwarded to it.
 pub mod path {
     /// POST: makes the new object a session that is known by its handle.
     pub const START: &str = "/start";
+    /// POST, a [`SessionRecord`](mcp_run_python::transport::SessionRecord): makes it a legacy session.
+    pub const BEGIN: &str = "/begin";
     /// POST: 204 if it is such a session, 410 and [`Ended`](mcp_run_python::session::Ended) if it was, else 404.
     pub const OPEN: &str = "/open";
     /// POST: ends a session that nobody used lately, as another needs its place. 409 if it was used.
@@ -38,13 +44,11 @@ pub mod path {
     pub const SHARED: &str = "/shared";
 }
 
-/// Tells a session's object for whom it is asked. On its own paths, that is: what a client sends under this name is
-/// never read.
+/// Tells a session's object who asks.
+///
+/// **Boundary.** Only this Worker reaches an object, and it sets the header on every request: what a client sends under
+/// this name gets no further.
 pub const PRINCIPAL: &str = "x-principal";
-
-/// How often room is made for one new session: of its principal's sessions and of all, and once more for each, as others
-/// may take it.
-const MAX_TRIES: usize = 4;
 
 /// The binding `SESSIONS`.
 #[derive(Clone)]
@@ -73,15 +77,28 @@ impl Sessions {
         self.objects.id_from_name(&format!("handle {handle}")).ok()?.get_stub().ok()
     }
 
-    /// A new object, to become a legacy session of `principal`.
+    /// Has the object of a legacy session answer a client's request, whose body was not touched.
+    pub async fn forward(&self, session: Stub, request: Request, principal: &Principal) -> Result<Response> {
+        let request = request.clone_mut()?;
+        request.headers().set(PRINCIPAL, principal.name())?;
+        session.fetch_with_request(request).await
+    }
+
+    /// Begins a legacy session, and gives its id.
     ///
     /// # Errors
     /// [`SessionError::TooManySessions`].
-    pub async fn create(&self, principal: &Principal) -> std::result::Result<(String, Stub), SessionError> {
+    pub async fn begin(
+        &self,
+        principal: &Principal,
+        record: &SessionRecord,
+    ) -> std::result::Result<String, SessionError> {
+        let record = serde_json::to_string(record).map_err(|error| failed(error.into()))?;
         let id = self.objects.unique_id().map_err(failed)?;
-        let (name, stub) = (id.to_string(), id.get_stub().map_err(failed)?);
-        self.count(principal, &name, false).await?;
-        Ok((name, stub))
+        self.count(principal, &id.to_string(), false).await?;
+        let session = Remote::new(id.get_stub().map_err(failed)?, principal.clone());
+        session.post(path::BEGIN, Some(record), None).await.map_err(failed)?;
+        Ok(id.to_string())
     }
 
     /// The interpreter that `principal`'s runs of no session share.
@@ -115,37 +132,42 @@ impl Sessions {
         }
     }
 
-    /// Counts a new session; one that nobody used lately goes for it, if need be.
+    /// Counts a new session. `has_run` if a run is about to come.
     async fn count(&self, principal: &Principal, id: &str, has_run: bool) -> std::result::Result<(), SessionError> {
-        let mut tries = 0..MAX_TRIES;
-        loop {
-            let (error, others) = match self.quotas.begin(principal, id, has_run).await {
-                Ok(()) => return Ok(()),
-                Err(Refused::Failed(error)) => return Err(error),
-                Err(Refused::Full(error, others)) => (error, others),
-            };
-            if tries.next().is_none() || !self.end_one_of(&others).await? {
-                return Err(error);
-            }
-        }
+        let known = Known { used_at: (PLATFORM.now)(), has_run };
+        admit(self, principal, id, known, &self.quotas.quotas).await
+    }
+}
+
+impl Register for Sessions {
+    async fn count(
+        &self,
+        id: &str,
+        known: Known,
+        count: &Count<'_>,
+    ) -> std::result::Result<Option<Vec<String>>, SandboxError> {
+        self.quotas.begin(count, id, known).await.map_err(lost)
     }
 
-    /// Ends the first of these sessions that was not used lately. Whether there was one.
-    async fn end_one_of(&self, sessions: &[String]) -> std::result::Result<bool, SessionError> {
-        for session in sessions.iter().filter_map(|id| self.find(id)) {
-            // Its object knows when it was used, and whose it is.
-            let session = Remote::new(session, Principal::default());
-            if session.post(path::YIELD, None, None).await.map_err(failed)?.status_code() == 204 {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+    async fn forget(&self, id: &str, count: &Count<'_>) -> std::result::Result<(), SandboxError> {
+        self.quotas.end(count.of, id).await.map_err(lost)
     }
+
+    /// Its object knows when it was used, and whose it is.
+    async fn evict(&self, id: &str) -> std::result::Result<bool, SandboxError> {
+        let Some(session) = self.find(id) else { return Ok(false) };
+        let session = Remote::new(session, Principal::default());
+        Ok(session.post(path::YIELD, None, None).await.map_err(lost)?.status_code() == 204)
+    }
+}
+
+fn lost(error: worker::Error) -> SandboxError {
+    SandboxError::Start(error.to_string())
 }
 
 /// The failure of an object.
 pub fn failed(error: worker::Error) -> SessionError {
-    SessionError::Sandbox(SandboxError::Start(error.to_string()))
+    SessionError::Sandbox(lost(error))
 }
 
 /// A run with its packages, for [`path::RUN`]: a line of JSON, and the run.

@@ -14,10 +14,12 @@ use std::{
 
 use futures::{StreamExt, lock::Mutex, stream};
 use mcp_run_python::{
-    sandbox::{Run, RunEvent, Sandbox},
-    server::Server,
+    auth::Principal,
+    mcp::Server,
+    run::sandbox::{Run, RunEvent, Sandbox},
     session::{Ended, Known, Places, SessionInterpreter},
-    transport::{Change, LegacySession, Principal, SessionRecord},
+    settings::Config,
+    transport::{Change, Entered, LegacySession, Response as CoreResponse, SessionRecord},
 };
 use worker::{Date, DurableObject, Env, Error, Request, Response, ResponseBuilder, Result, State, durable_object};
 
@@ -61,12 +63,12 @@ pub struct Session {
 
 /// What an object keeps while it is in memory.
 struct Live {
-    legacy: LegacySession,
+    /// The protocol's side of it, if it is a legacy session.
+    legacy: RefCell<Option<Rc<LegacySession>>>,
     /// Whose session it is, if it is known by its handle.
     handle: RefCell<Option<Principal>>,
     /// Whether it is no session, but what runs of no session share.
     shared: Cell<bool>,
-    host: Rc<EdgeHost>,
     interpreter: SessionInterpreter<Facet>,
     quotas: SessionQuotas,
     /// Who had it, by its handle, and why it ended.
@@ -92,10 +94,14 @@ impl DurableObject for Session {
             return self.make_room(&live).await;
         }
         live.seen.set(Date::now().as_millis());
-        if ![path::START, path::OPEN, path::RUN, path::SHARED].contains(&path.as_str()) {
-            return self.mcp(&live, request).await;
-        }
+        // **Boundary.** The stateless side found out who asks, and nobody else reaches this.
         let principal = Principal::named(&request.headers().get(PRINCIPAL)?.unwrap_or_default());
+        if path == path::BEGIN {
+            return self.begin(&live, &request.text().await?).await;
+        }
+        if ![path::START, path::OPEN, path::RUN, path::SHARED].contains(&path.as_str()) {
+            return self.mcp(&live, request, principal).await;
+        }
         let shared = path == path::SHARED;
         if path == path::START || (shared && live.handle.borrow().is_none()) {
             self.state.storage().put(key::HANDLE, principal.name()).await?;
@@ -189,28 +195,19 @@ impl Session {
         let facet = Facet::new(&self.state, self.env.clone()).await?;
         let used = facet.was_used();
         let interpreter = SessionInterpreter::new(facet, Places::default(), 0, config.server.limits.grace, used);
-        let record = match storage.get::<String>(key::RECORD).await? {
-            // Through a `Value`, as all JSON is read here: numbers keep their digits.
-            Some(record) => Some(serde_json::from_value(serde_json::from_str(&record)?)?),
-            None => None::<SessionRecord>,
+        let legacy = match storage.get::<String>(key::RECORD).await? {
+            Some(record) => Some(self.legacy(&config, &interpreter, &record)?),
+            None => None,
         };
-        let sessions = Sessions::new(&self.env, config.quotas)?;
-        let host = EdgeHost::of_session(Rc::new(interpreter.clone()), sessions, config.quotas);
-        // What an object does goes on when it has answered.
-        let packages = packages::compiling(config.packages, config.server.limits, &self.env, Box::new(PLATFORM.spawn))?;
-        let server = Server::new(host.clone(), config.server).with_packages(packages);
-        let legacy = LegacySession::new(self.state.id().to_string(), server, config.transport, record);
-        host.serve(legacy.owner());
         let handle: Option<String> = storage.get(key::HANDLE).await?;
         let ended = match storage.get::<String>(key::ENDED).await? {
             Some(ended) => Some(serde_json::from_str(&ended)?),
             None => None::<(String, Ended)>,
         };
         let loaded = Rc::new(Live {
-            legacy,
+            legacy: RefCell::new(legacy),
             handle: RefCell::new(handle.as_deref().map(Principal::named)),
             shared: Cell::new(storage.get::<bool>(key::SHARED).await?.unwrap_or_default()),
-            host,
             interpreter,
             quotas: SessionQuotas::new(&self.env, config.quotas)?,
             counted_until: Cell::default(),
@@ -226,12 +223,41 @@ impl Session {
         Ok(live.insert(loaded).clone())
     }
 
-    async fn mcp(&self, live: &Live, request: Request) -> Result<Response> {
-        let (response, change) = live.legacy.handle(http::request(&request)?).await;
+    /// The protocol's side of a legacy session, by its record.
+    fn legacy(
+        &self,
+        config: &Config,
+        interpreter: &SessionInterpreter<Facet>,
+        record: &str,
+    ) -> Result<Rc<LegacySession>> {
+        // Through a `Value`, as all JSON is read here: numbers keep their digits.
+        let record: SessionRecord = serde_json::from_value(serde_json::from_str(record)?)?;
+        let sessions = Sessions::new(&self.env, config.quotas)?;
+        let own = Rc::new(interpreter.clone());
+        let host = EdgeHost::of_session(own, sessions, record.owner(), config.quotas);
+        // What an object does goes on when it has answered.
+        let later = Box::new(PLATFORM.spawn);
+        let packages = packages::compiling(config.packages.clone(), config.server.limits, &self.env, later)?;
+        let server = Server::new(host, config.server).with_packages(packages);
+        Ok(Rc::new(LegacySession::new(server, config.transport.clone(), record)))
+    }
+
+    /// Makes a new object a legacy session.
+    async fn begin(&self, live: &Live, record: &str) -> Result<Response> {
+        let config = config::read(&self.env).map_err(Error::RustError)?;
+        live.legacy.replace(Some(self.legacy(&config, &live.interpreter, record)?));
+        // Whatever is written here is on disk before the response leaves the object.
+        self.state.storage().put(key::RECORD, record).await?;
+        self.sleep(live).await?;
+        status(204)
+    }
+
+    async fn mcp(&self, live: &Live, request: Request, principal: Principal) -> Result<Response> {
+        let legacy = live.legacy.borrow().clone();
+        let Some(legacy) = legacy else { return http::response(CoreResponse::session_not_found()) };
+        let (response, change) = legacy.handle(Entered { request: http::request(&request)?, principal }).await;
         match change {
-            // Whatever is written here is on disk before the response leaves the object.
             Some(Change::Save(record)) => {
-                live.host.serve(live.legacy.owner());
                 self.state.storage().put(key::RECORD, serde_json::to_string(&record)?).await?;
                 self.sleep(live).await?;
             }
@@ -275,7 +301,9 @@ impl Session {
 
     /// Ends a session of which its owner is told why, if he comes again with its handle.
     async fn end_because(&self, live: &Live, why: Ended) -> Result<()> {
-        live.legacy.end();
+        if let Some(legacy) = &*live.legacy.borrow() {
+            legacy.end();
+        }
         let owner = live.handle.borrow().clone().filter(|_| !live.shared.get());
         self.end(live).await?;
         if let Some(owner) = owner {
@@ -289,9 +317,12 @@ impl Session {
 
     async fn end(&self, live: &Live) -> Result<()> {
         if !live.shared.take() {
-            live.quotas.end(&live.owner(), &self.state.id().to_string()).await?;
+            let id = self.state.id().to_string();
+            live.quotas.end(Some(&live.owner()), &id).await?;
+            live.quotas.end(None, &id).await?;
         }
         live.handle.take();
+        live.legacy.take();
         live.interpreter.end();
         live.interpreter.backend().delete()?;
         let storage = self.state.storage();
@@ -302,7 +333,8 @@ impl Session {
 
 impl Live {
     fn owner(&self) -> Principal {
-        self.handle.borrow().clone().unwrap_or_else(|| self.legacy.owner())
+        let of_legacy = || self.legacy.borrow().as_ref().map(|legacy| legacy.owner().clone());
+        self.handle.borrow().clone().or_else(of_legacy).unwrap_or_default()
     }
 
     fn used_at(&self) -> u64 {
@@ -310,7 +342,7 @@ impl Live {
     }
 
     fn is_busy(&self) -> bool {
-        !self.legacy.is_idle() || !self.interpreter.is_idle()
+        self.legacy.borrow().as_ref().is_some_and(|legacy| !legacy.is_idle()) || !self.interpreter.is_idle()
     }
 
     fn known(&self) -> Known {

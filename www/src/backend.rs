@@ -10,8 +10,10 @@ use futures::{FutureExt, Stream, StreamExt, future::LocalBoxFuture, stream, stre
 use js_sys::Array;
 use mcp_run_python::{
     backend::{Backend, Going, Interpreter, Platform},
+    home::{self, Home},
     packages::{InstallError, PackageSet, Packages},
-    sandbox::{RunEvent, SandboxError},
+    run::sandbox::{RunEvent, SandboxError},
+    settings::Config,
 };
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::spawn_local;
@@ -31,6 +33,19 @@ pub struct HostBackend {
     pub packages: Option<Rc<Packages>>,
     /// Whether they are for more than one run.
     pub kept: bool,
+}
+
+/// A home with the host's interpreters.
+///
+/// # Errors
+/// The host's lock file is none.
+pub fn home(host: SandboxHost, config: Config) -> Result<Home<HostBackend>, String> {
+    let wheels = packages::wheels();
+    let packages = packages::installer(&host, config.packages.clone(), config.server.limits, wheels.clone())?;
+    let (places, keeps_sessions) = (host.all_places(config.quotas.evictable_after), host.keeps_sessions());
+    let kept = HostBackend { host, wheels, packages: packages.clone(), kept: true };
+    let fresh = HostBackend { kept: false, ..kept.clone() };
+    Ok(Home::new(home::Parts { kept, fresh, places, packages, keeps_sessions }, config))
 }
 
 impl Backend for HostBackend {

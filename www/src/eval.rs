@@ -13,20 +13,23 @@ use futures::{
     select_biased,
 };
 use js_sys::{Array, Function, JSON, Object, Reflect, decode_uri_component};
-use mcp_run_python::report;
+use mcp_run_python::{
+    home::{Connection, Home},
+    run::result,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use wasm_bindgen::prelude::*;
 use web_sys::AbortSignal;
 
-use crate::{connection::Connection, sessions::Sessions, values};
+use crate::{backend::HostBackend, values};
 
 /// Evaluates code, in one interpreter.
 #[derive(Clone)]
 pub struct Evaluator(Rc<Inner>);
 
 struct Inner {
-    connection: Connection,
+    connection: Connection<HostBackend>,
     waiting: Rc<RefCell<Waiting>>,
     last_id: Cell<u32>,
 }
@@ -48,12 +51,12 @@ struct Listeners {
 
 impl Evaluator {
     /// One with an interpreter of its own, which starts with the first evaluation.
-    pub fn new(sessions: &Sessions) -> Self {
+    pub fn new(home: &Home<HostBackend>) -> Self {
         let waiting = Rc::<RefCell<Waiting>>::default();
         let heard = waiting.clone();
-        let connection = sessions.connect(move |text| hear(&heard, &text));
+        let connection = home.connect(move |text| hear(&heard, &text));
         let level = json!({ "jsonrpc": "2.0", "id": 0, "method": "logging/setLevel", "params": { "level": "info" } });
-        connection.receive(&level.to_string());
+        connection.receive(level.to_string().as_bytes());
         Self(Rc::new(Inner { connection, waiting, last_id: Cell::default() }))
     }
 
@@ -112,7 +115,7 @@ impl Evaluator {
     }
 
     fn say(&self, message: &Value) {
-        self.0.connection.receive(&message.to_string());
+        self.0.connection.receive(message.to_string().as_bytes());
     }
 }
 
@@ -219,7 +222,7 @@ fn content_of(file: &Value, block: &Value) -> Option<(&'static str, Value)> {
         return is_it.then_some(("base64", block.get("data")?.clone()));
     }
     let resource = block.get("resource")?;
-    let place = resource.get("uri")?.as_str()?.strip_prefix(report::PLACE)?;
+    let place = resource.get("uri")?.as_str()?.strip_prefix(result::PLACE)?;
     if decode_uri_component(place).ok()? != path {
         return None;
     }

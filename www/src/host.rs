@@ -8,7 +8,7 @@ use mcp_run_python::{
         Room,
         supply::{FetchError, FetchRequest},
     },
-    sandbox::SandboxError,
+    run::sandbox::SandboxError,
     session::Places,
 };
 use wasm_bindgen::prelude::*;

@@ -11,13 +11,11 @@
 //! `core.d.ts`, beside the build's result, has the types.
 
 mod backend;
-mod connection;
 mod eval;
 mod host;
 mod http;
 mod options;
 mod packages;
-mod sessions;
 mod values;
 
 use std::time::Duration;
@@ -25,13 +23,14 @@ use std::time::Duration;
 use futures::FutureExt;
 use js_sys::{Function, Promise};
 use mcp_run_python::{
-    server::PYTHON_VERSION,
-    transport::{Platform, Request, Routed},
+    home::{self, Home},
+    packages::PYTHON_VERSION,
+    transport::Platform,
 };
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
 
-use crate::{connection::Connection, eval::Evaluator, host::SandboxHost, sessions::Sessions};
+use crate::{backend::HostBackend, eval::Evaluator, host::SandboxHost};
 
 /// What `setTimeout` can hold.
 const LONGEST_TIMER: Duration = Duration::from_millis(i32::MAX as u64);
@@ -46,8 +45,37 @@ const PLATFORM: Platform = Platform {
 /// The MCP server of a home.
 #[wasm_bindgen]
 pub struct Core {
-    sessions: Sessions,
+    home: Home<HostBackend>,
     evaluator: Evaluator,
+}
+
+/// A connection to one client. Its interpreter lives as long as it does.
+#[wasm_bindgen]
+pub struct Connection(home::Connection<HostBackend>);
+
+#[wasm_bindgen]
+impl Connection {
+    /// Takes a message of the client: one JSON text.
+    pub fn receive(&self, message: &str) {
+        self.0.receive(message.as_bytes());
+    }
+
+    /// The same, as bytes that should be UTF-8.
+    #[wasm_bindgen(js_name = receiveBytes)]
+    pub fn receive_bytes(&self, message: &[u8]) {
+        self.0.receive(message);
+    }
+
+    /// Whether nothing is being answered.
+    #[wasm_bindgen(getter)]
+    pub fn idle(&self) -> bool {
+        self.0.is_idle()
+    }
+
+    /// Ends it, its runs and its interpreter: nothing more is sent.
+    pub fn close(&self) {
+        self.0.close();
+    }
 }
 
 #[wasm_bindgen]
@@ -62,8 +90,8 @@ impl Core {
         #[wasm_bindgen(unchecked_param_type = "CoreOptions")] options: JsValue,
     ) -> Result<Self, JsError> {
         let config = options::read(&options).map_err(|why| JsError::new(&why))?;
-        let sessions = Sessions::new(host, config).map_err(|why| JsError::new(&why))?;
-        Ok(Self { evaluator: Evaluator::new(&sessions), sessions })
+        let home = backend::home(host, config).map_err(|why| JsError::new(&why))?;
+        Ok(Self { evaluator: Evaluator::new(&home), home })
     }
 
     /// Connects a client that sends and gets MCP's messages one by one. `send` takes each to it, as text.
@@ -71,26 +99,19 @@ impl Core {
         &self,
         #[wasm_bindgen(unchecked_param_type = "(message: string) => void")] send: Function,
     ) -> Connection {
-        self.sessions.connect(move |text| {
+        Connection(self.home.connect(move |text| {
             // A client that cannot be reached is closed by whoever owns the connection.
             let _ = send.call1(&JsValue::UNDEFINED, &text.into());
-        })
+        }))
     }
 
     /// Answers a request to the MCP endpoint (streamable HTTP).
     #[wasm_bindgen(unchecked_return_type = "Promise<Response>")]
     pub fn handle(&self, request: web_sys::Request) -> Promise {
-        let sessions = self.sessions.clone();
+        let home = self.home.clone();
         future_to_promise(async move {
             let core = http::request(&request).map_err(|why| js_sys::Error::new(&why))?;
-            let (method, uri, headers) = (core.method.clone(), core.uri.clone(), core.headers.clone());
-            let (endpoint, principal) = sessions.endpoint(&core);
-            let response = match endpoint.route(core).await {
-                Routed::Answered(response) => response,
-                Routed::Session(id, request) => sessions.answer(&id, request).await,
-                Routed::NewSession(body) => sessions.begin(Request::new(method, uri, headers, body), &principal).await,
-            };
-            http::response(response).map(Into::into)
+            http::response(home.handle(core).await).map(Into::into)
         })
     }
 
@@ -109,13 +130,13 @@ impl Core {
     /// keep a process alive.
     #[wasm_bindgen(js_name = endIdle)]
     pub fn end_idle(&self) {
-        self.sessions.end_idle();
+        self.home.end_idle();
     }
 
     /// Ends all sessions, and what `eval` runs. Connections are closed by whoever has them.
     pub fn close(&self) {
         self.evaluator.close();
-        self.sessions.end_all();
+        self.home.end_all();
     }
 
     /// The Python that runs, such as `3.14`.

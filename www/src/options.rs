@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use js_sys::{Array, Object, Reflect};
-use mcp_run_python::config::{Config, Isolation};
+use mcp_run_python::settings::{Config, Isolation};
 use wasm_bindgen::{JsCast, JsValue};
 
 use crate::PLATFORM;

@@ -14,7 +14,7 @@ use mcp_run_python::{
         supply::{Claim, FetchError, FetchRequest, Supply},
         wheel::{PreparedWheel, Size},
     },
-    sandbox::SandboxError,
+    run::sandbox::SandboxError,
     session::{Fresh, Places},
 };
 use wasm_bindgen::JsValue;

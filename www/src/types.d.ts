@@ -37,7 +37,7 @@ export interface SandboxHost {
 export interface HostInterpreter {
   /**
    * Starts a run, and resolves when it has begun; rejects if it did not begin and will not: then it may be started
-   * elsewhere. `request` is JSON for `src/runtime/boot.js`; the stream yields what the isolate writes, as it comes. Its end
+   * elsewhere. `request` is JSON for `runtime/js/boot.js`; the stream yields what the isolate writes, as it comes. Its end
    * says that the interpreter is ready for its next run, or gone; cancelling it ends the run, and resolves then. An error
    * of the stream is told to the client.
    */

@@ -74,7 +74,7 @@ function given(modules) {
 }
 
 /** @param {string} path */
-const python = (path) => readFileSync(join(root, 'src/runtime', path), 'utf8');
+const python = (path) => readFileSync(join(root, 'runtime/python', path), 'utf8');
 /** For a start without a snapshot. */
 const pythonSources = {
   __init__: '',

@@ -14,9 +14,9 @@ import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { envelope } from '../../src/runtime/envelope.js';
-import { loaderPatches, patch, patches } from '../../src/runtime/patches.js';
-import { POLL_WASM } from '../../src/runtime/poll_wasm.js';
+import { envelope } from '../../runtime/js/envelope.js';
+import { POLL_WASM } from '../../runtime/js/poll_wasm.js';
+import { loaderPatches, patch, patches } from '../../runtime/pyodide/patches.js';
 import { check } from './check.mjs';
 import { packForEdge } from './edge.mjs';
 import { hideExports, placeExports } from './link.mjs';
@@ -26,7 +26,7 @@ import { withBytecode } from './stdlib.mjs';
 import { withWorkerd } from './workerd.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
-const source = join(here, '../../src/runtime');
+const source = join(here, '../../runtime');
 const pyodide = dirname(createRequire(import.meta.url).resolve('pyodide/package.json'));
 
 /** The Pyodide that the patches and the lock file are for. */
@@ -57,7 +57,7 @@ const { version } = JSON.parse(readFileSync(join(pyodide, 'package.json'), 'utf8
 if (version !== PYODIDE) throw new Error(`the runtime is made for pyodide ${PYODIDE}, and ${version} is installed`);
 
 // What is not what it was when it was read is not built.
-for (const [file, expected] of Object.entries(JSON.parse(readFileSync(join(source, 'assets.json'), 'utf8')))) {
+for (const [file, expected] of Object.entries(JSON.parse(readFileSync(join(source, 'pyodide/assets.json'), 'utf8')))) {
   const sha256 = createHash('sha256')
     .update(readFileSync(join(pyodide, file)))
     .digest('hex');
@@ -66,13 +66,13 @@ for (const [file, expected] of Object.entries(JSON.parse(readFileSync(join(sourc
 
 rmSync(target, { recursive: true, force: true });
 mkdirSync(join(out, 'generated'), { recursive: true });
-for (const file of OWN) cpSync(join(source, file), join(out, file));
+for (const file of OWN) cpSync(join(source, 'js', file), join(out, file));
 cpSync(join(pyodide, 'pyodide-lock.json'), join(out, 'pyodide-lock.txt'));
 const text = (/** @type {string} */ file) => readFileSync(file, 'utf8');
 const loader = patch(text(join(pyodide, 'pyodide.mjs')), loaderPatches);
 writeFileSync(join(out, 'pyodide.mjs'), loader);
 /** What may name something in Pyodide's module. */
-const others = [loader, ...OWN.map((file) => text(join(source, file)))].join('\n');
+const others = [loader, ...OWN.map((file) => text(join(source, 'js', file)))].join('\n');
 const lean = trimExports(shake(patch(text(join(pyodide, 'pyodide.asm.mjs')), patches), others), others);
 writeFileSync(join(out, 'pyodide.asm.mjs'), compileEagerly(lean));
 const whole = placeExports(readFileSync(join(pyodide, 'pyodide.asm.wasm')));
@@ -93,7 +93,7 @@ export default [${generated.map((hex, i) => `['${hex}', m${i}]`).join(',\n')}];
 );
 
 /** Our own modules in the snapshot. */
-const python = Object.fromEntries(PYTHON.map((name) => [name, text(join(source, `${name}.py`))]));
+const python = Object.fromEntries(PYTHON.map((name) => [name, text(join(source, 'python', `${name}.py`))]));
 console.log("compiling what packages import of Python's standard library");
 const stdlib = new Uint8Array(await withBytecode(readFileSync(join(pyodide, 'python_stdlib.zip')), python)).buffer;
 writeFileSync(join(out, 'python_stdlib.zip'), new Uint8Array(stdlib));

@@ -1,6 +1,6 @@
 // Checks a snapshot by restoring it in workerd: a wrong one must fail the build, not a user's run.
 import assert from 'node:assert/strict';
-import { envelope } from '../../src/runtime/envelope.js';
+import { envelope } from '../../runtime/js/envelope.js';
 
 const LIMITS = {
   time: 10_000,

@@ -23,7 +23,7 @@ export function roomIn(isolate) {
     // Packages that are built in count as packages.
     .filter((file) => !relative(isolate, file).startsWith('packages'));
   const python = own.reduce((sum, file) => sum + statSync(file).size, 0);
-  // See src/runtime/snapshot.js.
+  // See runtime/js/snapshot.js.
   const heap = readFileSync(join(isolate, 'snapshot.bin')).readUInt32LE(4);
   return { code: MAX_CODE - LIST - python, heap };
 }

@@ -74,6 +74,7 @@ fn worker_in(variant: Variant, folder: PathBuf, dependencies: &str) -> Result<Pa
         .path("Cargo.toml")?
         .path("Cargo.lock")?
         .path("src")?
+        .path("runtime")?
         .path("worker/Cargo.toml")?
         .path("worker/src")?
         .path("worker/wrangler.jsonc")?
@@ -189,7 +190,7 @@ pub fn installed_desk() -> Result<PathBuf> {
 
 /// Builds `target/runtime`: Pyodide, patched, and its memory snapshot; with packages built in, a folder beside it.
 fn runtime(dependencies: &str) -> Result<PathBuf> {
-    let inputs = Inputs::default().path("src/runtime")?.path("xtask/runtime")?.path("package-lock.json")?;
+    let inputs = Inputs::default().path("runtime")?.path("xtask/runtime")?.path("package-lock.json")?;
     if dependencies.is_empty() {
         let out = target().join("runtime");
         step("building the Python runtime", inputs, &[out.join("edge"), out.join("assets")], || {

@@ -17,7 +17,7 @@ pub fn build() -> Result<PathBuf> {
         .path("xtask/page")?
         .path("www/js")?
         .path("www/page")?
-        .path("src/runtime")?
+        .path("runtime")?
         .path("package-lock.json")?
         .path(&runtime)?
         .path(&core)?;

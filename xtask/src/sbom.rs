@@ -55,7 +55,7 @@ fn pyodide() -> Result<Value> {
         Ok(serde_json::from_str(&text)?)
     };
     let version = read("node_modules/pyodide/package.json")?["version"].clone();
-    let files = read("src/runtime/assets.json")?;
+    let files = read("runtime/pyodide/assets.json")?;
     let files: Vec<Value> = files
         .as_object()
         .into_iter()

@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 use serde_json::json;
 
 use super::harness::{Call, Home, Reply, initialize, run};
-use crate::transport::{Door, Hosts};
+use crate::{auth::Door, transport::Hosts};
 
 fn list() -> Call {
     Call::modern("tools/list", json!({}))

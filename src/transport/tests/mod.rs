@@ -1,8 +1,8 @@
 //! The transports as a client meets it, in virtual time.
 
 mod access;
+mod auth;
 mod channel;
-mod door;
 mod fuzz;
 mod harness;
 mod legacy;

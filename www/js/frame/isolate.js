@@ -7,17 +7,17 @@ import './shim.js';
 import createPyodideModule from '#runtime/pyodide.asm.mjs';
 import { loadPyodide } from '#runtime/pyodide.mjs';
 import symbols from '#symbols';
-import { Interpreter } from '../../../src/runtime/boot.js';
-import { remountPackages } from '../../../src/runtime/packages.js';
-import { inMemory, packSnapshot } from '../../../src/runtime/snapshot.js';
-import { turnByMessages } from '../../../src/runtime/turn.js';
+import { Interpreter } from '../../../runtime/js/boot.js';
+import { remountPackages } from '../../../runtime/js/packages.js';
+import { inMemory, packSnapshot } from '../../../runtime/js/snapshot.js';
+import { turnByMessages } from '../../../runtime/js/turn.js';
 
 /**
  * What a sandbox is made of, see assets.js.
  * @typedef {object} Start
  * @property {WebAssembly.Module} wasm Pyodide
  * @property {Blob} stdlib Python's standard library, a zip file
- * @property {Blob} [snapshot] see src/runtime/snapshot.js; without one Python boots from scratch
+ * @property {Blob} [snapshot] see runtime/js/snapshot.js; without one Python boots from scratch
  * @property {Record<string, string>} pythonSources our own modules, for a start without a snapshot
  * @property {string} lockFile
  * @property {import('./packages.js').CompiledPackage[]} [packages] those of the snapshot

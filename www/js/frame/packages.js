@@ -2,7 +2,7 @@
 // workers, but neither into the frame nor out of it.
 
 /** @typedef {{ name: string, version: string, sha256: string, archive: ArrayBuffer, modules: [string, Uint8Array<ArrayBuffer>][] }} PreparedPackage */
-/** @typedef {import('../../../src/runtime/packages.js').Package & { sha256: string }} CompiledPackage */
+/** @typedef {import('../../../runtime/js/packages.js').Package & { sha256: string }} CompiledPackage */
 
 /** Compiled once for each frame. @type {WeakMap<PreparedPackage, Promise<CompiledPackage>>} */
 const compiled = new WeakMap();

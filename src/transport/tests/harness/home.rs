@@ -9,15 +9,15 @@ use super::{
 };
 use crate::{
     limits::Limits,
+    mcp::{Server, ServerOptions},
     packages::{
         PackageOptions, PackageSet, Packages,
         lock::{Lock, tests::LOCK},
         supply::tests::AtHand,
     },
-    report::ReturnMode,
-    server::{Server, ServerOptions},
+    run::result::ReturnMode,
     transport::{
-        Change, Endpoint, LegacySession, Platform, Request, Response, Routed, SessionRecord, TransportOptions,
+        Change, Endpoint, Entered, LegacySession, Platform, Request, Response, Routed, SessionRecord, TransportOptions,
     },
 };
 
@@ -73,30 +73,37 @@ impl Home {
 
     /// What a real home does with a request.
     pub(in crate::transport::tests) async fn serve(&self, request: Request) -> Response {
-        let (method, uri, headers) = (request.method.clone(), request.uri.clone(), request.headers.clone());
-        match self.endpoint.route(request).await {
+        let entered = match self.options.access.enter(request).await {
+            Ok(entered) => entered,
+            Err(response) => return response,
+        };
+        match self.endpoint.route(entered).await {
             Routed::Answered(response) => response,
             Routed::Session(id, request) => {
                 let known = self.sessions.borrow().contains_key(&id) || self.records.borrow().contains_key(&id);
                 if known { self.in_session(&id, request).await } else { Response::session_not_found() }
             }
-            Routed::NewSession(body) => {
-                let id = format!("s{}", self.sessions.borrow().len());
-                self.in_session(&id, Request::new(method, uri, headers, body)).await
+            Routed::NewSession(session) => {
+                let id = format!("s{}", self.records.borrow().len());
+                self.records.borrow_mut().insert(id.clone(), serde_json::to_string(&session.record).unwrap());
+                session.answer(&id)
             }
         }
     }
 
-    async fn in_session(&self, id: &str, request: Request) -> Response {
-        let session = self.sessions.borrow().get(id).cloned();
-        let session = session.unwrap_or_else(|| {
-            let record = self.records.borrow().get(id).cloned();
+    /// The session of this id, which has a record.
+    pub(in crate::transport::tests) fn session(&self, id: &str) -> Rc<LegacySession> {
+        let mut sessions = self.sessions.borrow_mut();
+        let session = sessions.entry(id.to_owned()).or_insert_with(|| {
+            let record: SessionRecord = serde_json::from_str(&self.records.borrow()[id]).unwrap();
             let server = Self::server(&self.seen, false, self.packages.as_ref());
-            let record = record.map(|record| serde_json::from_str::<SessionRecord>(&record).unwrap());
-            Rc::new(LegacySession::new(id.to_owned(), server, self.options.clone(), record))
+            Rc::new(LegacySession::new(server, self.options.clone(), record))
         });
-        self.sessions.borrow_mut().insert(id.to_owned(), session.clone());
-        let (response, change) = session.handle(request).await;
+        session.clone()
+    }
+
+    async fn in_session(&self, id: &str, request: Entered) -> Response {
+        let (response, change) = self.session(id).handle(request).await;
         match change {
             Some(Change::Save(record)) => {
                 let record = serde_json::to_string(&record).unwrap();
@@ -113,9 +120,5 @@ impl Home {
     /// Forgets everything but the stored records.
     pub(in crate::transport::tests) fn restart(&self) {
         self.sessions.take();
-    }
-
-    pub(in crate::transport::tests) fn session(&self, id: &str) -> Rc<LegacySession> {
-        self.sessions.borrow()[id].clone()
     }
 }

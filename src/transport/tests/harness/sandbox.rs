@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::sleep;
 use crate::{
     packages::PackageSet,
-    sandbox::{Run, RunEvent, Sandbox, SandboxError},
+    run::sandbox::{Run, RunEvent, Sandbox, SandboxError},
     session::{Host, Opened, SessionChoice, SessionError},
 };
 

@@ -10,12 +10,12 @@ use rmcp::{
 use serde_json::{Map, Value, json};
 
 use crate::{
-    files::{PlacedFile, check_path},
     json::shape,
     limits::{Limits, MAX_PLACED},
-    packages::{PackageOptions, Source},
-    report,
+    packages::{PYTHON_VERSION, PackageOptions, Source},
     run::RunRequest,
+    run::files::{PlacedFile, check_path},
+    run::result::output_schema,
     session::SessionChoice,
 };
 
@@ -25,12 +25,9 @@ pub const NAME: &str = "run_python_code";
 /// How much of the list of packages that are installed already a model is told, in letters.
 const MAX_NAMED: usize = 300;
 
-/// The Python that runs: Pyodide 314's.
-pub const PYTHON_VERSION: &str = "3.14";
-
 /// `run_python_code`, in the original's words, and what else a model has to know: what stays, what is there, and what is
 /// not. `packages`: how runs get theirs, if they get any.
-pub(super) fn definition(offers_sessions: bool, limits: &Limits, packages: Option<&PackageOptions>) -> Tool {
+pub(in crate::mcp) fn definition(offers_sessions: bool, limits: &Limits, packages: Option<&PackageOptions>) -> Tool {
     let state = match offers_sessions {
         true => "Variables do not stay from one call to the next, unless a session is used (`session`).",
         false => "Variables do not stay from one call to the next.",
@@ -61,7 +58,7 @@ pub(super) fn definition(offers_sessions: bool, limits: &Limits, packages: Optio
     );
     Tool::new(NAME, description, input_schema(offers_sessions))
         .with_title("Run Python code")
-        .with_raw_output_schema(Arc::new(report::output_schema()))
+        .with_raw_output_schema(Arc::new(output_schema()))
         .with_annotations(
             ToolAnnotations::new()
                 .read_only(false)
@@ -122,16 +119,16 @@ fn input_schema(offers_sessions: bool) -> Map<String, Value> {
 
 /// What a call asks for.
 #[derive(Debug)]
-pub(super) struct Call {
-    pub(super) request: RunRequest,
-    pub(super) session: SessionChoice,
+pub(in crate::mcp) struct Call {
+    pub(in crate::mcp) request: RunRequest,
+    pub(in crate::mcp) session: SessionChoice,
 }
 
 /// Reads the arguments of a call. Unknown ones are ignored, as the original ignores them.
 ///
 /// # Errors
 /// -32602, naming the argument.
-pub(super) fn arguments(
+pub(in crate::mcp) fn arguments(
     mut arguments: Map<String, Value>,
     limits: &Limits,
     offers_sessions: bool,

@@ -4,10 +4,20 @@
 #![allow(deprecated)]
 
 mod install;
-mod tool;
+mod tools;
 
 use std::{cell::Cell, rc::Rc, time::Duration};
 
+use self::tools::run_python_code;
+use crate::{
+    limits::Limits,
+    packages::{Installed, Packages},
+    run::result::{self as report, ReturnMode},
+    run::sandbox::Sandbox,
+    run::{self, Ending, Line, Outcome, RunRequest, Stream},
+    session::{Host, Opened, SessionError},
+    transport::RawArguments,
+};
 use futures::{FutureExt, StreamExt, channel::mpsc, select_biased};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
@@ -18,17 +28,6 @@ use rmcp::{
         SetLevelRequestParams, Tool,
     },
     service::RequestContext,
-};
-
-pub use self::tool::PYTHON_VERSION;
-use crate::{
-    limits::Limits,
-    packages::{Installed, Packages},
-    report::{self, ReturnMode},
-    run::{self, Ending, Line, Outcome, RunRequest, Stream},
-    sandbox::Sandbox,
-    session::{Host, Opened, SessionError},
-    transport::RawArguments,
 };
 
 /// How often a long run reports progress, to a client that gave a progress token.
@@ -87,7 +86,7 @@ impl Server {
 
     fn tool(&self) -> Tool {
         let packages = self.packages.as_ref().map(|packages| packages.options());
-        tool::definition(self.host.offers_sessions(), &self.options.limits, packages)
+        run_python_code::definition(self.host.offers_sessions(), &self.options.limits, packages)
     }
 
     fn tools(&self) -> Vec<Tool> {
@@ -107,7 +106,11 @@ impl Server {
         }
     }
 
-    async fn run(&self, call: tool::Call, context: &RequestContext<RoleServer>) -> Result<CallToolResult, ErrorData> {
+    async fn run(
+        &self,
+        call: run_python_code::Call,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<CallToolResult, ErrorData> {
         let (outcome, handle) = match self.host.open(call.session).await {
             Ok(Opened { sandbox, handle }) => (self.install_and_run(sandbox, call.request, context).await, handle),
             Err(SessionError::Unknown) => {
@@ -363,11 +366,11 @@ impl ServerHandler for Server {
         if let Some(result) = crate::fixtures::call(&request.name, self, &context).await {
             return result.map(Into::into);
         }
-        if request.name != tool::NAME {
+        if request.name != run_python_code::NAME {
             return Err(ErrorData::invalid_params(format!("Unknown tool: {}", request.name), None));
         }
         let arguments = context.extensions.remove::<RawArguments>().unwrap_or_default();
-        let call = tool::arguments(arguments.0, &self.options.limits, self.host.offers_sessions())?;
+        let call = run_python_code::arguments(arguments.0, &self.options.limits, self.host.offers_sessions())?;
         self.run(call, &context).await.map(Into::into)
     }
 

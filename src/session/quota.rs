@@ -5,11 +5,11 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc, time::Duration};
 use futures::future::LocalBoxFuture;
 
 use crate::{
+    auth::Principal,
     limits::Quotas,
     packages::PackageSet,
-    sandbox::{Run, Sandbox},
+    run::sandbox::{Run, Sandbox},
     session::SessionError,
-    transport::Principal,
 };
 
 /// The runs that go on. Clones count together.

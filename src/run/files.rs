@@ -104,7 +104,7 @@ pub fn check_path(path: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Whether a character makes a name look like another one. `runtime/files.js` has the same list.
+/// Whether a character makes a name look like another one. `runtime/js/files.js` has the same list.
 fn is_hidden(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')

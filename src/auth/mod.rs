@@ -1,18 +1,14 @@
-//! Who is let in: bearer tokens, or everybody, once that was said.
+//! Who asks: bearer tokens, or everybody, once that was said. It is found out once, at the entrance, and travels with the
+//! request from there on.
 //!
 //! **Boundary.** A server that is reached from anywhere but its own machine answers nothing before its owner chose
 //! one of the two.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
-use http::{StatusCode, header};
+use futures::future::{self, LocalBoxFuture};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-
-use super::{
-    access::{is_loopback, single},
-    http::{Request, Response},
-};
 
 /// Whose sessions, limits and logs: the name of a token. There is one of no name, for all who need no token.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -71,57 +67,64 @@ impl Door {
         }
     }
 
-    /// Whether anything may be answered at all.
-    ///
-    /// # Errors
-    /// 403 for who is elsewhere, where access was not chosen.
-    pub(super) fn chosen(&self, request: &Request, host: &str) -> Result<(), Response> {
-        let near = is_loopback(host) && request.peer.is_none_or(|peer| peer.is_loopback());
-        match self {
-            Self::Unset if !near => Err(Response::refusal(
-                StatusCode::FORBIDDEN,
-                "Forbidden: this server was not told who may use it. Its owner has to set ACCESS=token, or \
-                 ACCESS=none for everybody",
-            )),
-            _ => Ok(()),
-        }
+    /// Whether a request for `host` from `peer` may be answered at all: not if it comes from elsewhere, and access was not
+    /// chosen.
+    #[must_use]
+    pub fn answers(&self, host: &str, peer: Option<IpAddr>) -> bool {
+        let near = is_loopback(host) && peer.is_none_or(|peer| peer.is_loopback());
+        near || !matches!(self, Self::Unset)
     }
 
-    /// Tells who makes a request that may be answered.
+    /// Tells who makes a request, by its `Authorization` header. It may have to ask elsewhere.
     ///
     /// # Errors
-    /// 401 for a token that is missing or wrong.
-    pub(super) fn admit(&self, request: &Request) -> Result<Principal, Response> {
-        match self {
+    /// [`Denied`].
+    #[must_use]
+    pub fn admit(&self, authorization: Option<&str>) -> LocalBoxFuture<'static, Result<Principal, Denied>> {
+        let found = match self {
             Self::Open | Self::Unset => Ok(Principal::default()),
-            Self::Tokens(tokens) => {
-                let presented = bearer(request)?.ok_or_else(|| unauthorized("Bearer"))?;
-                let hash: [u8; 32] = Sha256::digest(presented).into();
-                // All are compared, whichever it is: the time tells nothing.
-                let mut found = None;
-                for token in tokens {
-                    if bool::from(token.sha256.ct_eq(&hash)) {
-                        found = Some(&token.name);
-                    }
-                }
-                let name = found.ok_or_else(|| unauthorized("Bearer error=\"invalid_token\""))?;
-                Ok(Principal::named(name))
-            }
-        }
+            Self::Tokens(tokens) => match authorization.and_then(bearer) {
+                None => Err(Denied::NoToken),
+                Some(presented) => find(tokens, presented).ok_or(Denied::WrongToken),
+            },
+        };
+        Box::pin(future::ready(found))
     }
 }
 
-/// The token of a request.
-fn bearer(request: &Request) -> Result<Option<&str>, Response> {
-    let Some(value) = single(&request.headers, &header::AUTHORIZATION)? else { return Ok(None) };
-    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
-    Ok((scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty()).then(|| token.trim()))
+/// Whose token it is.
+fn find(tokens: &[Token], presented: &str) -> Option<Principal> {
+    let hash: [u8; 32] = Sha256::digest(presented).into();
+    // All are compared, whichever it is: the time tells nothing.
+    let mut found = None;
+    for token in tokens {
+        if bool::from(token.sha256.ct_eq(&hash)) {
+            found = Some(&token.name);
+        }
+    }
+    found.map(|name| Principal::named(name))
 }
 
-/// 401 (RFC 6750, 3).
-fn unauthorized(challenge: &str) -> Response {
-    Response::refusal(StatusCode::UNAUTHORIZED, "Unauthorized: a bearer token of this server is needed")
-        .with(header::WWW_AUTHENTICATE, challenge)
+/// Why somebody is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    /// There is no bearer token.
+    NoToken,
+    /// It is none of this server.
+    WrongToken,
+}
+
+/// The token of an `Authorization` header.
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+    (scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty()).then(|| token.trim())
+}
+
+/// Whether a host is this machine.
+#[must_use]
+pub fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// A token as it is stored: not itself.

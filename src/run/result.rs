@@ -7,7 +7,7 @@ use rmcp::model::{ContentBlock, ImageContent, MetaObject, ResourceContents};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    files::{Change, ChangedFile, Changes, Content},
+    run::files::{Change, ChangedFile, Changes, Content},
     run::{Ending, Outcome, Png, Returned},
 };
 

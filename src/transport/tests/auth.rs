@@ -4,7 +4,10 @@ use http::{Method, StatusCode};
 use serde_json::json;
 
 use super::harness::{Call, Home, Reply, initialize, initialize_request, request, run, run_params};
-use crate::transport::{Door, Hosts, peer};
+use crate::{
+    auth::{Door, peer},
+    transport::Hosts,
+};
 
 /// sha256 of `secret-of-ann` and `secret-of-bob`.
 const TOKENS: &str = "ann:70b418541da77d413246ec0d700eebb8b23852493cfaa4ab4f39009cd68360f0, \

@@ -12,8 +12,8 @@ use rmcp::{
 use super::{PROGRESS_PERIOD, Progress, Server, wanted};
 use crate::{
     packages::{Event, InstallError, Installed, Missed},
+    run::sandbox::Sandbox,
     run::{Ending, Outcome},
-    sandbox::Sandbox,
 };
 
 /// Who speaks, in log messages about packages: those without a name are lines of output.

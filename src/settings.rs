@@ -3,11 +3,12 @@
 use std::{str::FromStr, time::Duration};
 
 use crate::{
+    auth::Door,
     limits::{Limits, Quotas},
+    mcp::ServerOptions,
     packages::{PackageOptions, Room, requirement},
-    report::ReturnMode,
-    server::ServerOptions,
-    transport::{Access, Door, Hosts, Platform, TransportOptions},
+    run::result::ReturnMode,
+    transport::{Access, Hosts, Platform, TransportOptions},
 };
 
 /// What the settings say.

@@ -1,0 +1,157 @@
+//! One run of Python: what a client asked for, and what came of it.
+//!
+//! [`execute`] runs a request in a [`Sandbox`], `protocol` decodes what comes back, and [`result`] writes it for a client.
+
+pub mod files;
+pub mod protocol;
+pub mod result;
+pub mod sandbox;
+
+use std::rc::Rc;
+
+use futures::{FutureExt, StreamExt, select_biased};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use self::{
+    files::{Changes, PlacedFile},
+    protocol::{Decoder, to_isolate},
+    sandbox::{RunEvent, Sandbox, SandboxError},
+};
+use crate::{
+    limits::{Limits, MAX_QUEUE, WATCHDOG_MARGIN},
+    packages::PackageSet,
+};
+
+/// What a client asked to be run.
+#[derive(Debug, Clone)]
+pub struct RunRequest {
+    /// Python source; its last expression is the returned value.
+    pub code: String,
+    /// Global variables, besides `__name__`, of the run's fresh namespace.
+    pub globals: Map<String, Value>,
+    /// Whether the namespace is that of the run before, as in a session that was asked for by handle.
+    pub keep_variables: bool,
+    /// What is placed in the program's folder before it runs.
+    pub files: Vec<PlacedFile>,
+}
+
+/// Which of Python's two streams a line was written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stream {
+    /// `sys.stdout`, an `info` log message.
+    Stdout,
+    /// `sys.stderr`, a `warning` log message.
+    Stderr,
+}
+
+/// A line of output, as it comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Where it was written to.
+    pub stream: Stream,
+    /// The line without its newline.
+    pub text: String,
+}
+
+/// A value that Python returned.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Returned {
+    /// `None`.
+    None,
+    /// A `str`: in XML mode returned as it is.
+    Text(String),
+    /// Anything else.
+    Json {
+        /// As `pydantic_core.to_json(indent=2)` writes it.
+        text: String,
+        /// The same, parsed.
+        value: Value,
+    },
+}
+
+/// How a run ended, as the original names it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ending {
+    /// `success`
+    Success(Returned),
+    /// `run-error`: a traceback, or what ended the run.
+    RunError(String),
+    /// `install-error`: the run was not started.
+    InstallError(String),
+}
+
+/// What a program drew, or an image that it returned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Png {
+    /// Its bytes in base64 (RFC 4648, section 4).
+    pub base64: String,
+}
+
+/// The result of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Lines of stdout and stderr in the order in which they were written.
+    pub output: Vec<String>,
+    /// Figures, in the order of their numbers, and a returned image.
+    pub images: Vec<Png>,
+    /// What it did to files in its folder.
+    pub changes: Changes,
+    /// How it ended.
+    pub ending: Ending,
+}
+
+impl Outcome {
+    /// One of a run that drew nothing and left no files.
+    #[must_use]
+    pub fn without_files(output: Vec<String>, ending: Ending) -> Self {
+        Self { output, images: Vec::new(), changes: Changes::default(), ending }
+    }
+}
+
+/// Runs `request` in `sandbox`, with `packages`, and gives each line to `on_line` as it comes.
+///
+/// Dropping the future ends the run.
+///
+/// # Errors
+/// [`SandboxError`] when the isolate failed; a Python error is an [`Outcome`].
+pub async fn execute(
+    sandbox: Rc<dyn Sandbox>,
+    request: &RunRequest,
+    packages: PackageSet,
+    limits: Limits,
+    on_line: impl FnMut(&Line),
+) -> Result<Outcome, SandboxError> {
+    let mut run = sandbox.run(to_isolate(request, limits)?, packages);
+    // Those before it in its session are bounded themselves; this is for one that no longer does what it should.
+    let mut overdue = sandbox.sleep(MAX_QUEUE).fuse();
+    let mut began = false;
+    let mut decoder = Decoder::new(limits, on_line);
+    loop {
+        let event = select_biased! {
+            event = run.next().fuse() => event,
+            () = overdue => {
+                return Err(match began {
+                    true => SandboxError::Lost("it did not end in time".into()),
+                    false => SandboxError::Busy("the runs before it took too long".into()),
+                });
+            }
+        };
+        match event {
+            // An isolate ends its run by itself; this is for one that does not.
+            Some(Ok(RunEvent::Began)) if !began => {
+                began = true;
+                overdue = sandbox.sleep(limits.time + limits.grace + WATCHDOG_MARGIN).fuse();
+            }
+            Some(Ok(RunEvent::Frames(chunk))) if began => {
+                if let Some(outcome) = decoder.push(&chunk)? {
+                    return Ok(outcome);
+                }
+            }
+            Some(Ok(_)) => return Err(SandboxError::Protocol("a run that begins in the wrong order")),
+            Some(Err(error)) => return Err(error),
+            None => return Err(SandboxError::Lost("it ended without a result".into())),
+        }
+    }
+}
