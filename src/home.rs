@@ -27,7 +27,9 @@ use crate::{
         registry::{Count, Register, admit, evictable},
     },
     settings::Config,
-    transport::{Change, Channel, Endpoint, Entered, LegacySession, NewSession, Request, Response, Routed},
+    transport::{
+        Change, Channel, Endpoint, Entered, LegacySession, NewSession, Request, Response, Routed, SessionRecord,
+    },
 };
 
 /// A home. Clones are of the same.
@@ -165,7 +167,7 @@ impl<B: Backend + Clone> Home<B> {
         let id = session::new_handle();
         let interpreter = self.interpreter(0);
         let server = self.server(Some(&interpreter), principal, 0);
-        let legacy = LegacySession::new(server, self.0.config.transport.clone(), new.record.clone());
+        let legacy = LegacySession::new(server, self.0.config.transport.clone(), SessionRecord::clone(&new.record));
         let owner = legacy.owner().clone();
         match self.add(&id, Session { legacy: Some(legacy), owner, interpreter, seen_at: self.now().into() }).await {
             Ok(()) => new.answer(&id),

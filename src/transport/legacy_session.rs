@@ -65,7 +65,7 @@ impl SessionRecord {
 #[derive(Debug)]
 pub struct NewSession {
     /// What makes it: see [`LegacySession::new`].
-    pub record: SessionRecord,
+    pub record: Box<SessionRecord>,
     response: Response,
 }
 
@@ -83,7 +83,7 @@ impl NewSession {
         let response = send_initialized(response, accept, options).await;
         let Some(client) = client else { return Ok(Routed::Answered(response)) };
         let record = SessionRecord { client, level: server.level(), owner: owner.name().to_owned() };
-        Ok(Routed::NewSession(Self { record, response }))
+        Ok(Routed::NewSession(Self { record: Box::new(record), response }))
     }
 
     pub(super) fn for_page(self, request: &HeaderMap) -> Self {
