@@ -8,7 +8,7 @@ use std::{cell::Cell, rc::Rc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD as BASE64};
 use futures::future::LocalBoxFuture;
-use serde_json::Map;
+use serde_json::json;
 
 use super::{
     PackageSet, Packages, Wheel,
@@ -115,7 +115,7 @@ impl Compiler {
 
     /// The bytecode of a package, packed.
     async fn compile(&self, name: &str, set: PackageSet) -> Option<Vec<u8>> {
-        let globals = Map::from_iter([("name".to_owned(), name.into())]);
+        let globals = json!({ "name": name }).to_string();
         let request = RunRequest { code: PROGRAM.into(), globals, keep_variables: false, files: Vec::new() };
         let limits = Limits { value_bytes: MAX_BYTECODE, ..self.limits };
         let outcome = execute(self.sandbox.clone(), &request, set, limits, |_| {}).await.ok()?;

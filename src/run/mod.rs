@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use futures::{FutureExt, StreamExt, select_biased};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use self::{
     files::{Changes, PlacedFile},
@@ -28,8 +28,9 @@ use crate::{
 pub struct RunRequest {
     /// Python source; its last expression is the returned value.
     pub code: String,
-    /// Global variables, besides `__name__`, of the run's fresh namespace.
-    pub globals: Map<String, Value>,
+    /// Global variables, besides `__name__`, of the run's fresh namespace: the JSON of an object. Only Python reads it, so that its
+    /// numbers stay what they are.
+    pub globals: String,
     /// Whether the namespace is that of the run before, as in a session that was asked for by handle.
     pub keep_variables: bool,
     /// What is placed in the program's folder before it runs.

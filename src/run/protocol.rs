@@ -46,8 +46,7 @@ pub(super) fn to_isolate(request: &RunRequest, limits: Limits) -> Result<String,
     #[derive(Serialize)]
     struct Run<'a> {
         code: &'a str,
-        /// A text of its own: only Python reads it, so that its numbers stay what they are.
-        globals: String,
+        globals: &'a str,
         keep: bool,
         files: &'a [PlacedFile],
         limits: OfRun,
@@ -56,7 +55,7 @@ pub(super) fn to_isolate(request: &RunRequest, limits: Limits) -> Result<String,
     let milliseconds = |duration: Duration| duration.as_millis();
     serde_json::to_string(&Run {
         code: &request.code,
-        globals: serde_json::to_string(&request.globals).map_err(failed)?,
+        globals: &request.globals,
         keep: request.keep_variables,
         files: &request.files,
         limits: OfRun {

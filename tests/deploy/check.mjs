@@ -38,7 +38,7 @@ test('nothing of the tests is in it', () => {
 
 test('there are settings for everything that the core reads, and no secrets', () => {
   const settings = readFileSync(new URL('../../worker/wrangler.jsonc', import.meta.url), 'utf8');
-  const read = readFileSync(new URL('../../src/config.rs', import.meta.url), 'utf8').split('#[cfg(test)]')[0];
+  const read = readFileSync(new URL('../../src/settings.rs', import.meta.url), 'utf8').split('#[cfg(test)]')[0];
   const names = new Set([...read.matchAll(/"([A-Z][A-Z_]+)"/g)].map(([, name]) => name));
   // Those of the README's table, or nothing is checked here.
   for (const known of ['TIME_LIMIT_SECONDS', 'ACCESS_TOKENS', 'ALLOWED_ORIGINS', 'PACKAGES'])

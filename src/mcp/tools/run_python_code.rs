@@ -146,8 +146,8 @@ pub(in crate::mcp) fn arguments(
         )));
     }
     let globals = match arguments.remove("global_variables") {
-        None => Map::new(),
-        Some(Value::Object(globals)) => bounded(globals, limits)?,
+        None => "{}".to_owned(),
+        Some(Value::Object(globals)) => bounded(&globals, limits)?,
         Some(other) => return Err(wrong("global_variables", "an object", &other)),
     };
     let files = match arguments.remove("files") {
@@ -165,17 +165,18 @@ pub(in crate::mcp) fn arguments(
     Ok(Call { request: RunRequest { code, globals, keep_variables, files }, session })
 }
 
-/// Checks the size and the depth of `global_variables`.
-fn bounded(globals: Map<String, Value>, limits: &Limits) -> Result<Map<String, Value>, ErrorData> {
-    let text = serde_json::to_vec(&globals).map_err(|error| invalid(format!("`global_variables`: {error}")))?;
-    for (what, found, limit) in
-        [("bytes long", text.len(), limits.globals_bytes), ("levels deep", shape(&text).depth, limits.globals_depth)]
-    {
+/// The text of `global_variables`, whose size and depth are checked.
+fn bounded(globals: &Map<String, Value>, limits: &Limits) -> Result<String, ErrorData> {
+    let text = serde_json::to_string(globals).map_err(|error| invalid(format!("`global_variables`: {error}")))?;
+    for (what, found, limit) in [
+        ("bytes long", text.len(), limits.globals_bytes),
+        ("levels deep", shape(text.as_bytes()).depth, limits.globals_depth),
+    ] {
         if found > limit {
             return Err(invalid(format!("argument `global_variables` is {found} {what}, at most {limit} are taken")));
         }
     }
-    Ok(globals)
+    Ok(text)
 }
 
 /// Reads `files`: path -> text, or an object with `base64`.
@@ -270,7 +271,7 @@ mod tests {
     fn unknown_arguments_are_ignored() {
         let call = parse(json!({ "python_code": "1", "session": 3, "timeout": 1 }), false).unwrap();
         assert_eq!(call.session, SessionChoice::Unnamed);
-        assert!(call.request.globals.is_empty());
+        assert!(call.request.globals == "{}");
         assert!(!call.request.keep_variables);
     }
 
