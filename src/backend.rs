@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use futures::{Stream, future::LocalBoxFuture};
+use futures::{
+    FutureExt, Stream,
+    future::{self, LocalBoxFuture},
+};
 
 use crate::{
     packages::PackageSet,
@@ -27,6 +30,8 @@ pub trait Backend: 'static {
     type Parts: 'static;
     /// An interpreter.
     type Interpreter: Interpreter<Parts = Self::Parts>;
+    /// The memory of an interpreter that has imported packages, as the home holds it. Never looked at.
+    type Snapshot: Clone + 'static;
 
     /// The home's timers, tasks and clock.
     fn platform(&self) -> Platform;
@@ -36,11 +41,53 @@ pub trait Backend: 'static {
         false
     }
 
-    /// Brings together what an interpreter with these packages is made of. May fetch; dropping it is no harm.
-    fn parts(&self, packages: &PackageSet) -> LocalBoxFuture<'static, Result<Self::Parts, SandboxError>>;
+    /// Brings together what an interpreter with these packages is made of. It starts from a snapshot of the first of
+    /// them, if there is one. May fetch; dropping it is no harm.
+    fn parts(
+        &self,
+        packages: &PackageSet,
+        from: Option<&Self::Snapshot>,
+    ) -> LocalBoxFuture<'static, Result<Self::Parts, SandboxError>>;
 
     /// An interpreter, at once: it boots on its own, or with its first run, which is told when that fails.
     fn spawn(&self, parts: Self::Parts) -> Self::Interpreter;
+
+    /// Names what interpreters are built of besides packages: a snapshot is for the same build only.
+    fn build(&self) -> String {
+        String::new()
+    }
+
+    /// Takes a snapshot, and its size in bytes, of an interpreter of these parts that has imported these modules, in this
+    /// order, and did nothing else. Dropping it ends that.
+    fn take_snapshot(
+        &self,
+        parts: Self::Parts,
+        modules: &[String],
+    ) -> LocalBoxFuture<'static, Result<(Self::Snapshot, usize), NotTaken>> {
+        let _ = (parts, modules);
+        future::ready(Err(NotTaken::Failed)).boxed_local()
+    }
+
+    /// Keeps a snapshot beyond this process, as far as the home likes.
+    fn keep(&self, key: &str, snapshot: &Self::Snapshot) -> LocalBoxFuture<'static, ()> {
+        let _ = (key, snapshot);
+        future::ready(()).boxed_local()
+    }
+
+    /// A snapshot that was kept, and its size.
+    fn kept(&self, key: &str) -> LocalBoxFuture<'static, Option<(Self::Snapshot, usize)>> {
+        let _ = key;
+        future::ready(None).boxed_local()
+    }
+}
+
+/// Why a snapshot was not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotTaken {
+    /// The import of this module draws random numbers, which would be the same in every interpreter: it may be taken without.
+    Without(String),
+    /// It cannot be taken.
+    Failed,
 }
 
 /// One interpreter. It takes one run at a time; whoever has it sees to that. Dropping it ends it, and whatever goes on in

@@ -23,6 +23,7 @@ use crate::{
     run::sandbox::{Sandbox, SandboxError},
     session::{
         self, Ended, Fresh, Host, Known, Opened, Places, Remembered, SessionChoice, SessionError, SessionInterpreter,
+        Snapshots,
         quota::Runs,
         registry::{Count, Register, admit, evictable},
     },
@@ -44,6 +45,7 @@ impl<B: Backend> Clone for Home<B> {
 struct Inner<B: Backend> {
     backend: B,
     places: Places,
+    snapshots: Snapshots<B::Snapshot>,
     packages: Option<Rc<Packages>>,
     keeps_sessions: bool,
     config: Config,
@@ -64,13 +66,15 @@ struct Session<B: Backend> {
 }
 
 /// What a home is made of.
-pub struct Parts<B> {
+pub struct Parts<B: Backend> {
     /// Its interpreters, for sessions.
     pub kept: B,
     /// The same, for one run each.
     pub fresh: B,
     /// How many of both it has room for.
     pub places: Places,
+    /// What they start from.
+    pub snapshots: Snapshots<B::Snapshot>,
     /// What installs packages, if it can.
     pub packages: Option<Rc<Packages>>,
     /// Whether its interpreters take more than one run. If not, there are no sessions.
@@ -80,11 +84,12 @@ pub struct Parts<B> {
 impl<B: Backend + Clone> Home<B> {
     /// One without sessions yet.
     pub fn new(parts: Parts<B>, config: Config) -> Self {
-        let Parts { kept, fresh, places, packages, keeps_sessions } = parts;
+        let Parts { kept, fresh, places, snapshots, packages, keeps_sessions } = parts;
         Self(Rc::new(Inner {
             backend: kept,
-            fresh: Rc::new(Fresh::new(fresh, places.clone())),
+            fresh: Rc::new(Fresh::new(fresh, places.clone(), snapshots.clone())),
             places,
+            snapshots,
             packages,
             keeps_sessions,
             config,
@@ -148,8 +153,9 @@ impl<B: Backend + Clone> Home<B> {
     }
 
     fn interpreter(&self, client: u32) -> SessionInterpreter<B> {
-        let Inner { backend, places, config, .. } = &*self.0;
-        SessionInterpreter::new(backend.clone(), places.clone(), client, config.server.limits.grace, false)
+        let Inner { backend, places, snapshots, config, .. } = &*self.0;
+        let grace = config.server.limits.grace;
+        SessionInterpreter::new(backend.clone(), places.clone(), snapshots.clone(), client, grace, false)
     }
 
     /// A server for the client `client` of `principal`, with an interpreter of its `own`, or with one for each run.

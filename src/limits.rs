@@ -60,6 +60,18 @@ pub const MAX_CARRIED: usize = 32 * 1024 * 1024;
 /// How much longer than a run's own limits the host waits for its end, from when it began.
 pub const WATCHDOG_MARGIN: Duration = Duration::from_secs(10);
 
+/// How long a snapshot of an interpreter may take to be taken.
+pub const SNAPSHOT_TIME: Duration = Duration::from_secs(60);
+
+/// Most bytes of one.
+pub const MAX_SNAPSHOT: usize = 256 * MIB;
+
+/// Bytes of snapshots that are held at once, where memory has no budget. With one, none are made.
+pub const KEPT_SNAPSHOTS: usize = 256 * MIB;
+
+/// How many modules a snapshot is taken without, at most, as their imports draw random numbers.
+pub const MAX_LEFT_OUT: usize = 4;
+
 /// Bytes of prepared wheels that are kept at hand, besides what one run needs, where memory has no budget.
 pub const KEPT_WHEELS: usize = 256 * MIB;
 

@@ -6,7 +6,7 @@ import { recordLibraries } from './libraries.js';
 import { OutputLines } from './output.js';
 import { mountPackages } from './packages.js';
 import { Pulse } from './pulse.js';
-import { Snapshot } from './snapshot.js';
+import { packSnapshot, Snapshot } from './snapshot.js';
 import { Storage } from './storage.js';
 
 /**
@@ -50,6 +50,15 @@ import { Storage } from './storage.js';
  */
 
 /** Takes a frame, the text of one JSON object, or several with a newline between them, out of the sandbox. @typedef {(frame: string) => void} Emit */
+
+/** The module of this name draws random numbers when it is imported. */
+export class Drawing extends Error {
+  /** @param {string} module */
+  constructor(module) {
+    super(module);
+    this.module = module;
+  }
+}
 
 export class Interpreter {
   /** @param {any} pyodide @param {Pulse} pulse @param {import('./libraries.js').LibraryEvent[]} libraries */
@@ -168,10 +177,20 @@ export class Interpreter {
     return (await this.running) ?? true;
   }
 
-  /** Lets go of everything that cannot be in a snapshot, or need not be. It takes no more runs. */
-  rest() {
+  /**
+   * Imports modules, and gives a snapshot of what has imported them. It has run nothing, and takes no more runs.
+   * @param {string} modules JSON: their names
+   * @param {() => number} [drawn] how often random numbers were drawn
+   * @returns {Uint8Array<ArrayBuffer>}
+   * @throws {Drawing} if a module draws some that no interpreter would draw anew
+   */
+  snapshot(modules, drawn) {
+    const drawing = this.runner.preload(modules, drawn);
+    if (drawing) throw new Drawing(drawing);
+    // What cannot be in a snapshot, or need not be.
     this.runner.destroy();
     this.#wipeFreeMemory();
+    return packSnapshot(this.pyodide.makeMemorySnapshot(), this.libraries);
   }
 
   /** Garbage would make a snapshot larger: zeros are left out of it. */

@@ -2,14 +2,16 @@
 //
 // Every POST has an envelope (envelope.js) for its body. The parts of the first begin with the standard library, the
 // packages' archives and the snapshot. `POST /run`: a run's JSON. `POST /boot`: only those parts. `GET /files` gives a
-// session's files, `POST /files` takes them, as the last part. `POST /stop` has no body.
+// session's files, `POST /files` takes them, as the last part. `POST /stop` has no body. `POST /snapshot`, instead of
+// any of them, gives a snapshot: its parts have none, and its text is JSON of the modules that it has imported and of our
+// own Python. 409 with the name of a module that it cannot have.
 //
 // **Boundary.** Everything in this isolate belongs to the Python code that runs in it, this file included once the
 // code has become JavaScript. Nothing here protects anybody else; the parent does (no network, no bindings, one
 // isolate for one run or one session, and every byte that leaves is decoded as an attacker's).
 import './shim.js';
 import { DurableObject } from 'cloudflare:workers';
-import { Interpreter } from './boot.js';
+import { Drawing, Interpreter } from './boot.js';
 import { Envelope } from './envelope.js';
 import { packFiles, unpackFiles } from './files.js';
 import packages from './packages/index.js';
@@ -30,6 +32,7 @@ async function serve(request) {
     return new Response(null, { status: alive ? 204 : 410 });
   }
   const sent = await Envelope.open(request.body);
+  if (pathname === '/snapshot') return takeSnapshot(sent);
   booted ??= boot(sent);
   const interpreter = await booted;
   switch (pathname) {
@@ -46,11 +49,33 @@ async function serve(request) {
 
 /** @param {Envelope} sent */
 async function boot(sent) {
+  return Interpreter.boot({ ...(await assetsOf(sent)), snapshot: sent.reader() });
+}
+
+/** @param {Envelope} sent */
+async function takeSnapshot(sent) {
+  const { modules, pythonSources } = JSON.parse(sent.text);
+  let drawn = 0;
+  const getRandomValues = crypto.getRandomValues.bind(crypto);
+  crypto.getRandomValues = (numbers) => {
+    drawn++;
+    return getRandomValues(numbers);
+  };
+  const interpreter = await Interpreter.boot({ ...(await assetsOf(sent)), pythonSources });
+  try {
+    return new Response(interpreter.snapshot(JSON.stringify(modules), () => drawn));
+  } catch (error) {
+    if (error instanceof Drawing) return new Response(error.module, { status: 409 });
+    throw error;
+  }
+}
+
+/** What an interpreter is made of but for the snapshot. @param {Envelope} sent */
+async function assetsOf(sent) {
   const stdlib = (await sent.part()) ?? new ArrayBuffer();
   const mounted = [];
   for (const found of packages) mounted.push({ ...found, archive: await sent.part() });
-  const assets = { loadPyodide, createPyodideModule, lockFile, symbols, stdlib, packages: mounted };
-  return Interpreter.boot({ ...assets, snapshot: sent.reader() });
+  return { loadPyodide, createPyodideModule, lockFile, symbols, stdlib, packages: mounted };
 }
 
 /**

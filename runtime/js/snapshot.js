@@ -82,7 +82,7 @@ function words({ buffer, byteOffset, length }) {
  * Packs what `makeMemorySnapshot` gave.
  * @param {Uint8Array} full
  * @param {import('./libraries.js').LibraryEvent[]} events what happened to native libraries
- * @returns {Uint8Array}
+ * @returns {Uint8Array<ArrayBuffer>}
  */
 export function packSnapshot(full, events) {
   const start = new Uint32Array(full.buffer, full.byteOffset, 2)[1];

@@ -16,6 +16,7 @@ import time
 import traceback
 import uuid
 import warnings
+from collections.abc import Callable
 from json import dumps, loads  # by name: a program may replace json's
 from types import ModuleType
 from typing import Any
@@ -38,6 +39,9 @@ PRELOADED = (
 
 # Where packages are mounted: packages.js.
 PACKAGES = '/lib/python3.14/packages'
+
+# Packages whose random numbers are drawn anew.
+RENEWED = ('numpy',)
 
 # How long tasks that a program left behind may take to end once they are cancelled, in seconds.
 LEAVE = 1.0
@@ -84,14 +88,22 @@ def renew() -> None:
     sys.path_importer_cache.update(archives)
 
 
-def preload(modules: str) -> None:
-    """Imports modules, a JSON list of names, for the snapshot that is about to be made."""
+def preload(modules: str, drawn: Callable[[], int] | None = None) -> str | None:
+    """Imports modules, a JSON list of names, for the snapshot that is about to be made.
+
+    `drawn` tells how often random numbers were drawn. Gives the first module that draws some `renew` does not know of: they
+    would be the same in each interpreter.
+    """
     for name in loads(modules):
+        before = drawn() if drawn else 0
         importlib.import_module(name)
+        if drawn and drawn() > before and name.partition('.')[0] not in RENEWED:
+            return name
     if font_manager := sys.modules.get('matplotlib.font_manager'):
         # It has files open, which no snapshot keeps.
         font_manager._get_font.cache_clear()
     gc.collect()
+    return None
 
 
 async def run(code: str, global_variables: str, keep: bool, limits: str) -> str:

@@ -152,7 +152,7 @@ impl Server {
         }
         self.explain(&mut outcome, &installed);
         if let Some(packages) = &self.packages {
-            packages.compile_later(&installed.set);
+            packages.prepare_later(&installed.set);
         }
         outcome
     }

@@ -11,12 +11,12 @@ use futures::future::LocalBoxFuture;
 use serde_json::json;
 
 use super::{
-    PackageSet, Packages, Wheel,
+    PackageSet, Packages, Snapshotter, Wheel,
     wheel::{self, sha256},
 };
 use crate::{
     backend::Platform,
-    limits::{Limits, MAX_BYTECODE, WATCHDOG_MARGIN},
+    limits::{Limits, MAX_BYTECODE, SNAPSHOT_TIME, WATCHDOG_MARGIN},
     run::sandbox::Sandbox,
     run::{Ending, Outcome, Returned, RunRequest, execute},
 };
@@ -24,7 +24,7 @@ use crate::{
 /// The program that compiles.
 const PROGRAM: &str = include_str!("../../runtime/python/compile.py");
 
-/// Whether a wheel is being compiled: one is at a time, in one process. Clones are of the same.
+/// Whether a wheel is being compiled, or a snapshot made: one is at a time, in one process. Clones are of the same.
 #[derive(Debug, Clone, Default)]
 pub struct Compiling {
     /// When it is over at the latest: who compiles may be cut off.
@@ -43,6 +43,8 @@ pub struct Compiler {
     pub later: Box<dyn Fn(LocalBoxFuture<'static, ()>)>,
     /// The process's.
     pub compiling: Compiling,
+    /// What makes snapshots once wheels are compiled, if anything does.
+    pub snapshots: Option<Rc<dyn Snapshotter>>,
 }
 
 impl Packages {
@@ -54,19 +56,39 @@ impl Packages {
             .carries_bytecode(set.wheels().iter().filter_map(|wheel| self.supply.prepared(&wheel.sha256)))
     }
 
-    /// Compiles the wheels of a set that have no bytecode yet, in the background, unless others are being compiled.
-    pub fn compile_later(self: &Rc<Self>, set: &PackageSet) {
+    /// Makes the next run with these packages quicker, in the background, unless something else is being made: compiles the
+    /// wheels that have no bytecode yet, and has a snapshot made.
+    pub fn prepare_later(self: &Rc<Self>, set: &PackageSet) {
         let Some(compiler) = &self.compiler else { return };
         let wheels: Vec<Wheel> = set.wheels().iter().filter(|wheel| self.lacks_bytecode(wheel)).cloned().collect();
-        if wheels.is_empty() || compiler.is_busy() {
+        // What is built in is in the build's own snapshot.
+        let is_built_in = self.bundled.contains(set);
+        let snapshots = compiler.snapshots.clone().filter(|snapshots| !is_built_in && snapshots.wants(set));
+        if (wheels.is_empty() && snapshots.is_none()) || compiler.is_busy() {
             return;
         }
-        let packages = self.clone();
+        let (packages, set) = (self.clone(), set.clone());
         (compiler.later)(Box::pin(async move {
             for wheel in wheels {
                 packages.compile(&wheel).await;
             }
+            if let Some(snapshots) = snapshots {
+                packages.make_snapshot(&*snapshots, set).await;
+            }
         }));
+    }
+
+    async fn make_snapshot(&self, snapshots: &dyn Snapshotter, set: PackageSet) {
+        let Some(compiler) = self.compiler.as_ref().filter(|compiler| !compiler.is_busy()) else { return };
+        if !snapshots.wants(&set) {
+            return;
+        }
+        let Compiling { until } = &compiler.compiling;
+        let Limits { time, grace, .. } = compiler.limits;
+        until.set((compiler.platform.now)() + SNAPSHOT_TIME + time + grace + WATCHDOG_MARGIN);
+        let modules = self.usual_modules(&set);
+        snapshots.make(set, modules).await;
+        until.set(Duration::ZERO);
     }
 
     fn lacks_bytecode(&self, wheel: &Wheel) -> bool {

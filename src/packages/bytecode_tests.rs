@@ -52,6 +52,7 @@ fn compiling(end: Value, compiling: &Compiling) -> (Test, Rc<Packages>, Asked, T
         platform: Platform { sleep, spawn, now },
         later: Box::new(move |task| later.borrow_mut().push(task)),
         compiling: compiling.clone(),
+        snapshots: None,
     };
     let packages = Rc::new(test.its_packages().with_compiler(compiler));
     (test, packages, asked, tasks)
@@ -78,7 +79,7 @@ fn wheels_are_compiled_once_after_the_run_and_found_in_the_cache() {
         compiling(json!({ "status": "success", "text": BASE64.encode(&good) }), &Compiling::default());
     let set = install(&packages, "import b");
     assert!(asked.borrow().is_empty(), "nothing is compiled before the run");
-    packages.compile_later(&set);
+    packages.prepare_later(&set);
     assert_eq!(tasks.borrow().len(), 1);
     block_on(futures::future::join_all(tasks.take()));
     let runs = asked.take();
@@ -91,7 +92,7 @@ fn wheels_are_compiled_once_after_the_run_and_found_in_the_cache() {
     assert_eq!(runs.iter().map(of).collect::<Vec<_>>(), ["a", "b"]);
     let size = wheel::bytecode(&good).unwrap().len();
     assert_eq!(sizes(&test), [Some(size), Some(size)]);
-    packages.compile_later(&set);
+    packages.prepare_later(&set);
     assert!(tasks.borrow().is_empty(), "once");
     // Another process finds it.
     test.home.prepared.take();
@@ -101,7 +102,7 @@ fn wheels_are_compiled_once_after_the_run_and_found_in_the_cache() {
     test.home.prepared.take();
     install(&test.its_packages(), "import b");
     assert_eq!(sizes(&test), [None, None]);
-    packages.compile_later(&set);
+    packages.prepare_later(&set);
     block_on(futures::future::join_all(tasks.take()));
     assert_eq!(sizes(&test), [Some(size), Some(size)]);
     assert!(asked.borrow().is_empty(), "nothing is compiled twice");
@@ -127,11 +128,11 @@ fn what_is_no_bytecode_is_not_kept_and_not_tried_again() {
     ] {
         let (test, packages, asked, tasks) = compiling(end.clone(), &Compiling::default());
         let set = install(&packages, "import a");
-        packages.compile_later(&set);
+        packages.prepare_later(&set);
         block_on(futures::future::join_all(tasks.take()));
         assert_eq!(sizes(&test), [Some(0)], "{end}");
         assert_eq!(test.home.cache.borrow().len(), 1, "the wheel alone: {end}");
-        packages.compile_later(&set);
+        packages.prepare_later(&set);
         assert!(tasks.borrow().is_empty() && asked.borrow().len() == 1, "{end}");
     }
 }
@@ -141,7 +142,7 @@ fn a_cache_that_was_changed_is_not_used() {
     let good = compiled("__pycache__/a.cpython-314.pyc");
     let (test, packages, _, tasks) =
         compiling(json!({ "status": "success", "text": BASE64.encode(&good) }), &Compiling::default());
-    packages.compile_later(&install(&packages, "import a"));
+    packages.prepare_later(&install(&packages, "import a"));
     block_on(futures::future::join_all(tasks.take()));
     test.home.prepared.take();
     for bytes in test.home.cache.borrow_mut().values_mut().filter(|bytes| **bytes == good) {
@@ -158,10 +159,10 @@ fn one_is_compiled_at_a_time_and_whoever_was_cut_off_holds_nobody_up_for_long() 
     let (_test, packages, asked, tasks) = compiling(json!({ "status": "run-error", "error": "" }), &busy);
     let set = install(&packages, "import a");
     busy.until.set(now() + Duration::from_secs(1));
-    packages.compile_later(&set);
+    packages.prepare_later(&set);
     assert!(tasks.borrow().is_empty());
     busy.until.set(now());
-    packages.compile_later(&set);
+    packages.prepare_later(&set);
     block_on(futures::future::join_all(tasks.take()));
     assert_eq!(asked.borrow().len(), 1);
 }

@@ -78,7 +78,7 @@ struct Unfetched {
 pub struct Packages {
     lock: Rc<Lock>,
     options: PackageOptions,
-    bundled: PackageSet,
+    pub(super) bundled: PackageSet,
     pub(super) supply: Rc<dyn Supply>,
     pub(super) compiler: Option<Compiler>,
     /// What wheels name in their metadata.

@@ -24,8 +24,10 @@ pub mod script;
 mod set;
 pub mod supply;
 pub mod tags;
+mod usual;
 pub mod wheel;
 
+pub(crate) use self::usual::snapshot_key;
 pub use self::{
     bytecode::{Compiler, Compiling},
     explain::Unresolved,
@@ -36,4 +38,5 @@ pub use self::{
     room::Room,
     set::{PackageSet, Wheel},
     tags::PYTHON_VERSION,
+    usual::Snapshotter,
 };

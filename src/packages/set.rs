@@ -64,6 +64,13 @@ impl PackageSet {
         Self::new(wheels)
     }
 
+    /// The wheels of this set first, and then those of `all` that are not in it.
+    #[must_use]
+    pub fn followed_by(&self, all: &Self) -> Self {
+        let others = all.wheels.iter().filter(|wheel| self.wheels.iter().all(|own| own.sha256 != wheel.sha256));
+        Self::new(self.wheels.iter().chain(others).cloned().collect())
+    }
+
     /// Whether each of `others` is in it.
     #[must_use]
     pub fn contains(&self, others: &Self) -> bool {

@@ -7,7 +7,7 @@ use futures::{FutureExt, StreamExt, future::join_all, select_biased};
 use serde_json::Value;
 
 use super::{
-    Fresh, MORE_PACKAGES, Places, RESTARTED, SessionInterpreter,
+    Fresh, MORE_PACKAGES, Places, RESTARTED, SessionInterpreter, Snapshots,
     fake::{BOOT, Fake, World, packages, request},
 };
 use crate::{
@@ -26,7 +26,7 @@ type Session = SessionInterpreter<Fake>;
 type Came = Result<(Option<&'static str>, Value), SandboxError>;
 
 fn session(fake: &Fake, places: &Places) -> Session {
-    SessionInterpreter::new(fake.clone(), places.clone(), 0, GRACE, false)
+    SessionInterpreter::new(fake.clone(), places.clone(), Snapshots::default(), 0, GRACE, false)
 }
 
 fn alone() -> (Rc<World>, Session) {
@@ -133,7 +133,7 @@ fn a_fresh_isolate_may_be_let_go_of_at_any_moment() {
         for moment in moments() {
             check(async move {
                 let fake = Fake::default();
-                let fresh = Fresh::new(fake.clone(), Places::limited(1, 99, EVICTABLE_AFTER));
+                let fresh = Fresh::new(fake.clone(), Places::limited(1, 99, EVICTABLE_AFTER), Snapshots::default());
                 let_go(&fresh, code, PackageSet::default(), moment).await;
                 sleep(Duration::from_millis(50)).await;
                 assert_eq!((fake.0.alive.get(), fake.0.going.get()), (0, 0), "{code} at {moment:?}");
@@ -207,7 +207,7 @@ fn what_may_have_begun_is_not_begun_again() {
     check(async {
         let (world, session) = alone();
         run(&session, "count").await.unwrap();
-        let fresh = Fresh::new(Fake(world.clone()), Places::default());
+        let fresh = Fresh::new(Fake(world.clone()), Places::default(), Snapshots::default());
         world.vague.set(true);
         for (sandbox, spawned) in [(&session as &dyn Sandbox, 1), (&session, 2), (&fresh, 3)] {
             assert!(matches!(run(sandbox, "read").await, Err(SandboxError::Lost(_))));
@@ -225,7 +225,7 @@ fn one_that_cannot_start_says_so_once() {
         assert_eq!((world.alive.get(), world.spawned.get()), (0, 1));
         world.unbootable.set(false);
         assert_eq!(run(&session, "count").await.unwrap(), (None, 1.into()), "its first is no restart");
-        let fresh = Fresh::new(Fake(world.clone()), Places::default());
+        let fresh = Fresh::new(Fake(world.clone()), Places::default(), Snapshots::default());
         world.unbootable.set(true);
         assert!(matches!(run(&fresh, "count").await, Err(SandboxError::Start(_))));
         assert_eq!(world.spawned.get(), 4, "elsewhere it might have gone well");
@@ -236,7 +236,7 @@ fn one_that_cannot_start_says_so_once() {
 fn one_that_never_answers_is_given_up() {
     check(async {
         let (world, session) = alone();
-        let fresh = Fresh::new(Fake(world.clone()), Places::default());
+        let fresh = Fresh::new(Fake(world.clone()), Places::default(), Snapshots::default());
         for (sandbox, spawned) in [(&session as &dyn Sandbox, 1), (&fresh, 2)] {
             world.silent.set(true);
             let start = now();
@@ -286,7 +286,8 @@ fn one_that_lies_harms_itself() {
         assert!(matches!(run(&session, "count").await, Err(SandboxError::Protocol(_))));
         world.hasty.set(false);
         assert_eq!((world.alive.get(), world.has_begun("count")), (0, 1));
-        let other = SessionInterpreter::new(Fake(world.clone()), Places::default(), 0, GRACE, false);
+        let other =
+            SessionInterpreter::new(Fake(world.clone()), Places::default(), Snapshots::default(), 0, GRACE, false);
         world.lying.set(true);
         let_go(&session, "loop", PackageSet::default(), Duration::from_millis(200)).await;
         sleep(Duration::from_secs(5)).await;
@@ -407,13 +408,14 @@ fn who_has_most_makes_room_for_who_has_less() {
     check(async {
         let fake = Fake::default();
         let places = Places::limited(4, 4, EVICTABLE_AFTER);
-        let of = |owner| SessionInterpreter::new(fake.clone(), places.clone(), owner, GRACE, false);
+        let of =
+            |owner| SessionInterpreter::new(fake.clone(), places.clone(), Snapshots::default(), owner, GRACE, false);
         let rich: Vec<_> = (0..4).map(|_| of(1)).collect();
         for session in &rich {
             run(session, "count").await.unwrap();
         }
         let start = now();
-        let fresh = Fresh::new(fake.clone(), places.clone());
+        let fresh = Fresh::new(fake.clone(), places.clone(), Snapshots::default());
         assert_eq!(value(run(&fresh, "count").await), 1);
         let poor = [of(2), of(2), of(2)];
         for session in &poor[..2] {
@@ -464,7 +466,8 @@ fn one_owner_cannot_have_all_places() {
     check(async {
         let fake = Fake::default();
         let places = Places::limited(10, 8, EVICTABLE_AFTER);
-        let of = |owner| SessionInterpreter::new(fake.clone(), places.clone(), owner, GRACE, false);
+        let of =
+            |owner| SessionInterpreter::new(fake.clone(), places.clone(), Snapshots::default(), owner, GRACE, false);
         let own: Vec<_> = (0..12).map(|_| of(1)).collect();
         for session in &own {
             assert_eq!(run(session, "count").await.unwrap(), (None, 1.into()));

@@ -6,9 +6,11 @@
 //! - `write TEXT`, `read`: the session's file
 //! - `die`: the interpreter goes away in the middle
 //! - `mute`: it begins, and nothing more is heard of it
+//! - `import ...`: the modules that it misses
 
 use std::{
     cell::{Cell, RefCell},
+    collections::HashMap,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
@@ -19,7 +21,7 @@ use futures::{FutureExt, Stream, StreamExt, channel::oneshot, future::LocalBoxFu
 use serde_json::{Value, json};
 
 use crate::{
-    backend::{Backend, Going, Interpreter, Platform},
+    backend::{Backend, Going, Interpreter, NotTaken, Platform},
     packages::{PackageSet, Wheel},
     run::sandbox::{RunEvent, SandboxError},
     virtual_clock::{now, sleep, spawn},
@@ -60,6 +62,17 @@ pub(super) struct World {
     pub(super) begun: RefCell<Vec<String>>,
     /// What no caller may do.
     pub(super) violations: RefCell<Vec<String>>,
+    /// Whether `import` finds all modules.
+    pub(super) finds_all: Cell<bool>,
+    /// Snapshots cannot be taken; or no interpreter starts from them.
+    pub(super) no_snapshot: Cell<bool>,
+    pub(super) bad_snapshot: Cell<bool>,
+    /// The modules of those that were taken, or were to be.
+    pub(super) taken: RefCell<Vec<Vec<String>>>,
+    /// What outlives a process.
+    pub(super) kept: RefCell<HashMap<String, FakeSnapshot>>,
+    /// What the next interpreter starts from.
+    pub(super) from: RefCell<Option<FakeSnapshot>>,
     state: RefCell<Vec<Rc<State>>>,
 }
 
@@ -108,6 +121,7 @@ pub(super) fn packages(names: &[&str]) -> PackageSet {
 impl Backend for Fake {
     type Parts = PackageSet;
     type Interpreter = FakeInterpreter;
+    type Snapshot = FakeSnapshot;
 
     fn platform(&self) -> Platform {
         Platform { sleep, spawn, now }
@@ -117,8 +131,19 @@ impl Backend for Fake {
         self.0.adds.get()
     }
 
-    fn parts(&self, packages: &PackageSet) -> LocalBoxFuture<'static, Result<PackageSet, SandboxError>> {
+    fn parts(
+        &self,
+        packages: &PackageSet,
+        from: Option<&FakeSnapshot>,
+    ) -> LocalBoxFuture<'static, Result<PackageSet, SandboxError>> {
         let (world, packages) = (self.0.clone(), packages.clone());
+        if let Some(FakeSnapshot { of, .. }) = from {
+            let first: Vec<_> = packages.wheels().iter().take(of.wheels().len()).cloned().collect();
+            if PackageSet::new(first).hash() != of.hash() {
+                world.violations.borrow_mut().push("a snapshot of others".into());
+            }
+        }
+        world.from.replace(from.cloned());
         async move {
             sleep(PARTS).await;
             if world.no_parts.get() { Err(SandboxError::Start("no parts".into())) } else { Ok(packages) }
@@ -134,9 +159,50 @@ impl Backend for Fake {
         state.booted_at.set(now() + BOOT);
         state.packages.replace(Some(parts));
         world.state.borrow_mut().push(state.clone());
-        FakeInterpreter { world: world.clone(), state, bad: Cell::new(false) }
+        let bad = world.from.take().is_some_and(|snapshot| snapshot.bad);
+        FakeInterpreter { world: world.clone(), state, bad: Cell::new(bad) }
+    }
+
+    fn take_snapshot(
+        &self,
+        parts: PackageSet,
+        modules: &[String],
+    ) -> LocalBoxFuture<'static, Result<(FakeSnapshot, usize), NotTaken>> {
+        let (world, modules) = (self.0.clone(), modules.to_vec());
+        async move {
+            sleep(BOOT).await;
+            world.taken.borrow_mut().push(modules.clone());
+            if let Some(drawing) = modules.into_iter().find(|module| module.starts_with("random")) {
+                return Err(NotTaken::Without(drawing));
+            }
+            match world.no_snapshot.get() {
+                true => Err(NotTaken::Failed),
+                false => Ok((FakeSnapshot { of: parts, bad: world.bad_snapshot.get() }, SNAPSHOT)),
+            }
+        }
+        .boxed_local()
+    }
+
+    fn keep(&self, key: &str, snapshot: &FakeSnapshot) -> LocalBoxFuture<'static, ()> {
+        self.0.kept.borrow_mut().insert(key.to_owned(), snapshot.clone());
+        async {}.boxed_local()
+    }
+
+    fn kept(&self, key: &str) -> LocalBoxFuture<'static, Option<(FakeSnapshot, usize)>> {
+        let kept = self.0.kept.borrow().get(key).cloned();
+        async { Some((kept?, SNAPSHOT)) }.boxed_local()
     }
 }
+
+/// The packages that an interpreter had.
+#[derive(Debug, Clone)]
+pub(super) struct FakeSnapshot {
+    pub(super) of: PackageSet,
+    pub(super) bad: bool,
+}
+
+/// How large one is.
+pub(super) const SNAPSHOT: usize = 100;
 
 pub(super) struct FakeInterpreter {
     world: Rc<World>,
@@ -265,6 +331,9 @@ fn steps(
                 }
                 "mute" => return futures::future::pending().await,
                 "write" => *state.file.borrow_mut() = rest,
+                word if word.starts_with("import") => {
+                    return Some((end(if world.finds_all.get() { "[]" } else { "[\"a\"]" }), true));
+                }
                 "read" => return Some((end(json!(*state.file.borrow())), true)),
                 _ => {}
             }

@@ -4,7 +4,7 @@ use std::{rc::Rc, time::Duration};
 
 use futures::{FutureExt, StreamExt, future::LocalBoxFuture, select_biased, stream};
 
-use super::places::Places;
+use super::{places::Places, snapshots::Snapshots};
 use crate::{
     backend::{Backend, Interpreter},
     limits::{PARTS_TIME, START_TIME},
@@ -13,17 +13,18 @@ use crate::{
 };
 
 /// Starts an interpreter for each run, which ends with it.
-pub struct Fresh<B>(Rc<Inner<B>>);
+pub struct Fresh<B: Backend>(Rc<Inner<B>>);
 
-struct Inner<B> {
+struct Inner<B: Backend> {
     backend: B,
     places: Places,
+    snapshots: Snapshots<B::Snapshot>,
 }
 
 impl<B: Backend> Fresh<B> {
-    /// Those of `backend`, as far as there are `places`.
-    pub fn new(backend: B, places: Places) -> Self {
-        Self(Rc::new(Inner { backend, places }))
+    /// Those of `backend`, as far as there are `places`. They start from `snapshots`.
+    pub fn new(backend: B, places: Places, snapshots: Snapshots<B::Snapshot>) -> Self {
+        Self(Rc::new(Inner { backend, places, snapshots }))
     }
 }
 
@@ -74,7 +75,7 @@ impl<B: Backend> Inner<B> {
         let mut second = false;
         loop {
             let parts = select_biased! {
-                parts = self.backend.parts(&packages).fuse() => parts?,
+                parts = self.snapshots.parts(&self.backend, &packages).fuse() => parts?,
                 () = (platform.sleep)(PARTS_TIME).fuse() => {
                     return Err(SandboxError::Start("its packages did not come in time".into()));
                 }
@@ -91,7 +92,10 @@ impl<B: Backend> Inner<B> {
                     return Ok(Begun { told: false, run, _interpreter: interpreter, _place: place });
                 }
                 // It did not begin: its process ended for another's sake, say. Elsewhere it may go well.
-                Some(Err(SandboxError::Start(_))) if !second => second = true,
+                Some(Err(SandboxError::Start(_))) if !second => {
+                    second = true;
+                    self.snapshots.forget(&packages);
+                }
                 Some(Err(error)) => return Err(error),
                 Some(Ok(RunEvent::Frames(_))) => {
                     return Err(SandboxError::Protocol("frames of a run that has not begun"));

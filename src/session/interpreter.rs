@@ -19,7 +19,7 @@ use futures::{
 };
 
 use super::{
-    MORE_PACKAGES, RESTARTED,
+    MORE_PACKAGES, RESTARTED, Snapshots,
     places::{Place, Places, Yields},
 };
 use crate::{
@@ -45,6 +45,7 @@ impl<B: Backend> Clone for SessionInterpreter<B> {
 struct Inner<B: Backend> {
     backend: B,
     places: Places,
+    snapshots: Snapshots<B::Snapshot>,
     /// Whose it is, among those that share the places.
     owner: u32,
     /// How long a run that is stopped may take to end.
@@ -68,11 +69,19 @@ struct Live<B: Backend> {
 }
 
 impl<B: Backend> SessionInterpreter<B> {
-    /// One that starts with its first run, in one of the `places` of `owner`. `grace` is a run's own time to clean up, and
+    /// One that starts with its first run, in one of the `places` of `owner`, from one of the `snapshots`. `grace` is a run's own time to clean up, and
     /// `used` whether the session has had an interpreter before.
-    pub fn new(backend: B, places: Places, owner: u32, grace: Duration, used: bool) -> Self {
+    pub fn new(
+        backend: B,
+        places: Places,
+        snapshots: Snapshots<B::Snapshot>,
+        owner: u32,
+        grace: Duration,
+        used: bool,
+    ) -> Self {
         let inner = Rc::new(Inner {
             backend,
+            snapshots,
             places: places.clone(),
             owner,
             patience: grace + STOP_MARGIN,
@@ -222,8 +231,8 @@ impl<B: Backend> Inner<B> {
             self.check_ended()?;
             self.spawn(packages.clone(), parts, place, files.as_ref());
             let Some(error) = held.begin(&request).await? else { return Ok(held) };
-            // The files may be what it cannot start with.
-            if files.take().is_none() {
+            // The snapshot may be what it cannot start from, or the files what it cannot start with.
+            if !self.snapshots.forget(&packages) && files.take().is_none() {
                 self.discard();
                 return Err(error);
             }
@@ -237,7 +246,7 @@ impl<B: Backend> Inner<B> {
     /// The wheels are needed here and nowhere else: an interpreter that is alive has its own.
     async fn parts(&self, packages: &PackageSet) -> Result<B::Parts, SandboxError> {
         let late = || SandboxError::Start("its packages did not come in time".into());
-        let parts = self.within(PARTS_TIME, self.backend.parts(packages)).await.ok_or_else(late)??;
+        let parts = self.within(PARTS_TIME, self.snapshots.parts(&self.backend, packages)).await.ok_or_else(late)??;
         self.check_ended().map(|()| parts)
     }
 

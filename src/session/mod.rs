@@ -13,6 +13,7 @@ mod interpreter;
 mod places;
 pub mod quota;
 pub mod registry;
+pub mod snapshots;
 
 use std::{fmt, rc::Rc};
 
@@ -23,6 +24,7 @@ pub use self::{
     interpreter::SessionInterpreter,
     places::Places,
     registry::{Ended, Known, Remembered},
+    snapshots::Snapshots,
 };
 use crate::run::sandbox::{Sandbox, SandboxError};
 

@@ -2,13 +2,14 @@
 
 use std::{cell::RefCell, fmt::Write};
 
-use js_sys::{Array, ArrayBuffer, Object, Reflect, Uint8Array};
+use futures::StreamExt;
+use js_sys::{Array, ArrayBuffer, JSON, Object, Reflect, Uint8Array};
 use mcp_run_python::packages::PackageSet;
 use serde_json::json;
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::ReadableStream;
-use worker::{Env, Error, Fetcher, Result};
+use worker::{Env, Error, Fetcher, Response, Result};
 
 use crate::{packages, store::Content};
 
@@ -25,6 +26,14 @@ extern "C" {
     /// Those of the snapshot's pieces.
     #[wasm_bindgen(thread_local_v2, js_name = snapshot)]
     static SNAPSHOT: Array;
+
+    /// Names all of it.
+    #[wasm_bindgen(thread_local_v2, js_name = build)]
+    static BUILD: String;
+
+    /// Our own Python, for an interpreter that starts without a snapshot.
+    #[wasm_bindgen(thread_local_v2, js_name = pythonSources)]
+    static PYTHON_SOURCES: Object;
 }
 
 #[wasm_bindgen(raw_module = "./runtime/envelope.js")]
@@ -60,6 +69,16 @@ impl Code {
         envelope_stream(text, &self.archives.concat(&Array::of1(&self.snapshot)))
     }
 
+    /// The body of the request for a snapshot of an interpreter that has imported `modules`.
+    pub fn snapshot(&self, modules: &[String]) -> Result<ReadableStream> {
+        let text = Object::new();
+        let modules: Array = modules.iter().map(JsValue::from).collect();
+        Reflect::set(&text, &"modules".into(), &modules)?;
+        Reflect::set(&text, &"pythonSources".into(), &PYTHON_SOURCES.with(Clone::clone))?;
+        let text = JSON::stringify(&text)?.as_string().unwrap_or_default();
+        Ok(envelope_stream(&text, &self.archives))
+    }
+
     /// The body of a first request that brings a session's files, and no run.
     pub fn first_with_files(&self, files: &ArrayBuffer) -> ReadableStream {
         envelope_stream("", &self.archives.concat(&Array::of2(&self.snapshot, files)))
@@ -71,8 +90,14 @@ pub fn later(text: &str) -> ReadableStream {
     envelope_stream(text, &Array::new())
 }
 
-/// The code of an isolate that runs Python with these packages, and reaches nothing.
-pub async fn python(env: &Env, set: &PackageSet) -> Result<Code> {
+/// Names the build.
+pub fn build() -> String {
+    BUILD.with(Clone::clone)
+}
+
+/// The code of an isolate that runs Python with these packages, and reaches nothing. It starts from the build's snapshot, or
+/// from one of packages.
+pub async fn python(env: &Env, set: &PackageSet, from: Option<ArrayBuffer>) -> Result<Code> {
     let base = bare(env).await?;
     let (wheels, with_bytecode) = packages::obtain(env, set).await?;
     // Those of the snapshot come first: it was made with them.
@@ -124,7 +149,7 @@ pub async fn python(env: &Env, set: &PackageSet) -> Result<Code> {
     add("packages/index.js", "js", &format!("{imports}export default [\n{entries}];\n").into())?;
     let worker = Object::assign(&Object::new(), &base.worker);
     Reflect::set(&worker, &"modules".into(), &modules)?;
-    Ok(Code { worker, archives, ..base })
+    Ok(Code { worker, archives, snapshot: from.unwrap_or(base.snapshot) })
 }
 
 /// The text of Pyodide's lock file.
@@ -189,4 +214,19 @@ fn joined(mut pieces: Vec<ArrayBuffer>) -> ArrayBuffer {
         at += piece.byte_length();
     }
     whole.buffer()
+}
+
+/// Reads what an isolate sends into JavaScript's memory, with its size. **Boundary.** No more than `limit` is held.
+pub async fn read(response: &mut Response, limit: usize) -> Result<(ArrayBuffer, usize)> {
+    let mut chunks = response.stream()?;
+    let (mut pieces, mut size) = (Vec::new(), 0);
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk?;
+        size += chunk.len();
+        if size > limit {
+            return Err("it is too large".into());
+        }
+        pieces.push(Uint8Array::from(chunk.as_slice()).buffer());
+    }
+    Ok((joined(pieces), size))
 }

@@ -2,18 +2,15 @@
 
 use std::rc::Rc;
 
+use crate::remote::Sessions;
 use futures::{FutureExt, future::LocalBoxFuture};
 use mcp_run_python::{
     auth::Principal,
     limits::Quotas,
     run::sandbox::Sandbox,
     session::quota::Runs,
-    session::{Fresh, Host, Opened, Places, SessionChoice, SessionError},
-    settings::Isolation,
+    session::{Host, Opened, SessionChoice, SessionError},
 };
-use worker::Env;
-
-use crate::{isolate::Isolates, remote::Sessions};
 
 thread_local! {
     /// The runs of this instance of the Worker. The platform may have several, each with a count of its own.
@@ -22,36 +19,12 @@ thread_local! {
 
 /// Serves the calls of one principal.
 pub struct EdgeHost {
-    sessions: Sessions,
-    principal: Principal,
-    quotas: Quotas,
-    unnamed: Unnamed,
-}
-
-/// Where a call runs that names no session.
-enum Unnamed {
-    /// In an isolate of its own.
-    Fresh(Env),
-    /// In the interpreter that all such runs of its principal share.
-    Shared,
-    /// In that of its legacy session.
-    Own(Rc<dyn Sandbox>),
-}
-
-impl EdgeHost {
-    /// For calls that are not of a legacy session; isolates start by the bindings of `env`.
-    pub fn new(env: Env, sessions: Sessions, principal: Principal, quotas: Quotas, isolation: Isolation) -> Rc<Self> {
-        let unnamed = match isolation {
-            Isolation::Principal => Unnamed::Shared,
-            _ => Unnamed::Fresh(env),
-        };
-        Rc::new(Self { sessions, principal, quotas, unnamed })
-    }
-
-    /// For those of a legacy session, with the interpreter `own`.
-    pub fn of_session(own: Rc<dyn Sandbox>, sessions: Sessions, principal: Principal, quotas: Quotas) -> Rc<Self> {
-        Rc::new(Self { sessions, principal, quotas, unnamed: Unnamed::Own(own) })
-    }
+    /// Where a call runs that names no session: in an isolate of its own, or in the interpreter of its legacy session. `None`:
+    /// in the one that all such runs of its principal share.
+    pub unnamed: Option<Rc<dyn Sandbox>>,
+    pub sessions: Sessions,
+    pub principal: Principal,
+    pub quotas: Quotas,
 }
 
 impl Host for EdgeHost {
@@ -63,13 +36,7 @@ impl Host for EdgeHost {
         let principal = self.principal.clone();
         let slot = RUNS.with(|runs| runs.enter(&principal, &self.quotas));
         let sessions = self.sessions.clone();
-        let unnamed = match &self.unnamed {
-            Unnamed::Fresh(env) => {
-                Some(Rc::new(Fresh::new(Isolates(env.clone()), Places::default())) as Rc<dyn Sandbox>)
-            }
-            Unnamed::Shared => None,
-            Unnamed::Own(own) => Some(own.clone()),
-        };
+        let unnamed = self.unnamed.clone();
         async move {
             let slot = slot?;
             let Opened { sandbox, handle } = match (choice, unnamed) {

@@ -11,8 +11,8 @@ use std::{
 use futures::{FutureExt, Stream, StreamExt, future::LocalBoxFuture, stream};
 use js_sys::{ArrayBuffer, Uint8Array};
 use mcp_run_python::{
-    backend::{Backend, Going, Interpreter, Platform},
-    limits::MAX_CARRIED,
+    backend::{Backend, Going, Interpreter, NotTaken, Platform},
+    limits::{MAX_CARRIED, MAX_SNAPSHOT},
     packages::PackageSet,
     run::sandbox::{Run, RunEvent, SandboxError},
 };
@@ -23,6 +23,7 @@ use crate::{
     code::{self, Code},
     config::PLATFORM,
     loader::{Facets, Fetcher, WorkerLoader},
+    packages,
 };
 
 /// Where an isolate takes runs, see `runtime/js/isolate.js`.
@@ -43,7 +44,14 @@ const USED: &str = "used";
 /// Between two wake-ups of an object with an interpreter: workerd evicts one that gets nothing for 10 s.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(8);
 
+/// Where it gives a snapshot.
+const SNAPSHOT: &str = "http://sandbox/snapshot";
+
+/// Longest name of a module, in bytes.
+const MAX_MODULE_NAME: usize = 256;
+
 /// Starts isolates that belong to nobody else.
+#[derive(Clone)]
 pub struct Isolates(pub Env);
 
 /// Starts the facet of one Durable Object.
@@ -92,31 +100,70 @@ impl Object {
 impl Backend for Isolates {
     type Parts = Code;
     type Interpreter = Isolate;
+    type Snapshot = ArrayBuffer;
 
     fn platform(&self) -> Platform {
         PLATFORM
     }
 
-    fn parts(&self, packages: &PackageSet) -> LocalBoxFuture<'static, std::result::Result<Code, SandboxError>> {
-        parts(&self.0, packages)
+    fn parts(
+        &self,
+        packages: &PackageSet,
+        from: Option<&ArrayBuffer>,
+    ) -> LocalBoxFuture<'static, std::result::Result<Code, SandboxError>> {
+        parts(&self.0, packages, from)
     }
 
     fn spawn(&self, code: Code) -> Isolate {
         let isolate = WorkerLoader::new(&self.0).and_then(|loader| loader.load(&code.worker)?.entrypoint());
         Isolate::new(isolate, code, None)
     }
+
+    fn build(&self) -> String {
+        code::build()
+    }
+
+    fn take_snapshot(
+        &self,
+        code: Code,
+        modules: &[String],
+    ) -> LocalBoxFuture<'static, std::result::Result<(ArrayBuffer, usize), NotTaken>> {
+        let (env, modules) = (self.0.clone(), modules.to_vec());
+        async move { snapshot(&env, &code, &modules).await.unwrap_or(Err(NotTaken::Failed)) }.boxed_local()
+    }
+
+    fn keep(&self, key: &str, snapshot: &ArrayBuffer) -> LocalBoxFuture<'static, ()> {
+        packages::keep_snapshot(key.to_owned(), snapshot.clone()).boxed_local()
+    }
+
+    fn kept(&self, key: &str) -> LocalBoxFuture<'static, Option<(ArrayBuffer, usize)>> {
+        packages::kept_snapshot(key.to_owned()).boxed_local()
+    }
 }
 
 impl Backend for Facet {
     type Parts = Code;
     type Interpreter = Isolate;
+    type Snapshot = ArrayBuffer;
 
     fn platform(&self) -> Platform {
         PLATFORM
     }
 
-    fn parts(&self, packages: &PackageSet) -> LocalBoxFuture<'static, std::result::Result<Code, SandboxError>> {
-        parts(&self.env, packages)
+    fn parts(
+        &self,
+        packages: &PackageSet,
+        from: Option<&ArrayBuffer>,
+    ) -> LocalBoxFuture<'static, std::result::Result<Code, SandboxError>> {
+        parts(&self.env, packages, from)
+    }
+
+    fn build(&self) -> String {
+        code::build()
+    }
+
+    fn kept(&self, key: &str) -> LocalBoxFuture<'static, Option<(ArrayBuffer, usize)>> {
+        packages::kept_snapshot(key.to_owned()).boxed_local()
     }
 
     fn spawn(&self, code: Code) -> Isolate {
@@ -126,9 +173,37 @@ impl Backend for Facet {
     }
 }
 
-fn parts(env: &Env, packages: &PackageSet) -> LocalBoxFuture<'static, std::result::Result<Code, SandboxError>> {
-    let (env, packages) = (env.clone(), packages.clone());
-    async move { code::python(&env, &packages).await.map_err(not_begun) }.boxed_local()
+fn parts(
+    env: &Env,
+    packages: &PackageSet,
+    from: Option<&ArrayBuffer>,
+) -> LocalBoxFuture<'static, std::result::Result<Code, SandboxError>> {
+    let (env, packages, from) = (env.clone(), packages.clone(), from.cloned());
+    async move { code::python(&env, &packages, from).await.map_err(not_begun) }.boxed_local()
+}
+
+/// A snapshot of an isolate that has imported these modules, and did nothing else.
+async fn snapshot(
+    env: &Env,
+    code: &Code,
+    modules: &[String],
+) -> Result<std::result::Result<(ArrayBuffer, usize), NotTaken>> {
+    let isolate = WorkerLoader::new(env)?.load(&code.worker)?.entrypoint()?;
+    let abort = Abort::new();
+    let body = post(Some(code.snapshot(modules)?));
+    let mut response = isolate.fetch(SNAPSHOT, &body, Some(abort.signal().as_ref())).await?;
+    match response.status_code() {
+        200 => {
+            let (snapshot, size) = code::read(&mut response, MAX_SNAPSHOT).await?;
+            Ok(Ok((snapshot, size)))
+        }
+        409 => {
+            let (name, _) = code::read(&mut response, MAX_MODULE_NAME).await?;
+            let name = String::from_utf8_lossy(&Uint8Array::new(&name).to_vec()).into_owned();
+            Ok(Err(NotTaken::Without(name)))
+        }
+        _ => Ok(Err(NotTaken::Failed)),
+    }
 }
 
 fn not_begun(error: worker::Error) -> SandboxError {
@@ -230,18 +305,10 @@ async fn put_files(isolate: &Fetcher, envelope: ReadableStream) -> Result<()> {
 /// The files of an interpreter, packed.
 async fn files(isolate: &Fetcher) -> Result<ArrayBuffer> {
     let mut response = isolate.fetch(FILES, &RequestInit::new(), None).await?;
-    if response.status_code() != 200 {
-        return Err("it does not give its files".into());
+    match response.status_code() {
+        200 => Ok(code::read(&mut response, MAX_CARRIED).await?.0),
+        _ => Err("it does not give its files".into()),
     }
-    let mut chunks = response.stream()?;
-    let mut files = Vec::new();
-    while let Some(chunk) = chunks.next().await {
-        files.extend_from_slice(&chunk?);
-        if files.len() > MAX_CARRIED {
-            return Err("its files are too large".into());
-        }
-    }
-    Ok(Uint8Array::from(files.as_slice()).buffer())
 }
 
 /// A run in an isolate.

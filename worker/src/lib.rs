@@ -17,14 +17,18 @@ mod served;
 mod session;
 mod store;
 
+use std::rc::Rc;
+
 use mcp_run_python::{
     mcp::Server,
-    settings::Config,
+    run::sandbox::Sandbox,
+    session::{Fresh, Places},
+    settings::{Config, Isolation},
     transport::{Endpoint, Request as CoreRequest, Response as CoreResponse, Routed},
 };
 use worker::{Context, Env, Request, Response, Result, event};
 
-use crate::{host::EdgeHost, remote::Sessions};
+use crate::{host::EdgeHost, isolate::Isolates, remote::Sessions};
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
@@ -54,9 +58,14 @@ async fn mcp(request: Request, core: CoreRequest, env: Env, config: Config, cont
     let principal = entered.principal.clone();
     let sessions = Sessions::new(&env, config.quotas)?;
     let later = Box::new(move |task| context.wait_until(task));
+    let snapshots = packages::snapshots(&config.packages);
     let packages = packages::compiling(config.packages, config.server.limits, &env, later)?;
-    let host = EdgeHost::new(env, sessions.clone(), principal.clone(), config.quotas, config.isolation);
-    let server = Server::new(host, config.server).with_packages(packages);
+    let unnamed = match config.isolation {
+        Isolation::Principal => None,
+        _ => Some(Rc::new(Fresh::new(Isolates(env), Places::default(), snapshots)) as Rc<dyn Sandbox>),
+    };
+    let host = EdgeHost { unnamed, sessions: sessions.clone(), principal: principal.clone(), quotas: config.quotas };
+    let server = Server::new(Rc::new(host), config.server).with_packages(packages);
     let endpoint = Endpoint::new(server, config.transport);
     let response = match endpoint.route(entered).await {
         Routed::Answered(response) => response,

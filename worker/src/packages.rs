@@ -3,7 +3,8 @@
 use std::{cell::RefCell, rc::Rc};
 
 use futures::{FutureExt, StreamExt, future::LocalBoxFuture, select_biased};
-use mcp_run_python::limits::{FETCH_STALL, Limits};
+use js_sys::{ArrayBuffer, Uint8Array};
+use mcp_run_python::limits::{FETCH_STALL, KEPT_SNAPSHOTS, Limits};
 use mcp_run_python::packages::{
     Compiler, Compiling, InstallError, PackageOptions, PackageSet, Packages, Room, Wheel,
     cache::WheelCache,
@@ -11,8 +12,9 @@ use mcp_run_python::packages::{
     supply::{Claim, FetchError, FetchRequest, Supply},
     wheel::{PreparedWheel, Size},
 };
-use mcp_run_python::session::{Fresh, Places};
-use wasm_bindgen::prelude::wasm_bindgen;
+use mcp_run_python::session::{Fresh, Places, Snapshots, snapshots::Maker};
+use wasm_bindgen::{JsCast, prelude::wasm_bindgen};
+use wasm_bindgen_futures::JsFuture;
 use worker::{AbortController, AbortSignal, Cache, Env, Fetch, Headers, Request, RequestInit, Response, Result};
 
 use crate::{
@@ -36,11 +38,17 @@ extern "C" {
 /// How long pages of an index are taken as fresh: what PyPI says of its own.
 const INDEX_FRESH: &str = "public, max-age=600";
 
+/// How long what a hash names is taken as fresh.
+const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+
 thread_local! {
     static LOCK: RefCell<Option<Rc<Lock>>> = const { RefCell::new(None) };
     /// The prepared wheels. They are the same for everybody: their sha256 names them, and nobody can change them.
     static STORE: Store = Store::new();
     static COMPILING: Compiling = Compiling::default();
+    /// Snapshots of package sets. The same for everybody who has these packages, and nobody can change them: isolates get
+    /// copies.
+    static SNAPSHOTS: Snapshots<ArrayBuffer> = Snapshots::default();
 }
 
 /// Runs a task after the answer that it comes from.
@@ -48,9 +56,24 @@ pub type Later = Box<dyn Fn(LocalBoxFuture<'static, ()>)>;
 
 /// What installs packages, by the settings, and compiles them `later`, within the limits of a run.
 pub fn compiling(options: PackageOptions, limits: Limits, env: &Env, later: Later) -> Result<Rc<Packages>> {
-    let sandbox = Rc::new(Fresh::new(Isolates(env.clone()), Places::default()));
-    let compiler = Compiler { sandbox, limits, platform: PLATFORM, later, compiling: COMPILING.with(Clone::clone) };
+    let isolates = Isolates(env.clone());
+    let snapshots = Maker { backend: isolates.clone(), snapshots: snapshots(&options), limits };
+    let compiler = Compiler {
+        sandbox: Rc::new(Fresh::new(isolates, Places::default(), Snapshots::default())),
+        limits,
+        platform: PLATFORM,
+        later,
+        compiling: COMPILING.with(Clone::clone),
+        snapshots: Some(Rc::new(snapshots)),
+    };
     Ok(Rc::new(installer(options)?.with_compiler(compiler)))
+}
+
+/// The snapshots. Where memory has a budget, as it has where this is deployed, taking one is too much for it.
+pub fn snapshots(options: &PackageOptions) -> Snapshots<ArrayBuffer> {
+    let snapshots = SNAPSHOTS.with(Clone::clone);
+    snapshots.limit(options.room.budget.map_or(KEPT_SNAPSHOTS, |_| 0));
+    snapshots
 }
 
 /// What installs packages, by the settings.
@@ -145,7 +168,7 @@ impl Supply for Edge {
 
     fn cache(&self, sha256: &str, wheel: &[u8]) -> LocalBoxFuture<'static, ()> {
         let key = cache_key(sha256);
-        to_cache(key, wheel.to_vec(), "public, max-age=31536000, immutable").boxed_local()
+        to_cache(key, wheel.to_vec(), IMMUTABLE).boxed_local()
     }
 
     fn prepared(&self, sha256: &str) -> Option<Size> {
@@ -171,6 +194,30 @@ impl Supply for Edge {
 /// The address under which a wheel is cached: nobody serves it.
 fn cache_key(sha256: &str) -> String {
     format!("https://wheels.invalid/{sha256}")
+}
+
+/// The address under which a snapshot is cached.
+fn snapshot_address(key: &str) -> String {
+    format!("https://snapshots.invalid/{key}")
+}
+
+/// Caches a snapshot, without taking it into our own memory. The cache may refuse.
+pub async fn keep_snapshot(key: String, snapshot: ArrayBuffer) {
+    let put = async {
+        let body = Uint8Array::new(&snapshot);
+        let response = web_sys::Response::new_with_opt_buffer_source(Some(&body))?;
+        response.headers().set("cache-control", IMMUTABLE)?;
+        Cache::default().put(snapshot_address(&key), Response::from(response)).await
+    };
+    let _ = put.await;
+}
+
+/// A snapshot that was cached, and its size.
+pub async fn kept_snapshot(key: String) -> Option<(ArrayBuffer, usize)> {
+    let response: web_sys::Response = Cache::default().get(snapshot_address(&key), true).await.ok()??.into();
+    let bytes: ArrayBuffer = JsFuture::from(response.array_buffer().ok()?).await.ok()?.dyn_into().ok()?;
+    let size = bytes.byte_length() as usize;
+    Some((bytes, size))
 }
 
 async fn from_cache(key: &str) -> Option<Vec<u8>> {

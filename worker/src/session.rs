@@ -194,7 +194,10 @@ impl Session {
         let config = config::read(&self.env).map_err(Error::RustError)?;
         let facet = Facet::new(&self.state, self.env.clone()).await?;
         let used = facet.was_used();
-        let interpreter = SessionInterpreter::new(facet, Places::default(), 0, config.server.limits.grace, used);
+        let interpreter = {
+            let (places, snapshots) = (Places::default(), packages::snapshots(&config.packages));
+            SessionInterpreter::new(facet, places, snapshots, 0, config.server.limits.grace, used)
+        };
         let legacy = match storage.get::<String>(key::RECORD).await? {
             Some(record) => Some(self.legacy(&config, &interpreter, &record)?),
             None => None,
@@ -232,9 +235,12 @@ impl Session {
     ) -> Result<Rc<LegacySession>> {
         // Through a `Value`, as all JSON is read here: numbers keep their digits.
         let record: SessionRecord = serde_json::from_value(serde_json::from_str(record)?)?;
-        let sessions = Sessions::new(&self.env, config.quotas)?;
-        let own = Rc::new(interpreter.clone());
-        let host = EdgeHost::of_session(own, sessions, record.owner(), config.quotas);
+        let host = Rc::new(EdgeHost {
+            unnamed: Some(Rc::new(interpreter.clone())),
+            sessions: Sessions::new(&self.env, config.quotas)?,
+            principal: record.owner(),
+            quotas: config.quotas,
+        });
         // What an object does goes on when it has answered.
         let later = Box::new(PLATFORM.spawn);
         let packages = packages::compiling(config.packages.clone(), config.server.limits, &self.env, later)?;

@@ -1,6 +1,7 @@
 //! The host's interpreters, for the core.
 
 use std::{
+    convert::Infallible,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
@@ -13,6 +14,7 @@ use mcp_run_python::{
     home::{self, Home},
     packages::{InstallError, PackageSet, Packages},
     run::sandbox::{RunEvent, SandboxError},
+    session::Snapshots,
     settings::Config,
 };
 use wasm_bindgen::JsValue;
@@ -43,14 +45,17 @@ pub fn home(host: SandboxHost, config: Config) -> Result<Home<HostBackend>, Stri
     let wheels = packages::wheels();
     let packages = packages::installer(&host, config.packages.clone(), config.server.limits, wheels.clone())?;
     let (places, keeps_sessions) = (host.all_places(config.quotas.evictable_after), host.keeps_sessions());
+    let snapshots = Snapshots::default();
     let kept = HostBackend { host, wheels, packages: packages.clone(), kept: true };
     let fresh = HostBackend { kept: false, ..kept.clone() };
-    Ok(Home::new(home::Parts { kept, fresh, places, packages, keeps_sessions }, config))
+    Ok(Home::new(home::Parts { kept, fresh, places, snapshots, packages, keeps_sessions }, config))
 }
 
 impl Backend for HostBackend {
     type Parts = Array;
     type Interpreter = Spawned;
+    /// The page has its own.
+    type Snapshot = Infallible;
 
     fn platform(&self) -> Platform {
         PLATFORM
@@ -60,7 +65,7 @@ impl Backend for HostBackend {
         self.host.adds_packages()
     }
 
-    fn parts(&self, set: &PackageSet) -> LocalBoxFuture<'static, Result<Array, SandboxError>> {
+    fn parts(&self, set: &PackageSet, _: Option<&Infallible>) -> LocalBoxFuture<'static, Result<Array, SandboxError>> {
         let (wheels, installer, set) = (self.wheels.clone(), self.packages.clone(), set.clone());
         async move {
             let parts = || {

@@ -15,7 +15,7 @@ use mcp_run_python::{
         wheel::{PreparedWheel, Size},
     },
     run::sandbox::SandboxError,
-    session::{Fresh, Places},
+    session::{Fresh, Places, Snapshots},
 };
 use wasm_bindgen::JsValue;
 
@@ -41,11 +41,12 @@ pub fn installer(
     }
     let isolates = HostBackend { host: host.clone(), wheels, packages: None, kept: false };
     let compiler = Compiler {
-        sandbox: Rc::new(Fresh::new(isolates, Places::default())),
+        sandbox: Rc::new(Fresh::new(isolates, Places::default(), Snapshots::default())),
         limits,
         platform: PLATFORM,
         later: Box::new(PLATFORM.spawn),
         compiling: Compiling::default(),
+        snapshots: None,
     };
     Ok(Some(Rc::new(packages.with_compiler(compiler))))
 }

@@ -120,7 +120,7 @@ writeFileSync(join(out, 'snapshot.bin'), new Uint8Array(snapshot));
 
 console.log('checking the snapshot');
 await check((use) => withWorkerd(out, 'isolate.js', use), [stdlib, ...archives, snapshot], modules);
-packForEdge(out, target, packages);
+packForEdge(out, target, packages, { __init__: '', ...python });
 console.log(
   `runtime built: snapshot ${(snapshot.byteLength / 1e6).toFixed(1)} MB, ${generated.length} generated modules`,
 );

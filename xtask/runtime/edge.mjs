@@ -11,8 +11,9 @@ const KINDS = /** @type {Record<string, string>} */ ({ '.js': 'js', '.mjs': 'js'
  * @param {string} isolate folder of an isolate's modules
  * @param {string} target
  * @param {{ archive: string }[]} packages those that are built in
+ * @param {Record<string, string>} pythonSources
  */
-export function packForEdge(isolate, target, packages) {
+export function packForEdge(isolate, target, packages, pythonSources) {
   /** @type {string[]} */
   const imports = [];
   /** @type {string[]} */
@@ -48,12 +49,27 @@ ${modules.join('\n')}
 /** What an isolate is sent first (isolate.js): pieces of the standard library, each package's archive, the snapshot. */
 export const archives = ${JSON.stringify(['python_stdlib.zip', ...packages.map(({ archive }) => archive)].map((file) => assets.get(file)))};
 export const snapshot = ${JSON.stringify(assets.get('snapshot.bin'))};
+/** Names all of it. */
+export const build = ${JSON.stringify(hashOf(isolate, files))};
+/** Our own Python, by module: for an interpreter that starts without a snapshot. */
+export const pythonSources = ${JSON.stringify(pythonSources)};
 /** Packages that are built in, by the names of their modules. */
 export const packages = ${JSON.stringify(packages)};
 /** What an isolate has room for besides Python, see xtask/runtime/room.mjs. */
 export const room = ${JSON.stringify(roomIn(isolate))};
 `,
   );
+}
+
+/** @param {string} folder @param {string[]} files */
+function hashOf(folder, files) {
+  const hash = createHash('sha256');
+  for (const file of files)
+    hash
+      .update(file)
+      .update('\0')
+      .update(readFileSync(join(folder, file)));
+  return hash.digest('hex');
 }
 
 /** The platform takes files of up to 25 MiB as assets. */

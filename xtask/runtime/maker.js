@@ -10,7 +10,6 @@ import createPyodideModule from './pyodide.asm.mjs';
 import { loadPyodide } from './pyodide.mjs';
 import lockFile from './pyodide-lock.txt';
 import runner from './runner.txt';
-import { packSnapshot } from './snapshot.js';
 import library from './stdlib.txt';
 import toJson from './to_json.txt';
 
@@ -27,8 +26,6 @@ export default {
       pythonSources: { __init__: '', images, lacks, runner, stdlib: library, to_json: toJson },
       packages: packages.map((found, i) => ({ ...found, archive: archives[i] })),
     });
-    interpreter.runner.preload(sent.text);
-    interpreter.rest();
-    return new Response(packSnapshot(interpreter.pyodide.makeMemorySnapshot(), interpreter.libraries));
+    return new Response(interpreter.snapshot(sent.text));
   },
 };

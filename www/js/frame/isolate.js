@@ -9,7 +9,7 @@ import { loadPyodide } from '#runtime/pyodide.mjs';
 import symbols from '#symbols';
 import { Interpreter } from '../../../runtime/js/boot.js';
 import { remountPackages } from '../../../runtime/js/packages.js';
-import { inMemory, packSnapshot } from '../../../runtime/js/snapshot.js';
+import { inMemory } from '../../../runtime/js/snapshot.js';
 import { turnByMessages } from '../../../runtime/js/turn.js';
 
 /**
@@ -39,7 +39,7 @@ async function serve(start, port) {
     packages.push(...(start.packages ?? []));
     interpreter = await boot(start);
     if (start.preload !== undefined) {
-      const snapshot = makeSnapshot(interpreter, start.preload);
+      const snapshot = new Blob([interpreter.snapshot(start.preload)]);
       port.postMessage({ booted: true, snapshot });
       return;
     }
@@ -92,12 +92,4 @@ async function boot({ wasm, stdlib, snapshot, pythonSources, lockFile, stop }) {
   WebAssembly.instantiateStreaming = instantiateStreaming;
   if (stop) interpreter.pulse.stopWanted = () => Atomics.exchange(stop, 0, 0) !== 0;
   return interpreter;
-}
-
-/** @param {Interpreter} interpreter that has run nothing @param {string} modules JSON */
-function makeSnapshot(interpreter, modules) {
-  interpreter.runner.preload(modules);
-  interpreter.rest();
-  const { pyodide, libraries } = interpreter;
-  return new Blob([/** @type {Uint8Array<ArrayBuffer>} */ (packSnapshot(pyodide.makeMemorySnapshot(), libraries))]);
 }
