@@ -108,6 +108,11 @@ pub trait Interpreter: 'static {
         true
     }
 
+    /// How many bytes it holds, or those that end with it, as the home knows by itself; 0 if it does not know.
+    fn memory(&self) -> usize {
+        0
+    }
+
     /// Gives it further packages: only where [`Backend::adds_packages`] says so.
     fn add(&self, parts: Self::Parts);
 

@@ -91,8 +91,8 @@ def renew() -> None:
 def preload(modules: str, drawn: Callable[[], int] | None = None) -> str | None:
     """Imports modules, a JSON list of names, for the snapshot that is about to be made.
 
-    `drawn` tells how often random numbers were drawn. Gives the first module that draws some `renew` does not know of: they
-    would be the same in each interpreter.
+    `drawn` tells how often random numbers were drawn. Gives the first module that draws some which `renew` does not draw
+    anew: they would be the same in each interpreter.
     """
     for name in loads(modules):
         before = drawn() if drawn else 0

@@ -480,3 +480,40 @@ fn one_owner_cannot_have_all_places() {
         assert!(now() - start < Duration::from_secs(1));
     });
 }
+
+#[test]
+fn where_all_hold_too_much_idle_ones_that_hold_most_go_first() {
+    virtual_clock::run(async {
+        let fake = Fake::default();
+        let world = fake.0.clone();
+        world.memory.set(10);
+        let measured = world.clone();
+        // With no limit to their number.
+        let places = Places::default().with_memory(50, Rc::new(move || measured.held()));
+        let [small, large, busy] = [0, 1, 2].map(|owner| {
+            SessionInterpreter::new(fake.clone(), places.clone(), Snapshots::default(), owner, GRACE, false)
+        });
+        for _ in 0..3 {
+            assert!(run(&large, "count").await.is_ok());
+        }
+        assert!(run(&small, "count").await.is_ok());
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!((world.held(), world.alive.get()), (40, 2), "it is not too much");
+        let mut going = busy.run(request("wait 100"), PackageSet::default());
+        assert!(matches!(going.next().await, Some(Ok(RunEvent::Began))));
+        assert!(run(&small, "count").await.is_ok());
+        sleep(Duration::from_millis(500)).await;
+        assert_eq!(world.held(), 30, "the one that held most, though another was idle for longer");
+        assert_eq!((small.is_alive(), large.is_alive(), busy.is_alive()), (true, false, true));
+        // One that runs stays, however much it holds; and when it is idle, it goes.
+        world.memory.set(30);
+        assert!(run(&large, "count").await.is_ok());
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!((small.is_alive(), large.is_alive(), busy.is_alive()), (false, false, true));
+        world.memory.set(60);
+        while going.next().await.is_some() {}
+        drop(going);
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!((world.held(), busy.is_alive()), (0, false));
+    });
+}

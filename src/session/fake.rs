@@ -62,6 +62,8 @@ pub(super) struct World {
     pub(super) begun: RefCell<Vec<String>>,
     /// What no caller may do.
     pub(super) violations: RefCell<Vec<String>>,
+    /// What each interpreter holds that has begun a run, in bytes.
+    pub(super) memory: Cell<usize>,
     /// Whether `import` finds all modules.
     pub(super) finds_all: Cell<bool>,
     /// Snapshots cannot be taken; or no interpreter starts from them.
@@ -95,6 +97,12 @@ impl World {
         for state in self.state.borrow().iter() {
             state.dead.set(true);
         }
+    }
+
+    /// What all hold: more the more they ran.
+    pub(super) fn held(&self) -> usize {
+        let live = |state: &&Rc<State>| !state.dead.get();
+        self.state.borrow().iter().filter(live).map(|state| state.counted.get() * self.memory.get()).sum()
     }
 
     pub(super) fn has_begun(&self, code: &str) -> usize {
@@ -241,6 +249,10 @@ impl Interpreter for FakeInterpreter {
 
     fn is_alive(&self) -> bool {
         !self.state.dead.get()
+    }
+
+    fn memory(&self) -> usize {
+        self.state.counted.get() * self.world.memory.get()
     }
 
     fn add(&self, parts: PackageSet) {

@@ -168,6 +168,10 @@ impl<B: Backend> Yields for Inner<B> {
         Some(if alive { self.used_at.get() } else { Duration::ZERO })
     }
 
+    fn memory(&self) -> usize {
+        self.live.borrow().as_ref().map_or(0, |live| live.interpreter.memory())
+    }
+
     fn give_up(&self) {
         self.discard();
     }
@@ -347,7 +351,10 @@ impl<B: Backend> Drop for Held<B> {
     fn drop(&mut self) {
         self.inner.touch();
         let (inner, guard, began) = (self.inner.clone(), self.guard.take(), self.began);
-        let Some(run) = self.run.take() else { return };
+        let Some(run) = self.run.take() else {
+            drop(guard);
+            return inner.places.relieve(inner.platform());
+        };
         (self.inner.platform().spawn)(Box::pin(async move {
             // The lock is held: there is no other interpreter meanwhile.
             if !inner.settle(run, began).await {
@@ -355,6 +362,7 @@ impl<B: Backend> Drop for Held<B> {
             }
             inner.touch();
             drop(guard);
+            inner.places.relieve(inner.platform());
         }));
     }
 }

@@ -1,7 +1,8 @@
-//! How many interpreters a home has room for, and who waits for one.
+//! How many interpreters a home has room for, in number and in memory, and who waits for one.
 
 use std::{
     cell::RefCell,
+    cmp::Reverse,
     collections::{HashMap, VecDeque},
     rc::{Rc, Weak},
     time::Duration,
@@ -24,10 +25,17 @@ struct Inner {
     limits: Option<(usize, usize)>,
     /// How long a session's interpreter is idle before others may have its place.
     evictable_after: Duration,
+    /// How much memory all may hold, and how much they do.
+    memory: Option<(usize, Measure)>,
+    /// Whether idle interpreters are being ended, as all hold too much.
+    relieving: bool,
     taken: usize,
     waiting: VecDeque<oneshot::Sender<Place>>,
     sessions: Vec<(u32, Weak<dyn Yields>)>,
 }
+
+/// How many bytes of memory all interpreters hold, as the home knows by itself. **Boundary.** Never by what one reports.
+pub type Measure = Rc<dyn Fn() -> usize>;
 
 /// Someone with an interpreter that others may need more.
 pub trait Yields {
@@ -35,6 +43,8 @@ pub trait Yields {
     fn holds(&self) -> bool;
     /// Since when, since 1970, it has run nothing; `None` if there is none, or it runs. One that is no more: 0.
     fn idle_since(&self) -> Option<Duration>;
+    /// How many bytes the interpreter holds, or those that end with it, as the home knows; 0 if it does not know.
+    fn memory(&self) -> usize;
     /// Ends the interpreter.
     fn give_up(&self);
 }
@@ -50,10 +60,43 @@ impl Places {
         Self(Rc::new(RefCell::new(Inner { limits: Some((limit, each)), evictable_after, ..Inner::default() })))
     }
 
+    /// The same, and as much memory: while all hold more than `bytes`, idle interpreters end, one a second, those that hold
+    /// most first.
+    #[must_use]
+    pub fn with_memory(self, bytes: usize, measure: Measure) -> Self {
+        self.0.borrow_mut().memory = Some((bytes, measure));
+        self
+    }
+
+    /// Ends idle interpreters if all hold too much, in the background. Called when one may hold more than before.
+    pub(super) fn relieve(&self, platform: Platform) {
+        if !self.is_too_much() || std::mem::replace(&mut self.0.borrow_mut().relieving, true) {
+            return;
+        }
+        let places = self.clone();
+        (platform.spawn)(Box::pin(async move {
+            while places.is_too_much() {
+                let mut idle: Vec<_> =
+                    places.sessions(None).into_iter().filter_map(|one| Some((one.idle_since()?, one))).collect();
+                idle.sort_by_key(|(since, one)| (Reverse(one.memory()), *since));
+                let Some((_, first)) = idle.first() else { break };
+                first.give_up();
+                // What it held is given back in a while.
+                (platform.sleep)(AGAIN).await;
+            }
+            places.0.borrow_mut().relieving = false;
+        }));
+    }
+
+    fn is_too_much(&self) -> bool {
+        let memory = self.0.borrow().memory.clone();
+        memory.is_some_and(|(limit, measure)| measure() > limit)
+    }
+
     /// Has `session`, which is one of `owner`'s, give up its interpreter when others need its place.
     pub fn watch(&self, owner: u32, session: &Rc<dyn Yields>) {
         let mut inner = self.0.borrow_mut();
-        if inner.limits.is_none() {
+        if inner.limits.is_none() && inner.memory.is_none() {
             return;
         }
         inner.sessions.retain(|(_, session)| session.strong_count() > 0);
@@ -66,6 +109,7 @@ impl Places {
     /// # Errors
     /// [`SandboxError::Busy`] when there was none for [`PLACE_TIME`].
     pub async fn take(&self, platform: Platform, owner: Option<u32>) -> Result<Place, SandboxError> {
+        self.relieve(platform);
         let Some((limit, each)) = self.0.borrow().limits else { return Ok(Place(None)) };
         if let Some(owner) = owner {
             let own: Vec<_> = self.sessions(Some(owner)).into_iter().filter(|session| session.holds()).collect();
