@@ -91,7 +91,7 @@ def renew() -> None:
 def preload(modules: str, drawn: Callable[[], int] | None = None) -> str | None:
     """Imports modules, a JSON list of names, for the snapshot that is about to be made.
 
-    `drawn` tells how often random numbers were drawn. Gives the first module that draws some which `renew` does not draw
+    `drawn` tells how often random numbers were drawn. Gives the first module that draws some, unless `renew` draws them
     anew: they would be the same in each interpreter.
     """
     for name in loads(modules):
