@@ -7,6 +7,7 @@ import importlib
 import inspect
 import linecache
 import logging
+import os
 import random
 import re
 import signal
@@ -40,8 +41,18 @@ PRELOADED = (
 # Where packages are mounted: packages.js.
 PACKAGES = '/lib/python3.14/packages'
 
-# Packages whose random numbers are drawn anew.
-RENEWED = ('numpy',)
+# Modules that draw random numbers when they are imported, and how they draw others.
+RENEWED: dict[str, Callable[[Any], object]] = {
+    'multiprocessing.process': lambda process: process.current_process()._config.update(
+        authkey=process.AuthenticationString(os.urandom(32))
+    ),
+    'numpy.random': lambda random: random.seed(),
+    # For the examples of its documentation: nothing of it is used.
+    'scipy.stats': lambda _: None,
+    # For default arguments of its own classes, which it never leaves to them.
+    'sklearn.ensemble': lambda _: None,
+    'sympy.core.random': lambda random: random.rng.seed(),
+}
 
 # How long tasks that a program left behind may take to end once they are cancelled, in seconds.
 LEAVE = 1.0
@@ -78,8 +89,9 @@ def renew() -> None:
     tempfile._name_sequence = None
     uuid._node = uuid._last_timestamp = None
     logging._startTime = time.time_ns()
-    if numpy_random := sys.modules.get('numpy.random'):
-        numpy_random.seed()
+    for name, draw in RENEWED.items():
+        if module := sys.modules.get(name):
+            draw(module)
     # The packages may be others. The standard library's archive is not, and reading its directory takes long.
     archives = {path: finder for path, finder in sys.path_importer_cache.items() if isinstance(finder, zipimporter)}
     for path in archives:
@@ -97,7 +109,7 @@ def preload(modules: str, drawn: Callable[[], int] | None = None) -> str | None:
     for name in loads(modules):
         before = drawn() if drawn else 0
         importlib.import_module(name)
-        if drawn and drawn() > before and name.partition('.')[0] not in RENEWED:
+        if drawn and drawn() > before and not any(known.startswith(name) for known in RENEWED):
             return name
     if font_manager := sys.modules.get('matplotlib.font_manager'):
         # It has files open, which no snapshot keeps.

@@ -1,12 +1,14 @@
 //! What people import of packages: the modules that a snapshot has imported ahead.
 
+use std::collections::HashSet;
+
 use futures::future::LocalBoxFuture;
 use pep508_rs::PackageName;
 
 use super::{PackageSet, Packages, wheel::sha256};
 
-/// Modules that are usual besides those of the lock file, which names each package's own. None of them draws random numbers
-/// when it is imported but numpy, which gets new ones when an interpreter starts.
+/// Modules that are usual besides those of the lock file, which names each package's own. A module that draws
+/// random numbers when it is imported is left out of the snapshot.
 const USUAL: &[(&str, &[&str])] = &[
     ("matplotlib", &["matplotlib.pyplot", "matplotlib.backends.backend_agg"]),
     (
@@ -26,11 +28,16 @@ const USUAL: &[(&str, &[&str])] = &[
             "sklearn.tree",
         ],
     ),
-    ("scipy", &["scipy.optimize", "scipy.stats"]),
+    ("scipy", &["scipy.optimize"]),
 ];
 
-/// The package that is imported first: what it draws is drawn anew.
-const FIRST: &str = "numpy";
+/// Modules that draw random numbers when they are imported, which `runner.py` draws anew, and the packages that import them.
+/// They come first, so that what others draw is seen.
+const FIRST: &[(&str, &[&str])] = &[
+    ("numpy", &["numpy", "numpy.random"]),
+    ("scipy", &["multiprocessing.process", "scipy", "scipy.stats"]),
+    ("joblib", &["multiprocessing.process"]),
+];
 
 /// Makes snapshots of interpreters that have imported packages.
 pub trait Snapshotter {
@@ -49,12 +56,17 @@ impl Packages {
             let usual = USUAL.iter().filter(|(package, _)| *package == name).flat_map(|(_, modules)| modules.iter());
             locked.into_iter().chain(usual.copied()).map(str::to_owned).collect::<Vec<_>>()
         };
-        let (first, others): (Vec<_>, Vec<_>) = set.wheels().iter().partition(|wheel| wheel.name == FIRST);
-        first.into_iter().chain(others).flat_map(|wheel| modules(&wheel.name)).collect()
+        let has = |name: &str| set.wheels().iter().any(|wheel| wheel.name == name);
+        let first = FIRST.iter().filter(|(package, _)| has(package)).flat_map(|(_, modules)| modules.iter());
+        let all = first.map(|module| (*module).to_owned());
+        let mut all: Vec<String> = all.chain(set.wheels().iter().flat_map(|wheel| modules(&wheel.name))).collect();
+        let mut seen = HashSet::new();
+        all.retain(|module| seen.insert(module.clone()));
+        all
     }
 }
 
 /// Names the snapshot of a set, in a build.
 pub(crate) fn snapshot_key(build: &str, set: &PackageSet) -> String {
-    sha256(format!("snapshot {build} {} {USUAL:?}", set.hash()).as_bytes())
+    sha256(format!("snapshot {build} {} {FIRST:?} {USUAL:?}", set.hash()).as_bytes())
 }
