@@ -66,6 +66,9 @@ pub const SNAPSHOT_TIME: Duration = Duration::from_secs(60);
 /// Most bytes of one.
 pub const MAX_SNAPSHOT: usize = 256 * MIB;
 
+/// How many bytes of packages have to be imported for a snapshot to be worth making: of few, it saves milliseconds.
+pub const MIN_SNAPSHOT: usize = 2 * MIB;
+
 /// Bytes of snapshots that are held at once, where memory has no budget. With one, none are made.
 pub const KEPT_SNAPSHOTS: usize = 256 * MIB;
 

@@ -61,9 +61,7 @@ impl Packages {
     pub fn prepare_later(self: &Rc<Self>, set: &PackageSet) {
         let Some(compiler) = &self.compiler else { return };
         let wheels: Vec<Wheel> = set.wheels().iter().filter(|wheel| self.lacks_bytecode(wheel)).cloned().collect();
-        // What is built in is in the build's own snapshot.
-        let is_built_in = self.bundled.contains(set);
-        let snapshots = compiler.snapshots.clone().filter(|snapshots| !is_built_in && snapshots.wants(set));
+        let snapshots = compiler.snapshots.clone().filter(|snapshots| self.deserves_snapshot(&**snapshots, set));
         if (wheels.is_empty() && snapshots.is_none()) || compiler.is_busy() {
             return;
         }
@@ -80,7 +78,7 @@ impl Packages {
 
     async fn make_snapshot(&self, snapshots: &dyn Snapshotter, set: PackageSet) {
         let Some(compiler) = self.compiler.as_ref().filter(|compiler| !compiler.is_busy()) else { return };
-        if !snapshots.wants(&set) {
+        if !self.deserves_snapshot(snapshots, &set) {
             return;
         }
         let Compiling { until } = &compiler.compiling;

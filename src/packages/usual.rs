@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use futures::future::LocalBoxFuture;
 use pep508_rs::PackageName;
 
-use super::{PackageSet, Packages, wheel::sha256};
+use super::{PackageSet, Packages, Wheel, wheel::sha256};
+use crate::limits::MIN_SNAPSHOT;
 
 /// Modules that are usual besides those of the lock file, which names each package's own. A module that draws
 /// random numbers when it is imported is left out of the snapshot.
@@ -41,14 +42,24 @@ const FIRST: &[(&str, &[&str])] = &[
 
 /// Makes snapshots of interpreters that have imported packages.
 pub trait Snapshotter {
-    /// Whether there is none of this set yet, and one may be made.
-    fn wants(&self, set: &PackageSet) -> bool;
+    /// Which wheels of this set an interpreter would have to import, as no snapshot has them; none if none is to be made.
+    fn lacks(&self, set: &PackageSet) -> Vec<Wheel>;
 
     /// Makes one of an interpreter that has imported these modules.
     fn make(&self, set: PackageSet, modules: Vec<String>) -> LocalBoxFuture<'static, ()>;
 }
 
 impl Packages {
+    /// Whether a snapshot of this set would be worth its memory.
+    pub(super) fn deserves_snapshot(&self, snapshots: &dyn Snapshotter, set: &PackageSet) -> bool {
+        // What is built in is in the build's own snapshot.
+        if self.bundled.contains(set) {
+            return false;
+        }
+        let size = |wheel: &Wheel| self.supply.prepared(&wheel.sha256).map_or(0, |size| size.total());
+        snapshots.lacks(set).iter().map(size).sum::<usize>() >= MIN_SNAPSHOT
+    }
+
     /// What a snapshot of this set has imported: modules by the names of its packages alone, whatever a program imports.
     pub(super) fn usual_modules(&self, set: &PackageSet) -> Vec<String> {
         let modules = |name: &str| {
@@ -69,4 +80,29 @@ impl Packages {
 /// Names the snapshot of a set, in a build.
 pub(crate) fn snapshot_key(build: &str, set: &PackageSet) -> String {
     sha256(format!("snapshot {build} {} {FIRST:?} {USUAL:?}", set.hash()).as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::install::tests::test_with, *};
+
+    #[test]
+    fn modules_are_those_of_the_packages_and_what_draws_comes_first() {
+        let packages = test_with(|_| {}).0.its_packages();
+        let wheel = |name: &str| Wheel {
+            name: name.into(),
+            version: String::new(),
+            sha256: name.into(),
+            file_name: String::new(),
+            url: None,
+        };
+        let modules =
+            |names: &[&str]| packages.usual_modules(&PackageSet::new(names.iter().map(|n| wheel(n)).collect()));
+        assert_eq!(modules(&["matplotlib", "numpy"])[..3], ["numpy", "numpy.random", "matplotlib.pyplot"]);
+        assert_eq!(modules(&["scipy"])[0], "multiprocessing.process");
+        assert_eq!(modules(&["unknown to the lock file"]), [""; 0]);
+        for module in FIRST.iter().chain(USUAL).flat_map(|(_, modules)| modules.iter()) {
+            assert!(module.split('.').all(|part| !part.is_empty()), "{module}");
+        }
+    }
 }

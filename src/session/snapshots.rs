@@ -16,7 +16,7 @@ use super::{Fresh, Places};
 use crate::{
     backend::{Backend, NotTaken},
     limits::{Limits, MAX_LEFT_OUT, SNAPSHOT_TIME},
-    packages::{PackageSet, Snapshotter},
+    packages::{PackageSet, Snapshotter, Wheel},
     run::{Ending, Outcome, Returned, RunRequest, execute, sandbox::SandboxError},
 };
 
@@ -126,10 +126,14 @@ impl<S: Clone> Snapshots<S> {
         }
     }
 
-    fn is_wanted(&self, set: &PackageSet) -> bool {
-        let known = self.0.known.borrow();
-        let known = known.iter().find(|known| known.set.hash() == set.hash());
-        !self.is_off() && known.is_none_or(|known| known.snapshot.is_none() && !known.tried)
+    fn lacks(&self, set: &PackageSet) -> Vec<Wheel> {
+        let tried = self.0.known.borrow().iter().any(|known| known.set.hash() == set.hash() && known.tried);
+        if self.is_off() || tried {
+            return Vec::new();
+        }
+        let nearest = self.nearest(set).map(|(of, _)| of).unwrap_or_default();
+        let lacking = |wheel: &&Wheel| nearest.wheels().iter().all(|other| other.sha256 != wheel.sha256);
+        set.wheels().iter().filter(lacking).cloned().collect()
     }
 }
 
@@ -150,8 +154,8 @@ pub struct Maker<B: Backend> {
 }
 
 impl<B: Backend + Clone> Snapshotter for Maker<B> {
-    fn wants(&self, set: &PackageSet) -> bool {
-        self.snapshots.is_wanted(set)
+    fn lacks(&self, set: &PackageSet) -> Vec<Wheel> {
+        self.snapshots.lacks(set)
     }
 
     fn make(&self, set: PackageSet, modules: Vec<String>) -> LocalBoxFuture<'static, ()> {
