@@ -69,9 +69,6 @@ pub const MAX_SNAPSHOT: usize = 256 * MIB;
 /// How many bytes of packages have to be imported for a snapshot to be worth making: of few, it saves milliseconds.
 pub const MIN_SNAPSHOT: usize = 2 * MIB;
 
-/// Bytes of snapshots that are held at once, where memory has no budget. With one, none are made.
-pub const KEPT_SNAPSHOTS: usize = 256 * MIB;
-
 /// How many modules a snapshot is taken without, at most, as their imports draw random numbers.
 pub const MAX_LEFT_OUT: usize = 4;
 

@@ -129,6 +129,7 @@ impl Settings<'_> {
             denied: names("DENIED_PACKAGES")?,
             mirrors: self.addresses("PACKAGE_MIRRORS")?,
             index: self.addresses("PACKAGE_INDEX")?.pop(),
+            snapshots: self.size("SNAPSHOTS_LIMIT_MB", 0, MIB)?,
             room: Room { memory: limits.memory, budget: limits.budget, ..Room::default() },
         })
     }

@@ -51,6 +51,9 @@ import { Storage } from './storage.js';
 
 /** Takes a frame, the text of one JSON object, or several with a newline between them, out of the sandbox. @typedef {(frame: string) => void} Emit */
 
+/** What importing the modules of a snapshot may take. */
+const MAKING = { time: 60_000, grace: 1000, fuel: Number.MAX_SAFE_INTEGER };
+
 /** The module of this name draws random numbers when it is imported. */
 export class Drawing extends Error {
   /** @param {string} module */
@@ -181,12 +184,16 @@ export class Interpreter {
    * Imports modules, and gives a snapshot of what has imported them. It has run nothing, and takes no more runs.
    * @param {string} modules JSON: their names
    * @param {() => number} [drawn] how often random numbers were drawn
-   * @returns {Uint8Array<ArrayBuffer>}
+   * @returns {Promise<Uint8Array<ArrayBuffer>>}
    * @throws {Drawing} if a module draws some that no interpreter would draw anew
    */
-  snapshot(modules, drawn) {
-    const drawing = this.runner.preload(modules, drawn);
-    if (drawing) throw new Drawing(drawing);
+  async snapshot(modules, drawn) {
+    const { preload } = this.runner;
+    // As a run is, so that it gives way to others.
+    const ended = await this.pulse.watch(MAKING, this.runner, () => preload.callPromising(modules, drawn));
+    preload.destroy();
+    if (ended.lost !== undefined) throw new Error(ended.lost);
+    if (ended.frames) throw new Drawing(ended.frames);
     // What cannot be in a snapshot, or need not be.
     this.runner.destroy();
     this.#wipeFreeMemory();

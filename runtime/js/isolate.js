@@ -63,7 +63,7 @@ async function takeSnapshot(sent) {
   };
   const interpreter = await Interpreter.boot({ ...(await assetsOf(sent)), pythonSources });
   try {
-    return new Response(interpreter.snapshot(JSON.stringify(modules), () => drawn));
+    return new Response(await interpreter.snapshot(JSON.stringify(modules), () => drawn));
   } catch (error) {
     if (error instanceof Drawing) return new Response(error.module, { status: 409 });
     throw error;

@@ -50,7 +50,7 @@ export class Pulse {
   onTurn = () => {};
   /** Asked where a run cannot be suspended, so that no message arrives: whether it is to stop. */
   stopWanted = () => false;
-  /** @type {null | { end: (ended: Ended) => void, deadline: number, limits: Limits, cancel: (signal: number) => boolean }} */
+  /** @type {null | { end: (ended: Ended) => void, deadline: number, limits: Pick<Limits, 'time' | 'grace' | 'fuel'>, cancel: (signal: number) => boolean }} */
   #run = null;
   #signal = 0;
   /** Ends each wait of a suspended stack, see `waitFor`. @type {Set<() => void>} */
@@ -193,7 +193,7 @@ export class Pulse {
 
   /**
    * Starts a run and watches over it.
-   * @param {Limits} limits
+   * @param {Pick<Limits, 'time' | 'grace' | 'fuel'>} limits
    * @param {{ cancel: (signal: number) => boolean }} runner
    * @param {() => Promise<string>} start
    * @returns {Promise<Ended>}

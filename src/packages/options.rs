@@ -46,6 +46,8 @@ pub struct PackageOptions {
     pub mirrors: Vec<String>,
     /// The package index (PEP 503, PEP 691), ending in `/`.
     pub index: Option<String>,
+    /// How many bytes of snapshots of packages are held at once (`SNAPSHOTS_LIMIT_MB`). 0: none are made.
+    pub snapshots: usize,
     /// How much an isolate has room for. What the platform takes as code, a home knows.
     pub room: Room,
 }

@@ -11,12 +11,14 @@ let worker;
 let state = '';
 before(async () => {
   state = mkdtempSync(join(tmpdir(), 'snapshot-'));
-  worker = await startWorker({}, state);
+  worker = await startWorker(SETTINGS, state);
 });
 after(async () => {
   await worker?.stop();
   rmSync(state, { recursive: true, force: true });
 });
+
+const SETTINGS = { SNAPSHOTS_LIMIT_MB: '256' };
 
 /** How long compiling and the snapshot may take on a busy machine, in milliseconds. */
 const PATIENCE = 180_000;
@@ -129,12 +131,12 @@ ${imports}
 
 test('another process finds it', { timeout: 120_000 }, async () => {
   await worker.stop();
-  worker = await startWorker({}, state);
+  worker = await startWorker(SETTINGS, state);
   assert.equal(await starts('pandas', 'import pandas'), true);
 });
 
 test('where memory has a budget there is none', { timeout: 240_000 }, async () => {
-  const deployed = await startWorker({ MEMORY_BUDGET_MB: '112' });
+  const deployed = await startWorker({ ...SETTINGS, MEMORY_BUDGET_MB: '112' });
   try {
     const starts = async () => {
       const { return_value, error } = await run(

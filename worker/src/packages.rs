@@ -4,7 +4,7 @@ use std::{cell::RefCell, rc::Rc};
 
 use futures::{FutureExt, StreamExt, future::LocalBoxFuture, select_biased};
 use js_sys::{ArrayBuffer, Uint8Array};
-use mcp_run_python::limits::{FETCH_STALL, KEPT_SNAPSHOTS, Limits};
+use mcp_run_python::limits::{FETCH_STALL, Limits};
 use mcp_run_python::packages::{
     Compiler, Compiling, InstallError, PackageOptions, PackageSet, Packages, Room, Wheel,
     cache::WheelCache,
@@ -72,7 +72,7 @@ pub fn compiling(options: PackageOptions, limits: Limits, env: &Env, later: Late
 /// The snapshots. Where memory has a budget, as it has where this is deployed, taking one is too much for it.
 pub fn snapshots(options: &PackageOptions) -> Snapshots<ArrayBuffer> {
     let snapshots = SNAPSHOTS.with(Clone::clone);
-    snapshots.limit(options.room.budget.map_or(KEPT_SNAPSHOTS, |_| 0));
+    snapshots.limit(options.room.budget.map_or(options.snapshots, |_| 0));
     snapshots
 }
 

@@ -26,6 +26,6 @@ export default {
       pythonSources: { __init__: '', images, lacks, runner, stdlib: library, to_json: toJson },
       packages: packages.map((found, i) => ({ ...found, archive: archives[i] })),
     });
-    return new Response(interpreter.snapshot(sent.text));
+    return new Response(await interpreter.snapshot(sent.text));
   },
 };

@@ -39,7 +39,7 @@ async function serve(start, port) {
     packages.push(...(start.packages ?? []));
     interpreter = await boot(start);
     if (start.preload !== undefined) {
-      const snapshot = new Blob([interpreter.snapshot(start.preload)]);
+      const snapshot = new Blob([await interpreter.snapshot(start.preload)]);
       port.postMessage({ booted: true, snapshot });
       return;
     }
