@@ -18,16 +18,6 @@ pub struct Suite {
     pub name: &'static str,
     /// What it needs, and the commands that it consists of.
     pub prepare: fn() -> Result<Prepared>,
-    /// Whether it runs beside the next: neither measures times.
-    pub beside_next: bool,
-}
-
-const fn suite(name: &'static str, prepare: fn() -> Result<Prepared>) -> Suite {
-    Suite { name, prepare, beside_next: false }
-}
-
-const fn beside_next(name: &'static str, prepare: fn() -> Result<Prepared>) -> Suite {
-    Suite { name, prepare, beside_next: true }
 }
 
 /// A suite that is ready to run. Its servers live as long as it does.
@@ -39,20 +29,20 @@ pub struct Prepared {
 
 /// All suites.
 pub const SUITES: &[Suite] = &[
-    suite("fmt", fmt),
-    suite("lint", lint),
-    suite("deny", crates),
-    suite("rust", rust),
-    suite("runtime", of_runtime),
-    suite("edge", edge),
-    suite("clients", clients),
-    beside_next("page", page),
-    suite("packages", packages),
-    suite("desk", desk),
-    suite("security", security),
-    beside_next("parity", parity),
-    beside_next("conformance", conformance),
-    suite("deploy", deploy),
+    Suite { name: "fmt", prepare: fmt },
+    Suite { name: "lint", prepare: lint },
+    Suite { name: "deny", prepare: crates },
+    Suite { name: "rust", prepare: rust },
+    Suite { name: "runtime", prepare: of_runtime },
+    Suite { name: "edge", prepare: edge },
+    Suite { name: "packages", prepare: packages },
+    Suite { name: "clients", prepare: clients },
+    Suite { name: "page", prepare: page },
+    Suite { name: "desk", prepare: desk },
+    Suite { name: "security", prepare: security },
+    Suite { name: "parity", prepare: parity },
+    Suite { name: "conformance", prepare: conformance },
+    Suite { name: "deploy", prepare: deploy },
 ];
 
 fn of(commands: impl IntoIterator<Item = Command>) -> Result<Prepared> {

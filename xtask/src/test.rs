@@ -2,12 +2,10 @@
 
 use std::{
     fmt,
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     ops::AddAssign,
     process::{Command, Stdio},
-    sync::{Mutex, PoisonError},
-    thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::{Context, Result, bail};
@@ -21,7 +19,7 @@ use crate::{
 /// Runs the tests.
 #[derive(Args)]
 pub struct Test {
-    /// Suites to run: fmt, lint, deny, rust, runtime, edge, clients, page, packages, desk, security, parity, conformance, deploy [default: all]
+    /// Suites to run: fmt, lint, deny, rust, runtime, edge, security, packages, clients, page, desk, parity, conformance, deploy [default: all]
     names: Vec<String>,
 }
 
@@ -62,15 +60,18 @@ impl Test {
         let chosen = |suite: &&Suite| self.names.is_empty() || self.names.iter().any(|name| name == suite.name);
         let mut total = Count::default();
         let mut lines = Vec::new();
-        let chosen: Vec<&Suite> = SUITES.iter().filter(chosen).collect();
-        for group in chosen.chunk_by(|suite, _| suite.beside_next) {
-            for (suite, count, time) in run_group(group) {
-                lines.push(format!("{:12} {count}, {:.0} s", suite.name, time.as_secs_f32()));
-                total += count;
-            }
+        for suite in SUITES.iter().filter(chosen) {
+            let start = Instant::now();
+            eprintln!("==> suite {}", suite.name);
+            let count = run_suite(suite).unwrap_or_else(|error| {
+                eprintln!("error: {error:#}");
+                Count { failed: 1, ..Count::default() }
+            });
+            lines.push(format!("{:12} {count}, {:.0} s", suite.name, start.elapsed().as_secs_f32()));
+            total += count;
         }
         println!("\n{}\n{total}", lines.join("\n"));
-        io::stdout().flush()?;
+        std::io::stdout().flush()?;
         if total.failed > 0 {
             std::process::exit(1);
         }
@@ -78,48 +79,11 @@ impl Test {
     }
 }
 
-/// Runs suites at once. The last shows what it prints as it comes, the others once all are over.
-fn run_group<'a>(suites: &[&'a Suite]) -> Vec<(&'a Suite, Count, Duration)> {
-    let Some((last, others)) = suites.split_last() else { return Vec::new() };
-    thread::scope(|scope| {
-        let run = |suite: &'a Suite| {
-            let mut shown = Vec::new();
-            let (count, time) = run_timed(suite, &mut shown);
-            (count, time, shown)
-        };
-        let others: Vec<_> = others.iter().map(|suite| (*suite, scope.spawn(move || run(suite)))).collect();
-        let (count, time) = run_timed(last, &mut io::stdout());
-        let mut all = vec![(*last, count, time)];
-        for (suite, other) in others {
-            let panicked = |_| (Count { failed: 1, ..Count::default() }, Duration::ZERO, b"it panicked\n".to_vec());
-            let (count, time, shown) = other.join().unwrap_or_else(panicked);
-            println!("==> what the suite {} said\n{}", suite.name, String::from_utf8_lossy(&shown));
-            all.push((suite, count, time));
-        }
-        all
-    })
-}
-
-fn run_timed(suite: &Suite, shown_to: &mut impl Write) -> (Count, Duration) {
-    let start = Instant::now();
-    eprintln!("==> suite {}", suite.name);
-    let count = run_suite(suite, shown_to).unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        Count { failed: 1, ..Count::default() }
-    });
-    (count, start.elapsed())
-}
-
-/// What two suites need is made by one of them.
-static PREPARING: Mutex<()> = Mutex::new(());
-
-fn run_suite(suite: &Suite, shown_to: &mut impl Write) -> Result<Count> {
-    let preparing = PREPARING.lock().unwrap_or_else(PoisonError::into_inner);
+fn run_suite(suite: &Suite) -> Result<Count> {
     let prepared = (suite.prepare)().with_context(|| format!("the suite {} cannot run", suite.name))?;
-    drop(preparing);
     let mut total = Count::default();
     for command in prepared.commands {
-        total += run_command(command, shown_to)?;
+        total += run_command(command, &mut std::io::stdout())?;
     }
     drop(prepared.servers);
     Ok(total)
@@ -229,7 +193,7 @@ mod tests {
         let shell = |script| {
             let mut command = Command::new("sh");
             command.args(["-c", script]);
-            run_command(command, &mut io::sink()).unwrap()
+            run_command(command, &mut std::io::sink()).unwrap()
         };
         assert_eq!(shell("true"), Count { passed: 1, ..Count::default() });
         assert_eq!(shell("false"), Count { failed: 1, ..Count::default() });
