@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { run, sleep, startWorker } from '../edge/worker.mjs';
 
+const SETTINGS = { SNAPSHOTS_LIMIT_MB: '256' };
+
 /** @type {Awaited<ReturnType<typeof startWorker>>} */
 let worker;
 let state = '';
@@ -17,8 +19,6 @@ after(async () => {
   await worker?.stop();
   rmSync(state, { recursive: true, force: true });
 });
-
-const SETTINGS = { SNAPSHOTS_LIMIT_MB: '256' };
 
 /** How long compiling and the snapshot may take on a busy machine, in milliseconds. */
 const PATIENCE = 180_000;
