@@ -76,7 +76,7 @@ export const exhaustions = [
     code: 'import sys\nfor _ in range(30): sys.stdout.buffer.write(b"\\xff" * 100_000 + b"\\n")',
     ends: /line cut/,
   },
-  { name: 'an error of megabytes', code: 'raise ValueError("x" * 20_000_000)', ends: /error cut/ },
+  { name: 'an error of megabytes', code: 'raise ValueError("x" * 20_000_000)', ends: /error cut|could not be written/ },
   { name: 'a value of megabytes', code: '"x" * 20_000_000', ends: /bytes long, and at most/ },
   { name: 'a value of many values', code: '[0] * 2_000_000', ends: /longer than \d+ bytes|values, and at most/ },
   {
