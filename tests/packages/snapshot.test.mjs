@@ -41,7 +41,8 @@ async function made(module, imports) {
   const until = Date.now() + PATIENCE;
   while (!(await starts(module, imports))) {
     assert.ok(Date.now() < until, 'no snapshot was made in time');
-    await sleep(500);
+    // It gives way to whoever asks.
+    await sleep(3000);
   }
 }
 
@@ -111,11 +112,6 @@ test('nothing random is the same in two interpreters', { timeout: 600_000 }, asy
     ],
     scipy: ['import numpy, scipy.stats', '[float(scipy.stats.norm.rvs()), float(scipy.stats.uniform().rvs())]'],
     pandas: ['import pandas as pd', '[pd.Series(range(10**6)).sample(3).tolist()]'],
-    matplotlib: ['import matplotlib.pyplot as plt', '[]'],
-    sklearn: [
-      'import sklearn\nfrom sklearn.model_selection import train_test_split',
-      '[train_test_split(range(10**5))[0][:3], sklearn.utils.check_random_state(None).randint(10**9)]',
-    ],
   };
   for (const [module, [imports, drawn]] of Object.entries(sets)) {
     await made(module, imports);
