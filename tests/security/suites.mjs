@@ -172,7 +172,9 @@ export function attackTenants(home, { shared = false } = {}) {
 
     test('a legacy session is of no use to another, who has its id', async () => {
       const client = await LegacyClient.connect(home().own, undefined, authorized(home().tokens.ann));
-      const thief = new LegacyClient(home().own, client.session, client.version, authorized(home().tokens.bob));
+      // A header of his own makes nobody another.
+      const bob = { ...authorized(home().tokens.bob), 'x-principal': 'ann' };
+      const thief = new LegacyClient(home().own, client.session, client.version, bob);
       assert.equal((await thief.request('tools/list')).status, 404);
       for (const method of ['DELETE', 'GET']) {
         const headers = { ...thief.headers, accept: 'text/event-stream' };
