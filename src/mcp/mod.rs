@@ -168,10 +168,10 @@ impl Server {
     ) -> Outcome {
         let mut log = Log::new(context, self.threshold(context), self.options.limits.logs_per_second);
         progress.report("Running Python code").await;
-        let timer = sandbox.clone();
+        let sleep = sandbox.platform().sleep;
         let (lines_in, mut lines) = mpsc::unbounded();
         let mut run = Box::pin(
-            run::execute(sandbox, request, installed.set.clone(), self.options.limits, move |line: &Line| {
+            run::execute(sandbox, request, installed.set.clone(), self.options.limits, None, move |line: &Line| {
                 // The receiver lives as long as the run.
                 let _ = lines_in.unbounded_send(line.clone());
             })
@@ -179,8 +179,8 @@ impl Server {
         );
         // Kept for a run whose sandbox fails: it has no outcome to take them from.
         let mut output = Vec::new();
-        let mut tick = timer.sleep(PROGRESS_PERIOD).fuse();
-        let mut second = timer.sleep(Log::PERIOD).fuse();
+        let mut tick = sleep(PROGRESS_PERIOD).fuse();
+        let mut second = sleep(Log::PERIOD).fuse();
         let outcome = loop {
             select_biased! {
                 line = lines.select_next_some() => {
@@ -190,11 +190,11 @@ impl Server {
                 outcome = run => break outcome,
                 () = tick => {
                     progress.tick("Python code has been running").await;
-                    tick = timer.sleep(PROGRESS_PERIOD).fuse();
+                    tick = sleep(PROGRESS_PERIOD).fuse();
                 }
                 () = second => {
                     log.renew().await;
-                    second = timer.sleep(Log::PERIOD).fuse();
+                    second = sleep(Log::PERIOD).fuse();
                 }
             }
         };
