@@ -10,7 +10,11 @@ use std::{
     time::Duration,
 };
 
-use futures::{FutureExt, future::LocalBoxFuture, select_biased};
+use futures::{
+    FutureExt,
+    future::{self, LocalBoxFuture},
+    select_biased,
+};
 use serde::de::IgnoredAny;
 
 pub use super::protocol::CallError;
@@ -113,15 +117,20 @@ impl<'a> Calls<'a> {
         if arguments.len() > self.limits.argument_bytes {
             return bad("arguments that are too long");
         }
+        self.last_id = id;
+        self.made += 1;
         let shape = shape(arguments.as_bytes());
         if shape.items > self.limits.argument_items || shape.depth > self.limits.argument_depth {
-            return bad("arguments of too many values");
+            // No isolate counts them, so that this is no violation.
+            let refused = too_large(&name, &self.limits);
+            self.waiting.insert(id, future::ready(Answered::Error(refused)).boxed_local());
+            self.count();
+            return Ok(());
         }
+        // serde_json's own limit of depth holds here, which is higher.
         if !arguments.starts_with('{') || serde_json::from_str::<IgnoredAny>(&arguments).is_err() {
             return bad("arguments that are no object");
         }
-        self.last_id = id;
-        self.made += 1;
         let late = (self.platform.sleep)(self.limits.time);
         let answered = caller.call(Call { name: name.clone(), arguments });
         let limits = self.limits;
@@ -199,6 +208,13 @@ impl<'a> Calls<'a> {
 fn timeout(name: &str, limit: Duration) -> CallError {
     let message = format!("the call of `{name}` took longer than {} s", limit.as_secs_f64());
     CallError { kind: "TimeoutError".into(), message }
+}
+
+fn too_large(name: &str, CallLimits { argument_items, argument_depth, .. }: &CallLimits) -> CallError {
+    let message = format!(
+        "the arguments of `{name}` may consist of {argument_items} values, and nest {argument_depth} levels deep"
+    );
+    CallError { kind: "ValueError".into(), message }
 }
 
 fn too_long(name: &str, size: usize, limit: usize) -> CallError {
