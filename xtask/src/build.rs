@@ -42,6 +42,14 @@ impl Variant {
             Self::Testing => target().join("testing"),
         }
     }
+
+    /// Those of its crates.
+    fn features(self) -> &'static [&'static str] {
+        match self {
+            Self::Release => &[],
+            Self::Testing => &["conformance"],
+        }
+    }
 }
 
 /// Builds `build/` of a variant, and all that it needs, with the packages of `wrangler.jsonc` built in.
@@ -59,12 +67,12 @@ fn worker_in(variant: Variant, folder: PathBuf, dependencies: &str) -> Result<Pa
     node::install()?;
     toolchain::install()?;
     let runtime = runtime(dependencies)?;
-    core()?;
-    let site = page()?;
+    let site = page(Variant::Release)?;
     let out = folder.join("build");
-    let (what, features): (_, &[&str]) = match variant {
-        Variant::Release => ("building the worker", &[]),
-        Variant::Testing => ("building the worker with the tools of tests", &["conformance"]),
+    let features = variant.features();
+    let what = match variant {
+        Variant::Release => "building the worker",
+        Variant::Testing => "building the worker with the tools of tests",
     };
     let what = &match folder == variant.folder() {
         true => what.to_owned(),
@@ -105,8 +113,8 @@ fn worker_in(variant: Variant, folder: PathBuf, dependencies: &str) -> Result<Pa
     Ok(folder)
 }
 
-/// Builds `target/www`: the core for JavaScript.
-pub fn core() -> Result<()> {
+/// Builds the core for JavaScript; gives its folder.
+pub fn core(variant: Variant) -> Result<PathBuf> {
     node::install()?;
     toolchain::install()?;
     let inputs = Inputs::default()
@@ -116,25 +124,28 @@ pub fn core() -> Result<()> {
         .path("www/Cargo.toml")?
         .path("www/src")?
         .path("xtask/src/wasm.rs")?;
-    let out = target().join("www");
-    step("building the core for JavaScript", inputs, &[out.join("core.js"), out.join("core_bg.wasm")], || {
+    let (what, out) = match variant {
+        Variant::Release => ("building the core for JavaScript", target().join("www")),
+        Variant::Testing => ("building the core for JavaScript with the tools of tests", target().join("www-testing")),
+    };
+    step(what, inputs, &[out.join("core.js"), out.join("core_bg.wasm")], || {
         let _ = fs::remove_dir_all(&out);
-        wasm::core(&out)
+        wasm::core(variant.features(), &out)
     })?;
     // The page's index is among them.
-    sources(&out.join("sources.js"))
+    sources(&out.join("sources.js"))?;
+    Ok(out)
 }
 
 /// Builds the page, whose Python has no packages in its snapshot.
-fn page() -> Result<PathBuf> {
+pub fn page(variant: Variant) -> Result<PathBuf> {
     runtime("")?;
-    page::build()
+    page::build(variant, &core(variant)?)
 }
 
 /// Completes `cli/`, the npm package: the core, what its workerd serves, and the library for pages.
 pub fn desk() -> Result<PathBuf> {
-    core()?;
-    let site = page()?;
+    let site = page(Variant::Release)?;
     let cli = root().join("cli");
     let (core, runtime, browser) = (cli.join("core"), cli.join("runtime"), cli.join("browser"));
     let inputs = Inputs::default()
