@@ -47,7 +47,7 @@ export class Interpreter {
     this.runner = pyodide.pyimport('_sandbox.runner');
     this.storage = new Storage(pyodide.FS);
     /** @type {Pick<Limits, 'memory' | 'budget'>} */
-    this.limits = { memory: Infinity };
+    this.limits = { memory: Infinity, budget: null };
     const module = pyodide._module;
     /** What is left of the budget for the memory and the files. */
     const left = () => (this.limits.budget ?? Infinity) - module.archived;
@@ -199,7 +199,7 @@ export class Interpreter {
   #wipeFreeMemory() {
     const { _malloc, _free, HEAPU8 } = this.pyodide._module;
     // It grows no more: all of it is taken, from the largest pieces to the smallest, and given back.
-    this.limits = { memory: 0 };
+    this.limits = { memory: 0, budget: null };
     /** @type {number[]} */
     const taken = [];
     for (let size = 1 << 20; size >= 64; size >>= 1) {

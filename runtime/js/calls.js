@@ -9,8 +9,10 @@
 const OVER = JSON.stringify({ error: { type: 'RuntimeError', message: 'the run is over' } });
 
 export class Calls {
-  /** Those that wait for their answers, by their ids. @type {Map<number, PromiseWithResolvers<string>>} */
+  /** Takes the answers of those that wait for one, by their ids. @type {Map<number, (answer: string) => void>} */
   #waiting = new Map();
+  /** The answers that Python has not asked for yet: one may be there before it does. @type {Map<number, Promise<string>>} */
+  #answers = new Map();
   /** Ids go on from run to run, so that an answer that comes too late finds nobody. */
   #lastId = 0;
   #made = 0;
@@ -37,13 +39,17 @@ export class Calls {
     const host = {
       begin: (/** @type {string} */ name, /** @type {string} */ args) => this.#begin(name, args),
       answered: (/** @type {number} */ id) => this.#answered(id),
-      cancel: (/** @type {number} */ id) => this.#letGo(id),
+      cancel: (/** @type {number} */ id) => {
+        this.#answers.delete(id);
+        if (this.#waiting.delete(id)) this.#emit({ cancel: id });
+      },
     };
     this.#python.offer(host, JSON.stringify(may.names));
     try {
       return await run();
     } finally {
       this.stop();
+      this.#answers.clear();
       this.#python.withdraw();
       this.#emit = () => {};
     }
@@ -51,7 +57,11 @@ export class Calls {
 
   /** Lets go of all calls: a stack that waits for one goes on. */
   stop() {
-    for (const id of this.#waiting.keys()) this.#letGo(id);
+    for (const [id, resolve] of this.#waiting) {
+      this.#emit({ cancel: id });
+      resolve(OVER);
+    }
+    this.#waiting.clear();
   }
 
   /** Whether any wait for an answer. */
@@ -62,7 +72,7 @@ export class Calls {
   /** Takes an answer from the host: JSON. @param {string} text */
   answer(text) {
     const { id } = /** @type {import('./protocol.js').Answer} */ (JSON.parse(text));
-    this.#waiting.get(id)?.resolve(text);
+    this.#waiting.get(id)?.(text);
     this.#waiting.delete(id);
   }
 
@@ -76,25 +86,18 @@ export class Calls {
     }
     this.#made += 1;
     const id = ++this.#lastId;
-    this.#waiting.set(id, Promise.withResolvers());
+    this.#answers.set(id, new Promise((resolve) => this.#waiting.set(id, resolve)));
     this.#emit({ call: { id, name, arguments: args } });
     return id;
   }
 
   /** The answer to a call. It never rejects. @param {number} id @returns {Promise<string>} */
   async #answered(id) {
-    const answer = (await this.#waiting.get(id)?.promise) ?? OVER;
+    const promise = this.#answers.get(id);
+    this.#answers.delete(id);
+    const answer = (await promise) ?? OVER;
     // In a turn it would run Python in the middle of a statement: timers wait for its end. It is set here, where the run
     // waits, for a timer dies with the request that has set it.
     return new Promise((resolve) => setTimeout(() => resolve(answer), 0));
-  }
-
-  /** @param {number} id */
-  #letGo(id) {
-    const call = this.#waiting.get(id);
-    if (!call) return;
-    this.#waiting.delete(id);
-    this.#emit({ cancel: id });
-    call.resolve(OVER);
   }
 }

@@ -26,6 +26,7 @@ use futures::{
     FutureExt, Stream, StreamExt,
     channel::{mpsc, oneshot},
     future::LocalBoxFuture,
+    lock::Mutex,
     stream,
 };
 use serde_json::{Value, json};
@@ -360,7 +361,7 @@ fn steps(
     let (answers_in, answers) = mpsc::unbounded();
     state.answers.replace(Some(answers_in));
     state.calls.take();
-    let answers = Rc::new(RefCell::new(answers));
+    let answers = Rc::new(Mutex::new(answers));
     let mut stopped = stopped.fuse();
     let mut written = 0;
     stream::unfold(false, move |over| {
@@ -394,7 +395,7 @@ fn steps(
                     if written == 1 {
                         return Some((state.call(number, name), false));
                     }
-                    let came: Vec<Value> = (&mut *answers.borrow_mut()).take(number).collect().await;
+                    let came: Vec<Value> = (&mut *answers.lock().await).take(number).collect().await;
                     return Some((end(json!(came)), true));
                 }
                 "hurry" if written == 1 => return Some((state.call(1, &rest), false)),
@@ -408,7 +409,7 @@ fn steps(
                 }
                 "cancel" if written == 3 => return Some((state.call(1, "echo"), false)),
                 "cancel" => {
-                    let came = answers.borrow_mut().next().await;
+                    let came = answers.lock().await.next().await;
                     return Some((end(json!([came])), true));
                 }
                 "write" => *state.file.borrow_mut() = rest,

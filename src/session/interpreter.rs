@@ -291,8 +291,10 @@ impl<B: Backend> Inner<B> {
 
     /// Puts the notice, if there is one, after the first frame, which names the isolate's version.
     fn with_notice(&self, mut frames: Vec<u8>) -> Vec<u8> {
-        let end = frames.iter().position(|&byte| byte == b'\n');
-        if let Some((end, notice)) = end.and_then(|end| Some((end, self.notice.take()?))) {
+        if let Some(notice) = self.notice.get()
+            && let Some(end) = frames.iter().position(|&byte| byte == b'\n')
+        {
+            self.notice.take();
             frames.splice(end + 1..end + 1, notice.bytes());
         }
         frames
