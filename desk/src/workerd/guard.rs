@@ -1,0 +1,132 @@
+//! What stands between this program and a workerd process: starts it, confined, and outlives both.
+//!
+//! It is this program once more, started with a first word of its own. Its standard input is the socket that workerd is to
+//! serve on; its standard output is a pipe that nobody reads: when that breaks, the supervisor is no more, however it
+//! ended. Then workerd is killed. Once workerd has ended, its folder is removed.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs, io,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+        unix::process::{CommandExt, ExitStatusExt},
+    },
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread,
+};
+
+use nix::{
+    fcntl::{FcntlArg, fcntl},
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::signal::{SigSet, Signal, kill},
+    unistd::Pid,
+};
+
+use super::Launch;
+
+/// The first word of a guard's command line.
+const WORD: &str = "__guard";
+
+/// The command that starts a guard of a process in `folder`.
+pub fn command(launch: &Launch, folder: &Path) -> Command {
+    // A program that was replaced meanwhile is still itself.
+    let itself = Path::new("/proc/self/exe");
+    let program = if itself.exists() { itself.to_owned() } else { env::current_exe().unwrap_or_default() };
+    let mut command = Command::new(program);
+    command
+        .arg0("mcp-run-python")
+        .arg(WORD)
+        .arg(folder)
+        .arg(&launch.home.workerd)
+        .arg(launch.home.config())
+        .arg(launch.memory.to_string());
+    command
+}
+
+/// What a guard is started with.
+struct Guard {
+    folder: PathBuf,
+    workerd: PathBuf,
+    config: PathBuf,
+    memory: u64,
+}
+
+/// Whether this process is to be a guard: its exit code then, once it has been one.
+pub fn main(words: &[OsString]) -> Option<u8> {
+    let [word, folder, workerd, config, memory] = words else { return None };
+    if word != WORD {
+        return None;
+    }
+    let memory = memory.to_str().and_then(|memory| memory.parse().ok())?;
+    let guard = Guard { folder: folder.into(), workerd: workerd.into(), config: config.into(), memory };
+    Some(guard.stand().unwrap_or_else(|error| {
+        eprintln!("the guard failed: {error}");
+        1
+    }))
+}
+
+impl Guard {
+    /// Starts workerd, and waits for the end of either. Gives an exit code as a shell would.
+    fn stand(&self) -> io::Result<u8> {
+        // It ends when its supervisor does, and not before.
+        let mut signals = SigSet::empty();
+        for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM] {
+            signals.add(signal);
+        }
+        signals.thread_block()?;
+        let result = self.run();
+        let _ = fs::remove_dir_all(&self.folder);
+        result
+    }
+
+    fn run(&self) -> io::Result<u8> {
+        // Not closed by `exec`, as a duplicate of standard input.
+        let listener = fcntl(io::stdin().as_fd(), FcntlArg::F_DUPFD(3))?;
+        // SAFETY: it was just made, and belongs to nobody else.
+        #[allow(unsafe_code)]
+        let listener = unsafe { OwnedFd::from_raw_fd(listener) };
+        let mut command = Command::new(&self.workerd);
+        command
+            .args(["serve", "--experimental", "--binary"])
+            .arg(&self.config)
+            .arg(format!("--socket-fd=runs={}", listener.as_raw_fd()))
+            .env_clear()
+            .env("SECRET", env::var_os("SECRET").unwrap_or_default())
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .stdout(io::stderr().as_fd().try_clone_to_owned()?)
+            .stderr(Stdio::inherit());
+        #[cfg(target_os = "linux")]
+        let mut child = super::confine::spawn(&mut command, &self.workerd, &self.config, &self.folder, self.memory)?;
+        #[cfg(not(target_os = "linux"))]
+        let mut child = command.spawn()?;
+        drop(listener);
+        // Only workerd is to have it: whoever connects is told when workerd is no more.
+        // SAFETY: standard input is not used again.
+        #[allow(unsafe_code)]
+        drop(unsafe { OwnedFd::from_raw_fd(0) });
+        let pid = Pid::from_raw(child.id().try_into().unwrap_or(i32::MAX));
+        thread::Builder::new().spawn(move || {
+            wait_for_supervisor();
+            let _ = kill(pid, Signal::SIGKILL);
+        })?;
+        let status = child.wait()?;
+        let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
+        Ok(u8::try_from(code).unwrap_or(u8::MAX))
+    }
+}
+
+/// Waits until nobody holds the other end of standard output.
+fn wait_for_supervisor() {
+    let stdout = io::stdout();
+    let broken: BorrowedFd<'_> = stdout.as_fd();
+    loop {
+        let mut watched = [PollFd::new(broken, PollFlags::empty())];
+        match poll(&mut watched, PollTimeout::NONE) {
+            Err(nix::errno::Errno::EINTR) => {}
+            _ => return,
+        }
+    }
+}
