@@ -15,7 +15,7 @@ use futures::{
 use mcp_run_python::{
     backend::{Backend, Going, Interpreter as CoreInterpreter, Platform},
     packages::{InstallError, PackageSet, Packages},
-    sandbox::{RunEvent, SandboxError},
+    run::sandbox::{RunEvent, SandboxError},
 };
 use tokio::task::spawn_local;
 

@@ -157,7 +157,8 @@ impl Interpreter {
         self.0.patience.set(grace + STOP_MARGIN);
         let going = Going::new(self, time, grace);
         let mut ended = self.0.ended.subscribe();
-        let asked = self.0.workerd.ask(Method::POST, &self.0.path("run"), Pieces::of(request));
+        let path = self.path("run");
+        let asked = self.0.workerd.ask(Method::POST, &path, Pieces::of(request));
         let answered = tokio::select! {
             biased;
             answered = asked => answered,
@@ -182,7 +183,7 @@ impl Interpreter {
         if self.is_ended() {
             return false;
         }
-        let status = self.0.workerd.status(&self.0.path("stop"), self.0.patience.get(), Pieces::default()).await;
+        let status = self.0.workerd.status(&self.path("stop"), self.0.patience.get(), Pieces::default()).await;
         if status.is_none() && !self.is_ended() {
             self.0.workerd.end(BYSTANDER);
         }
@@ -192,7 +193,7 @@ impl Interpreter {
     /// What the session has written, packed; `None` if it does not give it, or it is too much.
     pub async fn files(&self) -> Option<Bytes> {
         let reading = async {
-            let mut answer = self.0.workerd.ask(Method::GET, &self.0.path("files"), Pieces::default()).await.ok()?;
+            let mut answer = self.0.workerd.ask(Method::GET, &self.path("files"), Pieces::default()).await.ok()?;
             let mut files = Vec::new();
             // **Boundary.** It goes back into an isolate of the same session, and nowhere else.
             while let Some(bytes) = answer.next().await {
@@ -212,7 +213,7 @@ impl Interpreter {
     /// It does not take them.
     pub async fn put_files(&self, files: Bytes) -> Result<(), String> {
         let sent = Pieces::envelope(String::new(), vec![files]);
-        match self.0.workerd.status(&self.0.path("files"), FILES_TIME, sent).await {
+        match self.0.workerd.status(&self.path("files"), FILES_TIME, sent).await {
             Some(StatusCode::NO_CONTENT) => Ok(()),
             status => {
                 let status = status.map_or_else(|| "no answer in time".to_owned(), |status| status.as_u16().to_string());
@@ -229,7 +230,7 @@ impl Interpreter {
         self.0.ended.send_replace(true);
         // What has run nothing is not what keeps a process from answering.
         let limit = if self.0.used.get() { END_LIMIT } else { BOOT_LIMIT };
-        if self.0.workerd.status(&self.0.path("end"), limit, Pieces::default()).await.is_none() {
+        if self.0.workerd.status(&self.path("end"), limit, Pieces::default()).await.is_none() {
             self.0.workerd.end(BYSTANDER);
         }
     }

@@ -17,28 +17,28 @@ use mcp_run_python::{
         supply::{Claim, FetchError, FetchRequest, Supply},
         wheel::{PreparedWheel, Size, sha256},
     },
-    sandbox::SandboxError,
+    run::sandbox::SandboxError,
     session::{Fresh, Places},
 };
 use serde_json::json;
 
 use self::{disk::Disk, fetch::Network};
-use crate::{backend::Desk, home::Home, log::Log, platform::PLATFORM, pool::Pool};
+use crate::{backend::Desk, installation::Installation, log::Log, platform::PLATFORM, pool::Pool};
 
 /// What installs packages for interpreters of the `pool`. `limits`: those of a run.
 ///
 /// # Errors
 /// What comes with the program cannot be read.
 pub fn installer(
-    home: &Home,
+    installation: &Installation,
     mut options: PackageOptions,
     limits: Limits,
     pool: &Pool,
     wheels: &Wheels,
     log: Log,
 ) -> Result<Rc<Packages>, String> {
-    let lock = Rc::new(Lock::parse(&home.lock_file()?)?);
-    home.fill_in(&mut options.room)?;
+    let lock = Rc::new(Lock::parse(&installation.lock_file()?)?);
+    installation.fill_in(&mut options.room)?;
     let supply = DeskSupply { network: Network::new(log)?, disk: Disk::of_system(log), wheels: wheels.clone() };
     let packages = Packages::new(lock, options, PackageSet::default(), Rc::new(supply));
     let isolates = Desk { pool: pool.clone(), wheels: wheels.clone(), packages: None, kept: false };

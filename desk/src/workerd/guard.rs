@@ -39,8 +39,8 @@ pub fn command(launch: &Launch, folder: &Path) -> Command {
         .arg0("mcp-run-python")
         .arg(WORD)
         .arg(folder)
-        .arg(&launch.home.workerd)
-        .arg(launch.home.config())
+        .arg(&launch.installation.workerd)
+        .arg(launch.installation.config())
         .arg(launch.memory.to_string());
     command
 }
@@ -99,7 +99,7 @@ impl Guard {
             .stdout(io::stderr().as_fd().try_clone_to_owned()?)
             .stderr(Stdio::inherit());
         #[cfg(target_os = "linux")]
-        let mut child = super::confine::spawn(&mut command, &self.workerd, &self.config, &self.folder, self.memory)?;
+        let mut child = super::confine::spawn(&mut command, &super::confine::Bounds { workerd: &self.workerd, config: &self.config, memory: self.memory })?;
         #[cfg(not(target_os = "linux"))]
         let mut child = command.spawn()?;
         drop(listener);

@@ -26,10 +26,10 @@ use std::{
         },
     },
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdout, ExitStatus, Stdio},
     rc::Rc,
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use futures::{FutureExt, channel::oneshot, future::LocalBoxFuture, future::Shared};
@@ -39,7 +39,7 @@ use uuid::Uuid;
 
 pub use self::client::Answer;
 use self::{client::Client, envelope::Pieces};
-use crate::{errors::describe, home::Home, log::Log};
+use crate::{errors::describe, installation::Installation, log::Log};
 
 /// How long a process may take to take its assets: a cold disk and a busy machine are in it.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -57,7 +57,7 @@ const SOCKET: &str = "runs";
 #[derive(Debug, Clone)]
 pub struct Launch {
     /// Where workerd is.
-    pub home: Home,
+    pub installation: Installation,
     /// Most memory of a process, in bytes.
     pub memory: u64,
     /// What it says.
@@ -116,7 +116,7 @@ impl Launch {
         }
         let (tell_ready, ready) = oneshot::channel();
         let (tell_ended, ended) = oneshot::channel();
-        let (assets, authorization, place) = (self.home.assets(), secret.clone(), folder.to_owned());
+        let (assets, authorization, place) = (self.installation.assets(), secret.clone(), folder.to_owned());
         thread::Builder::new()
             .spawn(move || {
                 // Whoever does not wait for it any longer has closed its pipe.

@@ -18,7 +18,7 @@ const WORKERD: &str = "MCP_RUN_PYTHON_WORKERD";
 
 /// The folder.
 #[derive(Debug, Clone)]
-pub struct Home {
+pub struct Installation {
     runtime: PathBuf,
     /// workerd's binary.
     pub workerd: PathBuf,
@@ -39,7 +39,7 @@ struct IsolateRoom {
     heap: usize,
 }
 
-impl Home {
+impl Installation {
     /// Finds it.
     ///
     /// # Errors
@@ -62,12 +62,12 @@ impl Home {
                 workerd.display()
             ));
         }
-        let home = Self { runtime, workerd };
-        match home.config().is_file() && home.assets().is_file() {
-            true => Ok(home),
+        let installation = Self { runtime, workerd };
+        match installation.config().is_file() && installation.assets().is_file() {
+            true => Ok(installation),
             false => Err(format!(
                 "what Python consists of is missing: it should be in {}; install mcp-run-python anew",
-                home.runtime.display()
+                installation.runtime.display()
             )),
         }
     }
