@@ -17,12 +17,11 @@ use mcp_run_python::{
     packages::{InstallError, PackageSet, Packages},
     run::sandbox::{RunEvent, SandboxError},
 };
-use tokio::task::spawn_local;
 
 use crate::{
     interpreter::{Frames, NotBegun},
     packages::{self, Parts, Wheels},
-    platform::PLATFORM,
+    platform::{PLATFORM, spawn},
     pool::{Lease, Pool},
 };
 
@@ -70,7 +69,7 @@ impl Backend for Desk {
         let taking = async move { pool.take(kept, &parts).await.map(Rc::new) }.boxed_local().shared();
         let lease = Rc::<RefCell<State>>::new(RefCell::new(State::Taking(taking.clone())));
         let place = Rc::downgrade(&lease);
-        spawn_local(async move {
+        spawn(async move {
             let taken = taking.await;
             // Where nobody wants it any longer, it ends.
             if let Some(place) = place.upgrade() {
@@ -200,12 +199,14 @@ impl Drop for SpawnedRun {
     fn drop(&mut self) {
         match std::mem::replace(&mut self.state, RunState::Over) {
             // A run that starts is awaited until it has begun, and stopped.
-            RunState::Starting(starting) => drop(spawn_local(async move {
+            RunState::Starting(starting) => spawn(async move {
                 if let Ok(frames) = starting.await {
                     frames.stop().await;
                 }
-            })),
-            RunState::Going(frames) => drop(spawn_local(async move { frames.stop().await })),
+            }),
+            RunState::Going(frames) => spawn(async move {
+                frames.stop().await;
+            }),
             RunState::Over => {}
         }
     }

@@ -26,7 +26,7 @@ use mcp_run_python::{
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::{command::VERSION, errors::describe, server::Server};
+use crate::{command::VERSION, errors::describe, platform::spawn, server::Server};
 
 /// A server that listens.
 pub struct Listening {
@@ -65,7 +65,7 @@ impl Listening {
             // Small messages are not to wait for others.
             let _ = stream.set_nodelay(true);
             let server = self.server.clone();
-            tokio::task::spawn_local(async move {
+            spawn(async move {
                 let log = server.log;
                 let service = service_fn(move |request| respond(server.clone(), request, peer));
                 let served = auto::Builder::new(Local).serve_connection(TokioIo::new(stream), service).await;
@@ -83,7 +83,7 @@ struct Local;
 
 impl<F: Future<Output = ()> + 'static> Executor<F> for Local {
     fn execute(&self, task: F) {
-        tokio::task::spawn_local(task);
+        spawn(task);
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use futures::{
     FutureExt,
+    channel::oneshot,
     future::{LocalBoxFuture, Shared},
 };
 use hyper::{Method, StatusCode};
@@ -17,13 +18,13 @@ use mcp_run_python::limits::{FILES_TIME, MAX_CARRIED, STOP_MARGIN};
 use serde::Deserialize;
 use tokio::{
     sync::watch,
-    task::AbortHandle,
-    time::{sleep, timeout},
+    time::timeout,
 };
 use uuid::Uuid;
 
 use crate::{
     packages::Parts,
+    platform::spawn,
     workerd::{Answer, Workerd, envelope::Pieces},
 };
 
@@ -92,7 +93,7 @@ impl Interpreter {
             }
         };
         let booted = boot.boxed_local().shared();
-        tokio::task::spawn_local(booted.clone().map(drop));
+        spawn(booted.clone().map(drop));
         Self(Rc::new(Inner {
             name,
             workerd,
@@ -119,11 +120,6 @@ impl Interpreter {
             }
             None => Ok(()),
         }
-    }
-
-    /// The process that it is in.
-    pub fn workerd(&self) -> &Workerd {
-        &self.0.workerd
     }
 
     /// Whether a run goes on in it.
@@ -239,7 +235,8 @@ impl Interpreter {
 /// That a run goes on, and what ends its process when it does not end itself.
 struct Going {
     interpreter: Interpreter,
-    watchdog: AbortHandle,
+    /// Calls the watchdog off when it is dropped.
+    _over: oneshot::Sender<()>,
     reason: Rc<RefCell<Option<String>>>,
 }
 
@@ -247,15 +244,18 @@ impl Going {
     fn new(interpreter: &Interpreter, time: Duration, grace: Duration) -> Self {
         let reason = Rc::<RefCell<Option<String>>>::default();
         let (workerd, told) = (interpreter.0.workerd.clone(), reason.clone());
-        let watchdog = tokio::task::spawn_local(async move {
-            sleep(time + grace + STOP_MARGIN).await;
+        let (over, is_over) = oneshot::channel::<()>();
+        spawn(async move {
+            if timeout(time + grace + STOP_MARGIN, is_over).await.is_ok() {
+                return;
+            }
             let seconds = time.as_secs_f64();
             let why = format!("TimeoutError: the run took longer than {seconds} s, could not be stopped, and was ended");
             told.replace(Some(why));
             workerd.end(BYSTANDER);
         });
         interpreter.0.busy.set(true);
-        Self { interpreter: interpreter.clone(), watchdog: watchdog.abort_handle(), reason }
+        Self { interpreter: interpreter.clone(), _over: over, reason }
     }
 
     /// What to say about an error.
@@ -274,7 +274,6 @@ impl Going {
 impl Drop for Going {
     fn drop(&mut self) {
         self.interpreter.0.busy.set(false);
-        self.watchdog.abort();
     }
 }
 
@@ -306,7 +305,9 @@ impl Frames {
         let interpreter = &going.interpreter;
         // What it still has to say is nobody's. But whoever hangs up before its end stops whatever runs then.
         let limit = interpreter.0.patience.get() + END_LIMIT;
-        tokio::task::spawn_local(async move { timeout(limit, answer.drain()).await });
+        spawn(async move {
+            let _ = timeout(limit, answer.drain()).await;
+        });
         let alive = interpreter.stop().await;
         if !alive {
             interpreter.end().await;

@@ -116,6 +116,7 @@ fn is_loopback(host: &str) -> bool {
 }
 
 async fn run(arguments: &Arguments, prepared: Prepared) -> Result<u8, String> {
+    platform::start();
     let has_dependencies = !prepared.config.packages.dependencies.is_empty();
     let mut signals = Vec::new();
     for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {

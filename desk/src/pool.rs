@@ -11,15 +11,13 @@ use std::{
 };
 
 use futures::future::join_all;
-use tokio::{
-    task::AbortHandle,
-    time::{interval, timeout},
-};
+use tokio::time::{interval, timeout};
 
 use crate::{
     interpreter::Interpreter,
     log::Log,
     packages::Parts,
+    platform::spawn,
     workerd::{Launch, Started, Workerd},
 };
 
@@ -46,7 +44,6 @@ struct Inner {
     most: usize,
     launch: Launch,
     log: Log,
-    watch: RefCell<Option<AbortHandle>>,
 }
 
 /// A process, and what is in it.
@@ -77,7 +74,7 @@ impl Drop for Lease {
         counted.set(counted.get().saturating_sub(1));
         self.member.idle_since.set(Instant::now());
         let (member, interpreter) = (self.member.clone(), self.interpreter.clone());
-        tokio::task::spawn_local(async move {
+        spawn(async move {
             interpreter.end().await;
             member.taken.borrow_mut().retain(Interpreter::is_alive);
             member.refill();
@@ -144,19 +141,17 @@ impl Pool {
             most,
             launch,
             log,
-            watch: RefCell::default(),
         }));
         pool.add(first);
         let watching = Rc::downgrade(&pool.0);
-        let watch = tokio::task::spawn_local(async move {
+        spawn(async move {
             let mut pulse = interval(PULSE);
             loop {
                 pulse.tick().await;
-                let Some(pool) = watching.upgrade() else { return };
+                let Some(pool) = watching.upgrade().filter(|pool| !pool.closed.get()) else { return };
                 Self(pool).watch();
             }
         });
-        pool.0.watch.replace(Some(watch.abort_handle()));
         pool
     }
 
@@ -211,7 +206,9 @@ impl Pool {
             .collect();
         for interpreter in &busy {
             let interpreter = interpreter.clone();
-            tokio::task::spawn_local(async move { interpreter.stop().await });
+            spawn(async move {
+                interpreter.stop().await;
+            });
         }
         !busy.is_empty()
     }
@@ -255,7 +252,7 @@ impl Pool {
         let member = Member::new(workerd.clone());
         self.0.members.borrow_mut().push(member.clone());
         let (pool, watched, begun) = (self.clone(), member.clone(), Instant::now());
-        tokio::task::spawn_local(async move {
+        spawn(async move {
             match workerd.ready().await {
                 Ok(()) => {
                     watched.started.set(true);
@@ -301,7 +298,7 @@ impl Pool {
         for member in members {
             if member.started.get() && (member.runs_something() || member.blocked.get()) {
                 let pool = self.clone();
-                tokio::task::spawn_local(async move {
+                spawn(async move {
                     let answers = member.workerd.answers().await;
                     pool.note(&member, !answers);
                 });
@@ -312,9 +309,6 @@ impl Pool {
     /// Ends all processes. Resolves when nothing is left of them.
     pub async fn close(&self) {
         self.0.closed.set(true);
-        if let Some(watch) = self.0.watch.take() {
-            watch.abort();
-        }
         let members = self.0.members.take();
         for member in &members {
             member.workerd.end("the server is ending");

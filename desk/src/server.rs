@@ -19,7 +19,7 @@ use crate::{
     installation::Installation,
     log::Log,
     packages,
-    platform::PLATFORM,
+    platform::{PLATFORM, spawn},
     pool::Pool,
     workerd::{Launch, Started},
 };
@@ -115,7 +115,7 @@ impl Server {
             home::Parts { kept, fresh, places: Places::default(), packages: Some(installer), keeps_sessions: true };
         let server = Self { home: Home::new(parts, config), pool, log };
         let swept = server.home.clone();
-        tokio::task::spawn_local(async move {
+        spawn(async move {
             let mut sweep = interval(SWEEP);
             loop {
                 sweep.tick().await;

@@ -23,7 +23,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{errors::describe, server::Server};
+use crate::{errors::describe, platform::spawn, server::Server};
 
 /// Longest line that is held, in bytes; the core refuses one that is longer than it takes.
 const MAX_LINE: usize = MAX_BODY + 1;
@@ -46,7 +46,7 @@ pub async fn serve(server: &Server) {
     });
     let gone = Rc::new(Notify::new());
     let (told, left, log) = (gone.clone(), unwritten.clone(), server.log);
-    tokio::task::spawn_local(async move {
+    spawn(async move {
         let mut stdout = output();
         while let Some(mut text) = answers.recv().await {
             text.push('\n');

@@ -40,7 +40,8 @@ pub(super) struct Driver {
 enum Tasks {
     /// Of a runtime of their own.
     Own(LocalRuntime),
-    /// Of the runtime of whoever polls.
+    /// Of the runtime of whoever polls. What a home is to run to its end ([`Platform::spawn`](crate::backend::Platform)), it
+    /// runs outside of this set, which ends with its driver.
     Ambient(RefCell<LocalSet>),
 }
 

@@ -21,7 +21,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 
 use super::envelope::Pieces;
-use crate::errors::describe;
+use crate::{errors::describe, platform::spawn};
 
 /// How long a connection may be idle and be used again: workerd closes it after 5 s.
 const FRESH: Duration = Duration::from_secs(3);
@@ -84,7 +84,7 @@ impl Client {
         }
         let stream = UnixStream::connect(&self.0.socket).await.map_err(|error| describe(&error))?;
         let (connection, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-        tokio::task::spawn_local(async move {
+        spawn(async move {
             // Whoever asks is told.
             let _ = driver.await;
         });

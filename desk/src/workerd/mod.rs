@@ -39,7 +39,7 @@ use uuid::Uuid;
 
 pub use self::client::Answer;
 use self::{client::Client, envelope::Pieces};
-use crate::{errors::describe, installation::Installation, log::Log};
+use crate::{errors::describe, installation::Installation, log::Log, platform::spawn};
 
 /// How long a process may take to take its assets: a cold disk and a busy machine are in it.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -207,12 +207,12 @@ impl Workerd {
             gone: gone.map(|_| ()).boxed_local().shared(),
         }));
         let (watched, starting) = (workerd.clone(), workerd.clone());
-        tokio::task::spawn_local(async move {
+        spawn(async move {
             let why = over.await.unwrap_or_else(|_| "workerd ended".to_owned());
             watched.end(&why);
             drop(tell_gone);
         });
-        tokio::task::spawn_local(async move {
+        spawn(async move {
             if starting.ready().await.is_err() {
                 starting.end("it did not start");
             }
