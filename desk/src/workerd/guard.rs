@@ -13,7 +13,8 @@ use std::{
         unix::process::{CommandExt, ExitStatusExt},
     },
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{self, Command, Stdio},
+    sync::{Arc, OnceLock},
     thread,
 };
 
@@ -25,6 +26,8 @@ use nix::{
 };
 
 use super::Launch;
+#[cfg(target_os = "linux")]
+use super::confine;
 
 /// The first word of a guard's command line.
 const WORD: &str = "__guard";
@@ -99,19 +102,30 @@ impl Guard {
             .stdout(io::stderr().as_fd().try_clone_to_owned()?)
             .stderr(Stdio::inherit());
         #[cfg(target_os = "linux")]
-        let mut child = super::confine::spawn(&mut command, &super::confine::Bounds { workerd: &self.workerd, config: &self.config, memory: self.memory })?;
+        confine::leave();
+        let started = Arc::new(OnceLock::new());
+        let to_be_ended = started.clone();
+        thread::Builder::new().spawn(move || {
+            wait_for_supervisor();
+            // One that was not started is not: its folder goes with this process.
+            match to_be_ended.get() {
+                Some(pid) => drop(kill(*pid, Signal::SIGKILL)),
+                None => process::exit(1),
+            }
+        })?;
+        #[cfg(target_os = "linux")]
+        let mut child = {
+            let bounds = confine::Bounds { program: &self.workerd, readable: &[&self.config], memory: self.memory };
+            confine::spawn(&mut command, &bounds)?
+        };
         #[cfg(not(target_os = "linux"))]
         let mut child = command.spawn()?;
+        let _ = started.set(Pid::from_raw(child.id().try_into().unwrap_or(i32::MAX)));
         drop(listener);
         // Only workerd is to have it: whoever connects is told when workerd is no more.
         // SAFETY: standard input is not used again.
         #[allow(unsafe_code)]
         drop(unsafe { OwnedFd::from_raw_fd(0) });
-        let pid = Pid::from_raw(child.id().try_into().unwrap_or(i32::MAX));
-        thread::Builder::new().spawn(move || {
-            wait_for_supervisor();
-            let _ = kill(pid, Signal::SIGKILL);
-        })?;
         let status = child.wait()?;
         let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
         Ok(u8::try_from(code).unwrap_or(u8::MAX))
