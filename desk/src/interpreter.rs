@@ -208,8 +208,7 @@ impl Interpreter {
     /// # Errors
     /// It does not take them.
     pub async fn put_files(&self, files: Bytes) -> Result<(), String> {
-        let sent = Pieces::envelope(String::new(), vec![files]);
-        match self.0.workerd.status(&self.path("files"), FILES_TIME, sent).await {
+        match self.0.workerd.status(&self.path("files"), FILES_TIME, Pieces::of(files)).await {
             Some(StatusCode::NO_CONTENT) => Ok(()),
             status => {
                 let status = status.map_or_else(|| "no answer in time".to_owned(), |status| status.as_u16().to_string());
