@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    convert::Infallible,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
@@ -41,12 +42,14 @@ pub struct Desk {
 impl Backend for Desk {
     type Parts = Parts;
     type Interpreter = Spawned;
+    /// Those that run in a process share what is compiled once: none is taken yet.
+    type Snapshot = Infallible;
 
     fn platform(&self) -> Platform {
         PLATFORM
     }
 
-    fn parts(&self, set: &PackageSet) -> LocalBoxFuture<'static, Result<Parts, SandboxError>> {
+    fn parts(&self, set: &PackageSet, _: Option<&Infallible>) -> LocalBoxFuture<'static, Result<Parts, SandboxError>> {
         let (wheels, installer, set) = (self.wheels.clone(), self.packages.clone(), set.clone());
         async move {
             let parts = || {

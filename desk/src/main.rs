@@ -4,7 +4,10 @@
 //! ended from here.
 
 mod backend;
+mod cache;
 mod command;
+#[cfg(target_os = "linux")]
+mod doctor;
 mod errors;
 mod http;
 mod installation;
@@ -41,6 +44,12 @@ fn main() -> ExitCode {
     let words: Vec<OsString> = env::args_os().skip(1).collect();
     if let Some(code) = workerd::guard::main(&words) {
         return code.into();
+    }
+    #[cfg(target_os = "linux")]
+    if let [word, scene] = words.as_slice()
+        && word == workerd::guard::PROBE
+    {
+        return workerd::confine::probe::main(scene.as_ref()).into();
     }
     match asked(&words) {
         Ok(code) => code.into(),
@@ -85,6 +94,11 @@ fn asked(words: &[OsString]) -> Result<u8, Failed> {
             print!("{}", print_config::print(arguments.rest.as_deref(), words).map_err(Failed::Usage)?);
             Ok(0)
         }
+        "cache" => Ok(cache::run(arguments.rest.is_some())?),
+        #[cfg(target_os = "linux")]
+        "doctor" => Ok(doctor::run()?),
+        #[cfg(not(target_os = "linux"))]
+        "doctor" => Err("it is for Linux: docs/desk.md says what holds elsewhere".to_owned().into()),
         _ => serve(&arguments),
     }
 }

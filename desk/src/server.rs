@@ -4,7 +4,7 @@ use std::{collections::HashMap, num::NonZero, thread};
 
 use mcp_run_python::{
     home::{self, Home},
-    session::Places,
+    session::{Places, Snapshots},
     settings::{Config, Isolation},
 };
 use serde_json::{Value, json};
@@ -111,8 +111,8 @@ impl Server {
             packages::installer(&installation, config.packages.clone(), config.server.limits, &pool, &wheels, log)?;
         let kept = Desk { pool: pool.clone(), wheels, packages: Some(installer.clone()), kept: true };
         let fresh = Desk { kept: false, ..kept.clone() };
-        let parts =
-            home::Parts { kept, fresh, places: Places::default(), packages: Some(installer), keeps_sessions: true };
+        let (places, snapshots) = (Places::default(), Snapshots::default());
+        let parts = home::Parts { kept, fresh, places, snapshots, packages: Some(installer), keeps_sessions: true };
         let server = Self { home: Home::new(parts, config), pool, log };
         let swept = server.home.clone();
         spawn(async move {

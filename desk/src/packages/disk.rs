@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::{errors::describe, log::Log};
 
 /// Bytes of all files together, before those that were used least lately are deleted.
-const MOST: u64 = 4 * 1024 * 1024 * 1024;
+pub const MOST: u64 = 4 * 1024 * 1024 * 1024;
 
 /// How much of that is left, so that not every file that is written looks at all others.
 const LEFT: u64 = MOST / 4 * 3;
@@ -117,6 +117,9 @@ fn private(folder: &Path) -> io::Result<()> {
 }
 
 /// The files of a folder: size and last use of each.
+///
+/// # Errors
+/// It cannot be read.
 pub fn files(folder: &Path) -> io::Result<Vec<(PathBuf, u64, SystemTime)>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {

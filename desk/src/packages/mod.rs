@@ -18,7 +18,7 @@ use mcp_run_python::{
         wheel::{PreparedWheel, Size, sha256},
     },
     run::sandbox::SandboxError,
-    session::{Fresh, Places},
+    session::{Fresh, Places, Snapshots},
 };
 use serde_json::json;
 
@@ -43,11 +43,12 @@ pub fn installer(
     let packages = Packages::new(lock, options, PackageSet::default(), Rc::new(supply));
     let isolates = Desk { pool: pool.clone(), wheels: wheels.clone(), packages: None, kept: false };
     Ok(Rc::new(packages.with_compiler(Compiler {
-        sandbox: Rc::new(Fresh::new(isolates, Places::default())),
+        sandbox: Rc::new(Fresh::new(isolates, Places::default(), Snapshots::default())),
         limits,
         platform: PLATFORM,
         later: Box::new(PLATFORM.spawn),
         compiling: Compiling::default(),
+        snapshots: None,
     })))
 }
 

@@ -25,45 +25,62 @@ use nix::{
     unistd::Pid,
 };
 
-use super::Launch;
 #[cfg(target_os = "linux")]
 use super::confine;
 
 /// The first word of a guard's command line.
 const WORD: &str = "__guard";
 
-/// The command that starts a guard of a process in `folder`.
-pub fn command(launch: &Launch, folder: &Path) -> Command {
+/// The first word of a probe's.
+pub const PROBE: &str = "__probe";
+
+/// What a guard starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// workerd, with its configuration.
+    Workerd,
+    /// This program, which attacks what it is told of.
+    Probe,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Workerd => "workerd",
+            Self::Probe => "probe",
+        }
+    }
+}
+
+/// The command that starts a guard of a `program` in `folder`, which may read the file `told`, and has so many bytes of
+/// memory.
+pub fn command(kind: Kind, folder: &Path, program: &Path, told: &Path, memory: u64) -> Command {
     // A program that was replaced meanwhile is still itself.
     let itself = Path::new("/proc/self/exe");
-    let program = if itself.exists() { itself.to_owned() } else { env::current_exe().unwrap_or_default() };
-    let mut command = Command::new(program);
-    command
-        .arg0("mcp-run-python")
-        .arg(WORD)
-        .arg(folder)
-        .arg(&launch.installation.workerd)
-        .arg(launch.installation.config())
-        .arg(launch.memory.to_string());
+    let itself = if itself.exists() { itself.to_owned() } else { env::current_exe().unwrap_or_default() };
+    let mut command = Command::new(itself);
+    command.arg0("mcp-run-python").args([WORD, kind.name()]).args([folder, program, told]).arg(memory.to_string());
     command
 }
 
 /// What a guard is started with.
 struct Guard {
+    kind: Kind,
     folder: PathBuf,
-    workerd: PathBuf,
-    config: PathBuf,
+    program: PathBuf,
+    told: PathBuf,
     memory: u64,
 }
 
 /// Whether this process is to be a guard: its exit code then, once it has been one.
 pub fn main(words: &[OsString]) -> Option<u8> {
-    let [word, folder, workerd, config, memory] = words else { return None };
+    let [word, kind, folder, program, told, memory] = words else { return None };
     if word != WORD {
         return None;
     }
+    let kind = [Kind::Workerd, Kind::Probe].into_iter().find(|known| kind == known.name())?;
     let memory = memory.to_str().and_then(|memory| memory.parse().ok())?;
-    let guard = Guard { folder: folder.into(), workerd: workerd.into(), config: config.into(), memory };
+    let guard = Guard { kind, folder: folder.into(), program: program.into(), told: told.into(), memory };
     Some(guard.stand().unwrap_or_else(|error| {
         eprintln!("the guard failed: {error}");
         1
@@ -97,11 +114,15 @@ impl Guard {
         // SAFETY: it was just made, and belongs to nobody else.
         #[allow(unsafe_code)]
         let listener = unsafe { OwnedFd::from_raw_fd(listener) };
-        let mut command = Command::new(&self.workerd);
+        let mut command = Command::new(&self.program);
+        match self.kind {
+            Kind::Workerd => command
+                .args(["serve", "--experimental", "--binary"])
+                .arg(&self.told)
+                .arg(format!("--socket-fd=runs={}", listener.as_raw_fd())),
+            Kind::Probe => command.arg(PROBE).arg(&self.told),
+        };
         command
-            .args(["serve", "--experimental", "--binary"])
-            .arg(&self.config)
-            .arg(format!("--socket-fd=runs={}", listener.as_raw_fd()))
             .env_clear()
             .env("SECRET", env::var_os("SECRET").unwrap_or_default())
             .current_dir(&self.folder)
@@ -122,7 +143,7 @@ impl Guard {
         })?;
         #[cfg(target_os = "linux")]
         let mut child = {
-            let bounds = confine::Bounds { program: &self.workerd, readable: &[&self.config], memory: self.memory };
+            let bounds = confine::Bounds { program: &self.program, readable: &[&self.told], memory: self.memory };
             confine::spawn(&mut command, &bounds)?
         };
         #[cfg(not(target_os = "linux"))]

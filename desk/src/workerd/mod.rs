@@ -38,7 +38,7 @@ use tokio::{sync::watch, time::timeout};
 use uuid::Uuid;
 
 pub use self::client::Answer;
-use self::{client::Client, envelope::Pieces};
+use self::{client::Client, envelope::Pieces, guard::Kind};
 use crate::{errors::describe, installation::Installation, log::Log, platform::spawn};
 
 /// How long a process may take to take its assets: a cold disk and a busy machine are in it.
@@ -93,7 +93,8 @@ impl Launch {
         let socket = folder.join(SOCKET);
         let listener = UnixListener::bind(&socket).map_err(failed)?;
         let secret = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
-        let mut guard = guard::command(self, folder)
+        let Self { installation, memory, .. } = self;
+        let mut guard = guard::command(Kind::Workerd, folder, &installation.workerd, &installation.config(), *memory)
             // A process group of its own: what the terminal sends to ours does not end it before we do.
             .process_group(0)
             .env_clear()

@@ -7,6 +7,7 @@
 
 mod calls;
 mod files;
+pub mod probe;
 mod program;
 mod spaces;
 
