@@ -20,7 +20,13 @@ pub fn run(clear: bool) -> Result<u8, String> {
     } else {
         let files = disk::files(&folder).map_err(failed)?;
         let size = files.iter().map(|(_, size, _)| size).sum();
-        println!("{}: {} files, {:.1} MB of at most {:.0}", folder.display(), files.len(), megabytes(size), megabytes(disk::MOST));
+        println!(
+            "{}: {} files, {:.1} MB of at most {:.0}",
+            folder.display(),
+            files.len(),
+            megabytes(size),
+            megabytes(disk::MOST)
+        );
     }
     Ok(0)
 }

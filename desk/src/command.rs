@@ -170,9 +170,7 @@ fn whole(matches: &ArgMatches, name: &str, least: usize, most: usize) -> Result<
     let Some(text) = text(matches, name) else { return Ok(None) };
     let digits = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
     let number = text.parse().ok().filter(|number| digits && (least..=most).contains(number));
-    number
-        .map(Some)
-        .ok_or_else(|| format!("argument --{name}: '{text}' is no whole number from {least} to {most}"))
+    number.map(Some).ok_or_else(|| format!("argument --{name}: '{text}' is no whole number from {least} to {most}"))
 }
 
 fn one_of<'a>(matches: &'a ArgMatches, name: &str, choices: &[&str]) -> Result<Option<&'a str>, String> {

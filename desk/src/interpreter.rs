@@ -16,10 +16,7 @@ use futures::{
 use hyper::{Method, StatusCode};
 use mcp_run_python::limits::{FILES_TIME, MAX_CARRIED, STOP_MARGIN};
 use serde::Deserialize;
-use tokio::{
-    sync::watch,
-    time::timeout,
-};
+use tokio::{sync::watch, time::timeout};
 use uuid::Uuid;
 
 use crate::{
@@ -211,7 +208,8 @@ impl Interpreter {
         match self.0.workerd.status(&self.path("files"), FILES_TIME, Pieces::of(files)).await {
             Some(StatusCode::NO_CONTENT) => Ok(()),
             status => {
-                let status = status.map_or_else(|| "no answer in time".to_owned(), |status| status.as_u16().to_string());
+                let status =
+                    status.map_or_else(|| "no answer in time".to_owned(), |status| status.as_u16().to_string());
                 Err(format!("the session's files could not be carried over ({status})"))
             }
         }
@@ -249,7 +247,8 @@ impl Going {
                 return;
             }
             let seconds = time.as_secs_f64();
-            let why = format!("TimeoutError: the run took longer than {seconds} s, could not be stopped, and was ended");
+            let why =
+                format!("TimeoutError: the run took longer than {seconds} s, could not be stopped, and was ended");
             told.replace(Some(why));
             workerd.end(BYSTANDER);
         });

@@ -21,12 +21,7 @@ mod server;
 mod stdio;
 mod workerd;
 
-use std::{
-    env,
-    ffi::OsString,
-    net::IpAddr,
-    process::ExitCode,
-};
+use std::{env, ffi::OsString, net::IpAddr, process::ExitCode};
 
 use tokio::{
     runtime::Builder,
@@ -103,8 +98,22 @@ fn asked(words: &[OsString]) -> Result<u8, Failed> {
     }
 }
 
+/// Has this process end with the one that started it and names itself here: the npm package's command, on a Node that
+/// cannot become another program.
+fn end_with_parent() {
+    const PARENT: &str = "MCP_RUN_PYTHON_PARENT";
+    let parent = env::var(PARENT).ok().and_then(|parent| parent.parse().ok());
+    let Some(parent) = parent.map(nix::unistd::Pid::from_raw) else { return };
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
+    if nix::unistd::getppid() != parent {
+        std::process::exit(1);
+    }
+}
+
 /// Runs the modes that run Python.
 fn serve(arguments: &Arguments) -> Result<u8, Failed> {
+    end_with_parent();
     let installation = Installation::find()?;
     let prepared = server::prepare(arguments, installation, |config| {
         // **Boundary.** Whoever reaches this port runs code on this machine: that is to be somebody's choice.

@@ -135,13 +135,7 @@ impl Pool {
     /// With `most` processes, the `first` of which was started already.
     pub fn new(launch: Launch, most: usize, first: Started) -> Self {
         let log = launch.log;
-        let pool = Self(Rc::new(Inner {
-            members: RefCell::default(),
-            closed: Cell::default(),
-            most,
-            launch,
-            log,
-        }));
+        let pool = Self(Rc::new(Inner { members: RefCell::default(), closed: Cell::default(), most, launch, log }));
         pool.add(first);
         let watching = Rc::downgrade(&pool.0);
         spawn(async move {

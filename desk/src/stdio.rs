@@ -2,7 +2,7 @@
 
 use std::{
     cell::Cell,
-    io,
+    env, io,
     os::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream as StdStream,
@@ -16,6 +16,7 @@ use nix::{
     sys::stat::{SFlag, fstat},
     unistd::getppid,
 };
+use serde_json::json;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{UnixStream, unix::pipe},
@@ -34,16 +35,24 @@ const POLL: Duration = Duration::from_millis(10);
 /// How much is read at once, in bytes.
 const CHUNK: usize = 64 * 1024;
 
+/// Set by the npm package's library, whose `interrupt()` MCP has no word for: a cancelled call gives no result.
+const LIBRARY: &str = "MCP_RUN_PYTHON_LIBRARY";
+
+/// That word, as the library writes it.
+const INTERRUPT: &[u8] = br#"{"jsonrpc":"2.0","id":"interrupt","method":"interrupt"}"#;
+
 /// Serves one client. Resolves when it is gone, and what it asked for is answered.
 pub async fn serve(server: &Server) {
     let (send, mut answers) = mpsc::unbounded_channel::<String>();
     let unwritten = Rc::new(Cell::new(0_usize));
     let counted = unwritten.clone();
-    let connection = server.home.connect(move |text| {
+    let answer = move |text| {
         counted.set(counted.get() + 1);
         // Without a reader it ends.
         let _ = send.send(text);
-    });
+    };
+    let connection = server.home.connect(answer.clone());
+    let in_library = env::var_os(LIBRARY).is_some();
     let gone = Rc::new(Notify::new());
     let (told, left, log) = (gone.clone(), unwritten.clone(), server.log);
     spawn(async move {
@@ -64,11 +73,15 @@ pub async fn serve(server: &Server) {
         let mut stdin = input();
         let mut lines = Lines::default();
         let mut chunk = vec![0; CHUNK];
+        let receive = |line: &[u8]| match in_library && line == INTERRUPT {
+            true => answer(interrupted(server)),
+            false => connection.receive(line),
+        };
         // What cannot be read any longer has ended.
         while let Ok(size @ 1..) = stdin.read(&mut chunk).await {
-            lines.take(chunk.get(..size).unwrap_or_default(), |line| connection.receive(line));
+            lines.take(chunk.get(..size).unwrap_or_default(), receive);
         }
-        lines.end(|line| connection.receive(line));
+        lines.end(receive);
         // Our parent is the client; if it is no more, nobody waits for answers.
         while !(connection.is_idle() && unwritten.get() == 0) && getppid() == parent {
             sleep(POLL).await;
@@ -79,6 +92,12 @@ pub async fn serve(server: &Server) {
         () = gone.notified() => {}
     }
     connection.close();
+}
+
+/// Stops the runs that go on, and tells whether there was one.
+fn interrupted(server: &Server) -> String {
+    let result = json!({ "interrupted": server.pool.interrupt() });
+    json!({ "jsonrpc": "2.0", "id": "interrupt", "result": result }).to_string()
 }
 
 /// The lines of a stream. Of one that is too long its first part is given, and the rest is dropped.

@@ -30,7 +30,8 @@ impl Pieces {
         let text = Bytes::from(text);
         let lengths = [parts.len(), text.len()].into_iter().chain(parts.iter().map(Bytes::len));
         // What is sent is bounded far below what four bytes count.
-        let head = lengths.flat_map(|length| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes()).collect::<Vec<_>>();
+        let head =
+            lengths.flat_map(|length| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes()).collect::<Vec<_>>();
         let mut pieces = Self::of(head);
         pieces.push(text);
         for part in parts {

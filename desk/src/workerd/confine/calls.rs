@@ -10,8 +10,8 @@ use std::{collections::BTreeMap, env::consts::ARCH, process};
 
 use libc::c_long;
 use seccompiler::{
-    BackendError as Error, BpfProgram, SeccompAction, SeccompCmpArgLen as Length, SeccompCmpOp as Is, SeccompCondition, SeccompFilter,
-    SeccompRule,
+    BackendError as Error, BpfProgram, SeccompAction, SeccompCmpArgLen as Length, SeccompCmpOp as Is, SeccompCondition,
+    SeccompFilter, SeccompRule,
 };
 
 /// Calls that may be made with any arguments.
@@ -150,8 +150,7 @@ fn build() -> Result<BpfProgram, Error> {
         Ok(())
     };
     let equal = |argument, value| SeccompCondition::new(argument, Length::Dword, Is::Eq, value);
-    let masked =
-        |argument, mask, value| SeccompCondition::new(argument, Length::Qword, Is::MaskedEq(mask), value);
+    let masked = |argument, mask, value| SeccompCondition::new(argument, Length::Qword, Is::MaskedEq(mask), value);
     let thread = (libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND) as u64;
     only(libc::SYS_clone, vec![vec![masked(0, thread, thread)?]])?;
     // Whatever is sent by a stream goes to its other end.
@@ -159,25 +158,16 @@ fn build() -> Result<BpfProgram, Error> {
     only(libc::SYS_socketpair, vec![vec![equal(0, libc::AF_UNIX as u64)?, masked(1, 0xf, stream)?]])?;
     only(libc::SYS_ioctl, IOCTLS.iter().map(|call| Ok(vec![equal(1, *call)?])).collect::<Result<_, Error>>()?)?;
     only(libc::SYS_prctl, PRCTLS.iter().map(|call| Ok(vec![equal(0, *call as u64)?])).collect::<Result<_, Error>>()?)?;
-    let commands = [
-        libc::F_DUPFD,
-        libc::F_DUPFD_CLOEXEC,
-        libc::F_GETFD,
-        libc::F_SETFD,
-        libc::F_GETFL,
-        libc::F_SETFL,
-    ];
+    let commands = [libc::F_DUPFD, libc::F_DUPFD_CLOEXEC, libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL];
     // Not its owner: who gets a signal when there is something to read.
-    only(libc::SYS_fcntl, commands.iter().map(|call| Ok(vec![equal(1, *call as u64)?])).collect::<Result<_, Error>>()?)?;
+    only(
+        libc::SYS_fcntl,
+        commands.iter().map(|call| Ok(vec![equal(1, *call as u64)?])).collect::<Result<_, Error>>()?,
+    )?;
     // Of itself, and only to be known.
     only(libc::SYS_prlimit64, vec![vec![equal(0, 0)?, SeccompCondition::new(2, Length::Qword, Is::Eq, 0)?]])?;
     // Raised by itself.
     only(libc::SYS_tgkill, vec![vec![equal(0, process::id().into())?]])?;
-    SeccompFilter::new(
-        rules,
-        SeccompAction::Errno(libc::ENOSYS as u32),
-        SeccompAction::Allow,
-        ARCH.try_into()?,
-    )?
-    .try_into()
+    SeccompFilter::new(rules, SeccompAction::Errno(libc::ENOSYS as u32), SeccompAction::Allow, ARCH.try_into()?)?
+        .try_into()
 }

@@ -94,8 +94,7 @@ fn receive(socket: &UnixStream) -> Option<OwnedFd> {
     let mut byte = [0];
     let mut bytes = [io::IoSliceMut::new(&mut byte)];
     let mut space = nix::cmsg_space!([i32; 1]);
-    let message =
-        recvmsg::<()>(socket.as_raw_fd(), &mut bytes, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC).ok()?;
+    let message = recvmsg::<()>(socket.as_raw_fd(), &mut bytes, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC).ok()?;
     let descriptors = message.cmsgs().ok()?.find_map(|message| match message {
         ControlMessageOwned::ScmRights(descriptors) => descriptors.first().copied(),
         _ => None,
