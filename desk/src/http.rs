@@ -5,6 +5,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll, ready},
 };
 
@@ -26,14 +27,19 @@ use mcp_run_python::{
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use crate::{command::VERSION, errors::describe, platform::spawn, server::Server};
+use crate::{command::VERSION, errors::describe, platform::spawn, server::Server, site::Site};
 
 /// A server that listens.
 pub struct Listening {
     /// Its address.
     pub url: String,
     listener: TcpListener,
+    served: Rc<Served>,
+}
+
+struct Served {
     server: Server,
+    site: Site,
 }
 
 /// Listens.
@@ -46,7 +52,11 @@ pub async fn listen(server: &Server, host: &str, port: u16) -> Result<Listening,
         _ => format!("{}: {host}", describe(&error)),
     })?;
     let address = listener.local_addr().map_err(|error| describe(&error))?;
-    Ok(Listening { url: format!("http://{address}/mcp"), listener, server: server.clone() })
+    Ok(Listening {
+        url: format!("http://{address}/mcp"),
+        listener,
+        served: Rc::new(Served { server: server.clone(), site: Site::of(&server.site) }),
+    })
 }
 
 impl Listening {
@@ -57,17 +67,17 @@ impl Listening {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     // Too many files are open, say: some will be closed.
-                    self.server.log.debug(format_args!("a connection was not accepted: {}", describe(&error)));
+                    self.served.server.log.debug(format_args!("a connection was not accepted: {}", describe(&error)));
                     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                     continue;
                 }
             };
             // Small messages are not to wait for others.
             let _ = stream.set_nodelay(true);
-            let server = self.server.clone();
+            let served = self.served.clone();
             spawn(async move {
-                let log = server.log;
-                let service = service_fn(move |request| respond(server.clone(), request, peer));
+                let log = served.server.log;
+                let service = service_fn(move |request| respond(served.clone(), request, peer));
                 let served = auto::Builder::new(Local).serve_connection(TokioIo::new(stream), service).await;
                 if let Err(error) = served {
                     log.debug(format_args!("a connection failed: {error}"));
@@ -88,19 +98,38 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for Local {
 }
 
 async fn respond(
-    server: Server,
+    served: Rc<Served>,
     request: Request<Incoming>,
     peer: SocketAddr,
 ) -> Result<Response<Outgoing>, Infallible> {
     let response = match request.uri().path() {
-        "/mcp" => mcp(&server, request, peer.ip()).await,
+        "/mcp" => mcp(&served.server, request, peer.ip()).await,
         "/health" => {
             let health = json!({ "status": "ok", "version": VERSION, "python": PYTHON_VERSION });
             plain(StatusCode::OK, "application/json", health.to_string())
         }
-        _ => plain(StatusCode::NOT_FOUND, "text/plain", "Page not found: the MCP endpoint is /mcp\n"),
+        _ => page(&served, request, peer.ip()).await,
     };
     Ok(response)
+}
+
+/// Answers by a static file, as far as anything is answered to who asks.
+async fn page(served: &Served, request: Request<Incoming>, peer: IpAddr) -> Response<Outgoing> {
+    let (parts, _) = request.into_parts();
+    let path = parts.uri.path().to_owned();
+    let is_head = parts.method == Method::HEAD;
+    let mut asked = CoreRequest::new(parts.method, parts.uri, parts.headers, Vec::new());
+    asked.peer = Some(peer);
+    if let Err(refusal) = served.server.access.chosen(&asked) {
+        return outgoing(refusal, None);
+    }
+    let found = if is_head || asked.method == Method::GET { served.site.get(&path).await } else { None };
+    let Some((headers, bytes)) = found else {
+        return plain(StatusCode::NOT_FOUND, "text/plain", "Page not found: the MCP endpoint is /mcp\n");
+    };
+    let mut response = Response::new(Outgoing::full(bytes));
+    *response.headers_mut() = headers;
+    response
 }
 
 fn plain(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Outgoing> {
@@ -129,8 +158,12 @@ async fn mcp(server: &Server, request: Request<Incoming>, peer: IpAddr) -> Respo
             closed: closed.map(drop).boxed_local(),
         })
         .await;
+    outgoing(response, Some(gone))
+}
+
+fn outgoing(response: CoreResponse, gone: Option<oneshot::Sender<()>>) -> Response<Outgoing> {
     let CoreResponse { status, headers, body } = response;
-    let mut response = Response::new(Outgoing { body: body.into(), _gone: Some(gone) });
+    let mut response = Response::new(Outgoing { body: body.into(), _gone: gone });
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response

@@ -20,6 +20,8 @@ const WORKERD: &str = "MCP_RUN_PYTHON_WORKERD";
 #[derive(Debug, Clone)]
 pub struct Installation {
     runtime: PathBuf,
+    /// The page, and the library for pages.
+    pub site: PathBuf,
     /// workerd's binary.
     pub workerd: PathBuf,
 }
@@ -62,7 +64,7 @@ impl Installation {
                 workerd.display()
             ));
         }
-        let installation = Self { runtime, workerd };
+        let installation = Self { runtime, site: folder.join("browser"), workerd };
         match installation.config().is_file() && installation.assets().is_file() {
             true => Ok(installation),
             false => Err(format!(

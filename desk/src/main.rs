@@ -18,6 +18,7 @@ mod platform;
 mod pool;
 mod print_config;
 mod server;
+mod site;
 mod stdio;
 mod workerd;
 

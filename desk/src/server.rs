@@ -1,11 +1,12 @@
 //! The core with its processes: what every way of being reached has in common.
 
-use std::{collections::HashMap, num::NonZero, thread};
+use std::{collections::HashMap, num::NonZero, path::PathBuf, thread};
 
 use mcp_run_python::{
     home::{self, Home},
     session::{Places, Snapshots},
     settings::{Config, Isolation},
+    transport::Access,
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -37,6 +38,10 @@ pub struct Server {
     pub home: Home<Desk>,
     /// The processes.
     pub pool: Pool,
+    /// Who may ask for the page.
+    pub access: Access,
+    /// Where the page is.
+    pub site: PathBuf,
     /// What it says.
     pub log: Log,
 }
@@ -113,7 +118,8 @@ impl Server {
         let fresh = Desk { kept: false, ..kept.clone() };
         let (places, snapshots) = (Places::default(), Snapshots::default());
         let parts = home::Parts { kept, fresh, places, snapshots, packages: Some(installer), keeps_sessions: true };
-        let server = Self { home: Home::new(parts, config), pool, log };
+        let (access, site) = (config.transport.access.clone(), installation.site);
+        let server = Self { home: Home::new(parts, config), pool, access, site, log };
         let swept = server.home.clone();
         spawn(async move {
             let mut sweep = interval(SWEEP);

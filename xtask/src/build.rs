@@ -153,9 +153,11 @@ pub fn home() -> Result<PathBuf> {
     runtime("")?;
     // Its settings' defaults are those of every home.
     core()?;
+    let site = page()?;
     let home = target().join("home");
     let inputs = Inputs::default()
         .path(&program)?
+        .path(&site)?
         .path("target/runtime/isolate")?
         .path("target/www/sources.js")?
         .path("package-lock.json")?
@@ -169,6 +171,8 @@ pub fn home() -> Result<PathBuf> {
             .arg(target().join("runtime/isolate"))
             .arg(target().join("www/sources.js"))
             .arg(&home))?;
+        let _ = fs::remove_dir_all(home.join("browser"));
+        copy(&site, &home.join("browser"))?;
         // Another file, as one that runs cannot be written to.
         let _ = fs::remove_file(&command);
         Ok(fs::copy(&program, &command).map(drop)?)

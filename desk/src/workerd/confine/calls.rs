@@ -131,7 +131,7 @@ const ANY_HERE: &[c_long] = &[
 const ANY_HERE: &[c_long] = &[];
 
 /// `ioctl`s of a file that tell, or say how it is read.
-const IOCTLS: [u64; 4] = [libc::FIOCLEX as u64, libc::FIONBIO as u64, libc::FIONREAD as u64, libc::TCGETS as u64];
+const IOCTLS: [u64; 4] = [libc::FIOCLEX, libc::FIONBIO, libc::FIONREAD, libc::TCGETS];
 
 /// `prctl`s: names, and what may be known.
 const PRCTLS: [i32; 4] = [libc::PR_SET_NAME, libc::PR_GET_NAME, libc::PR_SET_VMA, libc::PR_GET_DUMPABLE];
