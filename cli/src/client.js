@@ -126,7 +126,11 @@ export class Client {
    * @param {{ listeners: Listeners, exact: boolean, signal: AbortSignal }} options
    */
   async run(args, options) {
-    const { structuredContent, content } = await this.request('tools/call', { name: 'run_python_code', arguments: args }, options);
+    const { structuredContent, content } = await this.request(
+      'tools/call',
+      { name: 'run_python_code', arguments: args },
+      options,
+    );
     for (const file of structuredContent.files ?? []) Object.assign(file, contentOf(file, content));
     // Those that are files say so.
     const figures = content.filter((/** @type {any} */ { type, _meta }) => type === 'image' && _meta === undefined);
