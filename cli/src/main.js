@@ -16,9 +16,8 @@ function found() {
 const { file, env } = found();
 const args = process.argv.slice(2);
 const all = /** @type {Record<string, string>} */ ({ ...process.env, ...env });
-// @ts-expect-error: Node 22.15 and later have it
-const execve = /** @type {((file: string, args: string[], env: object) => void) | undefined} */ (process.execve);
-execve?.(file, ['mcp-run-python', ...args], all);
+// Node 22.15 and later can.
+process.execve?.(file, ['mcp-run-python', ...args], all);
 // Before that, this process stays: the program ends with it, and gets its signals.
 const child = spawn(file, args, { stdio: 'inherit', env: { ...all, MCP_RUN_PYTHON_PARENT: String(process.pid) } });
 for (const signal of /** @type {NodeJS.Signals[]} */ (['SIGINT', 'SIGTERM', 'SIGHUP']))

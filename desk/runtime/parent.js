@@ -123,7 +123,7 @@ export default {
   /** @param {Request} request @param {any} env */
   async fetch(request, env) {
     if (request.headers.get('authorization') !== env.SECRET) return new Response(null, { status: 403 });
-    const [, name, action] = new URL(request.url).pathname.split('/');
+    const [, name] = new URL(request.url).pathname.split('/');
     // Whether this process still answers.
     if (!name) return new Response(null, { status: 204 });
     if (name === 'assets') {
