@@ -7,6 +7,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -19,7 +20,10 @@ use hyper::{
     rt::Executor,
     service::service_fn,
 };
-use hyper_util::{rt::TokioIo, server::conn::auto};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::conn::auto,
+};
 use mcp_run_python::{
     packages::PYTHON_VERSION,
     transport::{Body, Request as CoreRequest, Response as CoreResponse},
@@ -28,6 +32,9 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::{command::VERSION, errors::describe, platform::spawn, server::Server, site::Site};
+
+/// How long the head of a request may take to come, and the answer of a client that is silent.
+const HEAD_TIME: Duration = Duration::from_secs(60);
 
 /// A server that listens.
 pub struct Listening {
@@ -68,7 +75,7 @@ impl Listening {
                 Err(error) => {
                     // Too many files are open, say: some will be closed.
                     self.served.server.log.debug(format_args!("a connection was not accepted: {}", describe(&error)));
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
                 }
             };
@@ -78,7 +85,10 @@ impl Listening {
             spawn(async move {
                 let log = served.server.log;
                 let service = service_fn(move |request| respond(served.clone(), request, peer));
-                let served = auto::Builder::new(Local).serve_connection(TokioIo::new(stream), service).await;
+                let mut builder = auto::Builder::new(Local);
+                builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
+                builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIME);
+                let served = builder.serve_connection(TokioIo::new(stream), service).await;
                 if let Err(error) = served {
                     log.debug(format_args!("a connection failed: {error}"));
                 }

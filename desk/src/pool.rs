@@ -178,7 +178,8 @@ impl Pool {
                 self.note(&member, true);
                 continue;
             }
-            if member.runs_something() {
+            // Whoever comes next is not to share a thread.
+            if member.runs.get() > 0 || member.runs_something() {
                 self.grow();
             }
             let lease = member.take(kept, parts);
