@@ -42,6 +42,7 @@ struct Inner {
     members: RefCell<Vec<Rc<Member>>>,
     closed: Cell<bool>,
     most: usize,
+    keeps_spare: bool,
     launch: Launch,
     log: Log,
 }
@@ -132,10 +133,18 @@ impl Member {
 }
 
 impl Pool {
-    /// With `most` processes, the `first` of which was started already.
-    pub fn new(launch: Launch, most: usize, first: Started) -> Self {
+    /// With `most` processes, the `first` of which was started already. With `keeps_spare`, one that nobody uses is kept
+    /// ready: for where many clients are to be expected.
+    pub fn new(launch: Launch, most: usize, keeps_spare: bool, first: Started) -> Self {
         let log = launch.log;
-        let pool = Self(Rc::new(Inner { members: RefCell::default(), closed: Cell::default(), most, launch, log }));
+        let pool = Self(Rc::new(Inner {
+            members: RefCell::default(),
+            closed: Cell::default(),
+            most,
+            keeps_spare,
+            launch,
+            log,
+        }));
         pool.add(first);
         let watching = Rc::downgrade(&pool.0);
         spawn(async move {
@@ -183,7 +192,12 @@ impl Pool {
                 self.grow();
             }
             let lease = member.take(kept, parts);
-            let Err(error) = lease.interpreter.booted().await else { return Ok(lease) };
+            let Err(error) = lease.interpreter.booted().await else {
+                if self.0.keeps_spare {
+                    self.grow();
+                }
+                return Ok(lease);
+            };
             // Its process was ended for another's sake, perhaps: elsewhere it may go well.
             if attempt == ATTEMPTS || self.0.closed.get() {
                 return Err(error);

@@ -53,6 +53,8 @@ pub struct Prepared {
     launch: Launch,
     first: Started,
     processes: usize,
+    /// Whether many clients are to be expected.
+    is_shared: bool,
 }
 
 /// Reads the settings, and starts the first process: while it comes up, the rest is made.
@@ -71,7 +73,8 @@ pub fn prepare(
     let processes = thread::available_parallelism().map_or(2, NonZero::get).max(2);
     let launch = Launch { installation, memory: PROCESS_MEMORY.min(installed_memory()), log: arguments.log };
     let first = launch.start()?;
-    Ok(Prepared { config, launch, first, processes: arguments.processes.unwrap_or(processes) })
+    let is_shared = arguments.mode.starts_with("streamable-http");
+    Ok(Prepared { config, launch, first, processes: arguments.processes.unwrap_or(processes), is_shared })
 }
 
 /// Reads all settings that are given; one that there is not is an error.
@@ -107,10 +110,10 @@ impl Server {
     /// # Errors
     /// What comes with the program cannot be read.
     pub fn new(prepared: Prepared) -> Result<Self, String> {
-        let Prepared { config, launch, first, processes } = prepared;
+        let Prepared { config, launch, first, processes, is_shared } = prepared;
         let log = launch.log;
         let installation = launch.installation.clone();
-        let pool = Pool::new(launch, processes, first);
+        let pool = Pool::new(launch, processes, is_shared, first);
         let wheels = packages::wheels();
         let installer =
             packages::installer(&installation, config.packages.clone(), config.server.limits, &pool, &wheels, log)?;
