@@ -61,20 +61,38 @@ struct Member {
     taken: RefCell<Vec<Interpreter>>,
 }
 
-/// An interpreter that was given out. When it is dropped, the interpreter ends.
-pub struct Lease {
-    /// It.
-    pub interpreter: Interpreter,
+/// A place in a process, which counts from when it was chosen.
+struct Place {
     member: Rc<Member>,
     kept: bool,
 }
 
-impl Drop for Lease {
+impl Place {
+    fn new(member: Rc<Member>, kept: bool) -> Self {
+        let counted = member.counted(kept);
+        counted.set(counted.get() + 1);
+        Self { member, kept }
+    }
+}
+
+impl Drop for Place {
     fn drop(&mut self) {
-        let counted = if self.kept { &self.member.sessions } else { &self.member.runs };
+        let counted = self.member.counted(self.kept);
         counted.set(counted.get().saturating_sub(1));
         self.member.idle_since.set(Instant::now());
-        let (member, interpreter) = (self.member.clone(), self.interpreter.clone());
+    }
+}
+
+/// An interpreter that was given out. When it is dropped, the interpreter ends.
+pub struct Lease {
+    /// It.
+    pub interpreter: Interpreter,
+    place: Place,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let (member, interpreter) = (self.place.member.clone(), self.interpreter.clone());
         spawn(async move {
             interpreter.end().await;
             member.taken.borrow_mut().retain(Interpreter::is_alive);
@@ -116,13 +134,15 @@ impl Member {
         }
     }
 
-    fn take(self: &Rc<Self>, kept: bool, parts: &Parts) -> Lease {
+    fn counted(&self, kept: bool) -> &Cell<usize> {
+        if kept { &self.sessions } else { &self.runs }
+    }
+
+    fn take(&self, parts: &Parts) -> Interpreter {
         let spare = if parts.is_empty() { self.spare.take() } else { None };
         let interpreter = spare.unwrap_or_else(|| Interpreter::boot(self.workerd.clone(), parts));
-        let counted = if kept { &self.sessions } else { &self.runs };
-        counted.set(counted.get() + 1);
         self.taken.borrow_mut().push(interpreter.clone());
-        Lease { interpreter, member: self.clone(), kept }
+        interpreter
     }
 
     /// What it would cost whoever comes to be in it.
@@ -178,6 +198,8 @@ impl Pool {
         let mut attempt = 1;
         loop {
             let member = self.choose(kept)?;
+            let shared = member.runs.get() > 0 || member.runs_something();
+            let place = Place::new(member.clone(), kept);
             // Something runs there: is it what blocks it?
             if member.runs_something()
                 && !member.blocked.get()
@@ -188,10 +210,10 @@ impl Pool {
                 continue;
             }
             // Whoever comes next is not to share a thread.
-            if member.runs.get() > 0 || member.runs_something() {
+            if shared {
                 self.grow();
             }
-            let lease = member.take(kept, parts);
+            let lease = Lease { interpreter: member.take(parts), place };
             let Err(error) = lease.interpreter.booted().await else {
                 if self.0.keeps_spare {
                     self.grow();
