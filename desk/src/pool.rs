@@ -24,10 +24,6 @@ use crate::{
 /// How often it is looked whether a process in use still answers.
 const PULSE: Duration = Duration::from_millis(500);
 
-/// How long a process that runs something may take to answer before whoever comes next is sent elsewhere. A loop in Python
-/// answers every 20 ms; a library that is loaded does not for longer.
-const IMPATIENCE: Duration = Duration::from_millis(300);
-
 /// After how long a second process that nobody uses is ended.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
 
@@ -201,11 +197,7 @@ impl Pool {
             let shared = member.runs.get() > 0 || member.runs_something();
             let place = Place::new(member.clone(), kept);
             // Something runs there: is it what blocks it?
-            if member.runs_something()
-                && !member.blocked.get()
-                && !member.workerd.answers_within(IMPATIENCE).await
-                && self.may_grow()
-            {
+            if member.runs_something() && !member.blocked.get() && !member.workerd.answers().await && self.may_grow() {
                 self.note(&member, true);
                 continue;
             }

@@ -279,14 +279,10 @@ impl Workerd {
         timeout(limit, asked).await.ok()?.ok()
     }
 
-    /// Whether it answers: a loop in C, in any of its isolates, blocks them all.
+    /// Whether it answers: a loop in C, in any of its isolates, blocks them all. (One in Python lets others have a turn every
+    /// 20 ms, and an answer takes several.)
     pub async fn answers(&self) -> bool {
-        self.answers_within(ANSWER_LIMIT).await
-    }
-
-    /// The same, by an impatient one.
-    pub async fn answers_within(&self, limit: Duration) -> bool {
-        self.status("/", limit, Pieces::default()).await == Some(StatusCode::NO_CONTENT)
+        self.status("/", ANSWER_LIMIT, Pieces::default()).await == Some(StatusCode::NO_CONTENT)
     }
 
     /// What to say about an error: the reason of its end, if that is what it comes from, which may be known a moment later.
