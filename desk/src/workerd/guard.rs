@@ -22,7 +22,7 @@ use nix::{
     fcntl::{FcntlArg, fcntl},
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::signal::{SigSet, Signal, kill},
-    unistd::Pid,
+    unistd::{Pid, setsid},
 };
 
 #[cfg(target_os = "linux")]
@@ -90,6 +90,8 @@ pub fn main(words: &[OsString]) -> Option<u8> {
 impl Guard {
     /// Starts workerd, and waits for the end of either. Gives an exit code as a shell would.
     fn stand(&self) -> io::Result<u8> {
+        // A session of its own: no terminal ends it, or can be written to, and its share of the processor is its own.
+        let _ = setsid();
         // It ends when its supervisor does, and not before.
         let mut signals = SigSet::empty();
         for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM] {

@@ -22,7 +22,7 @@ use std::{
         fd::OwnedFd,
         unix::{
             net::{UnixListener, UnixStream},
-            process::{CommandExt, ExitStatusExt},
+            process::ExitStatusExt,
         },
     },
     path::{Path, PathBuf},
@@ -95,8 +95,6 @@ impl Launch {
         let secret = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
         let Self { installation, memory, .. } = self;
         let mut guard = guard::command(Kind::Workerd, folder, &installation.workerd, &installation.config(), *memory)
-            // A process group of its own: what the terminal sends to ours does not end it before we do.
-            .process_group(0)
             .env_clear()
             .env("SECRET", &secret)
             .stdin(OwnedFd::from(listener))
