@@ -82,7 +82,10 @@ fn lint() -> Result<Prepared> {
     build::desk()?;
     let clippy = ["clippy", "--quiet", "--all-targets"];
     of([
-        with(with(cargo(), clippy), ["--package", "mcp-run-python", "--package", "xtask", "--", "-D", "warnings"]),
+        with(
+            with(cargo(), clippy),
+            ["--package", "mcp-run-python", "--package", "desk", "--package", "xtask", "--", "-D", "warnings"],
+        ),
         with(
             with(cargo(), ["clippy", "--quiet", "--package", "worker-edge", "--package", "core-js", "--target", WASM]),
             ["--all-features", "--", "-D", "warnings"],
@@ -99,7 +102,7 @@ fn crates() -> Result<Prepared> {
 }
 
 fn rust() -> Result<Prepared> {
-    of([with(cargo(), ["test", "--quiet", "--package", "mcp-run-python", "--package", "xtask"])])
+    of([with(cargo(), ["test", "--quiet", "--package", "mcp-run-python", "--package", "desk", "--package", "xtask"])])
 }
 
 /// Files of the isolates' runtime, one by one.
