@@ -8,6 +8,8 @@ use futures::{
     future::{self, LocalBoxFuture},
 };
 
+#[cfg(doc)]
+use crate::run::sandbox::Running;
 use crate::{
     packages::PackageSet,
     run::sandbox::{RunEvent, SandboxError},
@@ -129,6 +131,10 @@ pub trait Interpreter: 'static {
 ///
 /// Dropping it ends the run as soon as that can be done.
 pub trait Going: Stream<Item = Result<RunEvent, SandboxError>> + Unpin + 'static {
+    /// Brings an answer to one of the run's calls, as JSON, into the isolate: see [`Running::answer`]. One that comes too
+    /// late, or twice, is dropped there.
+    fn answer(&self, answer: &str) -> LocalBoxFuture<'static, ()>;
+
     /// Stops a run that has begun. Resolves to whether the interpreter is ready for its next run: `false`, or no
     /// answer, if it is of no more use.
     fn stop(self) -> LocalBoxFuture<'static, bool>;

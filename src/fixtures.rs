@@ -1,8 +1,19 @@
-//! Tools that the official conformance suite calls by name, with the answers that it expects. Behind the
-//! feature `conformance`: no build for deployment has them.
+//! Tools that the official conformance suite calls by name, with the answers that it expects; and one whose runs may call.
+//! Behind the feature `conformance`: no build for deployment has them.
 
 #![allow(deprecated)] // logging, see `server`
 
+use std::{
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures::{
+    FutureExt, Stream, StreamExt,
+    future::{self, LocalBoxFuture},
+};
 use rmcp::{
     ErrorData, RoleServer,
     model::{CallToolResult, ClientCapabilities, ContentBlock, LoggingLevel, ProgressNotificationParam, Tool},
@@ -10,7 +21,17 @@ use rmcp::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::mcp::{Server, log};
+use crate::{
+    backend::Platform,
+    limits::CallLimits,
+    mcp::{Server, log},
+    packages::PackageSet,
+    run::{
+        calls::{Call, CallError, Caller},
+        sandbox::{Run, RunEvent, Running, Sandbox, SandboxError},
+    },
+    session::{Host, Opened, SessionChoice, SessionError},
+};
 
 /// One pixel.
 const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==";
@@ -31,6 +52,21 @@ const NAMES: &[(&str, &str)] = &[
     ("test_streaming_elicitation", "Sends progress"),
     ("test_missing_capability", "Needs sampling"),
 ];
+
+/// The tool that is `run_python_code`, without packages, for a program that may call [`Answers`]. It is in no list.
+pub(crate) const CALLING: &str = "test_calls";
+
+/// Its limits.
+pub(crate) const CALL_LIMITS: CallLimits = CallLimits {
+    at_once: 64,
+    in_all: 1000,
+    argument_bytes: 100_000,
+    argument_items: 1000,
+    argument_depth: 50,
+    time: Duration::from_secs(4),
+    answer_bytes: 2_000_000,
+    wait: Duration::from_secs(20),
+};
 
 const JSON_SCHEMA_TOOL: &str = "json_schema_2020_12_tool";
 
@@ -132,4 +168,76 @@ pub(crate) async fn call(
         _ => return None,
     };
     Some(Ok(CallToolResult::success(content)))
+}
+
+/// Answers `echo` with its arguments, `long` with a megabyte, `fail` with an error, and `never`.
+pub(crate) struct Answers;
+
+impl Caller for Answers {
+    fn names(&self) -> Vec<String> {
+        ["echo", "long", "fail", "never"].map(str::to_owned).to_vec()
+    }
+
+    fn call(&self, call: Call) -> LocalBoxFuture<'static, Result<String, CallError>> {
+        match call.name.as_str() {
+            "echo" => future::ready(Ok(call.arguments)).boxed_local(),
+            "long" => future::ready(Ok(format!("\"{}\"", "x".repeat(1_000_000)))).boxed_local(),
+            "fail" => {
+                let error = CallError { kind: "KeyError".into(), message: "no such key".into() };
+                future::ready(Err(error)).boxed_local()
+            }
+            _ => future::pending().boxed_local(),
+        }
+    }
+}
+
+/// A host that brings every answer twice, and one that nobody has asked for.
+pub(crate) struct Repeating(pub(crate) Rc<dyn Host>);
+
+impl Host for Repeating {
+    fn offers_sessions(&self) -> bool {
+        self.0.offers_sessions()
+    }
+
+    fn open(&self, choice: SessionChoice) -> LocalBoxFuture<'static, Result<Opened, SessionError>> {
+        let opened = self.0.open(choice);
+        async {
+            let Opened { sandbox, handle } = opened.await?;
+            Ok(Opened { sandbox: Rc::new(RepeatingSandbox(sandbox)), handle })
+        }
+        .boxed_local()
+    }
+}
+
+struct RepeatingSandbox(Rc<dyn Sandbox>);
+
+impl Sandbox for RepeatingSandbox {
+    fn run(&self, request: String, packages: PackageSet) -> Run {
+        Box::new(RepeatingRun(self.0.run(request, packages)))
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.0.is_fresh()
+    }
+
+    fn platform(&self) -> Platform {
+        self.0.platform()
+    }
+}
+
+struct RepeatingRun(Run);
+
+impl Stream for RepeatingRun {
+    type Item = Result<RunEvent, SandboxError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_next_unpin(cx)
+    }
+}
+
+impl Running for RepeatingRun {
+    fn answer(&self, answer: &str) -> LocalBoxFuture<'static, ()> {
+        let stray = r#"{"id":9007199254740991,"value":"\"stray\""}"#;
+        future::join_all([stray, answer, answer].map(|answer| self.0.answer(answer))).map(drop).boxed_local()
+    }
 }

@@ -200,6 +200,44 @@ pub struct Limits {
     pub files_told: usize,
     /// Bytes of one that is part of the result.
     pub embed_bytes: usize,
+    /// What a run may call.
+    pub calls: CallLimits,
+}
+
+/// Limits of what a running program calls. All that may wait at once is held: `at_once` times `argument_bytes`.
+#[derive(Debug, Clone, Copy)]
+pub struct CallLimits {
+    /// How many calls of a run may wait for their answers.
+    pub at_once: usize,
+    /// How many calls there may be in one run.
+    pub in_all: usize,
+    /// Bytes of the JSON of one call's arguments.
+    pub argument_bytes: usize,
+    /// How many values the arguments consist of: a parsed one takes about 90 bytes.
+    pub argument_items: usize,
+    /// Deepest nesting of the arguments.
+    pub argument_depth: usize,
+    /// How long the answer to one call may take.
+    pub time: Duration,
+    /// Bytes of one answer's JSON.
+    pub answer_bytes: usize,
+    /// How long a run's clock, and the watchdogs over it, may stand still in all, while it waits for answers.
+    pub wait: Duration,
+}
+
+impl Default for CallLimits {
+    fn default() -> Self {
+        Self {
+            at_once: 64,
+            in_all: 1000,
+            argument_bytes: 256 * 1024,
+            argument_items: 10_000,
+            argument_depth: 100,
+            time: Duration::from_secs(60),
+            answer_bytes: 2 * MIB,
+            wait: Duration::from_secs(5 * 60),
+        }
+    }
 }
 
 impl Default for Limits {
@@ -226,6 +264,7 @@ impl Default for Limits {
             file_bytes: 64 * MIB,
             files_told: 100,
             embed_bytes: 256 * 1024,
+            calls: CallLimits::default(),
         }
     }
 }

@@ -177,6 +177,8 @@ impl Settings<'_> {
             file_bytes: self.size("FILES_LIMIT_MB", defaults.file_bytes, MIB)?,
             files_told: self.size("RESULT_FILES_LIMIT", defaults.files_told, 1)?,
             embed_bytes: self.size("RESULT_FILE_LIMIT_KB", defaults.embed_bytes, KIB)?,
+            // No client has a run that may call.
+            calls: defaults.calls,
         })
     }
 

@@ -15,12 +15,17 @@ use futures::{
     task::LocalSpawnExt,
 };
 
+use crate::backend::Platform;
+
 thread_local! {
     static NOW: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     static TIMERS: RefCell<BTreeMap<(Duration, u64), Waker>> = RefCell::default();
     static SPAWNER: RefCell<Option<LocalSpawner>> = RefCell::default();
     static NEXT: Cell<u64> = const { Cell::new(0) };
 }
+
+/// It, for whoever wants all three.
+pub(crate) const PLATFORM: Platform = Platform { sleep, spawn, now };
 
 /// Runs `future` and whatever it spawns, until `future` is done.
 pub(crate) fn run<T: 'static>(future: impl Future<Output = T> + 'static) -> T {

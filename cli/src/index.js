@@ -1,25 +1,25 @@
 // Library use in Node: `import { codeSandbox } from 'mcp-run-python'`, the same as in a page. Types: index.d.ts.
 import { Sandbox } from '../core/sandbox.js';
-import { Silence } from './log.js';
-import { Server } from './server.js';
+import { Client } from './client.js';
 
 /** @type {typeof import('../core/index.js').codeSandbox} */
 export async function codeSandbox(options = {}) {
   const { dependencies, limits, packageIndex, packageMirrors, persistent = false, numbers } = options;
   const settings = {
     ...limits,
-    ...(dependencies?.length && { dependencies }),
-    ...(packageMirrors && { packageMirrors: packageMirrors.map(String) }),
+    ...(dependencies?.length && { dependencies: dependencies.join() }),
+    ...(packageMirrors && { packageMirrors: packageMirrors.map(String).join() }),
     ...(packageIndex !== undefined && (packageIndex ? { packageIndex } : { packages: 'lock' })),
   };
-  const server = new Server({ settings, processes: 1, log: new Silence() });
-  try {
-    await server.pool.warm();
-  } catch (error) {
-    await server.close();
-    throw error;
-  }
-  return new Sandbox(new Backend(server, persistent, numbers), options);
+  const args = Object.entries(settings).flatMap(([name, value]) => ['--set', `${upperCase(name)}=${value}`]);
+  const backend = new Backend(['--processes', '1', ...args], persistent, numbers);
+  await backend.begin();
+  return new Sandbox(backend, options);
+}
+
+/** `returnMode` as `RETURN_MODE`. @param {string} name */
+function upperCase(name) {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase();
 }
 
 /** What the sandbox asks of this home: see `Backend` in sandbox.js. */
@@ -28,12 +28,20 @@ class Backend {
   #session;
   /** Ends what has not begun to run. @type {AbortController | undefined} */
   #evaluating;
+  /** @type {Client} */
+  #client;
 
-  /** @param {Server} server @param {boolean} persistent @param {'exact'} [numbers] */
-  constructor(server, persistent, numbers) {
-    this.server = server;
+  /** @param {string[]} args @param {boolean} persistent @param {'exact'} [numbers] */
+  constructor(args, persistent, numbers) {
+    this.args = args;
     this.persistent = persistent;
     this.numbers = numbers;
+    this.#client = new Client(args);
+  }
+
+  /** Resolves when it serves. */
+  async begin() {
+    await this.#client.request('logging/setLevel', { level: 'info' });
   }
 
   /**
@@ -42,31 +50,42 @@ class Backend {
    * @param {import('../core/sandbox.js').Listeners} listeners
    * @param {import('../core/sandbox.js').PlacedFiles} [files]
    */
-  async eval(code, globals, { output, progress }, files) {
+  async eval(code, globals, listeners, files) {
+    if (this.numbers !== undefined && this.numbers !== 'exact')
+      throw new Error("`numbers` must be 'exact', if it is given");
     this.#evaluating = new AbortController();
-    const { session, ...result } = await this.server.core.eval(code, /** @type {any} */ (globals), {
+    const args = {
+      python_code: code,
+      global_variables: globals,
+      ...(files && { files }),
       ...(this.persistent && { session: this.#session ?? 'new' }),
-      numbers: this.numbers,
-      files,
-      onOutput: (stream, text) => output({ stream, text }),
-      onInstall: (message) => progress({ phase: 'packages', message, loaded: 0, total: 0 }),
-      signal: this.#evaluating.signal,
-    });
+    };
+    const options = { listeners, exact: this.numbers === 'exact', signal: this.#evaluating.signal };
+    const { session, ...result } = await this.#client.run(args, options);
     this.#session = session;
     return result;
   }
 
   interrupt() {
-    // What has not begun to run, as its packages are on their way, is not run at all.
-    if (!this.server.host.interrupt()) this.#evaluating?.abort(new Error('the run was stopped before it began'));
+    const evaluating = this.#evaluating;
+    this.#client.interrupt().then(
+      (interrupted) => {
+        // What has not begun to run, as its packages are on their way, is not run at all.
+        if (!interrupted) evaluating?.abort(new Error('the run was stopped before it began'));
+      },
+      // It has ended, and whoever waits is told.
+      () => {},
+    );
   }
 
   async reset() {
     this.#session = undefined;
-    this.server.reset();
+    this.#client.close();
+    this.#client = new Client(this.args);
+    await this.begin();
   }
 
   close() {
-    this.server.close();
+    this.#client.close();
   }
 }

@@ -5,6 +5,7 @@ import { FileChanges, placeFiles } from './files.js';
 import { recordLibraries } from './libraries.js';
 import { OutputLines } from './output.js';
 import { mountPackages } from './packages.js';
+import { VERSION } from './protocol.js';
 import { Pulse } from './pulse.js';
 import { packSnapshot, Snapshot } from './snapshot.js';
 import { Storage } from './storage.js';
@@ -21,33 +22,9 @@ import { Storage } from './storage.js';
  * @property {Record<string, string>} [pythonSources] our own modules, to be installed when there is no snapshot
  */
 
-/**
- * What a run may use. Times are milliseconds.
- * @typedef {object} Limits
- * @property {number} time wall clock until Python gets a `TimeoutError`
- * @property {number} grace how long it may clean up after that, before the interpreter ends
- * @property {number} fuel how often CPython may ask for signals
- * @property {number} memory bytes of the interpreter's memory
- * @property {number | null} [budget] bytes of that memory, the packages' archives and the files, together
- * @property {number} output bytes of output
- * @property {number} lines how many there may be in it
- * @property {number} line bytes of one
- * @property {number} value bytes of the returned value or the error
- * @property {number} images how many images at most
- * @property {number} imageBytes bytes of one image
- * @property {number} depth how deep that value may nest
- * @property {number} files files and folders, besides those that were there at the start
- * @property {number} fileBytes bytes of all of them
- * @property {number} filesTold how many that it made, changed or deleted are told of at most
- * @property {number} embedBytes bytes of one that is sent
- * @property {number} embedAll bytes of all that are sent
- */
-
-/**
- * `globals` is the JSON of the global variables, `keep` says whether the namespace is that of the run before, `files` are
- * placed before it.
- * @typedef {{ code: string, globals: string, keep: boolean, files?: import('./files.js').PlacedFile[], limits: Limits }} Run
- */
+/** @typedef {import('./protocol.js').Request} Run */
+/** @typedef {import('./protocol.js').Limits} Limits */
+/** @typedef {import('./protocol.js').Frame} Frame */
 
 /** Takes a frame, the text of one JSON object, or several with a newline between them, out of the sandbox. @typedef {(frame: string) => void} Emit */
 
@@ -73,7 +50,7 @@ export class Interpreter {
     this.runner = pyodide.pyimport('_sandbox.runner');
     this.storage = new Storage(pyodide.FS);
     /** @type {Pick<Limits, 'memory' | 'budget'>} */
-    this.limits = { memory: Infinity };
+    this.limits = { memory: Infinity, budget: null };
     const module = pyodide._module;
     /** What is left of the budget for the memory and the files. */
     const left = () => (this.limits.budget ?? Infinity) - module.archived;
@@ -85,6 +62,8 @@ export class Interpreter {
     /** The run that is going on; resolves to whether the interpreter lives on. @type {Promise<boolean> | null} */
     this.running = null;
     this.fresh = true;
+    /** Those of programs, once a run may make any. @type {import('./calls.js').Calls | undefined} */
+    this.calls = undefined;
   }
 
   /** @param {Assets} assets */
@@ -139,8 +118,18 @@ export class Interpreter {
   }
 
   /** @param {Run} run @param {Emit} emit */
-  async #run({ code, globals, keep, files = [], limits }, emit) {
-    const output = new OutputLines(limits, emit);
+  async #run({ protocol, code, globals, keep, files, limits, calls }, emit) {
+    let first = `${JSON.stringify({ protocol: VERSION })}\n`;
+    const send = (/** @type {string} */ frames) => {
+      emit(first + frames);
+      first = '';
+    };
+    const tell = (/** @type {Frame} */ frame) => send(JSON.stringify(frame));
+    if (protocol !== VERSION) {
+      tell({ end: { status: 'run-error', error: `RuntimeError: the run is of version ${protocol} of the protocol` } });
+      return true;
+    }
+    const output = new OutputLines(limits, tell);
     this.limits = limits;
     this.storage.limit(limits);
     this.pyodide.setStdout({ write: output.writer('stdout') });
@@ -152,22 +141,30 @@ export class Interpreter {
     try {
       placeFiles(FS, files);
     } catch (error) {
-      emit(JSON.stringify({ end: { status: 'run-error', error: /** @type {Error} */ (error).message } }));
+      tell({ end: { status: 'run-error', error: /** @type {Error} */ (error).message } });
       return true;
     }
+    const { Calls } = calls ? await import('./calls.js') : {};
+    if (Calls) this.calls ??= new Calls(this.pyodide);
+    this.pulse.calls = (calls && this.calls) ?? null;
     const changes = new FileChanges(FS, this.storage);
-    const ended = await this.pulse.watch(limits, this.runner, () =>
-      this.runner.run(code, globals, keep, JSON.stringify(limits)),
+    const start = () => this.runner.run(code, globals, keep, JSON.stringify(limits));
+    const callOut = (/** @type {Frame} */ frame) => {
+      output.flush();
+      tell(frame);
+    };
+    const ended = await this.pulse.watch(limits, calls?.wait ?? 0, this.runner, () =>
+      calls && this.calls ? this.calls.during(calls, callOut, start) : start(),
     );
     output.end();
     if (ended.lost === undefined) {
       try {
-        for (const frame of changes.frames(limits)) emit(JSON.stringify(frame));
+        for (const frame of changes.frames(limits)) tell(frame);
       } catch {
         // What the program has made of its files, or of this JavaScript, does not cost it its result.
       }
-      emit(ended.frames);
-    } else emit(JSON.stringify({ end: { status: 'run-error', error: ended.lost } }));
+      send(ended.frames);
+    } else tell({ end: { status: 'run-error', error: ended.lost } });
     return ended.lost === undefined;
   }
 
@@ -180,6 +177,11 @@ export class Interpreter {
     return (await this.running) ?? true;
   }
 
+  /** Takes the answer to a call of the run: JSON. @param {string} text */
+  answer(text) {
+    this.calls?.answer(text);
+  }
+
   /**
    * Imports modules, and gives a snapshot of what has imported them. It has run nothing, and takes no more runs.
    * @param {string} modules JSON: their names
@@ -190,7 +192,7 @@ export class Interpreter {
   async snapshot(modules, drawn) {
     const { preload } = this.runner;
     // As a run is, so that it gives way to others.
-    const ended = await this.pulse.watch(MAKING, this.runner, () => preload.callPromising(modules, drawn));
+    const ended = await this.pulse.watch(MAKING, 0, this.runner, () => preload.callPromising(modules, drawn));
     preload.destroy();
     if (ended.lost !== undefined) throw new Error(ended.lost);
     if (ended.frames) throw new Drawing(ended.frames);
@@ -204,7 +206,7 @@ export class Interpreter {
   #wipeFreeMemory() {
     const { _malloc, _free, HEAPU8 } = this.pyodide._module;
     // It grows no more: all of it is taken, from the largest pieces to the smallest, and given back.
-    this.limits = { memory: 0 };
+    this.limits = { memory: 0, budget: null };
     /** @type {number[]} */
     const taken = [];
     for (let size = 1 << 20; size >= 64; size >>= 1) {

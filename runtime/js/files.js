@@ -17,7 +17,7 @@ const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u20
 /** How many bytes become text at once. */
 const CHUNK = 1 << 15;
 
-/** @typedef {{ path: string, base64: string }} PlacedFile */
+/** @typedef {import('./protocol.js').PlacedFile} PlacedFile */
 /** @typedef {import('./storage.js').Node} Node */
 
 /** Writes files into the program's folder. @param {any} FS Emscripten's @param {PlacedFile[]} files */
@@ -58,7 +58,8 @@ export class FileChanges {
 
   /**
    * Frames that tell of it: how many, and how large, the host allows.
-   * @param {Pick<import('./boot.js').Limits, 'filesTold' | 'embedBytes' | 'embedAll'>} limits
+   * @returns {Generator<import('./protocol.js').Frame>}
+   * @param {Pick<import('./protocol.js').Limits, 'filesTold' | 'embedBytes' | 'embedAll'>} limits
    */
   *frames({ filesTold, embedBytes, embedAll }) {
     const after = filesIn(this.#fs);
@@ -74,6 +75,7 @@ export class FileChanges {
       }
       told += 1;
       const size = node.usedBytes ?? 0;
+      /** @type {import('./protocol.js').FileFrame} */
       const file = { path, change: before ? 'changed' : 'created', size };
       if (size > embedBytes || embedded + size > embedAll) yield { file };
       else {

@@ -2,9 +2,10 @@
 //
 // Every POST has an envelope (envelope.js) for its body. The parts of the first begin with the standard library, the
 // packages' archives and the snapshot. `POST /run`: a run's JSON. `POST /boot`: only those parts. `GET /files` gives a
-// session's files, `POST /files` takes them, as the last part. `POST /stop` has no body. `POST /snapshot`, instead of
-// any of them, gives a snapshot: its parts have none, and its text is JSON of the modules that it has imported and of our
-// own Python. 409 with the name of a module that it cannot have.
+// session's files, `POST /files` takes them, as the last part. `POST /stop` has no body; that of `POST /answer` is the
+// answer to a call of the run that goes on. `POST /snapshot`, instead of any of them, gives a snapshot: its parts have
+// none, and its text is JSON of the modules that it has imported and of our own Python. 409 with the name of a module that
+// it cannot have. docs/protocol.md has what runs and frames look like.
 //
 // **Boundary.** Everything in this isolate belongs to the Python code that runs in it, this file included once the
 // code has become JavaScript. Nothing here protects anybody else; the parent does (no network, no bindings, one
@@ -30,6 +31,11 @@ async function serve(request) {
   if (pathname === '/stop') {
     const alive = (await (await booted)?.stop()) ?? true;
     return new Response(null, { status: alive ? 204 : 410 });
+  }
+  if (pathname === '/answer') {
+    const answer = await request.text();
+    (await booted)?.answer(answer);
+    return new Response(null, { status: 204 });
   }
   const sent = await Envelope.open(request.body);
   if (pathname === '/snapshot') return takeSnapshot(sent);
@@ -80,7 +86,7 @@ async function assetsOf(sent) {
 
 /**
  * Nothing runs before the answer is on its way: an isolate that did not answer has begun nothing.
- * @param {Interpreter} interpreter @param {import('./boot.js').Run} request
+ * @param {Interpreter} interpreter @param {import('./protocol.js').Request} request
  */
 function run(interpreter, request) {
   const encoder = new TextEncoder();

@@ -6,6 +6,7 @@ const NEWLINE = 10;
 const BATCH = 8192;
 
 /** @typedef {'stdout' | 'stderr'} Stream */
+/** @typedef {import('./protocol.js').Limits} Limits */
 
 /** A line that has no newline yet. */
 class Partial {
@@ -30,8 +31,8 @@ export class OutputLines {
   #emit;
 
   /**
-   * @param {{ output: number, lines: number, line: number }} limits what is more is dropped, and how much it was told
-   * @param {import('./boot.js').Emit} emit
+   * @param {Pick<Limits, 'output' | 'lines' | 'line'>} limits what is more is dropped, and how much it was told
+   * @param {(frame: import('./protocol.js').Frame) => void} emit
    */
   constructor({ output, lines, line }, emit) {
     this.#bytesLeft = output;
@@ -63,7 +64,10 @@ export class OutputLines {
   }
 
   flush() {
-    if (this.#batch) this.#emit(JSON.stringify(this.#batch));
+    if (this.#batch) {
+      const { stream, lines } = this.#batch;
+      this.#emit(stream === 'stdout' ? { stdout: lines } : { stderr: lines });
+    }
     this.#batch = null;
     this.#batched = 0;
   }

@@ -40,7 +40,7 @@ const STOPPED = JSON.stringify({ end: { status: 'run-error', error: 'KeyboardInt
 /** How long a run that waits may take to notice a stop before its waits are ended, in milliseconds. */
 const CANCEL_AFTER = 50;
 
-/** @typedef {import('./boot.js').Limits} Limits */
+/** @typedef {import('./protocol.js').Limits} Limits */
 /** How a run ended: the runner's frames, or why the interpreter is lost. @typedef {{ frames: string, lost?: undefined } | { lost: string }} Ended */
 
 export class Pulse {
@@ -48,6 +48,8 @@ export class Pulse {
   #module;
   /** Called before each turn: the time to send what has been written. */
   onTurn = () => {};
+  /** Those of the run, if it may make any. @type {import('./calls.js').Calls | null} */
+  calls = null;
   /** Asked where a run cannot be suspended, so that no message arrives: whether it is to stop. */
   stopWanted = () => false;
   /** @type {null | { end: (ended: Ended) => void, deadline: number, limits: Pick<Limits, 'time' | 'grace' | 'fuel'>, cancel: (signal: number) => boolean }} */
@@ -194,15 +196,29 @@ export class Pulse {
   /**
    * Starts a run and watches over it.
    * @param {Pick<Limits, 'time' | 'grace' | 'fuel'>} limits
+   * @param {number} wait how long its clock may stand still while it waits for answers, in milliseconds
    * @param {{ cancel: (signal: number) => boolean }} runner
    * @param {() => Promise<string>} start
    * @returns {Promise<Ended>}
    */
-  watch(limits, runner, start) {
+  watch(limits, wait, runner, start) {
     return new Promise((resolve) => {
+      let tickedAt = Date.now();
+      let fuel = limits.fuel;
+      let waitLeft = wait;
       const tick = () => {
         if (this.#run !== run) return;
         this.onTurn();
+        const now = Date.now();
+        const left = this.#fuel - this.#polls;
+        // Who does nothing but wait for answers does not use up its time.
+        if (this.calls?.waiting && left === fuel && !this.#suspended) {
+          const pause = Math.min(now - tickedAt, waitLeft);
+          waitLeft -= pause;
+          run.deadline += pause;
+        }
+        tickedAt = now;
+        fuel = left;
         if (this.#check()) run.timer = hostTimer.set(tick, YIELD_EVERY);
       };
       const run = {
@@ -300,6 +316,7 @@ export class Pulse {
     const waits = [...this.#waits];
     hostTimer.set(() => {
       if (this.#run !== run) return;
+      this.calls?.stop();
       // No bytecode runs that could see the signal: the run waits for something, in an `await` or on a stack. Other
       // tasks' stacks may wait, too: each gets a signal, in a task of the event loop of its own.
       const unseen = this.#signal !== 0;

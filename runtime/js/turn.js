@@ -40,9 +40,12 @@ function fire(id) {
 function release() {
   if (turning) return;
   const next = held.shift();
-  if (held.length) realSetTimeout(release, 0);
+  if (held.length) releaseSoon();
   next?.();
 }
+
+/** Has `release` called in a task of its own. @type {() => void} */
+let releaseSoon = () => void realSetTimeout(release, 0);
 
 Object.assign(globalThis, {
   /** @param {(...args: any[]) => void} callback @param {number} [delay] @param {any[]} args */
@@ -69,7 +72,7 @@ export function turn(then) {
   next(then);
 }
 
-/** From now on turns are messages: a browser lets a timer that was set by a timer wait for 4 ms. */
+/** From now on turns, and what was held back, are messages: a browser lets a timer that was set by a timer wait for 4 ms. */
 export function turnByMessages() {
   const { port1, port2 } = new RealMessageChannel();
   let callback = () => {};
@@ -78,6 +81,9 @@ export function turnByMessages() {
     callback = then;
     port2.postMessage(0);
   };
+  const releasing = new RealMessageChannel();
+  releasing.port1.onmessage = release;
+  releaseSoon = () => releasing.port2.postMessage(0);
 }
 
 /** Resolves at once, or when the turn that goes on is over. @returns {Promise<void>} */
@@ -88,7 +94,7 @@ export function outsideOfTurns() {
 /** Python runs again. */
 export function endTurn() {
   turning = false;
-  if (held.length) realSetTimeout(release, 0);
+  if (held.length) releaseSoon();
 }
 
 /** A timer that Python's code does not see and a turn does not hold back. */

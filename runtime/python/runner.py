@@ -25,6 +25,7 @@ from zipimport import zipimporter
 
 from _pyodide._base import eval_code_async
 
+from . import calls as calls  # in the snapshot: calls.js imports it
 from . import lacks, stdlib
 from .images import images
 from .to_json import to_json, to_unicode

@@ -41,14 +41,15 @@ impl Server {
         };
         let mut installing = Box::pin(packages.install_for(code, missed, &log).fuse());
         let mut output = Vec::new();
-        let mut tick = sandbox.sleep(PROGRESS_PERIOD).fuse();
+        let sleep = sandbox.platform().sleep;
+        let mut tick = sleep(PROGRESS_PERIOD).fuse();
         let installed = loop {
             select_biased! {
                 event = events.select_next_some() => tell(context, threshold, progress, &mut output, event).await,
                 installed = installing => break installed,
                 () = tick => {
                     progress.tick("Packages have been installed").await;
-                    tick = sandbox.sleep(PROGRESS_PERIOD).fuse();
+                    tick = sleep(PROGRESS_PERIOD).fuse();
                 }
             }
         };

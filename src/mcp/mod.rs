@@ -13,8 +13,8 @@ use crate::{
     limits::Limits,
     packages::{Installed, Packages},
     run::result::{self as report, ReturnMode},
-    run::sandbox::Sandbox,
     run::{self, Ending, Line, Outcome, RunRequest, Stream},
+    run::{calls::Caller, sandbox::Sandbox},
     session::{Host, Opened, SessionError},
     transport::RawArguments,
 };
@@ -52,6 +52,8 @@ pub struct ServerOptions {
 pub struct Server {
     host: Rc<dyn Host>,
     packages: Option<Rc<Packages>>,
+    /// Answers what runs call. Without it, which is what every client has, they may call nothing.
+    caller: Option<Rc<dyn Caller>>,
     options: ServerOptions,
     level: Rc<Cell<LoggingLevel>>,
 }
@@ -61,7 +63,7 @@ impl Server {
     #[must_use]
     pub fn new(host: Rc<dyn Host>, options: ServerOptions) -> Self {
         // As in the original: no line of output is sent until `logging/setLevel` asks for it.
-        Self { host, packages: None, options, level: Rc::new(Cell::new(LoggingLevel::Emergency)) }
+        Self { host, packages: None, caller: None, options, level: Rc::new(Cell::new(LoggingLevel::Emergency)) }
     }
 
     /// The same, with what installs packages. Without it, runs have the standard library only.
@@ -73,6 +75,21 @@ impl Server {
     /// The same server for another client: it shares nothing that a client can set.
     pub(crate) fn for_another_client(&self) -> Self {
         Self { packages: self.packages.clone(), ..Self::new(self.host.clone(), self.options) }
+    }
+
+    /// The same for runs that may call, and get answers in every way in which some could come.
+    #[cfg(feature = "conformance")]
+    fn with_fixtures(&self) -> Self {
+        let mut options = self.options;
+        options.limits.calls = crate::fixtures::CALL_LIMITS;
+        let host = Rc::new(crate::fixtures::Repeating(self.host.clone()));
+        Self {
+            host,
+            packages: None,
+            caller: Some(Rc::new(crate::fixtures::Answers)),
+            options,
+            level: self.level.clone(),
+        }
     }
 
     /// What `logging/setLevel` set, in the legacy eras.
@@ -168,19 +185,26 @@ impl Server {
     ) -> Outcome {
         let mut log = Log::new(context, self.threshold(context), self.options.limits.logs_per_second);
         progress.report("Running Python code").await;
-        let timer = sandbox.clone();
+        let sleep = sandbox.platform().sleep;
         let (lines_in, mut lines) = mpsc::unbounded();
         let mut run = Box::pin(
-            run::execute(sandbox, request, installed.set.clone(), self.options.limits, move |line: &Line| {
-                // The receiver lives as long as the run.
-                let _ = lines_in.unbounded_send(line.clone());
-            })
+            run::execute(
+                sandbox,
+                request,
+                installed.set.clone(),
+                self.options.limits,
+                self.caller.as_deref(),
+                move |line: &Line| {
+                    // The receiver lives as long as the run.
+                    let _ = lines_in.unbounded_send(line.clone());
+                },
+            )
             .fuse(),
         );
         // Kept for a run whose sandbox fails: it has no outcome to take them from.
         let mut output = Vec::new();
-        let mut tick = timer.sleep(PROGRESS_PERIOD).fuse();
-        let mut second = timer.sleep(Log::PERIOD).fuse();
+        let mut tick = sleep(PROGRESS_PERIOD).fuse();
+        let mut second = sleep(Log::PERIOD).fuse();
         let outcome = loop {
             select_biased! {
                 line = lines.select_next_some() => {
@@ -190,11 +214,11 @@ impl Server {
                 outcome = run => break outcome,
                 () = tick => {
                     progress.tick("Python code has been running").await;
-                    tick = timer.sleep(PROGRESS_PERIOD).fuse();
+                    tick = sleep(PROGRESS_PERIOD).fuse();
                 }
                 () = second => {
                     log.renew().await;
-                    second = timer.sleep(Log::PERIOD).fuse();
+                    second = sleep(Log::PERIOD).fuse();
                 }
             }
         };
@@ -365,6 +389,12 @@ impl ServerHandler for Server {
         #[cfg(feature = "conformance")]
         if let Some(result) = crate::fixtures::call(&request.name, self, &context).await {
             return result.map(Into::into);
+        }
+        #[cfg(feature = "conformance")]
+        if request.name == crate::fixtures::CALLING {
+            let arguments = context.extensions.remove::<RawArguments>().unwrap_or_default();
+            let call = run_python_code::arguments(arguments.0, &self.options.limits, self.host.offers_sessions())?;
+            return self.with_fixtures().run(call, &context).await.map(Into::into);
         }
         if request.name != run_python_code::NAME {
             return Err(ErrorData::invalid_params(format!("Unknown tool: {}", request.name), None));

@@ -1,6 +1,6 @@
 use std::cell::RefCell;
 
-use futures::{FutureExt, StreamExt, executor::block_on, stream};
+use futures::{FutureExt, executor::block_on, stream};
 use serde_json::{Value, json};
 
 use super::*;
@@ -10,7 +10,10 @@ use crate::{
         install::tests::{ONE, Test, test_with},
         wheel::{Size, tests::wheel as zip},
     },
-    run::sandbox::{Run, RunEvent},
+    run::{
+        protocol::VERSION,
+        sandbox::{Deaf, Run, RunEvent},
+    },
     virtual_clock::{now, sleep, spawn},
 };
 
@@ -23,16 +26,16 @@ struct Ends {
 impl Sandbox for Ends {
     fn run(&self, request: String, packages: PackageSet) -> Run {
         self.asked.borrow_mut().push((serde_json::from_str(&request).unwrap(), packages));
-        let frame = format!("{}\n", json!({ "end": self.end }));
-        stream::iter([Ok(RunEvent::Began), Ok(RunEvent::Frames(frame.into_bytes()))]).boxed_local()
+        let frames = format!("{}\n{}\n", json!({ "protocol": VERSION }), json!({ "end": self.end }));
+        Box::new(Deaf(stream::iter([Ok(RunEvent::Began), Ok(RunEvent::Frames(frames.into_bytes()))])))
     }
 
     fn is_fresh(&self) -> bool {
         true
     }
 
-    fn sleep(&self, _: Duration) -> LocalBoxFuture<'static, ()> {
-        futures::future::pending().boxed_local()
+    fn platform(&self) -> Platform {
+        Platform { sleep: |_| futures::future::pending().boxed_local(), spawn, now }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::limits::{MAX_PATH, MAX_PATH_DEPTH, MAX_PATH_PART};
 
 /// A file that is placed before a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct PlacedFile {
     /// Where, relative to the program's folder.
     pub path: String,
@@ -19,6 +20,7 @@ pub struct PlacedFile {
 /// What became of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Change {
     /// It was not there before.
     Created,

@@ -1,21 +1,26 @@
 //! One run of Python: what a client asked for, and what came of it.
 //!
-//! [`execute`] runs a request in a [`Sandbox`], `protocol` decodes what comes back, and [`result`] writes it for a client.
+//! [`execute`] runs a request in a [`Sandbox`], in the messages of [`protocol`]; `decoder` reads what comes back, [`calls`]
+//! has the program's calls answered, and [`result`] writes what became of it for a client.
 
+pub mod calls;
+mod decoder;
 pub mod files;
 pub mod protocol;
 pub mod result;
 pub mod sandbox;
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use futures::{FutureExt, StreamExt, select_biased};
 use serde::Deserialize;
 use serde_json::Value;
 
 use self::{
+    calls::{Caller, Calls},
+    decoder::Decoder,
     files::{Changes, PlacedFile},
-    protocol::{Decoder, to_isolate},
+    protocol::{Answer, to_isolate},
     sandbox::{RunEvent, Sandbox, SandboxError},
 };
 use crate::{
@@ -111,7 +116,8 @@ impl Outcome {
     }
 }
 
-/// Runs `request` in `sandbox`, with `packages`, and gives each line to `on_line` as it comes.
+/// Runs `request` in `sandbox`, with `packages`, and gives each line to `on_line` as it comes. `caller` answers what the
+/// program calls, and says what it may; without one it may call nothing.
 ///
 /// Dropping the future ends the run.
 ///
@@ -122,31 +128,54 @@ pub async fn execute(
     request: &RunRequest,
     packages: PackageSet,
     limits: Limits,
+    caller: Option<&dyn Caller>,
     on_line: impl FnMut(&Line),
 ) -> Result<Outcome, SandboxError> {
-    let mut run = sandbox.run(to_isolate(request, limits)?, packages);
+    enum Step {
+        Event(Option<Result<RunEvent, SandboxError>>),
+        Answer(Answer),
+        Overdue,
+    }
+    let platform = sandbox.platform();
+    let mut calls = Calls::new(caller, &limits, platform);
+    let mut run = sandbox.run(to_isolate(request, limits, calls.callable())?, packages);
     // Those before it in its session are bounded themselves; this is for one that no longer does what it should.
-    let mut overdue = sandbox.sleep(MAX_QUEUE).fuse();
-    let mut began = false;
+    let mut overdue = (platform.sleep)(MAX_QUEUE).fuse();
+    let allowed = limits.time + limits.grace + WATCHDOG_MARGIN;
+    let mut began_at = None;
     let mut decoder = Decoder::new(limits, on_line);
     loop {
-        let event = select_biased! {
-            event = run.next().fuse() => event,
-            () = overdue => {
-                return Err(match began {
-                    true => SandboxError::Lost("it did not end in time".into()),
-                    false => SandboxError::Busy("the runs before it took too long".into()),
-                });
+        let step = select_biased! {
+            () = overdue => Step::Overdue,
+            event = run.next().fuse() => Step::Event(event),
+            answer = calls.next().fuse() => Step::Answer(answer),
+        };
+        let event = match (step, began_at) {
+            (Step::Event(event), _) => event,
+            (Step::Answer(answer), _) => {
+                let failed = |error: serde_json::Error| SandboxError::Lost(error.to_string());
+                calls.send(run.answer(&serde_json::to_string(&answer).map_err(failed)?));
+                continue;
+            }
+            (Step::Overdue, None) => return Err(SandboxError::Busy("the runs before it took too long".into())),
+            (Step::Overdue, Some(began_at)) => {
+                let left = (allowed + calls.waited()).saturating_sub((platform.now)().saturating_sub(began_at));
+                if calls.waited().is_zero() || left.is_zero() {
+                    return Err(SandboxError::Lost("it did not end in time".into()));
+                }
+                // While an answer is awaited, as much is left the next time.
+                overdue = (platform.sleep)(left.max(Duration::from_secs(1))).fuse();
+                continue;
             }
         };
         match event {
             // An isolate ends its run by itself; this is for one that does not.
-            Some(Ok(RunEvent::Began)) if !began => {
-                began = true;
-                overdue = sandbox.sleep(limits.time + limits.grace + WATCHDOG_MARGIN).fuse();
+            Some(Ok(RunEvent::Began)) if began_at.is_none() => {
+                began_at = Some((platform.now)());
+                overdue = (platform.sleep)(allowed).fuse();
             }
-            Some(Ok(RunEvent::Frames(chunk))) if began => {
-                if let Some(outcome) = decoder.push(&chunk)? {
+            Some(Ok(RunEvent::Frames(chunk))) if began_at.is_some() => {
+                if let Some(outcome) = decoder.push(&chunk, &mut calls)? {
                     return Ok(outcome);
                 }
             }

@@ -1,10 +1,11 @@
 //! Where a call's run goes on, as the server sees it: a fresh isolate, a session's interpreter, or one that is elsewhere.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
-use futures::{future::LocalBoxFuture, stream::LocalBoxStream};
+use futures::{Stream, future::LocalBoxFuture};
 
-use crate::packages::PackageSet;
+use super::protocol::VERSION;
+use crate::{backend::Platform, packages::PackageSet};
 
 /// Why a sandbox could not do its part. Never the fault of the Python code: that is an
 /// [`Outcome`](crate::run::Outcome).
@@ -19,6 +20,8 @@ pub enum SandboxError {
     Lost(String),
     /// The isolate sent what no honest isolate sends. Names the violation; never echoes isolate data.
     Protocol(&'static str),
+    /// The isolate is of another build: it speaks this version of the protocol.
+    Version(u32),
 }
 
 impl fmt::Display for SandboxError {
@@ -28,6 +31,10 @@ impl fmt::Display for SandboxError {
             Self::Busy(why) => write!(f, "the sandbox is busy: {why}"),
             Self::Lost(why) => write!(f, "the sandbox was lost: {why}"),
             Self::Protocol(what) => write!(f, "the sandbox broke its protocol: {what}"),
+            Self::Version(version) => write!(
+                f,
+                "the sandbox broke its protocol: it is of another build, as it speaks version {version} and not {VERSION}"
+            ),
         }
     }
 }
@@ -44,7 +51,14 @@ pub enum RunEvent {
 }
 
 /// A run, from its birth on. Dropping it ends it, whether it has begun, waits for something, or is over.
-pub type Run = LocalBoxStream<'static, Result<RunEvent, SandboxError>>;
+pub type Run = Box<dyn Running>;
+
+/// What [`Run`] is: [`RunEvent`]s, and a way back for the answers to the program's calls.
+pub trait Running: Stream<Item = Result<RunEvent, SandboxError>> + Unpin {
+    /// Brings an answer to one of the run's calls, as JSON, into the isolate. Resolves once it is there, or cannot get
+    /// there; of an interpreter that is gone the run itself tells. Dropped, it may get there or not.
+    fn answer(&self, answer: &str) -> LocalBoxFuture<'static, ()>;
+}
 
 /// Where Python runs.
 pub trait Sandbox {
@@ -55,6 +69,29 @@ pub trait Sandbox {
     /// Whether each run has an interpreter of its own: one that failed leaves nothing behind, and may be run again.
     fn is_fresh(&self) -> bool;
 
-    /// Resolves after `duration`. The home's own timer, as this target has none.
-    fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()>;
+    /// The home's timers, tasks and clock.
+    fn platform(&self) -> Platform;
+}
+
+/// A run of what can be answered nothing.
+#[cfg(test)]
+pub(crate) struct Deaf<S>(pub(crate) S);
+
+#[cfg(test)]
+impl<S: Stream<Item = Result<RunEvent, SandboxError>> + Unpin> Stream for Deaf<S> {
+    type Item = S::Item;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        std::pin::Pin::new(&mut self.0).poll_next(cx)
+    }
+}
+
+#[cfg(test)]
+impl<S: Stream<Item = Result<RunEvent, SandboxError>> + Unpin> Running for Deaf<S> {
+    fn answer(&self, _: &str) -> LocalBoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }

@@ -17,6 +17,7 @@ use crate::{
     virtual_clock::{self, now, sleep, spawn},
 };
 
+mod calls;
 mod places;
 
 const GRACE: Duration = Duration::from_secs(1);
@@ -57,7 +58,7 @@ async fn run_with(sandbox: &dyn Sandbox, code: &str, names: &[&str]) -> Came {
         if let Some(end) = text.lines().find(|line| line.starts_with("{\"end\"")) {
             let end: Value = serde_json::from_str(end).unwrap();
             let value = serde_json::from_str(end["end"]["json"].as_str().unwrap()).unwrap();
-            let notice = [RESTARTED, MORE_PACKAGES].into_iter().find(|notice| text.starts_with(notice));
+            let notice = [RESTARTED, MORE_PACKAGES].into_iter().find(|notice| text.contains(notice));
             return Ok((notice, value));
         }
     }
@@ -161,7 +162,7 @@ fn a_restart_is_told_also_when_the_run_that_caused_it_was_let_go() {
                 select_biased! {
                     () = late => break,
                     event = first.next().fuse() => match event {
-                        Some(Ok(RunEvent::Frames(frame))) if frame == RESTARTED.as_bytes() => told += 1,
+                        Some(Ok(RunEvent::Frames(frame))) if frame.ends_with(RESTARTED.as_bytes()) => told += 1,
                         Some(event) => drop(event.unwrap()),
                         None => break,
                     },

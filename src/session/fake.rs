@@ -7,24 +7,38 @@
 //! - `die`: the interpreter goes away in the middle
 //! - `mute`: it begins, and nothing more is heard of it
 //! - `import ...`: the modules that it misses
+//! - `call N NAME`: makes N calls at once; its value is the answers, in the order in which they came
+//! - `hurry NAME`: makes a call, and waits for no answer
+//! - `cancel NAME`: makes a call, and lets go of it soon; then it waits for one more
+//!
+//! Their ids go on from run to run, as those of an interpreter do.
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use futures::{FutureExt, Stream, StreamExt, channel::oneshot, future::LocalBoxFuture, stream};
+use futures::{
+    FutureExt, Stream, StreamExt,
+    channel::{mpsc, oneshot},
+    future::LocalBoxFuture,
+    lock::Mutex,
+    stream,
+};
 use serde_json::{Value, json};
 
 use crate::{
     backend::{Backend, Going, Interpreter, NotTaken, Platform},
     packages::{PackageSet, Wheel},
-    run::sandbox::{RunEvent, SandboxError},
-    virtual_clock::{now, sleep, spawn},
+    run::{
+        protocol::VERSION,
+        sandbox::{RunEvent, SandboxError},
+    },
+    virtual_clock::{PLATFORM, now, sleep, spawn},
 };
 
 pub(super) const BOOT: Duration = Duration::from_millis(30);
@@ -32,6 +46,7 @@ const PARTS: Duration = Duration::from_millis(20);
 const FILES: Duration = Duration::from_millis(10);
 const BEGIN: Duration = Duration::from_millis(10);
 const STOP: Duration = Duration::from_millis(15);
+const ANSWER: Duration = Duration::from_millis(5);
 
 /// What all interpreters of a backend do, and did.
 #[derive(Default)]
@@ -58,6 +73,10 @@ pub(super) struct World {
     pub(super) alive: Cell<usize>,
     pub(super) going: Cell<usize>,
     pub(super) spawned: Cell<usize>,
+    /// Each answer is brought this many times.
+    pub(super) echoes: Cell<usize>,
+    /// Answers for which nobody waited.
+    pub(super) stray: Cell<usize>,
     /// What has begun.
     pub(super) begun: RefCell<Vec<String>>,
     /// What no caller may do.
@@ -89,6 +108,25 @@ struct State {
     file: RefCell<String>,
     packages: RefCell<Option<PackageSet>>,
     stop: RefCell<Option<oneshot::Sender<()>>>,
+    last_call: Cell<u64>,
+    /// The calls of its run that wait for an answer, and where that goes.
+    calls: RefCell<BTreeSet<u64>>,
+    answers: RefCell<Option<mpsc::UnboundedSender<Value>>>,
+}
+
+impl State {
+    /// Makes calls: their frames.
+    fn call(&self, number: usize, name: &str) -> Result<RunEvent, SandboxError> {
+        let mut frames = String::new();
+        for _ in 0..number {
+            let id = self.last_call.get() + 1;
+            self.last_call.set(id);
+            self.calls.borrow_mut().insert(id);
+            let call = json!({ "call": { "id": id, "name": name, "arguments": json!({ "id": id }).to_string() } });
+            frames.push_str(&format!("{call}\n"));
+        }
+        Ok(RunEvent::Frames(frames.into_bytes()))
+    }
 }
 
 impl World {
@@ -132,7 +170,7 @@ impl Backend for Fake {
     type Snapshot = FakeSnapshot;
 
     fn platform(&self) -> Platform {
-        Platform { sleep, spawn, now }
+        PLATFORM
     }
 
     fn adds_packages(&self) -> bool {
@@ -301,8 +339,12 @@ fn program(
         if world.vague.get() {
             return stream::once(async { Err(SandboxError::Lost("nobody knows".into())) }).boxed_local();
         }
-        let first = if world.hasty.get() { end(0) } else { Ok(RunEvent::Began) };
-        stream::once(async { first }).chain(steps(world, state, code, stopped)).boxed_local()
+        if world.hasty.get() {
+            return stream::once(async { end(0) }).boxed_local();
+        }
+        let version = format!("{}\n", json!({ "protocol": VERSION }));
+        let begun = stream::iter([Ok(RunEvent::Began), Ok(RunEvent::Frames(version.into_bytes()))]);
+        begun.chain(steps(world, state, code, stopped)).boxed_local()
     })
     .flatten()
 }
@@ -315,11 +357,16 @@ fn steps(
 ) -> impl Stream<Item = Result<RunEvent, SandboxError>> {
     let (word, rest) = code.split_once(' ').unwrap_or((&code, ""));
     let (word, rest) = (word.to_owned(), rest.to_owned());
-    let line = r#"{"stream":"stdout","lines":["."]}"#.to_owned() + "\n";
+    let line = r#"{"stdout":["."]}"#.to_owned() + "\n";
+    let (answers_in, answers) = mpsc::unbounded();
+    state.answers.replace(Some(answers_in));
+    state.calls.take();
+    let answers = Rc::new(Mutex::new(answers));
     let mut stopped = stopped.fuse();
     let mut written = 0;
     stream::unfold(false, move |over| {
         let (state, world, word, rest) = (state.clone(), world.clone(), word.clone(), rest.clone());
+        let answers = answers.clone();
         let line = RunEvent::Frames(line.clone().into_bytes());
         written += 1;
         let stop = match word.as_str() {
@@ -342,6 +389,29 @@ fn steps(
                     return Some((Err(SandboxError::Lost("it died".into())), true));
                 }
                 "mute" => return futures::future::pending().await,
+                "call" => {
+                    let (number, name) = rest.split_once(' ').unwrap();
+                    let number = number.parse().unwrap();
+                    if written == 1 {
+                        return Some((state.call(number, name), false));
+                    }
+                    let came: Vec<Value> = (&mut *answers.lock().await).take(number).collect().await;
+                    return Some((end(json!(came)), true));
+                }
+                "hurry" if written == 1 => return Some((state.call(1, &rest), false)),
+                "cancel" if written == 1 => return Some((state.call(1, &rest), false)),
+                "cancel" if written == 2 => {
+                    sleep(Duration::from_millis(50)).await;
+                    let id = state.last_call.get();
+                    state.calls.borrow_mut().remove(&id);
+                    let cancel = format!("{}\n", json!({ "cancel": id }));
+                    return Some((Ok(RunEvent::Frames(cancel.into_bytes())), false));
+                }
+                "cancel" if written == 3 => return Some((state.call(1, "echo"), false)),
+                "cancel" => {
+                    let came = answers.lock().await.next().await;
+                    return Some((end(json!([came])), true));
+                }
                 "write" => *state.file.borrow_mut() = rest,
                 word if word.starts_with("import") => {
                     return Some((end(if world.finds_all.get() { "[]" } else { "[\"a\"]" }), true));
@@ -393,6 +463,23 @@ impl Stream for FakeRun {
 }
 
 impl Going for FakeRun {
+    fn answer(&self, answer: &str) -> LocalBoxFuture<'static, ()> {
+        let (state, world) = (self.state.clone(), self.world.clone());
+        let answer: Value = serde_json::from_str(answer).unwrap();
+        async move {
+            sleep(ANSWER).await;
+            for _ in 0..world.echoes.get() + 1 {
+                // A run that is over takes none: the next of its interpreter has other ids.
+                if !state.calls.borrow_mut().remove(&answer["id"].as_u64().unwrap()) {
+                    world.stray.set(world.stray.get() + 1);
+                } else if let Some(answers) = &*state.answers.borrow() {
+                    let _ = answers.unbounded_send(answer.clone());
+                }
+            }
+        }
+        .boxed_local()
+    }
+
     fn stop(mut self) -> LocalBoxFuture<'static, bool> {
         if !self.began {
             self.world.violations.borrow_mut().push("stopped before it began".into());

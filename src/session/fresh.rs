@@ -1,15 +1,23 @@
 //! An interpreter of its own for each run.
 
-use std::{rc::Rc, time::Duration};
+use std::{
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
 
-use futures::{FutureExt, StreamExt, future::LocalBoxFuture, select_biased, stream};
+use futures::{
+    FutureExt, Stream, StreamExt,
+    future::{self, LocalBoxFuture},
+    select_biased,
+};
 
 use super::{places::Places, snapshots::Snapshots};
 use crate::{
-    backend::{Backend, Interpreter},
+    backend::{Backend, Going, Interpreter, Platform},
     limits::{PARTS_TIME, START_TIME},
     packages::PackageSet,
-    run::sandbox::{Run, RunEvent, Sandbox, SandboxError},
+    run::sandbox::{Run, RunEvent, Running, Sandbox, SandboxError},
 };
 
 /// Starts an interpreter for each run, which ends with it.
@@ -30,39 +38,62 @@ impl<B: Backend> Fresh<B> {
 
 impl<B: Backend> Sandbox for Fresh<B> {
     fn run(&self, request: String, packages: PackageSet) -> Run {
-        let started = self.0.clone().start(request, packages);
-        stream::once(started)
-            .flat_map(|started| match started {
-                Ok(begun) => {
-                    let begun = stream::unfold(begun, |mut begun| async move {
-                        if !begun.told {
-                            begun.told = true;
-                            return Some((Ok(RunEvent::Began), begun));
-                        }
-                        Some((begun.run.next().await?, begun))
-                    });
-                    begun.boxed_local()
-                }
-                Err(error) => stream::once(async { Err(error) }).boxed_local(),
-            })
-            .boxed_local()
+        let starting = self.0.clone().start(request, packages).boxed_local();
+        Box::new(FreshRun::<B::Interpreter>::Starting(starting))
     }
 
     fn is_fresh(&self) -> bool {
         true
     }
 
-    fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
-        (self.0.backend.platform().sleep)(duration)
+    fn platform(&self) -> Platform {
+        self.0.backend.platform()
     }
+}
+
+/// A run, as its caller has it.
+enum FreshRun<I: Interpreter> {
+    Starting(LocalBoxFuture<'static, Result<Begun<I>, SandboxError>>),
+    Going(Begun<I>),
+    Over,
 }
 
 /// A run that has begun, with what ends when it is dropped: in this order.
 struct Begun<I: Interpreter> {
-    told: bool,
     run: I::Run,
     _interpreter: I,
     _place: super::places::Place,
+}
+
+// Nothing in it is ever pinned where it stands.
+impl<I: Interpreter> Unpin for FreshRun<I> {}
+
+impl<I: Interpreter> Stream for FreshRun<I> {
+    type Item = Result<RunEvent, SandboxError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match &mut *self {
+            Self::Starting(starting) => {
+                let (state, event) = match ready!(starting.poll_unpin(cx)) {
+                    Ok(begun) => (Self::Going(begun), Ok(RunEvent::Began)),
+                    Err(error) => (Self::Over, Err(error)),
+                };
+                *self = state;
+                Poll::Ready(Some(event))
+            }
+            Self::Going(begun) => begun.run.poll_next_unpin(cx),
+            Self::Over => Poll::Ready(None),
+        }
+    }
+}
+
+impl<I: Interpreter> Running for FreshRun<I> {
+    fn answer(&self, answer: &str) -> LocalBoxFuture<'static, ()> {
+        match self {
+            Self::Going(begun) => begun.run.answer(answer),
+            _ => future::ready(()).boxed_local(),
+        }
+    }
 }
 
 impl<B: Backend> Inner<B> {
@@ -89,7 +120,7 @@ impl<B: Backend> Inner<B> {
             };
             match first {
                 Some(Ok(RunEvent::Began)) => {
-                    return Ok(Begun { told: false, run, _interpreter: interpreter, _place: place });
+                    return Ok(Begun { run, _interpreter: interpreter, _place: place });
                 }
                 // It did not begin: its process ended for another's sake, say. Elsewhere it may go well.
                 Some(Err(SandboxError::Start(_))) if !second => {

@@ -14,7 +14,7 @@ use std::{
 
 use futures::{
     FutureExt, Stream, StreamExt,
-    future::LocalBoxFuture,
+    future::{self, LocalBoxFuture},
     lock::{Mutex, OwnedMutexGuard},
 };
 
@@ -26,7 +26,7 @@ use crate::{
     backend::{Backend, Going, Interpreter, Platform},
     limits::{FILES_TIME, LAST_BYTE, PARTS_TIME, START_TIME, STOP_MARGIN},
     packages::PackageSet,
-    run::sandbox::{Run, RunEvent, Sandbox, SandboxError},
+    run::sandbox::{Run, RunEvent, Running, Sandbox, SandboxError},
 };
 
 type Handle<B> = <B as Backend>::Interpreter;
@@ -56,7 +56,7 @@ struct Inner<B: Backend> {
     /// Whether an interpreter of this session has run anything.
     used: Cell<bool>,
     used_at: Cell<Duration>,
-    /// The notice that the next output is to begin with.
+    /// What the next output is to begin with.
     notice: Cell<Option<&'static str>>,
     quiet: Cell<bool>,
     ended: Cell<bool>,
@@ -143,15 +143,15 @@ impl<B: Backend> SessionInterpreter<B> {
 impl<B: Backend> Sandbox for SessionInterpreter<B> {
     fn run(&self, request: String, packages: PackageSet) -> Run {
         let starting = self.0.clone().start(request, packages).boxed_local();
-        SessionRun { state: State::Starting(starting) }.boxed_local()
+        Box::new(SessionRun { state: State::Starting(starting) })
     }
 
     fn is_fresh(&self) -> bool {
         false
     }
 
-    fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
-        (self.0.backend.platform().sleep)(duration)
+    fn platform(&self) -> Platform {
+        self.0.platform()
     }
 }
 
@@ -289,6 +289,17 @@ impl<B: Backend> Inner<B> {
         drop(before);
     }
 
+    /// Puts the notice, if there is one, after the first frame, which names the isolate's version.
+    fn with_notice(&self, mut frames: Vec<u8>) -> Vec<u8> {
+        if let Some(notice) = self.notice.get()
+            && let Some(end) = frames.iter().position(|&byte| byte == b'\n')
+        {
+            self.notice.take();
+            frames.splice(end + 1..end + 1, notice.bytes());
+        }
+        frames
+    }
+
     /// Awaits `future`, but not for longer than `time`.
     async fn within<T>(&self, time: Duration, future: impl Future<Output = T>) -> Option<T> {
         let mut late = (self.platform().sleep)(time).fuse();
@@ -416,9 +427,6 @@ impl<B: Backend> Stream for SessionRun<B> {
                 Poll::Ready(Some(event))
             }
             State::Going(held) => {
-                if let Some(notice) = held.inner.notice.take() {
-                    return Poll::Ready(Some(Ok(RunEvent::Frames(notice.as_bytes().to_vec()))));
-                }
                 let Some(run) = held.run.as_mut() else { return Poll::Ready(None) };
                 match ready!(run.poll_next_unpin(cx)) {
                     Some(Ok(RunEvent::Began)) => {
@@ -436,10 +444,21 @@ impl<B: Backend> Stream for SessionRun<B> {
                         self.state = State::Over;
                         Poll::Ready(Some(Err(error)))
                     }
-                    Some(event) => Poll::Ready(Some(event)),
+                    Some(Ok(RunEvent::Frames(frames))) => {
+                        Poll::Ready(Some(Ok(RunEvent::Frames(held.inner.with_notice(frames)))))
+                    }
                 }
             }
             State::Over => Poll::Ready(None),
+        }
+    }
+}
+
+impl<B: Backend> Running for SessionRun<B> {
+    fn answer(&self, answer: &str) -> LocalBoxFuture<'static, ()> {
+        match &self.state {
+            State::Going(Held { run: Some(run), .. }) => run.answer(answer),
+            _ => future::ready(()).boxed_local(),
         }
     }
 }

@@ -28,16 +28,16 @@ pub use self::{
 };
 use crate::run::sandbox::{Sandbox, SandboxError};
 
-/// Stderr frame prepended when a session's interpreter was replaced.
+/// Stderr frame put after an isolate's first when a session's interpreter was replaced.
 pub const RESTARTED: &str = concat!(
-    r#"{"stream":"stderr","lines":["The Python interpreter of this session was restarted: "#,
+    r#"{"stderr":["The Python interpreter of this session was restarted: "#,
     r#"its files, imported modules and variables are gone."]}"#,
     "\n"
 );
 
 /// The same, for one whose files were carried over.
 pub const MORE_PACKAGES: &str = concat!(
-    r#"{"stream":"stderr","lines":["The Python interpreter of this session was restarted to add packages: "#,
+    r#"{"stderr":["The Python interpreter of this session was restarted to add packages: "#,
     r#"its files are kept, imported modules and variables are gone."]}"#,
     "\n"
 );

@@ -1,11 +1,10 @@
 //! How many runs go on at once: of each principal, and of all.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc, time::Duration};
-
-use futures::future::LocalBoxFuture;
+use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use crate::{
     auth::Principal,
+    backend::Platform,
     limits::Quotas,
     packages::PackageSet,
     run::sandbox::{Run, Sandbox},
@@ -76,8 +75,8 @@ impl Sandbox for Counted {
         self.sandbox.is_fresh()
     }
 
-    fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
-        self.sandbox.sleep(duration)
+    fn platform(&self) -> Platform {
+        self.sandbox.platform()
     }
 }
 

@@ -2,13 +2,15 @@
 //!
 //! rmcp's service loop needs `tokio::task::spawn_local` and `JoinSet::spawn`; a [`LocalRuntime`] gives
 //! both. It must never park, which traps on wasm, so it is never blocked on: [`Driver::poll`] runs
-//! every ready task and returns.
+//! every ready task and returns. Where whoever polls runs in tokio itself, which takes no second runtime, a
+//! [`LocalSet`] does the same.
 //!
 //! tokio has no hook for "a task was woken from outside". So a future that the host may wake (a
 //! promise, a channel) is wrapped by [`Signal::external`]: its waker wakes the task and whoever polls
 //! the driver.
 
 use std::{
+    cell::RefCell,
     future::Future,
     io,
     pin::Pin,
@@ -20,16 +22,27 @@ use std::{
 };
 
 use futures::task::AtomicWaker;
-use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::{
+    runtime::{Builder, Handle, LocalOptions, LocalRuntime},
+    task::LocalSet,
+};
 
 /// How often the ready queue is drained before activity is looked at: tasks that used up tokio's
 /// cooperative budget come back one drain later.
 const DRAINS: usize = 4;
 
-/// A tokio runtime that is polled. Dropping it drops its tasks.
+/// Runs tasks when it is polled. Dropping it drops its tasks.
 pub(super) struct Driver {
-    runtime: LocalRuntime,
+    tasks: Tasks,
     signal: Arc<Signal>,
+}
+
+enum Tasks {
+    /// Of a runtime of their own.
+    Own(LocalRuntime),
+    /// Of the runtime of whoever polls. What a home is to run to its end ([`Platform::spawn`](crate::backend::Platform)), it
+    /// runs outside of this set, which ends with its driver.
+    Ambient(RefCell<LocalSet>),
 }
 
 /// What tells a [`Driver`] that there is something to do.
@@ -42,11 +55,14 @@ pub(super) struct Signal {
 impl Driver {
     /// A runtime without timers and I/O, which do not exist on wasm.
     pub(super) fn new() -> io::Result<Self> {
+        if Handle::try_current().is_ok() {
+            return Ok(Self { tasks: Tasks::Ambient(RefCell::default()), signal: Arc::default() });
+        }
         let runtime = Builder::new_current_thread()
             // Drain the whole ready queue before looking at the future of `block_on` again.
             .event_interval(u32::MAX)
             .build_local(LocalOptions::default())?;
-        Ok(Self { runtime, signal: Arc::default() })
+        Ok(Self { tasks: Tasks::Own(runtime), signal: Arc::default() })
     }
 
     pub(super) fn signal(&self) -> Arc<Signal> {
@@ -54,15 +70,28 @@ impl Driver {
     }
 
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
-        self.runtime.spawn_local(task);
+        match &self.tasks {
+            Tasks::Own(runtime) => drop(runtime.spawn_local(task)),
+            Tasks::Ambient(tasks) => drop(tasks.borrow().spawn_local(task)),
+        }
     }
 
     /// Runs every task that is ready. The task of `cx` is woken when there is more to do.
-    pub(super) fn poll(&self, cx: &Context<'_>) {
+    pub(super) fn poll(&self, cx: &mut Context<'_>) {
+        let runtime = match &self.tasks {
+            Tasks::Own(runtime) => runtime,
+            Tasks::Ambient(tasks) => {
+                // One that has nothing to do is done, and runs again what is spawned or woken later.
+                if let Ok(mut tasks) = tasks.try_borrow_mut() {
+                    let _ = Pin::new(&mut *tasks).poll(cx);
+                }
+                return;
+            }
+        };
         self.signal.poller.register(cx.waker());
         loop {
             let before = self.signal.activity.load(Ordering::Relaxed);
-            self.runtime.block_on(async {
+            runtime.block_on(async {
                 for _ in 0..DRAINS {
                     tokio::task::yield_now().await;
                 }

@@ -1,6 +1,14 @@
 // A home over HTTP, as the contract drives it.
-import { answer, LegacyClient, modern, run } from '../edge/worker.mjs';
+import assert from 'node:assert/strict';
+import { answer, LegacyClient, modern } from '../edge/worker.mjs';
 import { params } from './suite.mjs';
+
+/** The structured content of a call. @param {Response} response @returns {Promise<any>} */
+async function structured(response) {
+  const { result, error, text } = await answer(response);
+  assert.ok(result, error?.message ?? text);
+  return result.structuredContent;
+}
 
 /**
  * @param {{ url: string, stop: () => Promise<unknown> }} server
@@ -9,19 +17,21 @@ import { params } from './suite.mjs';
 export function overHttp({ url, stop }) {
   return {
     stop,
-    run: (code, session) => run(url, code, { session }),
-    begin(code, session) {
+    run: async (code, session, tool) => structured(await modern(url, 'tools/call', params(code, session, tool))),
+    begin(code, session, tool) {
       const gone = new AbortController();
-      const ended = modern(url, 'tools/call', params(code, session), gone.signal).then(answer);
+      const ended = modern(url, 'tools/call', params(code, session, tool), gone.signal).then(answer);
       ended.catch(() => {});
       return { letGo: async () => gone.abort(), ended };
     },
     async connect() {
       const client = await LegacyClient.connect(url);
       return {
-        run: (code) => client.run(code),
-        begin(code) {
-          const ended = client.send({ id: 'c', method: 'tools/call', params: params(code) }).then(answer);
+        run: async (code, tool) => structured(await client.request('tools/call', params(code, undefined, tool))),
+        begin(code, tool) {
+          const ended = client
+            .send({ id: 'c', method: 'tools/call', params: params(code, undefined, tool) })
+            .then(answer);
           const letGo = async () => {
             await client.send({ method: 'notifications/cancelled', params: { requestId: 'c' } });
           };

@@ -19,9 +19,9 @@ export const GRACE = '5';
 const LOOP = 'while True: pass';
 const SLEEP = 'import time\ntime.sleep(40)';
 
-/** Parameters of a call. @param {string} python_code @param {string} [session] */
-export const params = (python_code, session) => ({
-  name: 'run_python_code',
+/** Parameters of a call. @param {string} python_code @param {string} [session] @param {string} [name] of the tool */
+export const params = (python_code, session, name = 'run_python_code') => ({
+  name,
   arguments: { python_code, ...(session && { session }) },
 });
 
@@ -32,21 +32,21 @@ export const params = (python_code, session) => ({
 /**
  * A client with a session of its own; `run` gives the structured content.
  * @typedef {object} Client
- * @property {(code: string) => Promise<any>} run
- * @property {(code: string) => Going} begin
+ * @property {(code: string, tool?: string) => Promise<any>} run
+ * @property {(code: string, tool?: string) => Going} begin
  * @property {() => Promise<unknown>} close
  */
 /**
  * A home, and runs that stand for themselves, or belong to the session that is named.
  * @typedef {object} Home
  * @property {() => Promise<Client>} connect
- * @property {(code: string, session?: string) => Promise<any>} run
- * @property {(code: string, session?: string) => Going} begin
+ * @property {(code: string, session?: string, tool?: string) => Promise<any>} run
+ * @property {(code: string, session?: string, tool?: string) => Going} begin
  * @property {() => Promise<unknown>} stop
  */
 
 /** @template T @param {Promise<T>} work @param {string} what @returns {Promise<T>} */
-function soon(work, what) {
+export function soon(work, what) {
   const late = sleep(PATIENCE).then(() => assert.fail(`no answer in time: ${what}`));
   return Promise.race([work, late]);
 }

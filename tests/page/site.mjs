@@ -55,8 +55,9 @@ const WHEELS = new Map(
  * Serves the built site, and pages beside it.
  * @param {Record<string, Page>} [pages] by their path
  * @param {Record<string, string>} [headers] of every page in `pages`
+ * @param {string} [folder] of the built site
  */
-export async function serveSite(pages = {}, headers = {}) {
+export async function serveSite(pages = {}, headers = {}, folder = SITE) {
   /** @type {string[]} */
   const requests = [];
   let bytes = 0;
@@ -73,7 +74,7 @@ export async function serveSite(pages = {}, headers = {}) {
     const file = path === '/' ? '/index.html' : normalize(path);
     try {
       const wheel = path.startsWith('/packages/') ? WHEELS.get(path.slice('/packages/'.length)) : undefined;
-      const body = readFileSync(wheel ? join(WHEEL_FOLDER, wheel) : join(SITE, file));
+      const body = readFileSync(wheel ? join(WHEEL_FOLDER, wheel) : join(folder, file));
       const matching = RULES.filter(({ path: rule }) =>
         rule.endsWith('*') ? path.startsWith(rule.slice(0, -1)) : rule === path,
       );

@@ -14,8 +14,9 @@ function written(writes, limits) {
   /** @type {[Stream, string][]} */
   const sent = [];
   const output = new OutputLines({ output: 100, lines: 10, line: 50, ...limits }, (frame) => {
-    const { stream, lines } = JSON.parse(frame);
-    for (const line of lines) sent.push([stream, line]);
+    for (const [stream, lines] of Object.entries(frame)) {
+      for (const line of lines) sent.push([/** @type {Stream} */ (stream), line]);
+    }
   });
   for (const [stream, text] of writes) {
     const bytes = typeof text === 'string' ? new TextEncoder().encode(text) : text;

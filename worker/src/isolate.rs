@@ -8,13 +8,13 @@ use std::{
     time::Duration,
 };
 
-use futures::{FutureExt, Stream, StreamExt, future::LocalBoxFuture, stream};
+use futures::{FutureExt, Stream, StreamExt, future::LocalBoxFuture, stream, stream::LocalBoxStream};
 use js_sys::{ArrayBuffer, Uint8Array};
 use mcp_run_python::{
     backend::{Backend, Going, Interpreter, NotTaken, Platform},
     limits::{MAX_CARRIED, MAX_SNAPSHOT},
     packages::PackageSet,
-    run::sandbox::{Run, RunEvent, SandboxError},
+    run::sandbox::{RunEvent, SandboxError},
 };
 use web_sys::ReadableStream;
 use worker::{AbortController, AbortSignal, Env, Method, RequestInit, Response, Result, State, Storage};
@@ -31,6 +31,9 @@ const RUN: &str = "http://sandbox/run";
 
 /// Where it is told to stop its run.
 const STOP: &str = "http://sandbox/stop";
+
+/// Where it gets the answers to the calls of its run.
+const ANSWER: &str = "http://sandbox/answer";
 
 /// Where it gives its files, and takes those of the one before.
 const FILES: &str = "http://sandbox/files";
@@ -248,7 +251,7 @@ impl Interpreter for Isolate {
         // A request to a facet is never aborted: the facet would end with it.
         let abort = object.is_none().then(Abort::new);
         let signal = abort.as_ref().map(Abort::signal);
-        let kept = object.is_some().then(|| fetcher.clone().ok()).flatten();
+        let (isolate, is_kept) = (fetcher.clone().ok(), object.is_some());
         let started = async move {
             let fetcher = fetcher?;
             let response = async {
@@ -274,7 +277,7 @@ impl Interpreter for Isolate {
             }
             Ok(response)
         };
-        IsolateRun { events: events(started), kept, _abort: abort }
+        IsolateRun { events: events(started), isolate, is_kept, _abort: abort }
     }
 
     fn add(&self, _: Code) {}
@@ -313,9 +316,10 @@ async fn files(isolate: &Fetcher) -> Result<ArrayBuffer> {
 
 /// A run in an isolate.
 pub struct IsolateRun {
-    events: Run,
-    /// That of a session.
-    kept: Option<Fetcher>,
+    events: Events,
+    isolate: Option<Fetcher>,
+    /// Whether it is a session's.
+    is_kept: bool,
     _abort: Option<Abort>,
 }
 
@@ -328,17 +332,34 @@ impl Stream for IsolateRun {
 }
 
 impl Going for IsolateRun {
+    /// By a second request, while the response to the first comes in. It is made in the request that made the first: an
+    /// isolate that is of no object cannot be reached from another.
+    fn answer(&self, answer: &str) -> LocalBoxFuture<'static, ()> {
+        let (isolate, answer) = (self.isolate.clone(), answer.to_owned());
+        async move {
+            let Some(isolate) = isolate else { return };
+            let mut init = RequestInit::new();
+            init.with_method(Method::Post).with_body(Some(answer.into()));
+            // If the isolate is gone, its run says so.
+            let _ = isolate.fetch(ANSWER, &init, None).await;
+        }
+        .boxed_local()
+    }
+
     fn stop(self) -> LocalBoxFuture<'static, bool> {
         async move {
-            let Some(kept) = &self.kept else { return false };
+            let Some(kept) = self.isolate.as_ref().filter(|_| self.is_kept) else { return false };
             kept.fetch(STOP, &post(None), None).await.is_ok_and(|response| response.status_code() == 204)
         }
         .boxed_local()
     }
 }
 
+/// What becomes known of a run.
+pub type Events = LocalBoxStream<'static, std::result::Result<RunEvent, SandboxError>>;
+
 /// A run whose frames are the body of a response, and that has begun when there is one.
-pub fn events(response: impl Future<Output = std::result::Result<Response, SandboxError>> + 'static) -> Run {
+pub fn events(response: impl Future<Output = std::result::Result<Response, SandboxError>> + 'static) -> Events {
     let lost = |error: worker::Error| SandboxError::Lost(error.to_string());
     stream::once(response)
         .flat_map(move |response| match response.and_then(|mut response| response.stream().map_err(lost)) {

@@ -3,15 +3,20 @@
 //! A legacy session's object has a random id, the `Mcp-Session-Id`; that of a session that was asked for by argument is
 //! found by a name made from its handle. Neither lets in anyone but the principal whose session it is.
 
-use std::{rc::Rc, time::Duration};
+use std::{
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
 
-use futures::{StreamExt, future::LocalBoxFuture};
+use futures::{FutureExt, Stream, StreamExt, future::LocalBoxFuture};
 use js_sys::Reflect;
 use mcp_run_python::{
     auth::Principal,
+    backend::Platform,
     limits::Quotas,
     packages::{PackageSet, Wheel},
-    run::sandbox::{Run, Sandbox, SandboxError},
+    run::sandbox::{Run, RunEvent, Running, Sandbox, SandboxError},
     session::{
         self, Ended, Known, Opened, SessionError,
         registry::{Count, Register, admit},
@@ -23,7 +28,7 @@ use worker::{Env, Method, ObjectNamespace, Request, RequestInit, Response, Resul
 
 use crate::{
     config::PLATFORM,
-    isolate::{self, Abort},
+    isolate::{self, Abort, Events},
     quota::SessionQuotas,
 };
 
@@ -37,7 +42,9 @@ pub mod path {
     pub const OPEN: &str = "/open";
     /// POST: ends a session that nobody used lately, as another needs its place. 409 if it was used.
     pub const YIELD: &str = "/yield";
-    /// POST, packages and a run, see [`decode`](super::decode): its frames.
+    /// POST, the id of a run that goes on, and the answer to one of its calls: a line each.
+    pub const ANSWER: &str = "/answer";
+    /// POST, the id of a run, its packages and itself, see [`decode`](super::decode): its frames.
     pub const RUN: &str = "/run";
     /// POST, the same, for the interpreter that a principal's runs of no session share: an object that is nobody's becomes
     /// his.
@@ -170,17 +177,18 @@ pub fn failed(error: worker::Error) -> SessionError {
     SessionError::Sandbox(lost(error))
 }
 
-/// A run with its packages, for [`path::RUN`]: a line of JSON, and the run.
-fn encode(request: &str, packages: &PackageSet) -> std::result::Result<String, SandboxError> {
+/// A run with its id and its packages, for [`path::RUN`]: a line of each, and the run.
+fn encode(id: &str, request: &str, packages: &PackageSet) -> std::result::Result<String, SandboxError> {
     let wheels = serde_json::to_string(packages.wheels()).map_err(|error| SandboxError::Start(error.to_string()))?;
-    Ok(format!("{wheels}\n{request}"))
+    Ok(format!("{id}\n{wheels}\n{request}"))
 }
 
 /// What [`path::RUN`] was sent.
-pub fn decode(body: String) -> Result<(PackageSet, String)> {
-    let (wheels, request) = body.split_once('\n').ok_or("a run without its packages")?;
+pub fn decode(body: &str) -> Result<(&str, PackageSet, String)> {
+    let (id, run) = body.split_once('\n').ok_or("a run without its id")?;
+    let (wheels, request) = run.split_once('\n').ok_or("a run without its packages")?;
     let wheels: Vec<Wheel> = serde_json::from_str(wheels)?;
-    Ok((PackageSet::new(wheels), request.to_owned()))
+    Ok((id, PackageSet::new(wheels), request.to_owned()))
 }
 
 /// The interpreter of a session whose object is elsewhere.
@@ -213,10 +221,13 @@ impl Remote {
 impl Sandbox for Remote {
     fn run(&self, request: String, packages: PackageSet) -> Run {
         let session = self.clone();
+        // **Boundary.** Only the Worker reaches an object; and who does not know a run's id answers none of its calls.
+        let id = session::new_handle();
+        let run = id.clone();
         let abort = Abort::new();
         let signal = abort.signal();
         let started = async move {
-            let body = Some(encode(&request, &packages)?);
+            let body = Some(encode(&run, &request, &packages)?);
             let response = session.post(session.run, body, Some(signal.as_ref())).await;
             let mut response = response.map_err(|error| SandboxError::Lost(error.to_string()))?;
             match response.status_code() {
@@ -226,15 +237,42 @@ impl Sandbox for Remote {
             }
         };
         // Whatever is let go of is aborted: also a run that has not begun.
-        isolate::events(started).map(move |event| (event, &abort).0).boxed_local()
+        Box::new(RemoteRun { events: isolate::events(started), session: self.clone(), id, _abort: abort })
     }
 
     fn is_fresh(&self) -> bool {
         false
     }
 
-    fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
-        (PLATFORM.sleep)(duration)
+    fn platform(&self) -> Platform {
+        PLATFORM
+    }
+}
+
+/// A run in an object that is elsewhere.
+struct RemoteRun {
+    events: Events,
+    session: Remote,
+    id: String,
+    _abort: Abort,
+}
+
+impl Stream for RemoteRun {
+    type Item = std::result::Result<RunEvent, SandboxError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.events.poll_next_unpin(cx)
+    }
+}
+
+impl Running for RemoteRun {
+    fn answer(&self, answer: &str) -> LocalBoxFuture<'static, ()> {
+        let (session, body) = (self.session.clone(), format!("{}\n{answer}", self.id));
+        async move {
+            // If the object is gone, the run says so.
+            let _ = session.post(path::ANSWER, Some(body), None).await;
+        }
+        .boxed_local()
     }
 }
 

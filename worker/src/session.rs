@@ -7,7 +7,8 @@
 
 use std::{
     cell::{Cell, RefCell},
-    rc::Rc,
+    collections::HashMap,
+    rc::{Rc, Weak},
     task::Poll,
     time::Duration,
 };
@@ -27,7 +28,7 @@ use crate::{
     config::{self, PLATFORM},
     host::EdgeHost,
     http,
-    isolate::{Facet, KEEP_ALIVE},
+    isolate::{Events, Facet, KEEP_ALIVE},
     packages,
     quota::SessionQuotas,
     remote::{self, PRINCIPAL, Sessions, path},
@@ -70,6 +71,8 @@ struct Live {
     /// Whether it is no session, but what runs of no session share.
     shared: Cell<bool>,
     interpreter: SessionInterpreter<Facet>,
+    /// The runs whose frames are being taken, by the ids that whoever takes them gave them.
+    runs: RefCell<HashMap<String, Weak<RefCell<Taken>>>>,
     quotas: SessionQuotas,
     /// Who had it, by its handle, and why it ended.
     ended: RefCell<Option<(Principal, Ended)>>,
@@ -99,7 +102,7 @@ impl DurableObject for Session {
         if path == path::BEGIN {
             return self.begin(&live, &request.text().await?).await;
         }
-        if ![path::START, path::OPEN, path::RUN, path::SHARED].contains(&path.as_str()) {
+        if ![path::START, path::OPEN, path::RUN, path::ANSWER, path::SHARED].contains(&path.as_str()) {
             return self.mcp(&live, request, principal).await;
         }
         let shared = path == path::SHARED;
@@ -127,7 +130,17 @@ impl DurableObject for Session {
         if path == path::OPEN {
             return status(204);
         }
-        let (packages, run) = remote::decode(request.text().await?)?;
+        let body = request.text().await?;
+        if path == path::ANSWER {
+            let (id, answer) = body.split_once('\n').ok_or("an answer without its run")?;
+            let run = live.runs.borrow().get(id).and_then(Weak::upgrade);
+            let answering = run.and_then(|run| Some(run.borrow().run.as_ref()?.answer(answer)));
+            if let Some(answering) = answering {
+                answering.await;
+            }
+            return status(204);
+        }
+        let (id, packages, run) = remote::decode(&body)?;
         if shared {
             live.interpreter.restart_quietly();
         }
@@ -137,6 +150,11 @@ impl DurableObject for Session {
             Some(Err(error)) => return remote::refusal(&error),
             _ => return status(500),
         }
+        let run = Rc::new(RefCell::new(Taken { run: Some(run), is_taken: false }));
+        let mut runs = live.runs.borrow_mut();
+        runs.retain(|_, run| run.strong_count() > 0);
+        runs.insert(id.to_owned(), Rc::downgrade(&run));
+        drop(runs);
         ResponseBuilder::new().from_stream(taken(run).filter_map(async |event| match event {
             Ok(RunEvent::Frames(chunk)) => Some(Ok(chunk)),
             Ok(RunEvent::Began) => None,
@@ -162,24 +180,29 @@ impl DurableObject for Session {
     }
 }
 
+/// A run whose frames somebody may take.
+struct Taken {
+    run: Option<Run>,
+    is_taken: bool,
+}
+
 /// Ends a run whose frames nobody takes: a response whose client was gone before it began is neither read nor cancelled.
-fn taken(run: Run) -> Run {
-    let shared = Rc::new(RefCell::new((Some(run), false)));
+fn taken(shared: Rc<RefCell<Taken>>) -> Events {
     let watched = Rc::downgrade(&shared);
     wasm_bindgen_futures::spawn_local(async move {
         (PLATFORM.sleep)(UNTAKEN).await;
         let run = watched.upgrade().and_then(|shared| match &mut *shared.borrow_mut() {
-            (run, false) => run.take(),
+            Taken { run, is_taken: false } => run.take(),
             _ => None,
         });
         drop(run);
     });
     stream::poll_fn(move |cx| match &mut *shared.borrow_mut() {
-        (Some(run), is_taken) => {
+        Taken { run: Some(run), is_taken } => {
             *is_taken = true;
             run.poll_next_unpin(cx)
         }
-        (None, _) => Poll::Ready(None),
+        _ => Poll::Ready(None),
     })
     .boxed_local()
 }
@@ -212,6 +235,7 @@ impl Session {
             handle: RefCell::new(handle.as_deref().map(Principal::named)),
             shared: Cell::new(storage.get::<bool>(key::SHARED).await?.unwrap_or_default()),
             interpreter,
+            runs: RefCell::default(),
             quotas: SessionQuotas::new(&self.env, config.quotas)?,
             counted_until: Cell::default(),
             ended: RefCell::new(ended.map(|(owner, why)| (Principal::named(&owner), why))),

@@ -7,7 +7,12 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use futures::{FutureExt, Stream, StreamExt, future::LocalBoxFuture, stream, stream::LocalBoxStream};
+use futures::{
+    FutureExt, Stream, StreamExt,
+    future::{self, LocalBoxFuture},
+    stream,
+    stream::LocalBoxStream,
+};
 use js_sys::Array;
 use mcp_run_python::{
     backend::{Backend, Going, Interpreter, Platform},
@@ -174,6 +179,14 @@ impl Stream for SpawnedRun {
 }
 
 impl Going for SpawnedRun {
+    fn answer(&self, answer: &str) -> LocalBoxFuture<'static, ()> {
+        if let (State::Going(..), Some(interpreter)) = (&self.state, &self.alive) {
+            // A run whose interpreter is gone ends by itself.
+            let _ = interpreter.answer(answer);
+        }
+        future::ready(()).boxed_local()
+    }
+
     fn stop(mut self) -> LocalBoxFuture<'static, bool> {
         let (state, alive) = (std::mem::replace(&mut self.state, State::Over), self.alive.clone());
         async move {

@@ -55,6 +55,8 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     fn run(this: &HostInterpreter, request: &str) -> Result<Promise, JsValue>;
     #[wasm_bindgen(method, catch)]
+    pub fn answer(this: &HostInterpreter, answer: &str) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch)]
     pub fn add(this: &HostInterpreter, packages: &Array) -> Result<(), JsValue>;
     #[wasm_bindgen(method, catch)]
     fn files(this: &HostInterpreter) -> Result<Promise, JsValue>;

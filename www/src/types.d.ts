@@ -37,11 +37,13 @@ export interface SandboxHost {
 export interface HostInterpreter {
   /**
    * Starts a run, and resolves when it has begun; rejects if it did not begin and will not: then it may be started
-   * elsewhere. `request` is JSON for `runtime/js/boot.js`; the stream yields what the isolate writes, as it comes. Its end
+   * elsewhere. `request` is JSON, see `docs/protocol.md`; the stream yields what the isolate writes, as it comes. Its end
    * says that the interpreter is ready for its next run, or gone; cancelling it ends the run, and resolves then. An error
    * of the stream is told to the client.
    */
   run(request: string): Promise<ReadableStream<Uint8Array>>;
+  /** Brings the answer to a call of the run that goes on into the isolate: JSON. */
+  answer?(answer: string): void;
   /** Whether it may still take runs. */
   readonly alive: boolean;
   /** Ends it, whatever it does: a run that has not begun is rejected. */

@@ -78,6 +78,7 @@ const python = (path) => readFileSync(join(root, 'runtime/python', path), 'utf8'
 /** For a start without a snapshot. */
 const pythonSources = {
   __init__: '',
+  calls: python('calls.py'),
   images: python('images.py'),
   lacks: python('lacks.py'),
   runner: python('runner.py'),

@@ -39,6 +39,8 @@ const OWN = [
   'pulse.js',
   'poll_wasm.js',
   'output.js',
+  'protocol.js',
+  'calls.js',
   'snapshot.js',
   'packages.js',
   'libraries.js',
@@ -48,7 +50,7 @@ const OWN = [
   'isolate.js',
 ];
 
-const PYTHON = ['images', 'lacks', 'runner', 'stdlib', 'to_json'];
+const PYTHON = ['calls', 'images', 'lacks', 'runner', 'stdlib', 'to_json'];
 
 const [target, packagesFolder] = process.argv.slice(2);
 if (!target) throw new Error('usage: node build.mjs OUTPUT_FOLDER [PACKAGES_FOLDER]');

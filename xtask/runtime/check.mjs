@@ -1,12 +1,15 @@
 // Checks a snapshot by restoring it in workerd: a wrong one must fail the build, not a user's run.
 import assert from 'node:assert/strict';
 import { envelope } from '../../runtime/js/envelope.js';
+import { VERSION } from '../../runtime/js/protocol.js';
 
+/** @type {import('../../runtime/js/protocol.js').Limits} */
 const LIMITS = {
   time: 10_000,
   grace: 1000,
   fuel: 1e8,
   memory: 2 ** 28,
+  budget: null,
   output: 1e5,
   lines: 1000,
   line: 1e4,
@@ -54,7 +57,9 @@ export async function check(withIsolate, parts, modules) {
   /** @type {typeof PROGRAMS} */
   const programs = [...PROGRAMS, [absent, { status: 'success', json: '[]' }]];
   for (const [code, expected] of programs) {
-    const run = JSON.stringify({ code, globals: '{}', keep: false, limits: LIMITS });
+    /** @type {import('../../runtime/js/protocol.js').Request} */
+    const request = { protocol: VERSION, code, globals: '{}', keep: false, files: [], limits: LIMITS };
+    const run = JSON.stringify(request);
     await withIsolate(async (url) => {
       const response = await fetch(`${url}/run`, { method: 'POST', body: new Blob(envelope(run, parts)) });
       const text = await response.text();

@@ -2,6 +2,7 @@
 // packages of the build are for, and answers with its memory.
 import './shim.js';
 import { Interpreter } from './boot.js';
+import calls from './calls.txt';
 import { Envelope } from './envelope.js';
 import images from './images.txt';
 import lacks from './lacks.txt';
@@ -23,7 +24,7 @@ export default {
       createPyodideModule,
       lockFile,
       stdlib,
-      pythonSources: { __init__: '', images, lacks, runner, stdlib: library, to_json: toJson },
+      pythonSources: { __init__: '', calls, images, lacks, runner, stdlib: library, to_json: toJson },
       packages: packages.map((found, i) => ({ ...found, archive: archives[i] })),
     });
     return new Response(await interpreter.snapshot(sent.text));

@@ -16,7 +16,8 @@ use crate::{
     mirror::{self, Addresses},
     node, packages, page, sbom,
     step::{Inputs, output, root, run, step, target, timed},
-    toolchain, wasm,
+    toolchain::{self, cargo},
+    wasm,
 };
 
 /// The largest Worker that we deploy, gzip, in bytes. The platform takes 10 MB.
@@ -42,6 +43,14 @@ impl Variant {
             Self::Testing => target().join("testing"),
         }
     }
+
+    /// Those of its crates.
+    fn features(self) -> &'static [&'static str] {
+        match self {
+            Self::Release => &[],
+            Self::Testing => &["conformance"],
+        }
+    }
 }
 
 /// Builds `build/` of a variant, and all that it needs, with the packages of `wrangler.jsonc` built in.
@@ -59,12 +68,12 @@ fn worker_in(variant: Variant, folder: PathBuf, dependencies: &str) -> Result<Pa
     node::install()?;
     toolchain::install()?;
     let runtime = runtime(dependencies)?;
-    core()?;
-    let site = page()?;
+    let site = page(Variant::Release)?;
     let out = folder.join("build");
-    let (what, features): (_, &[&str]) = match variant {
-        Variant::Release => ("building the worker", &[]),
-        Variant::Testing => ("building the worker with the tools of tests", &["conformance"]),
+    let features = variant.features();
+    let what = match variant {
+        Variant::Release => "building the worker",
+        Variant::Testing => "building the worker with the tools of tests",
     };
     let what = &match folder == variant.folder() {
         true => what.to_owned(),
@@ -105,8 +114,8 @@ fn worker_in(variant: Variant, folder: PathBuf, dependencies: &str) -> Result<Pa
     Ok(folder)
 }
 
-/// Builds `target/www`: the core for JavaScript.
-pub fn core() -> Result<()> {
+/// Builds the core for JavaScript; gives its folder.
+pub fn core(variant: Variant) -> Result<PathBuf> {
     node::install()?;
     toolchain::install()?;
     let inputs = Inputs::default()
@@ -116,74 +125,150 @@ pub fn core() -> Result<()> {
         .path("www/Cargo.toml")?
         .path("www/src")?
         .path("xtask/src/wasm.rs")?;
-    let out = target().join("www");
-    step("building the core for JavaScript", inputs, &[out.join("core.js"), out.join("core_bg.wasm")], || {
+    let (what, out) = match variant {
+        Variant::Release => ("building the core for JavaScript", target().join("www")),
+        Variant::Testing => ("building the core for JavaScript with the tools of tests", target().join("www-testing")),
+    };
+    step(what, inputs, &[out.join("core.js"), out.join("core_bg.wasm")], || {
         let _ = fs::remove_dir_all(&out);
-        wasm::core(&out)
+        wasm::core(variant.features(), &out)
     })?;
     // The page's index is among them.
-    sources(&out.join("sources.js"))
+    sources(&out.join("sources.js"))?;
+    Ok(out)
 }
 
 /// Builds the page, whose Python has no packages in its snapshot.
-fn page() -> Result<PathBuf> {
+pub fn page(variant: Variant) -> Result<PathBuf> {
     runtime("")?;
-    page::build()
+    page::build(variant, &core(variant)?)
 }
 
-/// Completes `cli/`, the npm package: the core, what its workerd serves, and the library for pages.
+/// Builds the desk's program for this machine; gives its place.
+pub fn program() -> Result<PathBuf> {
+    let out = target().join("native/mcp-run-python");
+    let inputs = Inputs::default()
+        .path("Cargo.toml")?
+        .path("Cargo.lock")?
+        .path("src")?
+        .path("desk/Cargo.toml")?
+        .path("desk/src")?;
+    step("building the desk's program", inputs, std::slice::from_ref(&out), || {
+        run(cargo().args(["build", "--quiet", "--profile", "native", "--package", "desk"]))
+    })?;
+    Ok(out)
+}
+
+/// Builds `target/home`: the desk's program with what it needs beside it.
+pub fn home() -> Result<PathBuf> {
+    let program = program()?;
+    runtime("")?;
+    // Its settings' defaults are those of every home.
+    core(Variant::Release)?;
+    let site = page(Variant::Release)?;
+    let home = target().join("home");
+    let inputs = Inputs::default()
+        .path(&program)?
+        .path(&site)?
+        .path("target/runtime/isolate")?
+        .path("target/www/sources.js")?
+        .path("package-lock.json")?
+        .path("desk/runtime")?
+        .path("xtask/runtime/home.mjs")?
+        .path("xtask/runtime/room.mjs")?;
+    let command = home.join("mcp-run-python");
+    step("completing the desk", inputs, &[command.clone(), home.join("workerd")], || {
+        run(node::command("node")
+            .arg("xtask/runtime/home.mjs")
+            .arg(target().join("runtime/isolate"))
+            .arg(target().join("www/sources.js"))
+            .arg(&home))?;
+        let _ = fs::remove_dir_all(home.join("browser"));
+        copy(&site, &home.join("browser"))?;
+        // Another file, as one that runs cannot be written to.
+        let _ = fs::remove_file(&command);
+        Ok(fs::copy(&program, &command).map(drop)?)
+    })?;
+    Ok(home)
+}
+
+/// Completes `cli/`, the npm package: what workerd is sent, and the library for pages.
 pub fn desk() -> Result<PathBuf> {
-    core()?;
-    let site = page()?;
+    let home = home()?;
+    let site = page(Variant::Release)?;
     let cli = root().join("cli");
     let (core, runtime, browser) = (cli.join("core"), cli.join("runtime"), cli.join("browser"));
     let inputs = Inputs::default()
-        .path("target/www")?
-        .path("target/runtime/isolate")?
+        .path(home.join("runtime"))?
         .path(&site)?
         .path("www/js/index.d.ts")?
-        .path("www/js/sandbox.js")?
-        .path("cli/src/parent.js")?
-        .path("xtask/runtime/desk.mjs")?
-        .path("xtask/runtime/room.mjs")?;
-    let outputs = [core.join("core.js"), runtime.join("config.capnp"), browser.join("code-sandbox.js")];
+        .path("www/js/sandbox.js")?;
+    let outputs = [core.join("sandbox.js"), runtime.join("config.bin"), browser.join("code-sandbox.js")];
     step("completing the npm package", inputs, &outputs, || {
-        for folder in [&core, &browser] {
+        for folder in [&core, &browser, &runtime] {
             let _ = fs::remove_dir_all(folder);
         }
         copy(&site, &browser)?;
-        copy(&target().join("www"), &core)?;
+        copy(&home.join("runtime"), &runtime)?;
         // The library's interface is the page's.
+        fs::create_dir_all(&core)?;
         for file in ["index.d.ts", "sandbox.js"] {
             fs::copy(root().join("www/js").join(file), core.join(file))?;
         }
-        fs::copy(root().join("LICENSE"), cli.join("LICENSE"))?;
-        run(node::command("node").arg("xtask/runtime/desk.mjs").arg(target().join("runtime/isolate")).arg(&runtime))
+        Ok(fs::copy(root().join("LICENSE"), cli.join("LICENSE")).map(drop)?)
     })?;
     Ok(cli)
 }
 
-/// Packs the npm package into a folder; gives its file.
-pub fn npm_package(into: &Path) -> Result<PathBuf> {
+/// Packs the npm package, and that with the program for this machine, into a folder; gives their files.
+pub fn npm_packages(into: &Path) -> Result<[PathBuf; 2]> {
     let cli = desk()?;
     fs::create_dir_all(into)?;
-    let name = output(Command::new("npm").args(["pack", "--silent", "--pack-destination"]).arg(into).current_dir(cli))?;
+    Ok([pack(&cli, into)?, pack(&platform_package(&cli)?, into)?])
+}
+
+fn pack(package: &Path, into: &Path) -> Result<PathBuf> {
+    let mut npm = Command::new("npm");
+    let name = output(npm.args(["pack", "--silent", "--pack-destination"]).arg(into).current_dir(package))?;
     Ok(into.join(name.lines().last().unwrap_or_default()))
 }
 
-/// Installs the npm package into an empty folder, as its users do; gives the path of its command.
+/// Writes the package of this machine's program, which the npm package names among its optional dependencies.
+fn platform_package(cli: &Path) -> Result<PathBuf> {
+    let system = if cfg!(target_os = "macos") { "darwin" } else { "linux" };
+    let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
+    let manifest: serde_json::Value = serde_json::from_slice(&fs::read(cli.join("package.json"))?)?;
+    let name = format!("mcp-run-python-{system}-{machine}");
+    let folder = target().join("npm").join(&name);
+    fs::create_dir_all(&folder)?;
+    let package = json!({
+        "name": name,
+        "version": manifest["version"],
+        "description": format!("The program of mcp-run-python for {system} {machine}"),
+        "license": manifest["license"],
+        "os": [system],
+        "cpu": [machine],
+        "files": ["mcp-run-python"],
+    });
+    fs::write(folder.join("package.json"), serde_json::to_string_pretty(&package)? + "\n")?;
+    fs::copy(program()?, folder.join("mcp-run-python"))?;
+    fs::copy(root().join("LICENSE"), folder.join("LICENSE"))?;
+    Ok(folder)
+}
+
+/// Installs the npm packages into an empty folder, as their users do; gives the path of the command.
 pub fn installed_desk() -> Result<PathBuf> {
     let folder = target().join("desk");
-    let package = npm_package(&folder)?;
+    let packages = npm_packages(&folder)?;
     let app = folder.join("app");
-    let inputs = Inputs::default().path(&package)?;
+    let inputs = packages.iter().try_fold(Inputs::default(), |inputs, package| inputs.path(package))?;
     let command = app.join("node_modules/.bin/mcp-run-python");
     step("installing the npm package", inputs, std::slice::from_ref(&command), || {
         let _ = fs::remove_dir_all(&app);
         fs::create_dir_all(&app)?;
         fs::write(app.join("package.json"), "{ \"private\": true }\n")?;
         let arguments = ["install", "--no-audit", "--no-fund", "--loglevel=error"];
-        run(Command::new("npm").args(arguments).arg(&package).current_dir(&app))
+        run(Command::new("npm").args(arguments).args(&packages).current_dir(&app))
     })?;
     Ok(command)
 }
@@ -253,9 +338,10 @@ pub fn for_deployment() -> Result<()> {
     if packed > MAX_WORKER {
         bail!("the worker is too large");
     }
-    let package = npm_package(&dist)?;
-    let size = usize::try_from(fs::metadata(&package)?.len())?;
-    println!("npm package: {:.2} MB, {}", mb(size), package.strip_prefix(root()).unwrap_or(&package).display());
+    for package in npm_packages(&dist)? {
+        let size = usize::try_from(fs::metadata(&package)?.len())?;
+        println!("npm package: {:.2} MB, {}", mb(size), package.strip_prefix(root()).unwrap_or(&package).display());
+    }
     println!("built: dist/worker, dist/assets; deploy with `npx wrangler deploy` in worker/");
     Ok(())
 }

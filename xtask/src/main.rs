@@ -64,7 +64,7 @@ fn main() -> ExitCode {
         Command::Test(test) => test.run(),
         Command::Build => build::for_deployment(),
         Command::Bench(bench) => bench.run(),
-        Command::Core => build::core(),
+        Command::Core => build::core(build::Variant::Release).map(|_| ()),
         Command::Desk => build::desk().map(drop),
         Command::Packages(bundle) => bundle.run(),
         Command::Token(token) => token.run(),

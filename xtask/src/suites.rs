@@ -72,7 +72,10 @@ fn lint() -> Result<Prepared> {
     build::desk()?;
     let clippy = ["clippy", "--quiet", "--all-targets"];
     of([
-        with(with(cargo(), clippy), ["--package", "mcp-run-python", "--package", "xtask", "--", "-D", "warnings"]),
+        with(
+            with(cargo(), clippy),
+            ["--package", "mcp-run-python", "--package", "desk", "--package", "xtask", "--", "-D", "warnings"],
+        ),
         with(
             with(cargo(), ["clippy", "--quiet", "--package", "worker-edge", "--package", "core-js", "--target", WASM]),
             ["--all-features", "--", "-D", "warnings"],
@@ -89,7 +92,7 @@ fn crates() -> Result<Prepared> {
 }
 
 fn rust() -> Result<Prepared> {
-    of([with(cargo(), ["test", "--quiet", "--package", "mcp-run-python", "--package", "xtask"])])
+    of([with(cargo(), ["test", "--quiet", "--package", "mcp-run-python", "--package", "desk", "--package", "xtask"])])
 }
 
 /// Files of the isolates' runtime, one by one.
@@ -152,7 +155,7 @@ fn page() -> Result<Prepared> {
         node::command("node"),
         ["--test", "--test-reporter=spec", "--test-concurrency=1", "tests/page/*.test.mjs"],
     );
-    command.env("MCP_URL", server.url());
+    command.env("MCP_URL", server.url()).env("TESTING_SITE", build::page(Variant::Testing)?);
     Ok(Prepared { commands: vec![command], servers: vec![server] })
 }
 

@@ -37,9 +37,9 @@ pub fn worker(features: &[&str], out: &Path) -> Result<()> {
     Ok(fs::write(out.join("index.js"), ENTRY)?)
 }
 
-/// Compiles the crate `www` and writes `core.js`, `core_bg.wasm` and their types into `out`.
-pub fn core(out: &Path) -> Result<()> {
-    bindings("core-js", &[], out, "core", |bindgen| bindgen.typescript(true).web(true))
+/// Compiles the crate `www` with `features` and writes `core.js`, `core_bg.wasm` and their types into `out`.
+pub fn core(features: &[&str], out: &Path) -> Result<()> {
+    bindings("core-js", features, out, "core", |bindgen| bindgen.typescript(true).web(true))
 }
 
 /// Compiles a crate, generates its bindings as `configure` says, and optimizes it.

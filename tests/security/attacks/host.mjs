@@ -3,7 +3,7 @@
 
 /** @typedef {{ name: string, code: string, ends: RegExp, never?: RegExp }} Forgery `ends` is found in the structured content. */
 
-const BROKE = /broke its protocol/;
+export const BROKE = /broke its protocol/;
 const LOST = /lost|run-error/;
 
 /**
@@ -16,8 +16,11 @@ const LOST = /lost|run-error/;
 const BYTES = `
 import js
 from pyodide.ffi import create_proxy, to_js
+first = [b'{"protocol":1}\\n']
 def send(sent):
-    js.TextEncoder.prototype.encode = create_proxy(lambda text: sent())`;
+    def encode(text):
+        return to_js(first.pop() + sent().to_bytes()) if first else sent()
+    js.TextEncoder.prototype.encode = create_proxy(encode)`;
 
 /** As the bytes of a response. @type {Way} */
 export const RESPONSE = {
@@ -47,6 +50,7 @@ const TEXTS = `
 import js
 from pyodide.ffi import create_proxy
 post = js.MessagePort.prototype.postMessage
+first = ['{"protocol":1}\\n']
 def send(forge):
     def posted(this, message):
         if hasattr(message, "frame"):
@@ -54,6 +58,8 @@ def send(forge):
         js.Reflect.apply(post, this, js.Array.of(message))
     js.MessagePort.prototype.postMessage = create_proxy(posted, capture_this=True)
 def with_frame(message, frame):
+    if first and isinstance(frame, str):
+        frame = first.pop() + frame
     js.Reflect.set(message, "frame", frame)
     return message`;
 
@@ -105,12 +111,8 @@ const FORGERIES = [
   ['nothing but newlines', 'b"\\n" * 1000', BROKE],
   ['NUL', 'b"\\0" * 100 + b"\\n"', BROKE],
   ['two ends', line(`${END.replace('%s', 'first')}\n${END.replace('%s', 'second')}`), /"first"/],
-  [
-    'output after the end',
-    line(`${END.replace('%s', 'first')}\n{"stream":"stdout","lines":["late"]}`),
-    /"output":\[\].*"first"/,
-  ],
-  ['no end', line('{"stream":"stdout","lines":["x"]}'), /lost|ended without a result/],
+  ['output after the end', line(`${END.replace('%s', 'first')}\n{"stdout":["late"]}`), /"output":\[\].*"first"/],
+  ['no end', line('{"stdout":["x"]}'), /lost|ended without a result/],
   ['a status that only the host gives', line('{"end":{"status":"install-error","error":"x"}}'), BROKE],
   ['a status of its own', line('{"end":{"status":"owned"}}'), BROKE],
   ['a value and an error', line('{"end":{"status":"success","text":"a","error":"b"}}'), BROKE],
@@ -146,8 +148,21 @@ const FORGERIES = [
     line('{"file":{"path":"a","change":"deleted","size":0}}\n{"file":{"path":"a","change":"created","size":1}}'),
     BROKE,
   ],
-  ['another stream', line('{"stream":"stdin","lines":["x"]}'), BROKE],
-  ['lines that are none', line('{"stream":"stdout","lines":[{"text":"x"}]}'), BROKE],
+  ['another stream', line('{"stdin":["x"]}'), BROKE],
+  ['a frame of before', line('{"stream":"stdout","lines":["x"]}'), BROKE],
+  ['lines that are none', line('{"stdout":[{"text":"x"}]}'), BROKE],
+  ['two frames in one', line('{"stdout":["x"],"end":{"status":"success","text":"owned"}}'), BROKE],
+  ['another version', line('{"protocol":2}'), BROKE],
+  ['a call, where none is allowed', line('{"call":{"id":1,"name":"echo","arguments":"{}"}}'), BROKE],
+  ['a call of nothing', line('{"call":{"id":1,"name":"","arguments":"{}"}}'), BROKE],
+  ['a permission to call', line('{"calls":{"names":["echo"]}}'), BROKE],
+  ['the end of a call that was not made', line('{"cancel":1}'), BROKE],
+  ['an answer', line('{"id":1,"value":"owned"}'), BROKE],
+  [
+    'a million calls',
+    'b\'{"call":{"id":1,"name":"echo","arguments":"{}"}}\\n\' * 1_000_000',
+    /broke its protocol|ended the interpreter/,
+  ],
   ['deep JSON', 'b"[" * 100_000 + b"]" * 100_000 + b"\\n"', BROKE],
   ['a deep value', 'b\'{"end":{"status":"success","json":"\' + b"[" * 1000 + b"]" * 1000 + b\'"}}\\n\'', BROKE],
   [
@@ -160,8 +175,8 @@ const FORGERIES = [
     'b\'{"end":{"status":"success","json":"[\' + b"0," * 900_000 + b\'0]"}}\\n\'',
     /900002 values, and at most/,
   ],
-  ['many lines', 'b\'{"stream":"stdout","lines":[\' + b\'"",\' * 900_000 + b\'""]}\\n\'', BROKE],
-  ['many frames of lines', 'b\'{"stream":"stdout","lines":["","","",""]}\\n\' * 30_000', BROKE],
+  ['many lines', 'b\'{"stdout":[\' + b\'"",\' * 900_000 + b\'""]}\\n\'', BROKE],
+  ['many frames of lines', 'b\'{"stdout":["","","",""]}\\n\' * 30_000', BROKE],
   [
     'a value that is too large',
     'b\'{"end":{"status":"success","text":"\' + b"x" * 3_000_000 + b\'"}}\\n\'',

@@ -56,6 +56,10 @@ async function serve(start, port) {
       interpreter.stop();
       return;
     }
+    if (data.answer) {
+      interpreter.answer(data.answer);
+      return;
+    }
     if (data.add) {
       packages.push(...data.add);
       remountPackages(interpreter.pyodide._module, packages);

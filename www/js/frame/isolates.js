@@ -3,6 +3,8 @@
 // **Boundary.** What a worker sends was written by the code that was run. It is looked at for its type and its size,
 // and passed on as bytes to the core, which decodes it as an attacker's; it is never evaluated here.
 
+import { VERSION } from '../../../runtime/js/protocol.js';
+
 /** How long a worker may take to boot, in milliseconds. */
 const START_LIMIT = 60_000;
 
@@ -118,7 +120,7 @@ export class Isolate {
     if (this.#run) throw new Error('one run at a time');
     this.#used = true;
     if (this.#stop) Atomics.store(this.#stop, 0, 0);
-    const run = new Run(JSON.parse(request).limits, {
+    const run = new Run(JSON.parse(request), {
       stop: () => {
         if (this.#stop) Atomics.store(this.#stop, 0, 1);
         this.#port.postMessage({ stop: true });
@@ -138,6 +140,11 @@ export class Isolate {
     return run.frames;
   }
 
+  /** Brings the answer to a call to the run that goes on: JSON. @param {string} answer */
+  answer(answer) {
+    if (this.#run) this.#port.postMessage({ answer });
+  }
+
   /**
    * Whether an interpreter that has run nothing was restored as it was made: it computes, has its modules, and suspends
    * if the engine can.
@@ -148,11 +155,13 @@ export class Isolate {
     const code = `import sys
 from pyodide.ffi import can_run_sync
 1 + 1 == 2 and can_run_sync() == ${suspends} and all(name in sys.modules for name in modules)`;
+    /** @type {import('../../../runtime/js/protocol.js').Limits} */
     const limits = {
       time: 5000,
       grace: 1000,
       fuel: 1e7,
       memory: 2 ** 30,
+      budget: null,
       output: 1000,
       lines: 10,
       line: 1000,
@@ -167,7 +176,8 @@ from pyodide.ffi import can_run_sync
       embedAll: 0,
     };
     try {
-      const run = { code, globals: JSON.stringify({ modules }), keep: false, limits };
+      /** @type {import('../../../runtime/js/protocol.js').Request} */
+      const run = { protocol: VERSION, code, globals: JSON.stringify({ modules }), keep: false, files: [], limits };
       const frames = await this.start(JSON.stringify(run), [...this.#packages]);
       return (await new Response(frames).text()).includes('"json": "true"');
     } catch {
@@ -253,6 +263,8 @@ class Run {
   #worker;
   #grace;
   #ended = false;
+  /** Whether anything has come: the isolate's first frame names its version. */
+  #begun = false;
   /** Nobody reads any longer. */
   #dropped = false;
   #stopping = false;
@@ -260,10 +272,10 @@ class Run {
   #timer;
 
   /**
-   * @param {{ time: number, grace: number }} limits milliseconds
+   * @param {import('../../../runtime/js/protocol.js').Request} request
    * @param {{ stop: () => void, end: (why: string) => void }} worker
    */
-  constructor({ time, grace }, worker) {
+  constructor({ limits: { time, grace }, calls }, worker) {
     this.#grace = grace;
     this.#worker = worker;
     /** Resolves when it has ended. @type {Promise<void>} */
@@ -278,12 +290,14 @@ class Run {
     });
     this.#timer = setTimeout(
       () => worker.end(`TimeoutError: the run took longer than ${time / 1000} s and did not end when it was told to`),
-      time + grace + MARGIN,
+      // The program's clock stands still while it waits for answers.
+      time + grace + MARGIN + (calls?.wait ?? 0),
     );
   }
 
   /** @param {string} text */
   frame(text) {
+    this.#begun = true;
     if (!this.#ended && !this.#dropped) this.#controller.enqueue(this.#encoder.encode(`${text}\n`));
   }
 
@@ -298,6 +312,7 @@ class Run {
 
   /** Its interpreter is no more. @param {string} why */
   lost(why) {
+    if (!this.#begun) this.frame(JSON.stringify({ protocol: VERSION }));
     this.frame(JSON.stringify({ end: { status: 'run-error', error: why } }));
     this.ended();
   }

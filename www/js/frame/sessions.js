@@ -75,6 +75,7 @@ export class Sessions {
     taken.catch(() => {});
     return {
       run: async (/** @type {string} */ request) => (await taken).start(request, await compiled),
+      answer: (/** @type {string} */ answer) => isolate?.answer(answer),
       get alive() {
         return !ended && (isolate?.alive ?? true);
       },

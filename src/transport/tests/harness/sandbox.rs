@@ -11,9 +11,14 @@ use serde_json::{Value, json};
 
 use super::sleep;
 use crate::{
+    backend::Platform,
     packages::PackageSet,
-    run::sandbox::{Run, RunEvent, Sandbox, SandboxError},
+    run::{
+        protocol::VERSION,
+        sandbox::{Deaf, Run, RunEvent, Sandbox, SandboxError},
+    },
     session::{Host, Opened, SessionChoice, SessionError},
+    virtual_clock::PLATFORM,
 };
 
 /// What happened in sandboxes.
@@ -54,11 +59,11 @@ impl Sandbox for Scripted {
                 let line = lines.next()?;
                 let (word, rest) = line.split_once(' ').unwrap_or((&line, ""));
                 let frame = match word {
-                    "print" => Ok(json!({ "stream": "stdout", "lines": [rest] })),
-                    "warn" => Ok(json!({ "stream": "stderr", "lines": [rest] })),
+                    "print" => Ok(json!({ "stdout": [rest] })),
+                    "warn" => Ok(json!({ "stderr": [rest] })),
                     "sleep" => {
                         sleep(Duration::from_secs_f64(rest.parse().unwrap())).await;
-                        Ok(json!({ "stream": "stdout", "lines": [] }))
+                        Ok(json!({ "stdout": [] }))
                     }
                     "lose" => Err(SandboxError::Lost("it was told to".into())),
                     "draw" => Ok(json!({ "image": "iVBORw0KGgo=" })),
@@ -75,15 +80,17 @@ impl Sandbox for Scripted {
                 let frame = frame.map(|frame| RunEvent::Frames(format!("{frame}\n").into_bytes()));
                 Some((frame, (lines, running, globals)))
             });
-        stream::once(async { Ok(RunEvent::Began) }).chain(frames).boxed_local()
+        let first = format!("{}\n", json!({ "protocol": VERSION }));
+        let begun = stream::iter([Ok(RunEvent::Began), Ok(RunEvent::Frames(first.into_bytes()))]);
+        Box::new(Deaf(begun.chain(frames).boxed_local()))
     }
 
     fn is_fresh(&self) -> bool {
         self.fresh
     }
 
-    fn sleep(&self, duration: Duration) -> LocalBoxFuture<'static, ()> {
-        sleep(duration)
+    fn platform(&self) -> Platform {
+        PLATFORM
     }
 }
 

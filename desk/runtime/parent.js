@@ -1,12 +1,21 @@
 // The worker in a workerd process of the desk: starts isolates, each with one interpreter, and carries runs in and
 // frames out. It looks at neither.
 //
+// First of all it is sent what isolates are made of: POST /assets, an envelope. Files that are embedded in workerd's
+// configuration stay in its memory several times over.
+//
 // An interpreter is a Durable Object whose facet is of a class from an isolate of its own; its name is whatever the
 // supervisor calls it. POST /NAME/boot (an envelope with its packages), then /NAME/run (the JSON of a run: its frames),
-// /NAME/stop, /NAME/files (a session's files; GET gives them) and /NAME/end.
+// /NAME/stop, /NAME/answer (to a call of the run that goes on), /NAME/files (a session's files; GET gives them) and /NAME/end.
 import { DurableObject } from 'cloudflare:workers';
 import { Envelope, envelopeStream } from './envelope.js';
-import { archives, modules, snapshot } from './modules.js';
+
+/** The modules of an isolate. WebAssembly is compiled once, here, and shared. @type {Record<string, object>} */
+const modules = {};
+/** What an isolate's first request brings along (isolate.js), in this order. @type {ArrayBuffer[]} */
+const archives = [];
+/** @type {ArrayBuffer} */
+let snapshot;
 
 const FACET = 'python';
 
@@ -20,6 +29,25 @@ const code = {
 };
 
 /** @typedef {{ name: string, version: string, modules: string[] }} Package with the paths of its libraries */
+
+/** @typedef {{ file: string, kind: 'js' | 'text' | 'wasm' | 'archive' | 'snapshot' }} Asset */
+
+/**
+ * Takes what isolates are made of.
+ * @param {Request} request @param {any} env
+ */
+async function takeAssets(request, env) {
+  const sent = await Envelope.open(request.body);
+  const decoder = new TextDecoder();
+  for (const { file, kind } of /** @type {Asset[]} */ (JSON.parse(sent.text))) {
+    const bytes = await sent.part();
+    if (!bytes) throw new Error('an asset is missing');
+    if (kind === 'snapshot') snapshot = bytes;
+    else if (kind === 'archive') archives.push(bytes);
+    else if (kind === 'wasm') modules[file] = { wasm: env.COMPILER.newWasmModule(bytes, file) };
+    else modules[file] = { [kind]: decoder.decode(bytes) };
+  }
+}
 
 export class Interpreter extends DurableObject {
   #code = code;
@@ -36,6 +64,8 @@ export class Interpreter extends DurableObject {
         return new Response(null, { status: 204 });
       case 'stop':
         return this.#facet.fetch(url, { method: 'POST' });
+      case 'answer':
+        return this.#facet.fetch(url, { method: 'POST', body: await request.text() });
       case 'files':
         if (request.method === 'GET') return this.#facet.fetch(url);
         return this.#send(url, '', await request.arrayBuffer());
@@ -95,9 +125,13 @@ export default {
   /** @param {Request} request @param {any} env */
   async fetch(request, env) {
     if (request.headers.get('authorization') !== env.SECRET) return new Response(null, { status: 403 });
-    const [, name, action] = new URL(request.url).pathname.split('/');
+    const [, name] = new URL(request.url).pathname.split('/');
     // Whether this process still answers.
-    if (!action) return new Response(null, { status: 204 });
+    if (!name) return new Response(null, { status: 204 });
+    if (name === 'assets') {
+      await takeAssets(request, env);
+      return new Response(null, { status: 204 });
+    }
     return env.INTERPRETERS.getByName(name).fetch(request);
   },
 };

@@ -1,0 +1,43 @@
+// Where the program is: npm installs the one for this system, and workerd, each as a package of its own.
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { manifest } from './manifest.js';
+
+/** Why it cannot be started. */
+export class Missing extends Error {}
+
+/**
+ * The program, and what it is told of where things are.
+ * @returns {{ file: string, env: Record<string, string> }}
+ */
+export function program() {
+  const require = createRequire(import.meta.url);
+  const workerd = workerdBinary(require);
+  const name = `mcp-run-python-${process.platform}-${process.arch}`;
+  if (process.platform === 'win32') throw new Missing('on Windows, use WSL: mcp-run-python runs on Linux and macOS');
+  let file;
+  try {
+    file = require.resolve(`${name}/mcp-run-python`);
+  } catch {
+    throw new Missing(`${name} is missing: install mcp-run-python anew, with its optional dependencies`);
+  }
+  const home = fileURLToPath(new URL('..', import.meta.url));
+  return { file, env: { MCP_RUN_PYTHON_HOME: home, MCP_RUN_PYTHON_WORKERD: workerd } };
+}
+
+/** @param {NodeJS.Require} require @returns {string} the path of workerd's binary */
+function workerdBinary(require) {
+  const wanted = manifest.dependencies.workerd;
+  let workerd;
+  try {
+    workerd = require('workerd');
+  } catch (error) {
+    throw new Missing(
+      `workerd is missing for ${process.platform} ${process.arch}: install mcp-run-python anew, with its optional ` +
+        `dependencies (${error instanceof Error ? error.message.split('\n')[0] : error})`,
+    );
+  }
+  const found = require('workerd/package.json').version;
+  if (found !== wanted) throw new Missing(`workerd ${found} is installed, and ${wanted} is needed`);
+  return workerd.default;
+}

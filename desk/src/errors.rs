@@ -1,0 +1,13 @@
+//! Errors of the operating system, as people search for them.
+
+use std::io;
+
+use nix::errno::Errno;
+
+/// Such as `ENOENT: No such file or directory`.
+pub fn describe(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(number) => Errno::from_raw(number).to_string(),
+        None => error.to_string(),
+    }
+}

@@ -1,0 +1,122 @@
+//! Where the program finds workerd, and what isolates are made of: beside itself, or where `MCP_RUN_PYTHON_HOME` says.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use mcp_run_python::packages::Room;
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::errors::describe;
+
+/// Names the folder, if it is not the program's own.
+const HOME: &str = "MCP_RUN_PYTHON_HOME";
+
+/// Names workerd's binary, if it is not in that folder: npm installs it elsewhere.
+const WORKERD: &str = "MCP_RUN_PYTHON_WORKERD";
+
+/// The folder.
+#[derive(Debug, Clone)]
+pub struct Installation {
+    runtime: PathBuf,
+    /// The page, and the library for pages.
+    pub site: PathBuf,
+    /// workerd's binary.
+    pub workerd: PathBuf,
+}
+
+/// Where packages are, by default.
+#[derive(Debug, Deserialize)]
+pub struct Sources {
+    /// The folder of the lock file's wheels.
+    pub mirror: String,
+    /// The package index; empty if none is known.
+    pub index: String,
+}
+
+#[derive(Deserialize)]
+struct IsolateRoom {
+    code: usize,
+    heap: usize,
+}
+
+impl Installation {
+    /// Finds it.
+    ///
+    /// # Errors
+    /// Says what is missing.
+    pub fn find() -> Result<Self, String> {
+        let folder = match env::var_os(HOME).filter(|folder| !folder.is_empty()) {
+            Some(folder) => PathBuf::from(folder),
+            None => {
+                let program = env::current_exe().and_then(fs::canonicalize);
+                let program = program.map_err(|error| format!("the program's own folder: {}", describe(&error)))?;
+                program.parent().map(Path::to_owned).unwrap_or_default()
+            }
+        };
+        let runtime = folder.join("runtime");
+        let workerd = env::var_os(WORKERD).map_or_else(|| folder.join("workerd"), PathBuf::from);
+        if !workerd.is_file() {
+            let (system, machine) = (env::consts::OS, env::consts::ARCH);
+            return Err(format!(
+                "workerd is missing for {system} {machine}: it should be {}; install mcp-run-python anew",
+                workerd.display()
+            ));
+        }
+        let installation = Self { runtime, site: folder.join("browser"), workerd };
+        match installation.config().is_file() && installation.assets().is_file() {
+            true => Ok(installation),
+            false => Err(format!(
+                "what Python consists of is missing: it should be in {}; install mcp-run-python anew",
+                installation.runtime.display()
+            )),
+        }
+    }
+
+    /// workerd's configuration.
+    pub fn config(&self) -> PathBuf {
+        self.runtime.join("config.bin")
+    }
+
+    /// What isolates are made of, as workerd is sent it (`xtask/runtime/home.mjs`).
+    pub fn assets(&self) -> PathBuf {
+        self.runtime.join("assets.bin")
+    }
+
+    /// The text of Pyodide's lock file.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn lock_file(&self) -> Result<String, String> {
+        self.read("pyodide-lock.json")
+    }
+
+    /// Where packages are, by default.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn sources(&self) -> Result<Sources, String> {
+        self.parsed("sources.json")
+    }
+
+    /// Adds what an isolate has room for.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn fill_in(&self, room: &mut Room) -> Result<(), String> {
+        let isolate: IsolateRoom = self.parsed("room.json")?;
+        room.code = Some(isolate.code);
+        room.heap = isolate.heap;
+        Ok(())
+    }
+
+    fn read(&self, file: &str) -> Result<String, String> {
+        let path = self.runtime.join(file);
+        fs::read_to_string(&path).map_err(|error| format!("{}: {}", path.display(), describe(&error)))
+    }
+
+    fn parsed<T: DeserializeOwned>(&self, file: &str) -> Result<T, String> {
+        serde_json::from_str(&self.read(file)?).map_err(|error| format!("{file}: {error}"))
+    }
+}

@@ -1,0 +1,328 @@
+//! One interpreter in a workerd process: booted, given runs one at a time, stopped, ended.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::{
+    FutureExt,
+    channel::oneshot,
+    future::{LocalBoxFuture, Shared},
+};
+use hyper::{Method, StatusCode};
+use mcp_run_python::limits::{FILES_TIME, MAX_CARRIED, STOP_MARGIN};
+use serde::Deserialize;
+use tokio::{sync::watch, time::timeout};
+use uuid::Uuid;
+
+use crate::{
+    packages::Parts,
+    platform::spawn,
+    workerd::{Answer, Workerd, envelope::Pieces},
+};
+
+/// How long an interpreter may take to boot.
+const BOOT_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a process may take to drop an interpreter that runs something: one that boots others is busy for a while, one
+/// that does not get to it is stuck in a loop in C.
+const END_LIMIT: Duration = Duration::from_secs(5);
+
+/// Why a run was lost that was not at fault.
+pub const BYSTANDER: &str = "another run in its process could not be stopped, and the process was ended";
+
+/// An interpreter. Clones are of the same.
+#[derive(Clone)]
+pub struct Interpreter(Rc<Inner>);
+
+struct Inner {
+    name: String,
+    workerd: Workerd,
+    /// Whether anything has run in it.
+    used: Cell<bool>,
+    /// Whether a run was given to it that has not ended.
+    busy: Cell<bool>,
+    ended: watch::Sender<bool>,
+    /// How long a run that is stopped may take to end.
+    patience: Cell<Duration>,
+    booted: RefCell<Option<Booted>>,
+}
+
+type Booted = Shared<LocalBoxFuture<'static, Result<(), String>>>;
+
+/// What a request says of its limits, in milliseconds.
+#[derive(Deserialize)]
+struct Request {
+    limits: RunLimits,
+}
+
+#[derive(Deserialize)]
+struct RunLimits {
+    time: f64,
+    grace: f64,
+}
+
+/// Why a run did not begin.
+pub enum NotBegun {
+    /// It may be started elsewhere.
+    Elsewhere(String),
+    /// It was at fault itself.
+    AtFault(String),
+}
+
+impl Interpreter {
+    /// One that boots at once.
+    pub fn boot(workerd: Workerd, parts: &Parts) -> Self {
+        let (ended, _) = watch::channel(false);
+        let name = Uuid::new_v4().to_string();
+        let (process, place) = (workerd.clone(), format!("/{name}/boot"));
+        let (names, bytes) = parts.sent();
+        let boot = async move {
+            process.ready().await?;
+            match process.status(&place, BOOT_LIMIT, Pieces::envelope(names, bytes)).await {
+                Some(StatusCode::NO_CONTENT) => Ok(()),
+                Some(status) => Err(format!("an interpreter did not boot ({})", status.as_u16())),
+                None => Err(process.ended().unwrap_or_else(|| "an interpreter did not boot in time".to_owned())),
+            }
+        };
+        let booted = boot.boxed_local().shared();
+        spawn(booted.clone().map(drop));
+        Self(Rc::new(Inner {
+            name,
+            workerd,
+            used: Cell::default(),
+            busy: Cell::default(),
+            ended,
+            patience: Cell::new(STOP_MARGIN),
+            booted: RefCell::new(Some(booted)),
+        }))
+    }
+
+    /// Resolves when it can take a run at once.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub async fn booted(&self) -> Result<(), String> {
+        let booted = self.0.booted.borrow().clone();
+        match booted {
+            Some(booted) => {
+                booted.await?;
+                // Its parts are of no more use.
+                drop(self.0.booted.take());
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a run goes on in it.
+    pub fn is_busy(&self) -> bool {
+        self.0.busy.get()
+    }
+
+    /// Whether it may still take runs.
+    pub fn is_alive(&self) -> bool {
+        !self.is_ended() && self.0.workerd.ended().is_none()
+    }
+
+    fn is_ended(&self) -> bool {
+        *self.0.ended.borrow()
+    }
+
+    fn path(&self, action: &str) -> String {
+        format!("/{}/{action}", self.0.name)
+    }
+
+    /// Starts a run. Gives its frames once it has begun: an isolate answers before it runs anything.
+    ///
+    /// # Errors
+    /// It has not begun.
+    pub async fn run(&self, request: Bytes) -> Result<Frames, NotBegun> {
+        // It is the core's own.
+        let limits = serde_json::from_slice(&request).map(|Request { limits }| limits);
+        let limits = limits.map_err(|error| NotBegun::AtFault(error.to_string()))?;
+        let [time, grace] = [limits.time, limits.grace].map(|time| Duration::try_from_secs_f64(time / 1000.0));
+        let (time, grace) = (time.unwrap_or(Duration::ZERO), grace.unwrap_or(Duration::ZERO));
+        self.0.patience.set(grace + STOP_MARGIN);
+        let going = Going::new(self, time, grace);
+        let mut ended = self.0.ended.subscribe();
+        let path = self.path("run");
+        let asked = self.0.workerd.ask(Method::POST, &path, Pieces::of(request));
+        let answered = tokio::select! {
+            biased;
+            answered = asked => answered,
+            // What is ended before it has answered may never do so.
+            _ = ended.wait_for(|ended| *ended) => return Err(NotBegun::Elsewhere("the interpreter was ended".into())),
+        };
+        self.0.used.set(true);
+        let error = match answered {
+            Ok(answer) if answer.status == StatusCode::OK => return Ok(Frames { answer, going, losing: None }),
+            Ok(answer) => format!("an interpreter answered {}", answer.status.as_u16()),
+            Err(error) => error,
+        };
+        self.0.ended.send_replace(true);
+        let why = going.why(error).await;
+        Err(if why == BYSTANDER { NotBegun::Elsewhere(why) } else { NotBegun::AtFault(why) })
+    }
+
+    /// Stops the run, if there is one: it gives its result. A process that does not do so is ended. Whether the
+    /// interpreter lives on.
+    pub async fn stop(&self) -> bool {
+        // **Boundary.** Whether it lives is the isolate's own word. One that lies harms whose code runs in it.
+        if self.is_ended() {
+            return false;
+        }
+        let status = self.0.workerd.status(&self.path("stop"), self.0.patience.get(), Pieces::default()).await;
+        if status.is_none() && !self.is_ended() {
+            self.0.workerd.end(BYSTANDER);
+        }
+        status == Some(StatusCode::NO_CONTENT)
+    }
+
+    /// Brings the answer to one of its run's calls into the isolate, as far as there still is one.
+    pub async fn answer(&self, answer: Bytes) {
+        if !self.is_ended() {
+            // If it is gone, its run says so.
+            let _ = self.0.workerd.status(&self.path("answer"), self.0.patience.get(), Pieces::of(answer)).await;
+        }
+    }
+
+    /// What the session has written, packed; `None` if it does not give it, or it is too much.
+    pub async fn files(&self) -> Option<Bytes> {
+        let reading = async {
+            let mut answer = self.0.workerd.ask(Method::GET, &self.path("files"), Pieces::default()).await.ok()?;
+            let mut files = Vec::new();
+            // **Boundary.** It goes back into an isolate of the same session, and nowhere else.
+            while let Some(bytes) = answer.next().await {
+                files.extend_from_slice(&bytes.ok()?);
+                if files.len() > MAX_CARRIED {
+                    return None;
+                }
+            }
+            (answer.status == StatusCode::OK).then(|| Bytes::from(files))
+        };
+        timeout(FILES_TIME, reading).await.ok().flatten()
+    }
+
+    /// Takes the files of the interpreter before.
+    ///
+    /// # Errors
+    /// It does not take them.
+    pub async fn put_files(&self, files: Bytes) -> Result<(), String> {
+        match self.0.workerd.status(&self.path("files"), FILES_TIME, Pieces::of(files)).await {
+            Some(StatusCode::NO_CONTENT) => Ok(()),
+            status => {
+                let status =
+                    status.map_or_else(|| "no answer in time".to_owned(), |status| status.as_u16().to_string());
+                Err(format!("the session's files could not be carried over ({status})"))
+            }
+        }
+    }
+
+    /// Ends it for good. A process that does not do so is ended, with all that is in it.
+    pub async fn end(&self) {
+        if !self.is_alive() {
+            return;
+        }
+        self.0.ended.send_replace(true);
+        // What has run nothing is not what keeps a process from answering.
+        let limit = if self.0.used.get() { END_LIMIT } else { BOOT_LIMIT };
+        if self.0.workerd.status(&self.path("end"), limit, Pieces::default()).await.is_none() {
+            self.0.workerd.end(BYSTANDER);
+        }
+    }
+}
+
+/// That a run goes on, and what ends its process when it does not end itself.
+struct Going {
+    interpreter: Interpreter,
+    /// Calls the watchdog off when it is dropped.
+    _over: oneshot::Sender<()>,
+    reason: Rc<RefCell<Option<String>>>,
+}
+
+impl Going {
+    fn new(interpreter: &Interpreter, time: Duration, grace: Duration) -> Self {
+        let reason = Rc::<RefCell<Option<String>>>::default();
+        let (workerd, told) = (interpreter.0.workerd.clone(), reason.clone());
+        let (over, is_over) = oneshot::channel::<()>();
+        spawn(async move {
+            if timeout(time + grace + STOP_MARGIN, is_over).await.is_ok() {
+                return;
+            }
+            let seconds = time.as_secs_f64();
+            let why =
+                format!("TimeoutError: the run took longer than {seconds} s, could not be stopped, and was ended");
+            told.replace(Some(why));
+            workerd.end(BYSTANDER);
+        });
+        interpreter.0.busy.set(true);
+        Self { interpreter: interpreter.clone(), _over: over, reason }
+    }
+
+    /// What to say about an error.
+    fn why(&self, error: String) -> LocalBoxFuture<'static, String> {
+        let (workerd, reason) = (self.interpreter.0.workerd.clone(), self.reason.clone());
+        async move {
+            let why = workerd.why(error).await;
+            // Nobody else is to blame for what it did itself.
+            let own = reason.borrow().clone().filter(|_| why == BYSTANDER);
+            own.unwrap_or(why)
+        }
+        .boxed_local()
+    }
+}
+
+impl Drop for Going {
+    fn drop(&mut self) {
+        self.interpreter.0.busy.set(false);
+    }
+}
+
+/// The frames of one run.
+pub struct Frames {
+    answer: Answer,
+    going: Going,
+    /// Why it was lost, which is being found out.
+    losing: Option<LocalBoxFuture<'static, String>>,
+}
+
+impl Frames {
+    /// The next bytes; `None` once there are no more, and why the run was lost, if it was.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, String>>> {
+        loop {
+            if let Some(losing) = &mut self.losing {
+                return losing.poll_unpin(cx).map(|why| Some(Err(why)));
+            }
+            match ready!(self.answer.poll_next(cx)) {
+                Some(Err(error)) => self.losing = Some(self.going.why(error)),
+                bytes => return Poll::Ready(bytes),
+            }
+        }
+    }
+
+    /// What the run goes on in.
+    pub fn interpreter(&self) -> &Interpreter {
+        &self.going.interpreter
+    }
+
+    /// Stops the run, of which nobody wants more, or gives the interpreter up. Whether that lives on.
+    pub async fn stop(self) -> bool {
+        let Self { mut answer, going, .. } = self;
+        let interpreter = &going.interpreter;
+        // What it still has to say is nobody's. But whoever hangs up before its end stops whatever runs then.
+        let limit = interpreter.0.patience.get() + END_LIMIT;
+        spawn(async move {
+            let _ = timeout(limit, answer.drain()).await;
+        });
+        let alive = interpreter.stop().await;
+        if !alive {
+            interpreter.end().await;
+        }
+        alive && interpreter.is_alive()
+    }
+}

@@ -1,0 +1,51 @@
+//! What the command says: to stderr, for people, or as JSON for machines. stdout is the protocol's.
+
+use std::{fmt::Display, io::Write, time::SystemTime};
+
+use serde_json::json;
+
+/// How it is said.
+#[derive(Debug, Clone, Copy)]
+pub struct Log {
+    /// Whether `debug` is said at all.
+    pub verbose: bool,
+    /// As JSON, an object a line.
+    pub json: bool,
+}
+
+impl Log {
+    /// For who wants to know more.
+    pub fn debug(self, text: impl Display) {
+        if self.verbose {
+            self.write("debug", &text);
+        }
+    }
+
+    /// For everybody.
+    pub fn info(self, text: impl Display) {
+        self.write("info", &text);
+    }
+
+    /// Something went wrong, and it goes on.
+    pub fn warning(self, text: impl Display) {
+        self.write("warning", &text);
+    }
+
+    /// Something failed.
+    pub fn error(self, text: impl Display) {
+        self.write("error", &text);
+    }
+
+    fn write(self, level: &str, text: &dyn Display) {
+        let line = if self.json {
+            let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+            json!({ "time": time, "level": level, "message": text.to_string() }).to_string()
+        } else if level == "info" {
+            text.to_string()
+        } else {
+            format!("{level}: {text}")
+        };
+        // Whoever closed stderr does not want to read it.
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
+}

@@ -1,0 +1,177 @@
+//! The command `mcp-run-python`: the server on one's own machine.
+//!
+//! One thread runs the core, which never runs Python: that runs in workerd processes, which are started, watched and
+//! ended from here.
+
+mod backend;
+mod cache;
+mod command;
+#[cfg(target_os = "linux")]
+mod doctor;
+mod errors;
+mod http;
+mod installation;
+mod interpreter;
+mod log;
+mod packages;
+mod platform;
+mod pool;
+mod print_config;
+mod server;
+mod site;
+mod stdio;
+mod workerd;
+
+use std::{env, ffi::OsString, net::IpAddr, process::ExitCode};
+
+use tokio::{
+    runtime::Builder,
+    signal::unix::{SignalKind, signal},
+    task::LocalSet,
+};
+
+use crate::{
+    command::{Arguments, Asked},
+    installation::Installation,
+    server::{Prepared, Server},
+};
+
+fn main() -> ExitCode {
+    let words: Vec<OsString> = env::args_os().skip(1).collect();
+    if let Some(code) = workerd::guard::main(&words) {
+        return code.into();
+    }
+    #[cfg(target_os = "linux")]
+    if let [word, scene] = words.as_slice()
+        && word == workerd::guard::PROBE
+    {
+        return workerd::confine::probe::main(scene.as_ref()).into();
+    }
+    match asked(&words) {
+        Ok(code) => code.into(),
+        Err(Failed::Usage(why)) => {
+            eprintln!("{}\nmcp-run-python: error: {why}", command::usage());
+            2.into()
+        }
+        Err(Failed::Run(why)) => {
+            eprintln!("mcp-run-python: error: {why}");
+            1.into()
+        }
+    }
+}
+
+enum Failed {
+    /// The words were wrong.
+    Usage(String),
+    /// What was asked for cannot be done.
+    Run(String),
+}
+
+impl From<String> for Failed {
+    fn from(why: String) -> Self {
+        Self::Run(why)
+    }
+}
+
+fn asked(words: &[OsString]) -> Result<u8, Failed> {
+    let arguments = match command::read(words).map_err(Failed::Usage)? {
+        Asked::Help => {
+            print!("{}", command::help());
+            return Ok(0);
+        }
+        Asked::Version => {
+            println!("mcp-run-python {}", command::VERSION);
+            return Ok(0);
+        }
+        Asked::Mode(arguments) => arguments,
+    };
+    match arguments.mode.as_str() {
+        "print-config" => {
+            print!("{}", print_config::print(arguments.rest.as_deref(), words).map_err(Failed::Usage)?);
+            Ok(0)
+        }
+        "cache" => Ok(cache::run(arguments.rest.is_some())?),
+        #[cfg(target_os = "linux")]
+        "doctor" => Ok(doctor::run()?),
+        #[cfg(not(target_os = "linux"))]
+        "doctor" => Err("it is for Linux: docs/desk.md says what holds elsewhere".to_owned().into()),
+        _ => serve(&arguments),
+    }
+}
+
+/// Has this process end with the one that started it and names itself here: the npm package's command, on a Node that
+/// cannot become another program.
+fn end_with_parent() {
+    const PARENT: &str = "MCP_RUN_PYTHON_PARENT";
+    let parent = env::var(PARENT).ok().and_then(|parent| parent.parse().ok());
+    let Some(parent) = parent.map(nix::unistd::Pid::from_raw) else { return };
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
+    if nix::unistd::getppid() != parent {
+        std::process::exit(1);
+    }
+}
+
+/// Runs the modes that run Python.
+fn serve(arguments: &Arguments) -> Result<u8, Failed> {
+    end_with_parent();
+    let installation = Installation::find()?;
+    let prepared = server::prepare(arguments, installation, |config| {
+        // **Boundary.** Whoever reaches this port runs code on this machine: that is to be somebody's choice.
+        let local = arguments.mode == "stdio" || arguments.mode == "example" || is_loopback(&arguments.host);
+        if local || config.contains_key("ACCESS") {
+            return Ok(());
+        }
+        Err(format!(
+            "--host {} lets others in: choose --set ACCESS=token (with ACCESS_TOKENS) or --set ACCESS=none",
+            arguments.host
+        ))
+    })?;
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| errors::describe(&error))?;
+    let code = LocalSet::new().block_on(&runtime, run(arguments, prepared));
+    // Nothing that still reads a file is awaited.
+    runtime.shutdown_background();
+    Ok(code?)
+}
+
+/// Addresses that only this machine reaches.
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+async fn run(arguments: &Arguments, prepared: Prepared) -> Result<u8, String> {
+    platform::start();
+    let has_dependencies = !prepared.config.packages.dependencies.is_empty();
+    let mut signals = Vec::new();
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        signals.push(signal(kind).map_err(|error| errors::describe(&error))?);
+    }
+    let stopped = futures::future::select_all(signals.iter_mut().map(|signal| Box::pin(signal.recv())));
+    let server = Server::new(prepared)?;
+    let result = tokio::select! {
+        _ = stopped => Ok(0),
+        result = mode(&server, arguments, has_dependencies) => result,
+    };
+    server.close().await;
+    result
+}
+
+async fn mode(server: &Server, arguments: &Arguments, has_dependencies: bool) -> Result<u8, String> {
+    match arguments.mode.as_str() {
+        "example" => server::example(server).await,
+        "stdio" => tokio::select! {
+            biased;
+            why = server.broken(has_dependencies) => Err(why),
+            () = stdio::serve(server) => Ok(0),
+        },
+        mode => {
+            let listening = http::listen(server, &arguments.host, arguments.port).await?;
+            server.log.info(format_args!("Running mcp-run-python via {mode} on {}", listening.url));
+            tokio::select! {
+                biased;
+                why = server.broken(has_dependencies) => Err(why),
+                () = listening.serve() => Ok(0),
+            }
+        }
+    }
+}

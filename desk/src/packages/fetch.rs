@@ -1,0 +1,81 @@
+//! Files over HTTP, with the system's certificates and proxies.
+
+use std::{cell::OnceCell, error::Error, rc::Rc, time::Instant};
+
+use mcp_run_python::packages::supply::{FetchError, FetchRequest};
+use reqwest::{Client, StatusCode, header};
+
+use crate::log::Log;
+
+/// The network. Clones are of the same.
+#[derive(Clone)]
+pub struct Network {
+    /// Made when it is needed first: the system's certificates take a moment to be read.
+    client: Rc<OnceCell<Client>>,
+    log: Log,
+}
+
+impl Network {
+    /// One that tells what it fetches.
+    ///
+    /// # Errors
+    /// None yet: what is wrong is told by the first request.
+    pub fn new(log: Log) -> Result<Self, String> {
+        Ok(Self { client: Rc::default(), log })
+    }
+
+    fn client(&self) -> Result<&Client, FetchError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        // Another one, of a second server in this process, is the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder().build().map_err(|error| FetchError::Unreachable(innermost(&error)))?;
+        Ok(self.client.get_or_init(|| client))
+    }
+
+    /// Fetches a file, never holding more of it than was asked for.
+    ///
+    /// # Errors
+    /// Why it did not come.
+    pub async fn fetch(&self, request: &FetchRequest) -> Result<Vec<u8>, FetchError> {
+        let fetching = self.read(request);
+        tokio::time::timeout(request.timeout, fetching).await.unwrap_or(Err(FetchError::Timeout(request.timeout)))
+    }
+
+    async fn read(&self, request: &FetchRequest) -> Result<Vec<u8>, FetchError> {
+        let started = Instant::now();
+        let name = request.url.rsplit('/').next().unwrap_or_default();
+        let mut get = self.client()?.get(&request.url);
+        match request.accept {
+            Some(accept) => get = get.header(header::ACCEPT, accept),
+            None => self.log.info(format_args!("fetching {name}")),
+        }
+        let unreachable = |error: reqwest::Error| FetchError::Unreachable(innermost(&error));
+        let mut response = get.send().await.map_err(unreachable)?;
+        if response.status() != StatusCode::OK {
+            return Err(FetchError::Status(response.status().as_u16()));
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+            if bytes.len() + chunk.len() > request.max_bytes {
+                return Err(FetchError::TooLarge(request.max_bytes));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        if request.accept.is_none() {
+            let (size, seconds) = (bytes.len() as f64 / 1e6, started.elapsed().as_secs_f64());
+            self.log.info(format_args!("fetched {name}: {size:.1} MB in {seconds:.1} s"));
+        }
+        Ok(bytes)
+    }
+}
+
+/// What the error comes from: what is around it says only that something failed.
+fn innermost(error: &dyn Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}

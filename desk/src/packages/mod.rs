@@ -1,0 +1,206 @@
+//! Packages on the desk: fetched over HTTP, cached on disk, and kept prepared in memory. The core says what, and checks
+//! every byte.
+
+pub mod disk;
+mod fetch;
+
+use std::{cell::OnceCell, rc::Rc};
+
+use bytes::Bytes;
+use futures::{FutureExt, future::LocalBoxFuture};
+use mcp_run_python::{
+    limits::{KEPT_WHEELS, Limits},
+    packages::{
+        Compiler, Compiling, PackageOptions, PackageSet, Packages, Wheel,
+        cache::{WheelCache, local_signal},
+        lock::Lock,
+        supply::{Claim, FetchError, FetchRequest, Supply},
+        wheel::{PreparedWheel, Size, sha256},
+    },
+    run::sandbox::SandboxError,
+    session::{Fresh, Places, Snapshots},
+};
+use serde_json::json;
+
+use self::{disk::Disk, fetch::Network};
+use crate::{backend::Desk, installation::Installation, log::Log, platform::PLATFORM, pool::Pool};
+
+/// What installs packages for interpreters of the `pool`. `limits`: those of a run.
+///
+/// # Errors
+/// What comes with the program cannot be read.
+pub fn installer(
+    installation: &Installation,
+    mut options: PackageOptions,
+    limits: Limits,
+    pool: &Pool,
+    wheels: &Wheels,
+    log: Log,
+) -> Result<Rc<Packages>, String> {
+    let lock = Rc::new(Lock::parse(&installation.lock_file()?)?);
+    installation.fill_in(&mut options.room)?;
+    let supply = DeskSupply { network: Network::new(log)?, disk: Disk::of_system(log), wheels: wheels.clone() };
+    let packages = Packages::new(lock, options, PackageSet::default(), Rc::new(supply));
+    let isolates = Desk { pool: pool.clone(), wheels: wheels.clone(), packages: None, kept: false };
+    Ok(Rc::new(packages.with_compiler(Compiler {
+        sandbox: Rc::new(Fresh::new(isolates, Places::default(), Snapshots::default())),
+        limits,
+        platform: PLATFORM,
+        later: Box::new(PLATFORM.spawn),
+        compiling: Compiling::default(),
+        snapshots: None,
+    })))
+}
+
+/// The prepared wheels.
+pub type Wheels = WheelCache<Rc<Prepared>>;
+
+/// None yet.
+pub fn wheels() -> Wheels {
+    WheelCache::new(PLATFORM.sleep, local_signal)
+}
+
+/// A wheel as isolates get it.
+pub struct Prepared {
+    archive: Bytes,
+    modules: Vec<(String, Bytes)>,
+    /// Its bytecode. Nothing, if it cannot be compiled.
+    bytecode: OnceCell<Bytes>,
+}
+
+impl Prepared {
+    fn new(wheel: PreparedWheel) -> Self {
+        let modules = wheel.modules.into_iter().map(|(path, bytes)| (path, bytes.into())).collect();
+        let prepared = Self { archive: wheel.archive.into(), modules, bytecode: OnceCell::new() };
+        if let Some(bytecode) = wheel.bytecode {
+            prepared.add_bytecode(bytecode);
+        }
+        prepared
+    }
+
+    fn add_bytecode(&self, archive: Vec<u8>) {
+        if !archive.is_empty() {
+            self.bytecode.get_or_init(|| archive.into());
+        }
+    }
+}
+
+/// The packages of one interpreter.
+#[derive(Default)]
+pub struct Parts(Vec<Package>);
+
+struct Package {
+    name: String,
+    version: String,
+    archive: Bytes,
+    modules: Vec<(String, Bytes)>,
+}
+
+impl Parts {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// As the parent worker takes them: what there is, as JSON, and its bytes.
+    pub fn sent(&self) -> (String, Vec<Bytes>) {
+        let names: Vec<_> = self
+            .0
+            .iter()
+            .map(|package| {
+                let modules: Vec<&str> = package.modules.iter().map(|(path, _)| path.as_str()).collect();
+                json!({ "name": package.name, "version": package.version, "modules": modules })
+            })
+            .collect();
+        let bytes = self.0.iter().flat_map(|package| {
+            [&package.archive].into_iter().chain(package.modules.iter().map(|(_, bytes)| bytes)).cloned()
+        });
+        (serde_json::Value::Array(names).to_string(), bytes.collect())
+    }
+}
+
+/// The wheels of a set. To an isolate, bytecode is a package like others: files beside files.
+///
+/// # Errors
+/// One is not at hand any longer.
+pub fn parts(wheels: &Wheels, set: &PackageSet, with_bytecode: bool) -> Result<Parts, SandboxError> {
+    let gone =
+        |wheel: &Wheel| SandboxError::Start(format!("the package {} is not at hand any longer: try again", wheel.name));
+    let all = wheels.all(set).map_err(gone)?;
+    let packages = all.iter().map(|(wheel, prepared)| Package {
+        name: wheel.name.clone(),
+        version: wheel.version.clone(),
+        archive: prepared.archive.clone(),
+        modules: prepared.modules.clone(),
+    });
+    let bytecode = all.iter().filter_map(|(_, prepared)| prepared.bytecode.get().filter(|_| with_bytecode));
+    let bytecode = bytecode.map(|archive| Package {
+        name: String::new(),
+        version: String::new(),
+        archive: archive.clone(),
+        modules: Vec::new(),
+    });
+    Ok(Parts(packages.chain(bytecode).collect()))
+}
+
+/// The network, and the cache.
+struct DeskSupply {
+    network: Network,
+    disk: Disk,
+    wheels: Wheels,
+}
+
+impl Supply for DeskSupply {
+    fn fetch(&self, request: FetchRequest) -> LocalBoxFuture<'static, Result<Vec<u8>, FetchError>> {
+        let (network, disk) = (self.network.clone(), self.disk.clone());
+        // Pages of an index are believed as they are, and asked for again each time; without a network, the last is good
+        // enough.
+        let page =
+            request.accept.map(|accept| format!("page-{}", sha256(format!("{accept} {}", request.url).as_bytes())));
+        async move {
+            let fetched = network.fetch(&request).await;
+            let Some(page) = page else { return fetched };
+            match &fetched {
+                Ok(bytes) => disk.write(&page, bytes).await,
+                Err(FetchError::Status(_)) => {}
+                Err(_) => {
+                    if let Some(known) = disk.read(&page).await.filter(|known| known.len() <= request.max_bytes) {
+                        return Ok(known);
+                    }
+                }
+            }
+            fetched
+        }
+        .boxed_local()
+    }
+
+    fn cached(&self, sha256: &str) -> LocalBoxFuture<'static, Option<Vec<u8>>> {
+        let (disk, name) = (self.disk.clone(), sha256.to_owned());
+        async move { disk.read(&name).await }.boxed_local()
+    }
+
+    fn cache(&self, sha256: &str, wheel: &[u8]) -> LocalBoxFuture<'static, ()> {
+        let (disk, name, bytes) = (self.disk.clone(), sha256.to_owned(), wheel.to_vec());
+        async move { disk.write(&name, &bytes).await }.boxed_local()
+    }
+
+    fn prepared(&self, sha256: &str) -> Option<Size> {
+        self.wheels.size(sha256)
+    }
+
+    fn keep(&self, sha256: &str, wheel: PreparedWheel, of: &PackageSet) {
+        let size = wheel.size();
+        self.wheels.keep(sha256, size, Rc::new(Prepared::new(wheel)), of, KEPT_WHEELS);
+    }
+
+    fn keep_bytecode(&self, sha256: &str, archive: Vec<u8>) {
+        let Some(prepared) = self.wheels.find(sha256) else { return };
+        let size = archive.len();
+        prepared.add_bytecode(archive);
+        self.wheels.grow(sha256, size, KEPT_WHEELS);
+    }
+
+    fn claim(&self, sha256: &str) -> LocalBoxFuture<'static, Claim> {
+        self.wheels.clone().lock(sha256.to_owned()).map(|lock| Box::new(lock) as Claim).boxed_local()
+    }
+}

@@ -1,0 +1,342 @@
+//! The workerd processes, and which of them gets what.
+//!
+//! All isolates of a process share its thread, and a loop in C blocks them all until the process is ended. So sessions are
+//! spread over the processes first, runs that stand for themselves go where none is, and nobody is sent to a process that
+//! does not answer. There is one process until a second is of use, with an interpreter booted in it for whoever comes next.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use futures::future::join_all;
+use tokio::time::{interval, timeout};
+
+use crate::{
+    interpreter::Interpreter,
+    log::Log,
+    packages::Parts,
+    platform::spawn,
+    workerd::{Launch, Started, Workerd},
+};
+
+/// How often it is looked whether a process in use still answers.
+const PULSE: Duration = Duration::from_millis(500);
+
+/// After how long a second process that nobody uses is ended.
+const IDLE_LIMIT: Duration = Duration::from_secs(60);
+
+/// How often a boot that fails with its process is tried anew.
+const ATTEMPTS: usize = 2;
+
+/// The processes. Clones are of the same.
+#[derive(Clone)]
+pub struct Pool(Rc<Inner>);
+
+struct Inner {
+    members: RefCell<Vec<Rc<Member>>>,
+    closed: Cell<bool>,
+    most: usize,
+    keeps_spare: bool,
+    launch: Launch,
+    log: Log,
+}
+
+/// A process, and what is in it.
+struct Member {
+    workerd: Workerd,
+    sessions: Cell<usize>,
+    runs: Cell<usize>,
+    blocked: Cell<bool>,
+    started: Cell<bool>,
+    idle_since: Cell<Instant>,
+    /// Booted for whoever comes next.
+    spare: RefCell<Option<Interpreter>>,
+    /// Those that were given out.
+    taken: RefCell<Vec<Interpreter>>,
+}
+
+/// A place in a process, which counts from when it was chosen.
+struct Place {
+    member: Rc<Member>,
+    kept: bool,
+}
+
+impl Place {
+    fn new(member: Rc<Member>, kept: bool) -> Self {
+        let counted = member.counted(kept);
+        counted.set(counted.get() + 1);
+        Self { member, kept }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let counted = self.member.counted(self.kept);
+        counted.set(counted.get().saturating_sub(1));
+        self.member.idle_since.set(Instant::now());
+    }
+}
+
+/// An interpreter that was given out. When it is dropped, the interpreter ends.
+pub struct Lease {
+    /// It.
+    pub interpreter: Interpreter,
+    place: Place,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let (member, interpreter) = (self.place.member.clone(), self.interpreter.clone());
+        spawn(async move {
+            interpreter.end().await;
+            member.taken.borrow_mut().retain(Interpreter::is_alive);
+            member.refill();
+        });
+    }
+}
+
+impl Member {
+    fn new(workerd: Workerd) -> Rc<Self> {
+        let member = Rc::new(Self {
+            workerd,
+            sessions: Cell::default(),
+            runs: Cell::default(),
+            blocked: Cell::default(),
+            started: Cell::default(),
+            idle_since: Cell::new(Instant::now()),
+            spare: RefCell::default(),
+            taken: RefCell::default(),
+        });
+        member.refill();
+        member
+    }
+
+    fn is_used(&self) -> bool {
+        self.sessions.get() + self.runs.get() > 0
+    }
+
+    /// Whether something runs in it: it may be what blocks it.
+    fn runs_something(&self) -> bool {
+        self.taken.borrow().iter().any(Interpreter::is_busy)
+    }
+
+    /// Boots an interpreter for whoever comes next, unless runs would have to wait for it.
+    fn refill(&self) {
+        if self.workerd.ended().is_none() && self.runs.get() == 0 && self.spare.borrow().is_none() {
+            let spare = Interpreter::boot(self.workerd.clone(), &Parts::default());
+            self.spare.replace(Some(spare));
+        }
+    }
+
+    fn counted(&self, kept: bool) -> &Cell<usize> {
+        if kept { &self.sessions } else { &self.runs }
+    }
+
+    fn take(&self, parts: &Parts) -> Interpreter {
+        let spare = if parts.is_empty() { self.spare.take() } else { None };
+        let interpreter = spare.unwrap_or_else(|| Interpreter::boot(self.workerd.clone(), parts));
+        self.taken.borrow_mut().push(interpreter.clone());
+        interpreter
+    }
+
+    /// What it would cost whoever comes to be in it.
+    fn cost(&self, kept: bool) -> usize {
+        let blocked = if self.blocked.get() { 10_000 } else { 0 };
+        blocked + self.sessions.get() * if kept { 100 } else { 20 } + self.runs.get() * 10
+    }
+}
+
+impl Pool {
+    /// With `most` processes, the `first` of which was started already. With `keeps_spare`, one that nobody uses is kept
+    /// ready: for where many clients are to be expected.
+    pub fn new(launch: Launch, most: usize, keeps_spare: bool, first: Started) -> Self {
+        let log = launch.log;
+        let pool = Self(Rc::new(Inner {
+            members: RefCell::default(),
+            closed: Cell::default(),
+            most,
+            keeps_spare,
+            launch,
+            log,
+        }));
+        pool.add(first);
+        let watching = Rc::downgrade(&pool.0);
+        spawn(async move {
+            let mut pulse = interval(PULSE);
+            loop {
+                pulse.tick().await;
+                let Some(pool) = watching.upgrade().filter(|pool| !pool.closed.get()) else { return };
+                Self(pool).watch();
+            }
+        });
+        pool
+    }
+
+    /// Resolves when Python could run at once.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub async fn warm(&self) -> Result<(), String> {
+        let spare = self.0.members.borrow().first().and_then(|member| member.spare.borrow().clone());
+        match spare {
+            Some(spare) => spare.booted().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Gives an interpreter, booted; `kept` for a session.
+    ///
+    /// # Errors
+    /// There is none to be had.
+    pub async fn take(&self, kept: bool, parts: &Parts) -> Result<Lease, String> {
+        let mut attempt = 1;
+        loop {
+            let member = self.choose(kept)?;
+            let shared = member.runs.get() > 0 || member.runs_something();
+            let place = Place::new(member.clone(), kept);
+            // Something runs there: is it what blocks it?
+            if member.runs_something() && !member.blocked.get() && !member.workerd.answers().await && self.may_grow() {
+                self.note(&member, true);
+                continue;
+            }
+            // Whoever comes next is not to share a thread.
+            if shared {
+                self.grow();
+            }
+            let lease = Lease { interpreter: member.take(parts), place };
+            let Err(error) = lease.interpreter.booted().await else {
+                if self.0.keeps_spare {
+                    self.grow();
+                }
+                return Ok(lease);
+            };
+            // Its process was ended for another's sake, perhaps: elsewhere it may go well.
+            if attempt == ATTEMPTS || self.0.closed.get() {
+                return Err(error);
+            }
+            attempt += 1;
+        }
+    }
+
+    /// Stops all runs of sessions: each gives its result. Whether there was one.
+    pub fn interrupt(&self) -> bool {
+        let members = self.0.members.borrow();
+        let busy: Vec<Interpreter> = members
+            .iter()
+            .flat_map(|member| member.taken.borrow().iter().filter(|i| i.is_busy()).cloned().collect::<Vec<_>>())
+            .collect();
+        for interpreter in &busy {
+            let interpreter = interpreter.clone();
+            spawn(async move {
+                interpreter.stop().await;
+            });
+        }
+        !busy.is_empty()
+    }
+
+    fn choose(&self, kept: bool) -> Result<Rc<Member>, String> {
+        if self.0.closed.get() {
+            return Err("the server is ending".to_owned());
+        }
+        let best = self.0.members.borrow().iter().min_by_key(|member| member.cost(kept)).cloned();
+        match best {
+            Some(best) if !((best.blocked.get() || (kept && best.sessions.get() > 0)) && self.may_grow()) => Ok(best),
+            _ => self.start(),
+        }
+    }
+
+    fn may_grow(&self) -> bool {
+        let members = self.0.members.borrow();
+        let blocked = members.iter().filter(|member| member.blocked.get()).count();
+        // Blocked ones will be replaced: meanwhile there may be others in their place.
+        members.len() - blocked < self.0.most && members.len() < 2 * self.0.most
+    }
+
+    /// Starts a further process, unless there is one that nobody uses, or may be no more.
+    fn grow(&self) {
+        let spare = self.0.members.borrow().iter().any(|member| !member.is_used() && !member.blocked.get());
+        if !self.0.closed.get()
+            && !spare
+            && self.may_grow()
+            && let Err(error) = self.start()
+        {
+            self.0.log.error(error);
+        }
+    }
+
+    fn start(&self) -> Result<Rc<Member>, String> {
+        Ok(self.add(self.0.launch.start()?))
+    }
+
+    fn add(&self, started: Started) -> Rc<Member> {
+        let workerd = Workerd::watch(started);
+        let member = Member::new(workerd.clone());
+        self.0.members.borrow_mut().push(member.clone());
+        let (pool, watched, begun) = (self.clone(), member.clone(), Instant::now());
+        spawn(async move {
+            match workerd.ready().await {
+                Ok(()) => {
+                    watched.started.set(true);
+                    pool.0.log.debug(format_args!("a workerd process started in {} ms", begun.elapsed().as_millis()));
+                }
+                Err(error) if !pool.0.closed.get() => pool.0.log.error(error),
+                Err(_) => {}
+            }
+            let why = workerd.end_of().await;
+            let known = {
+                let mut members = pool.0.members.borrow_mut();
+                let before = members.len();
+                members.retain(|member| !Rc::ptr_eq(member, &watched));
+                before != members.len()
+            };
+            drop(watched.spare.take());
+            if known && !pool.0.closed.get() {
+                pool.0.log.warning(format_args!("a workerd process ended: {why}"));
+                // One that never listened would only fail again: the next call tries, and is told why.
+                if watched.started.get() {
+                    pool.grow();
+                }
+            }
+        });
+        member
+    }
+
+    fn note(&self, member: &Rc<Member>, blocked: bool) {
+        if member.blocked.replace(blocked) != blocked {
+            let what = if blocked { "blocked by a run" } else { "free again" };
+            self.0.log.debug(format_args!("a workerd process is {what}"));
+            self.grow();
+        }
+    }
+
+    fn watch(&self) {
+        let members = self.0.members.borrow().clone();
+        let idle = members.iter().filter(|member| !member.is_used() && !member.blocked.get());
+        for member in idle.skip(1).filter(|member| member.idle_since.get().elapsed() > IDLE_LIMIT) {
+            self.0.members.borrow_mut().retain(|other| !Rc::ptr_eq(other, member));
+            member.workerd.end("nobody used it");
+        }
+        for member in members {
+            if member.started.get() && (member.runs_something() || member.blocked.get()) {
+                let pool = self.clone();
+                spawn(async move {
+                    let answers = member.workerd.answers().await;
+                    pool.note(&member, !answers);
+                });
+            }
+        }
+    }
+
+    /// Ends all processes. Resolves when nothing is left of them.
+    pub async fn close(&self) {
+        self.0.closed.set(true);
+        let members = self.0.members.take();
+        for member in &members {
+            member.workerd.end("the server is ending");
+        }
+        // Their guards are at it, and go on if this program does not.
+        let _ = timeout(Duration::from_secs(5), join_all(members.iter().map(|member| member.workerd.gone()))).await;
+    }
+}

@@ -1,0 +1,213 @@
+//! The core with its processes: what every way of being reached has in common.
+
+use std::{collections::HashMap, num::NonZero, path::PathBuf, thread};
+
+use mcp_run_python::{
+    home::{self, Home},
+    session::{Places, Snapshots},
+    settings::{Config, Isolation},
+    transport::Access,
+};
+use serde_json::{Value, json};
+use tokio::{
+    sync::mpsc,
+    time::{Duration, interval},
+};
+
+use crate::{
+    backend::Desk,
+    command::Arguments,
+    installation::Installation,
+    log::Log,
+    packages,
+    platform::{PLATFORM, spawn},
+    pool::Pool,
+    workerd::{Launch, Started},
+};
+
+/// How often idle sessions are looked for.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// Most memory of a workerd process, in bytes: ten interpreters, or one large one.
+const PROCESS_MEMORY: u64 = 4 * 1024 * 1024 * 1024;
+
+/// The server.
+#[derive(Clone)]
+pub struct Server {
+    /// MCP.
+    pub home: Home<Desk>,
+    /// The processes.
+    pub pool: Pool,
+    /// Who may ask for the page.
+    pub access: Access,
+    /// Where the page is.
+    pub site: PathBuf,
+    /// What it says.
+    pub log: Log,
+}
+
+/// What was found out before anything needs a runtime.
+pub struct Prepared {
+    /// What the settings say.
+    pub config: Config,
+    launch: Launch,
+    first: Started,
+    processes: usize,
+    /// Whether many clients are to be expected.
+    is_shared: bool,
+}
+
+/// Reads the settings, and starts the first process: while it comes up, the rest is made.
+///
+/// # Errors
+/// Names the setting that is wrong, or what is missing; or what `check` says of the settings that were given.
+pub fn prepare(
+    arguments: &Arguments,
+    installation: Installation,
+    check: impl FnOnce(&HashMap<String, String>) -> Result<(), String>,
+) -> Result<Prepared, String> {
+    let sources = installation.sources()?;
+    let defaults = [("PACKAGES", "pypi"), ("PACKAGE_MIRRORS", &*sources.mirror), ("PACKAGE_INDEX", &*sources.index)];
+    let config = read_settings(&arguments.settings, &HashMap::from(defaults))?;
+    check(&arguments.settings)?;
+    let processes = thread::available_parallelism().map_or(2, NonZero::get).max(2);
+    let launch = Launch { installation, memory: PROCESS_MEMORY.min(installed_memory()), log: arguments.log };
+    let first = launch.start()?;
+    let is_shared = arguments.mode.starts_with("streamable-http");
+    Ok(Prepared { config, launch, first, processes: arguments.processes.unwrap_or(processes), is_shared })
+}
+
+/// Reads all settings that are given; one that there is not is an error.
+fn read_settings(given: &HashMap<String, String>, defaults: &HashMap<&str, &str>) -> Result<Config, String> {
+    let known = std::cell::RefCell::new(Vec::new());
+    let setting = |name: &str| {
+        known.borrow_mut().push(name.to_owned());
+        given.get(name).cloned().or_else(|| defaults.get(name).map(|value| (*value).to_owned()))
+    };
+    let config = Config::read(&setting, PLATFORM)?;
+    if config.isolation == Isolation::Principal {
+        return Err("ISOLATION is `principal`: that is for the worker only".to_owned());
+    }
+    let known = known.into_inner();
+    match given.keys().find(|name| !known.contains(name)) {
+        Some(unknown) => Err(format!("there is no setting {unknown}; there are: {}", known.join(", "))),
+        None => Ok(config),
+    }
+}
+
+/// Memory of the machine, in bytes.
+fn installed_memory() -> u64 {
+    let told = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+        total.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    told.map_or(u64::MAX, |kibibytes| kibibytes.saturating_mul(1024))
+}
+
+impl Server {
+    /// One with the process that was started.
+    ///
+    /// # Errors
+    /// What comes with the program cannot be read.
+    pub fn new(prepared: Prepared) -> Result<Self, String> {
+        let Prepared { config, launch, first, processes, is_shared } = prepared;
+        let log = launch.log;
+        let installation = launch.installation.clone();
+        let pool = Pool::new(launch, processes, is_shared, first);
+        let wheels = packages::wheels();
+        let installer =
+            packages::installer(&installation, config.packages.clone(), config.server.limits, &pool, &wheels, log)?;
+        let kept = Desk { pool: pool.clone(), wheels, packages: Some(installer.clone()), kept: true };
+        let fresh = Desk { kept: false, ..kept.clone() };
+        let (places, snapshots) = (Places::default(), Snapshots::default());
+        let parts = home::Parts { kept, fresh, places, snapshots, packages: Some(installer), keeps_sessions: true };
+        let (access, site) = (config.transport.access.clone(), installation.site);
+        let server = Self { home: Home::new(parts, config), pool, access, site, log };
+        let swept = server.home.clone();
+        spawn(async move {
+            let mut sweep = interval(SWEEP);
+            loop {
+                sweep.tick().await;
+                swept.end_idle();
+            }
+        });
+        Ok(server)
+    }
+
+    /// Runs code in an interpreter of its own, without a client. Gives the tool's result.
+    ///
+    /// # Errors
+    /// The call was refused.
+    pub async fn run_once(&self, code: &str) -> Result<Value, String> {
+        let meta = json!({
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+        });
+        let params = json!({ "name": "run_python_code", "arguments": { "python_code": code }, "_meta": meta });
+        let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
+        let (send, mut answers) = mpsc::unbounded_channel();
+        let connection = self.home.connect(move |text| drop(send.send(text)));
+        connection.receive(request.to_string().as_bytes());
+        while let Some(text) = answers.recv().await {
+            let mut message: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+            if message.get("id").and_then(Value::as_u64) != Some(1) {
+                continue;
+            }
+            return match message.get_mut("result") {
+                Some(result) => Ok(result.take()),
+                None => {
+                    let why = message.pointer("/error/message").and_then(Value::as_str);
+                    Err(why.unwrap_or("the call was refused").to_owned())
+                }
+            };
+        }
+        Err("the call was not answered".to_owned())
+    }
+
+    /// Starts Python, with the packages that every run has; where it cannot, nothing is served. Never resolves if it can.
+    pub async fn broken(&self, has_dependencies: bool) -> String {
+        if let Err(error) = self.warm(has_dependencies).await {
+            return error;
+        }
+        self.log.debug("Python is ready");
+        std::future::pending().await
+    }
+
+    async fn warm(&self, has_dependencies: bool) -> Result<(), String> {
+        self.pool.warm().await?;
+        if has_dependencies {
+            let result = self.run_once("").await?;
+            let outcome = result.get("structuredContent").unwrap_or(&Value::Null);
+            if outcome.get("status").and_then(Value::as_str) != Some("success") {
+                let why = outcome.get("error").and_then(Value::as_str);
+                return Err(why.unwrap_or("the packages could not be installed").to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends everything. Resolves when no process is left.
+    pub async fn close(&self) {
+        self.home.end_all();
+        self.pool.close().await;
+    }
+}
+
+/// The mode `example`: the original's program. Gives the exit code.
+///
+/// # Errors
+/// It could not be run.
+pub async fn example(server: &Server) -> Result<u8, String> {
+    const CODE: &str = "
+import numpy
+a = numpy.array([1, 2, 3])
+print('numpy array:', a)
+a
+";
+    server.log.info("Running example script for MCP Run Python...");
+    let result = server.run_once(CODE).await?;
+    let text = result.pointer("/content/0/text").and_then(Value::as_str).unwrap_or_default();
+    println!("Tool return value:\n{text}");
+    let succeeded = result.pointer("/structuredContent/status").and_then(Value::as_str) == Some("success");
+    Ok(u8::from(!succeeded))
+}

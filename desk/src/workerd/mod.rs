@@ -1,0 +1,290 @@
+//! One workerd process: started, asked, watched, and ended.
+//!
+//! ```text
+//! this program --starts--> its guard (guard.rs: this program again) --confines and starts--> workerd
+//!      |                                                                                       |
+//!      `---------------------- HTTP over a Unix socket in a folder of its own ----------------'
+//! ```
+//! The guard ends workerd and removes the folder when this program ends, however it ends.
+
+pub mod client;
+#[cfg(target_os = "linux")]
+pub mod confine;
+pub mod envelope;
+pub mod guard;
+
+use std::{
+    cell::RefCell,
+    env,
+    fs::{self, File},
+    io::{self, BufRead, BufReader, Read, Write},
+    os::{
+        fd::OwnedFd,
+        unix::{
+            net::{UnixListener, UnixStream},
+            process::ExitStatusExt,
+        },
+    },
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, ExitStatus, Stdio},
+    rc::Rc,
+    thread,
+    time::Duration,
+};
+
+use futures::{FutureExt, channel::oneshot, future::LocalBoxFuture, future::Shared};
+use hyper::{Method, StatusCode};
+use tokio::{sync::watch, time::timeout};
+use uuid::Uuid;
+
+pub use self::client::Answer;
+use self::{client::Client, envelope::Pieces, guard::Kind};
+use crate::{errors::describe, installation::Installation, log::Log, platform::spawn};
+
+/// How long a process may take to take its assets: a cold disk and a busy machine are in it.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long after its connections it may be known that a process has ended.
+const END_KNOWN: Duration = Duration::from_millis(500);
+
+/// How long an answer to a small request may take before the process is taken for blocked.
+const ANSWER_LIMIT: Duration = Duration::from_millis(1000);
+
+/// The name of the socket, in the process's folder.
+const SOCKET: &str = "runs";
+
+/// How processes are started.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// Where workerd is.
+    pub installation: Installation,
+    /// Most memory of a process, in bytes.
+    pub memory: u64,
+    /// What it says.
+    pub log: Log,
+}
+
+/// A process that was just started, to be watched by [`Workerd::watch`].
+pub struct Started {
+    folder: PathBuf,
+    secret: String,
+    /// Its other end is the guard's: it ends workerd when this is closed.
+    alive: Option<ChildStdout>,
+    ready: oneshot::Receiver<Result<(), String>>,
+    ended: oneshot::Receiver<String>,
+}
+
+impl Launch {
+    /// Starts a process. Nothing of it needs a runtime.
+    ///
+    /// # Errors
+    /// That of the system, by its name.
+    pub fn start(&self) -> Result<Started, String> {
+        let folder = nix::unistd::mkdtemp(&env::temp_dir().join("mcp-run-python-XXXXXX"));
+        let folder = folder.map_err(|error| format!("{error}, in {}", env::temp_dir().display()))?;
+        self.start_in(&folder).inspect_err(|_| {
+            // What there is of it is ours, and empty.
+            let _ = fs::remove_dir_all(&folder);
+        })
+    }
+
+    fn start_in(&self, folder: &Path) -> Result<Started, String> {
+        let failed = |error: io::Error| format!("workerd could not be started: {}", describe(&error));
+        let socket = folder.join(SOCKET);
+        let listener = UnixListener::bind(&socket).map_err(failed)?;
+        let secret = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+        let Self { installation, memory, .. } = self;
+        let mut guard = guard::command(Kind::Workerd, folder, &installation.workerd, &installation.config(), *memory)
+            .env_clear()
+            .env("SECRET", &secret)
+            .stdin(OwnedFd::from(listener))
+            .stdout(Stdio::piped())
+            .stderr(if self.log.verbose { Stdio::piped() } else { Stdio::null() })
+            .spawn()
+            .map_err(failed)?;
+        let alive = guard.stdout.take();
+        if let Some(said) = guard.stderr.take() {
+            let log = self.log;
+            thread::Builder::new()
+                .spawn(move || {
+                    for line in BufReader::new(said).lines().map_while(Result::ok) {
+                        log.debug(format_args!("workerd: {line}"));
+                    }
+                })
+                .map_err(failed)?;
+        }
+        let (tell_ready, ready) = oneshot::channel();
+        let (tell_ended, ended) = oneshot::channel();
+        let (assets, authorization, place) = (self.installation.assets(), secret.clone(), folder.to_owned());
+        thread::Builder::new()
+            .spawn(move || {
+                // Whoever does not wait for it any longer has closed its pipe.
+                let _ = tell_ready.send(send_assets(&socket, &authorization, &assets));
+                let status = wait(guard);
+                // The guard removes it, unless it was ended itself.
+                let _ = fs::remove_dir_all(place);
+                let _ = tell_ended.send(format!("workerd ended ({status})"));
+            })
+            .map_err(failed)?;
+        Ok(Started { folder: folder.to_owned(), secret, alive, ready, ended })
+    }
+}
+
+/// Waits for the end of the guard, whose status is that of workerd, as a shell gives it.
+fn wait(mut guard: Child) -> String {
+    match guard.wait() {
+        Ok(status) => describe_status(status),
+        Err(error) => describe(&error),
+    }
+}
+
+fn describe_status(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) if code > 128 => format!("signal {}", code - 128),
+        (Some(code), _) => format!("status {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => "unknown status".to_owned(),
+    }
+}
+
+/// Sends what isolates are made of. By a plain socket, so that the system copies them, and nobody else holds them.
+fn send_assets(socket: &Path, secret: &str, assets: &Path) -> Result<(), String> {
+    let silent = || "workerd did not start; --verbose shows what it says".to_owned();
+    let send = || -> io::Result<[u8; 12]> {
+        let mut file = File::open(assets)?;
+        let length = file.metadata()?.len();
+        let mut stream = UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(START_LIMIT))?;
+        stream.set_write_timeout(Some(START_LIMIT))?;
+        write!(
+            stream,
+            "POST /assets HTTP/1.1\r\nhost: desk\r\nauthorization: {secret}\r\ncontent-length: {length}\r\n\
+             connection: close\r\n\r\n"
+        )?;
+        io::copy(&mut file, &mut stream)?;
+        let mut head = [0; 12];
+        stream.read_exact(&mut head)?;
+        Ok(head)
+    };
+    match send() {
+        Ok(head) if head.starts_with(b"HTTP/1.1 204") => Ok(()),
+        Ok(_) => Err(silent()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+            Err("workerd did not start in time".to_owned())
+        }
+        Err(error) if error.raw_os_error() == Some(nix::libc::ENOENT) => Err(describe(&error)),
+        Err(_) => Err(silent()),
+    }
+}
+
+/// A process. Clones are of the same.
+#[derive(Clone)]
+pub struct Workerd(Rc<Inner>);
+
+struct Inner {
+    client: Client,
+    alive: RefCell<Option<ChildStdout>>,
+    /// Why it has ended, once it has.
+    ended: watch::Sender<Option<String>>,
+    ready: Shared<LocalBoxFuture<'static, Result<(), String>>>,
+    /// Resolves when nothing is left of it.
+    gone: Shared<LocalBoxFuture<'static, ()>>,
+}
+
+impl Workerd {
+    /// Watches a process that was started.
+    pub fn watch(started: Started) -> Self {
+        let Started { folder, secret, alive, ready, ended: over } = started;
+        let (ended, _) = watch::channel(None);
+        let ready = ready.map(|ready| ready.unwrap_or_else(|_| Err("workerd did not start".to_owned())));
+        let (tell_gone, gone) = oneshot::channel::<()>();
+        let workerd = Self(Rc::new(Inner {
+            client: Client::new(folder.join(SOCKET), secret),
+            alive: RefCell::new(alive),
+            ended,
+            ready: ready.boxed_local().shared(),
+            gone: gone.map(|_| ()).boxed_local().shared(),
+        }));
+        let (watched, starting) = (workerd.clone(), workerd.clone());
+        spawn(async move {
+            let why = over.await.unwrap_or_else(|_| "workerd ended".to_owned());
+            watched.end(&why);
+            drop(tell_gone);
+        });
+        spawn(async move {
+            if starting.ready().await.is_err() {
+                starting.end("it did not start");
+            }
+        });
+        workerd
+    }
+
+    /// Resolves when it takes interpreters.
+    ///
+    /// # Errors
+    /// It did not start, or was ended before.
+    pub async fn ready(&self) -> Result<(), String> {
+        self.0.ready.clone().await
+    }
+
+    /// Why it has ended, if it has.
+    pub fn ended(&self) -> Option<String> {
+        self.0.ended.borrow().clone()
+    }
+
+    /// Resolves when it has ended: why.
+    pub async fn end_of(&self) -> String {
+        let mut ended = self.0.ended.subscribe();
+        let why = ended.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+        why.unwrap_or_else(|| "workerd ended".to_owned())
+    }
+
+    /// Ends it at once. `why` is what is said to whoever has a run in it.
+    pub fn end(&self, why: &str) {
+        let first = self.0.ended.send_if_modified(|ended| {
+            let first = ended.is_none();
+            if first {
+                *ended = Some(why.to_owned());
+            }
+            first
+        });
+        if first {
+            self.0.client.close();
+            // Its guard hears of it.
+            drop(self.0.alive.take());
+        }
+    }
+
+    /// Resolves when nothing is left of it.
+    pub async fn gone(&self) {
+        self.0.gone.clone().await;
+    }
+
+    /// Asks the parent worker. Gives the response when its head has come.
+    ///
+    /// # Errors
+    /// What became of the connection: [`Self::why`] may know better.
+    pub async fn ask(&self, method: Method, path: &str, body: Pieces) -> Result<Answer, String> {
+        if let Some(why) = self.ended() {
+            return Err(why);
+        }
+        self.0.client.ask(method, path, body).await
+    }
+
+    /// Asks, and gives the status once the whole response has come; `None` if it did not in time.
+    pub async fn status(&self, path: &str, limit: Duration, body: Pieces) -> Option<StatusCode> {
+        let asked = async { self.ask(Method::POST, path, body).await?.settled().await };
+        timeout(limit, asked).await.ok()?.ok()
+    }
+
+    /// Whether it answers: a loop in C, in any of its isolates, blocks them all. (One in Python lets others have a turn every
+    /// 20 ms, and an answer takes several.)
+    pub async fn answers(&self) -> bool {
+        self.status("/", ANSWER_LIMIT, Pieces::default()).await == Some(StatusCode::NO_CONTENT)
+    }
+
+    /// What to say about an error: the reason of its end, if that is what it comes from, which may be known a moment later.
+    pub async fn why(&self, error: String) -> String {
+        timeout(END_KNOWN, self.end_of()).await.unwrap_or(error)
+    }
+}

@@ -1,0 +1,218 @@
+// Written by the core's tests, from src/run/protocol.rs.
+
+/** The version of the protocol. */
+export declare const VERSION: 1;
+
+/**
+ * What starts a run.
+ */
+export type Request = { 
+/**
+ * The version of the protocol.
+ */
+protocol: number, 
+/**
+ * Python source.
+ */
+code: string, 
+/**
+ * JSON of the global variables. A text of its own: only Python reads it, so that its numbers stay what they are.
+ */
+globals: string, 
+/**
+ * Whether the namespace is that of the run before.
+ */
+keep: boolean, 
+/**
+ * What is placed in the program's folder first.
+ */
+files: Array<PlacedFile>, limits: Limits, 
+/**
+ * What the run may call; nothing, if it is not there.
+ */
+calls?: Callable, };
+
+/**
+ * What a run may use. Times are milliseconds.
+ */
+export type Limits = { 
+/**
+ * Wall clock until Python gets a `TimeoutError`.
+ */
+time: number, 
+/**
+ * How long it may clean up after that, before the interpreter ends.
+ */
+grace: number, 
+/**
+ * How often CPython may ask for signals.
+ */
+fuel: number, 
+/**
+ * Bytes of the interpreter's memory.
+ */
+memory: number, 
+/**
+ * Bytes of that memory, the packages' archives and the files, together.
+ */
+budget: number | null, 
+/**
+ * Bytes of output.
+ */
+output: number, 
+/**
+ * How many lines there may be in it.
+ */
+lines: number, 
+/**
+ * Bytes of one.
+ */
+line: number, 
+/**
+ * Bytes of the returned value or the error.
+ */
+value: number, 
+/**
+ * How many images at most.
+ */
+images: number, 
+/**
+ * Bytes of one image.
+ */
+imageBytes: number, 
+/**
+ * How deep the returned value may nest.
+ */
+depth: number, 
+/**
+ * Files and folders, besides those that were there at the start.
+ */
+files: number, 
+/**
+ * Bytes of all of them.
+ */
+fileBytes: number, 
+/**
+ * How many that it made, changed or deleted are told of at most.
+ */
+filesTold: number, 
+/**
+ * Bytes of one that is sent.
+ */
+embedBytes: number, 
+/**
+ * Bytes of all that are sent.
+ */
+embedAll: number, };
+
+/**
+ * A file that is placed before a run.
+ */
+export type PlacedFile = { 
+/**
+ * Where, relative to the program's folder.
+ */
+path: string, 
+/**
+ * Its bytes in base64 (RFC 4648, section 4).
+ */
+base64: string, };
+
+/**
+ * What a run may call, and how much.
+ */
+export type Callable = { names: Array<string>, 
+/**
+ * How many calls may wait for their answers.
+ */
+atOnce: number, 
+/**
+ * How many there may be in all.
+ */
+inAll: number, 
+/**
+ * Bytes of the arguments of one.
+ */
+argumentBytes: number, 
+/**
+ * How long the run's clock may stand still, in all, while it waits for answers, in milliseconds.
+ */
+wait: number, };
+
+/**
+ * What comes out of an isolate: a JSON object a line, of one member.
+ */
+export type Frame = { "protocol": number } | { "stdout": Array<string> } | { "stderr": Array<string> } | { "image": string } | { "file": FileFrame } | { "omitted": number } | { "call": CallFrame } | { "cancel": number } | { "end": EndFrame };
+
+/**
+ * A file that was made, changed or deleted.
+ */
+export type FileFrame = { path: string, change: Change, 
+/**
+ * In bytes.
+ */
+size: number, 
+/**
+ * Its bytes, if they are sent.
+ */
+base64?: string, };
+
+/**
+ * What became of a file.
+ */
+export type Change = "created" | "changed" | "deleted";
+
+/**
+ * A call out of the program.
+ */
+export type CallFrame = { 
+/**
+ * Higher than that of any call before it.
+ */
+id: number, 
+/**
+ * One of those in the request.
+ */
+name: string, 
+/**
+ * JSON of an object.
+ */
+arguments: string, };
+
+/**
+ * How a run ended. With a value at most, or with an error.
+ */
+export type EndFrame = { status: Status, 
+/**
+ * The value, if it is a `str`.
+ */
+text?: string, 
+/**
+ * JSON of any other value.
+ */
+json?: string, error?: string, };
+
+export type Status = "success" | "run-error";
+
+/**
+ * The answer to a call.
+ */
+export type Answer = { 
+/**
+ * That of the call.
+ */
+id: number, } & ({ "value": string } | { "error": CallError });
+
+/**
+ * Why a call failed: what Python raises.
+ */
+export type CallError = { 
+/**
+ * The name of a built-in exception, such as `ValueError`. For one that Python does not take from outside, it raises a
+ * `RuntimeError`.
+ */
+type: string, 
+/**
+ * What it says.
+ */
+message: string, };

@@ -1,0 +1,82 @@
+"""Calls out of a running program: what `_host` is, in a run that may call. It is private: no program is told of it."""
+
+import sys
+from json import dumps, loads  # by name: a program may replace json's
+from types import ModuleType
+from typing import Any
+
+from pyodide.ffi import run_sync
+
+# What an answer may raise.
+_ERRORS = {
+    error.__name__: error
+    for error in (
+        ConnectionError,
+        FileNotFoundError,
+        KeyError,
+        LookupError,
+        NotImplementedError,
+        OSError,
+        PermissionError,
+        RuntimeError,
+        TimeoutError,
+        TypeError,
+        ValueError,
+    )
+}
+
+# JavaScript's side: calls.js.
+_host: Any = None
+_names: frozenset[str] = frozenset()
+
+
+def offer(host: object, names: str) -> None:
+    """Begins a run that may call `names`, a JSON list."""
+    global _host, _names
+    _host, _names = host, frozenset(loads(names))
+    module = ModuleType('_host', __doc__)
+    vars(module).update(call=call, call_sync=call_sync)
+    sys.modules['_host'] = module
+
+
+def withdraw() -> None:
+    """Ends it: who kept a function calls nothing by it."""
+    global _names
+    _names = frozenset()
+    sys.modules.pop('_host', None)
+
+
+async def call(name: str, /, **arguments: object) -> object:
+    """Calls a function of the host."""
+    host, call_id = _host, _begin(name, arguments)
+    try:
+        return _value(await host.answered(call_id))
+    except BaseException:
+        host.cancel(call_id)
+        raise
+
+
+def call_sync(name: str, /, **arguments: object) -> object:
+    """The same, for code that cannot await: it waits on its stack."""
+    host, call_id = _host, _begin(name, arguments)
+    try:
+        return _value(run_sync(host.answered(call_id)))
+    except BaseException:
+        host.cancel(call_id)
+        raise
+
+
+def _begin(name: str, arguments: dict[str, object]) -> int:
+    if name not in _names:
+        raise PermissionError(f'this run may not call {name!r}')
+    call_id = _host.begin(name, dumps(arguments, allow_nan=False))
+    if isinstance(call_id, str):
+        raise RuntimeError(call_id)
+    return call_id
+
+
+def _value(text: str) -> object:
+    answer = loads(text)
+    if error := answer.get('error'):
+        raise _ERRORS.get(error['type'], RuntimeError)(error['message'])
+    return loads(answer['value'])
