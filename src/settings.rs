@@ -20,6 +20,8 @@ pub struct Config {
     pub transport: TransportOptions,
     /// How much may go on at once.
     pub quotas: Quotas,
+    /// How much memory all interpreters may hold, in bytes, where the home can measure it (the desk); `None`: not set.
+    pub memory_total: Option<usize>,
     /// How long a session may be idle.
     pub session_idle: Duration,
     /// What runs of no session share.
@@ -84,6 +86,7 @@ impl Config {
             },
             packages: settings.packages(&limits)?,
             quotas: settings.quotas()?,
+            memory_total: settings.size_if_set("MEMORY_LIMIT_TOTAL_MB", MIB)?,
             session_idle: settings.seconds("SESSION_IDLE_SECONDS", Duration::from_secs(30 * 60))?,
             isolation,
         })
@@ -157,10 +160,7 @@ impl Settings<'_> {
             grace: self.seconds("GRACE_SECONDS", defaults.grace)?,
             fuel: self.size("FUEL_LIMIT_MILLIONS", defaults.fuel as usize, MILLION)? as u64,
             memory: self.size("MEMORY_LIMIT_MB", defaults.memory, MIB)?,
-            budget: match self.get("MEMORY_BUDGET_MB") {
-                Some(_) => Some(self.size("MEMORY_BUDGET_MB", 0, MIB)?),
-                None => defaults.budget,
-            },
+            budget: self.size_if_set("MEMORY_BUDGET_MB", MIB)?.or(defaults.budget),
             output_bytes: self.size("OUTPUT_LIMIT_KB", defaults.output_bytes, KIB)?,
             output_lines: self.size("OUTPUT_LIMIT_LINES", defaults.output_lines, 1)?,
             line_bytes: self.size("LINE_LIMIT_KB", defaults.line_bytes, KIB)?,
@@ -194,11 +194,15 @@ impl Settings<'_> {
         })
     }
 
-    /// A whole number of `unit`s, at least one.
     fn size(&self, name: &str, default: usize, unit: usize) -> Result<usize, String> {
-        let Some(value) = self.get(name) else { return Ok(default) };
+        Ok(self.size_if_set(name, unit)?.unwrap_or(default))
+    }
+
+    /// A whole number of `unit`s, at least one.
+    fn size_if_set(&self, name: &str, unit: usize) -> Result<Option<usize>, String> {
+        let Some(value) = self.get(name) else { return Ok(None) };
         let count = value.trim().parse().ok().filter(|count| *count > 0);
-        count.and_then(|count: usize| count.checked_mul(unit)).ok_or_else(|| {
+        count.and_then(|count: usize| count.checked_mul(unit)).map(Some).ok_or_else(|| {
             let of = match unit {
                 KIB => " of KiB",
                 MIB => " of MiB",

@@ -135,6 +135,13 @@ impl CoreInterpreter for Spawned {
         }
     }
 
+    fn memory(&self) -> usize {
+        match &*self.lease.borrow() {
+            State::Taken(Ok(lease)) => lease.interpreter.memory(),
+            _ => 0,
+        }
+    }
+
     fn add(&self, _: Parts) {}
 
     fn files(&self) -> LocalBoxFuture<'static, Option<Bytes>> {

@@ -31,7 +31,8 @@ modes:
   streamable-http            MCP over HTTP, with sessions, at http://127.0.0.1:3001/mcp
   streamable-http-stateless  the same without sessions
   example                    runs a short program that needs numpy, and prints the result
-  print-config CLIENT        prints what to put into a client's configuration; without CLIENT, which there are
+  print-config CLIENT [MODE]
+                             prints what to put into a client's configuration; without CLIENT, which there are
   cache [clear]              shows what packages take on the disk, or deletes them
   doctor                     says what confines Python on this machine, and what a missing piece costs
 
@@ -72,8 +73,8 @@ pub enum Asked {
 pub struct Arguments {
     /// One of [`MODES`].
     pub mode: String,
-    /// What follows it: `print-config CLIENT`, `cache clear`.
-    pub rest: Option<String>,
+    /// What follows it: `print-config CLIENT MODE`, `cache clear`.
+    pub rest: Vec<String>,
     /// The address to listen on.
     pub host: String,
     /// The port to listen on.
@@ -108,14 +109,16 @@ pub fn read(words: &[OsString]) -> Result<Asked, String> {
     }
     let mut rest: Vec<&str> = words.map(String::as_str).collect();
     let takes = match (mode.as_str(), rest.first()) {
-        ("print-config", Some(_)) | ("cache", Some(&"clear")) => Some(rest.remove(0).to_owned()),
-        _ => None,
+        ("print-config", _) => 2.min(rest.len()),
+        ("cache", Some(&"clear")) => 1,
+        _ => 0,
     };
-    if !rest.is_empty() {
-        return Err(format!("unrecognized arguments: {}", rest.join(" ")));
+    let unknown = rest.split_off(takes);
+    if !unknown.is_empty() {
+        return Err(format!("unrecognized arguments: {}", unknown.join(" ")));
     }
     Ok(Asked::Mode(Box::new(Arguments {
-        rest: takes,
+        rest: rest.into_iter().map(str::to_owned).collect(),
         host: text(&matches, "host").unwrap_or("127.0.0.1").to_owned(),
         port: whole(&matches, "port", 0, u16::MAX.into())?.and_then(|port| port.try_into().ok()).unwrap_or(3001),
         processes: whole(&matches, "processes", 1, 256)?,
@@ -233,8 +236,9 @@ mod tests {
         assert_eq!(read.settings["A_1"], "b=c");
         assert_eq!(arguments("--dependencies six stdio").settings["DEPENDENCIES"], "six");
         assert_eq!(arguments("streamable-http-stateless").settings["LEGACY_SESSIONS"], "false");
-        assert_eq!(arguments("print-config claude").rest.as_deref(), Some("claude"));
-        assert_eq!(arguments("cache clear").rest.as_deref(), Some("clear"));
+        assert_eq!(arguments("print-config claude").rest, ["claude"]);
+        assert_eq!(arguments("print-config cursor streamable-http").rest, ["cursor", "streamable-http"]);
+        assert_eq!(arguments("cache clear").rest, ["clear"]);
     }
 
     #[test]
@@ -244,6 +248,7 @@ mod tests {
             ("nonsense", "argument mode: invalid choice: 'nonsense'"),
             ("stdio more", "unrecognized arguments: more"),
             ("cache all", "unrecognized arguments: all"),
+            ("print-config cursor stdio more", "unrecognized arguments: more"),
             ("--nonsense stdio", "Unknown option '--nonsense'"),
             ("stdio --port", "Option '--port <value>' argument missing"),
             ("--port x stdio", "argument --port: 'x' is no whole number from 0 to 65535"),

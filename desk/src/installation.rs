@@ -1,14 +1,19 @@
 //! Where the program finds workerd, and what isolates are made of: beside itself, or where `MCP_RUN_PYTHON_HOME` says.
 
 use std::{
+    collections::HashMap,
     env, fs,
+    io::{self, BufRead, BufReader},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use mcp_run_python::packages::Room;
 use serde::{Deserialize, de::DeserializeOwned};
 
-use crate::errors::describe;
+use sha2::{Digest, Sha256};
+
+use crate::{errors::describe, packages::disk};
 
 /// Names the folder, if it is not the program's own.
 const HOME: &str = "MCP_RUN_PYTHON_HOME";
@@ -33,6 +38,44 @@ pub struct Sources {
     pub mirror: String,
     /// The package index; empty if none is known.
     pub index: String,
+}
+
+/// The sha256 of files, in hexadecimal.
+#[derive(Deserialize)]
+struct Hashes {
+    config: String,
+    assets: String,
+    /// By machine. Who brings workerd for another knows what it is.
+    workerd: HashMap<String, String>,
+}
+
+/// What Node calls a system or a processor.
+fn node_name(name: &str) -> &str {
+    match name {
+        "macos" => "darwin",
+        "x86_64" => "x64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// The sha256 of a file, in hexadecimal.
+fn sha256(file: &Path) -> io::Result<String> {
+    let mut file = BufReader::with_capacity(1 << 20, fs::File::open(file)?);
+    let mut sum = Sha256::new();
+    loop {
+        let bytes = file.fill_buf()?;
+        let length = bytes.len();
+        if length == 0 {
+            return Ok(hexadecimal(&sum.finalize()));
+        }
+        sum.update(bytes);
+        file.consume(length);
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[derive(Deserialize)]
@@ -108,6 +151,44 @@ impl Installation {
         let isolate: IsolateRoom = self.parsed("room.json")?;
         room.code = Some(isolate.code);
         room.heap = isolate.heap;
+        Ok(())
+    }
+
+    /// Checks that workerd and what isolates are made of are what they were when they were built. Once: as long as they are
+    /// not touched, it stands in the cache that they were.
+    ///
+    /// # Errors
+    /// Names the file that is another.
+    pub fn check(&self) -> Result<(), String> {
+        let hashes: Hashes = self.parsed("hashes.json")?;
+        let machine = format!("{}-{}", node_name(env::consts::OS), node_name(env::consts::ARCH));
+        let files = [
+            (self.config(), Some(&hashes.config)),
+            (self.assets(), Some(&hashes.assets)),
+            (self.workerd.clone(), hashes.workerd.get(&machine)),
+        ];
+        let files: Vec<_> = files.iter().filter_map(|(file, hash)| Some((file, (*hash)?))).collect();
+        let mut stamp = Sha256::new();
+        for (file, hash) in &files {
+            let found = fs::metadata(file).map_err(|error| format!("{}: {}", file.display(), describe(&error)))?;
+            let (length, changed) =
+                (found.len(), (found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()));
+            stamp.update(format!("{}\0{hash}\0{length}\0{changed:?}\0{}\0", file.display(), found.ino()));
+        }
+        let stamp = format!("checked-{}", hexadecimal(&stamp.finalize()));
+        if disk::has(&stamp) {
+            return Ok(());
+        }
+        for (file, hash) in &files {
+            let sum = sha256(file).map_err(|error| format!("{}: {}", file.display(), describe(&error)))?;
+            if sum != **hash {
+                return Err(format!(
+                    "{} is not what it was when it was built (its sha256 is {sum}): install mcp-run-python anew",
+                    file.display()
+                ));
+            }
+        }
+        disk::note(&stamp);
         Ok(())
     }
 

@@ -47,6 +47,8 @@ struct Inner {
     /// Whether a run was given to it that has not ended.
     busy: Cell<bool>,
     ended: watch::Sender<bool>,
+    /// By how much its process grew while it ran something, in bytes.
+    held: Cell<usize>,
     /// How long a run that is stopped may take to end.
     patience: Cell<Duration>,
     booted: RefCell<Option<Booted>>,
@@ -96,6 +98,7 @@ impl Interpreter {
             workerd,
             used: Cell::default(),
             busy: Cell::default(),
+            held: Cell::default(),
             ended,
             patience: Cell::new(STOP_MARGIN),
             booted: RefCell::new(Some(booted)),
@@ -122,6 +125,11 @@ impl Interpreter {
     /// Whether a run goes on in it.
     pub fn is_busy(&self) -> bool {
         self.0.busy.get()
+    }
+
+    /// By how much its process grew while it ran something, in bytes. What ran beside it counts, too.
+    pub fn memory(&self) -> usize {
+        self.0.held.get()
     }
 
     /// Whether it may still take runs.
@@ -242,12 +250,15 @@ struct Going {
     interpreter: Interpreter,
     /// Calls the watchdog off when it is dropped.
     _over: oneshot::Sender<()>,
+    /// What its process held before.
+    before: usize,
     reason: Rc<RefCell<Option<String>>>,
 }
 
 impl Going {
     fn new(interpreter: &Interpreter, time: Duration, grace: Duration) -> Self {
         let reason = Rc::<RefCell<Option<String>>>::default();
+        let before = interpreter.0.workerd.memory();
         let (workerd, told) = (interpreter.0.workerd.clone(), reason.clone());
         let (over, is_over) = oneshot::channel::<()>();
         spawn(async move {
@@ -261,7 +272,7 @@ impl Going {
             workerd.end(BYSTANDER);
         });
         interpreter.0.busy.set(true);
-        Self { interpreter: interpreter.clone(), _over: over, reason }
+        Self { interpreter: interpreter.clone(), _over: over, before, reason }
     }
 
     /// What to say about an error.
@@ -279,7 +290,9 @@ impl Going {
 
 impl Drop for Going {
     fn drop(&mut self) {
-        self.interpreter.0.busy.set(false);
+        let Inner { workerd, busy, held, .. } = &*self.interpreter.0;
+        busy.set(false);
+        held.set(held.get().saturating_add(workerd.memory().saturating_sub(self.before)));
     }
 }
 

@@ -87,10 +87,10 @@ fn asked(words: &[OsString]) -> Result<u8, Failed> {
     };
     match arguments.mode.as_str() {
         "print-config" => {
-            print!("{}", print_config::print(arguments.rest.as_deref(), words).map_err(Failed::Usage)?);
+            print!("{}", print_config::print(&arguments, words).map_err(Failed::Usage)?);
             Ok(0)
         }
-        "cache" => Ok(cache::run(arguments.rest.is_some())?),
+        "cache" => Ok(cache::run(!arguments.rest.is_empty())?),
         #[cfg(target_os = "linux")]
         "doctor" => Ok(doctor::run()?),
         #[cfg(not(target_os = "linux"))]

@@ -220,6 +220,11 @@ impl Pool {
         }
     }
 
+    /// How many bytes of memory all processes hold.
+    pub fn memory(&self) -> usize {
+        self.0.members.borrow().iter().map(|member| member.workerd.memory()).sum()
+    }
+
     /// Stops all runs of sessions: each gives its result. Whether there was one.
     pub fn interrupt(&self) -> bool {
         let members = self.0.members.borrow();

@@ -1,7 +1,12 @@
 //! The core with its processes: what every way of being reached has in common.
 
-use std::{collections::HashMap, num::NonZero, path::PathBuf, thread};
+use std::{collections::HashMap, num::NonZero, path::PathBuf, rc::Rc, thread};
 
+use futures::{
+    FutureExt,
+    channel::oneshot,
+    future::{LocalBoxFuture, Shared},
+};
 use mcp_run_python::{
     home::{self, Home},
     session::{Places, Snapshots},
@@ -44,6 +49,7 @@ pub struct Server {
     pub site: PathBuf,
     /// What it says.
     pub log: Log,
+    checked: Shared<LocalBoxFuture<'static, Result<(), String>>>,
 }
 
 /// What was found out before anything needs a runtime.
@@ -52,6 +58,8 @@ pub struct Prepared {
     pub config: Config,
     launch: Launch,
     first: Started,
+    /// Whether what it is made of is what it was.
+    checked: oneshot::Receiver<Result<(), String>>,
     processes: usize,
     /// Whether many clients are to be expected.
     is_shared: bool,
@@ -73,8 +81,11 @@ pub fn prepare(
     let processes = thread::available_parallelism().map_or(2, NonZero::get).max(2);
     let launch = Launch { installation, memory: PROCESS_MEMORY.min(installed_memory()), log: arguments.log };
     let first = launch.start()?;
+    let (tell, checked) = oneshot::channel();
+    let installation = launch.installation.clone();
+    thread::spawn(move || tell.send(installation.check()));
     let is_shared = arguments.mode.starts_with("streamable-http");
-    Ok(Prepared { config, launch, first, processes: arguments.processes.unwrap_or(processes), is_shared })
+    Ok(Prepared { config, launch, first, checked, processes: arguments.processes.unwrap_or(processes), is_shared })
 }
 
 /// Reads all settings that are given; one that there is not is an error.
@@ -110,7 +121,7 @@ impl Server {
     /// # Errors
     /// What comes with the program cannot be read.
     pub fn new(prepared: Prepared) -> Result<Self, String> {
-        let Prepared { config, launch, first, processes, is_shared } = prepared;
+        let Prepared { config, launch, first, checked, processes, is_shared } = prepared;
         let log = launch.log;
         let installation = launch.installation.clone();
         let pool = Pool::new(launch, processes, is_shared, first);
@@ -119,10 +130,14 @@ impl Server {
             packages::installer(&installation, config.packages.clone(), config.server.limits, &pool, &wheels, log)?;
         let kept = Desk { pool: pool.clone(), wheels, packages: Some(installer.clone()), kept: true };
         let fresh = Desk { kept: false, ..kept.clone() };
-        let (places, snapshots) = (Places::default(), Snapshots::default());
+        let measured = pool.clone();
+        let most = config.memory_total.unwrap_or_else(|| usize::try_from(installed_memory() / 2).unwrap_or(usize::MAX));
+        let places = Places::default().with_memory(most, Rc::new(move || measured.memory()));
+        let snapshots = Snapshots::default();
         let parts = home::Parts { kept, fresh, places, snapshots, packages: Some(installer), keeps_sessions: true };
         let (access, site) = (config.transport.access.clone(), installation.site);
-        let server = Self { home: Home::new(parts, config), pool, access, site, log };
+        let checked = checked.map(|checked| checked.unwrap_or(Ok(()))).boxed_local().shared();
+        let server = Self { home: Home::new(parts, config), pool, access, site, log, checked };
         let swept = server.home.clone();
         spawn(async move {
             let mut sweep = interval(SWEEP);
@@ -174,6 +189,7 @@ impl Server {
     }
 
     async fn warm(&self, has_dependencies: bool) -> Result<(), String> {
+        self.checked.clone().await?;
         self.pool.warm().await?;
         if has_dependencies {
             let result = self.run_once("").await?;

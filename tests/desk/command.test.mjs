@@ -1,7 +1,7 @@
 // The command line: the original's words, and what is said about wrong ones.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -92,6 +92,39 @@ describe('the command', () => {
     }
   });
 
+  test('refuses what is not as it was built, and looks only once', async () => {
+    const place = new Temporary();
+    try {
+      const modules = join(place.path, 'node_modules');
+      const copy = join(modules, 'mcp-run-python');
+      cpSync(PACKAGE, copy, { recursive: true, dereference: true });
+      for (const name of readdirSync(dirname(PACKAGE))) {
+        if (/workerd|^mcp-run-python-|^@cloudflare$/.test(name))
+          symlinkSync(realpathSync(join(dirname(PACKAGE), name)), join(modules, name));
+      }
+      const command = [process.execPath, join(copy, 'src/main.js')];
+      const env = { XDG_CACHE_HOME: join(place.path, 'cache') };
+      const checked = () =>
+        readdirSync(join(env.XDG_CACHE_HOME, 'mcp-run-python')).filter((name) => /^checked-/.test(name));
+      for (const _ of [1, 2]) {
+        await using client = new StdioClient([], env, command);
+        await client.initialize();
+        assert.equal((await client.run('6 * 7')).return_value, 42);
+        assert.equal(checked().length, 1);
+      }
+      const assets = join(copy, 'runtime/assets.bin');
+      const bytes = readFileSync(assets);
+      bytes[bytes.length >> 1] ^= 1;
+      writeFileSync(assets, bytes);
+      const { code, stderr } = await run(['stdio'], '', env, command);
+      assert.equal(code, 1, stderr);
+      assert.match(stderr, /assets\.bin is not what it was when it was built .*: install mcp-run-python anew/);
+      assert.equal(checked().length, 1);
+    } finally {
+      place.remove();
+    }
+  });
+
   // A file system of its own, where the system lets anybody have one.
   const private_ = ['unshare', '--map-root-user', '--mount'];
   const may = spawnSync(private_[0], [...private_.slice(1), 'true']).status === 0;
@@ -119,12 +152,42 @@ describe('the command', () => {
       assert.ok(names.includes(name), name);
       const { code, stdout } = await run(['print-config', name, '--return-mode', 'json']);
       assert.equal(code, 0);
-      for (const word of ['npx', 'mcp-run-python', '--return-mode', 'json', 'stdio'])
+      for (const word of ['mcp-run-python', '--return-mode', 'json', 'stdio'])
         assert.ok(stdout.includes(word), `${name}: ${word}`);
     }
-    const { stdout } = await run(['print-config', 'cursor']);
-    const { python } = JSON.parse(stdout.slice(stdout.indexOf('{'))).mcpServers;
-    assert.deepEqual(python, { command: 'npx', args: ['-y', 'mcp-run-python', 'stdio'] });
+    /** @param {Record<string, string>} env @param {string[]} args */
+    const cursor = async (env, ...args) => {
+      const { stdout } = await run(['print-config', 'CURSOR', ...args], '', env);
+      return JSON.parse(stdout.slice(stdout.indexOf('{'))).mcpServers.python;
+    };
+    // What works where it is run: the very command, or npx where npx has started it.
+    assert.deepEqual(await cursor({}), { command: COMMAND, args: ['stdio'] });
+    const byNpx = await cursor({ npm_command: 'exec' });
+    assert.deepEqual(byNpx, { command: 'npx', args: ['-y', 'mcp-run-python', 'stdio'] });
+    const { command, args } = await cursor({}, '--time-limit', '9');
+    await using client = new StdioClient([], {}, [command, ...args.slice(0, -1)]);
+    await client.initialize();
+    assert.equal((await client.run('6 * 7')).return_value, 42);
+  });
+
+  test('prints how a server that runs is reached', async () => {
+    for (const [name, what] of /** @type {[string, string][]} */ ([
+      ['claude-code', 'claude mcp add --transport http python URL'],
+      ['cursor', '"url": "URL"'],
+      ['vscode', '"type": "http",\n      "url": "URL"'],
+      ['windsurf', '"serverUrl": "URL"'],
+      ['zed', '"url": "URL"'],
+      ['pydantic-ai', "MCPToolset('URL')"],
+      ['openai-agents', "MCPServerStreamableHttp({'url': 'URL'})"],
+      ['langchain', "'transport': 'streamable_http', 'url': 'URL'"],
+    ])) {
+      const { stdout } = await run(['print-config', name, 'streamable-http', '--port', '3456']);
+      assert.ok(stdout.includes(what.replace('URL', 'http://127.0.0.1:3456/mcp')), stdout);
+      assert.ok(stdout.startsWith(`Start the server:\n\n${COMMAND} --port 3456 streamable-http\n`), stdout);
+    }
+    const { code, stderr } = await run(['print-config', 'claude', 'streamable-http']);
+    assert.equal(code, 2);
+    assert.match(stderr, /Claude Desktop starts servers of this machine itself: use stdio/);
   });
 });
 

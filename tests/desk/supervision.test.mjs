@@ -68,6 +68,22 @@ describe('supervision', () => {
     assert.ok(processes.every((process) => exists(process)));
   });
 
+  test('while all hold too much memory, the idle session that holds most loses its interpreter', async () => {
+    await using client = await connect('--set', 'MEMORY_LIMIT_TOTAL_MB=1000');
+    /** @param {number} megabytes @param {string} session */
+    const hold = (megabytes, session) => client.run(`held = b'x' * (${megabytes} << 20)\nlen(held)`, { session });
+    const large = await hold(400, 'new');
+    const small = await hold(20, 'new');
+    assert.equal((await hold(400, 'new')).status, 'success');
+    await sleep(3000);
+    const length = 'len(held) >> 20 if "held" in globals() else None';
+    const kept = await client.run(length, { session: small.session });
+    assert.deepEqual([kept.return_value, kept.output], [20, []]);
+    const lost = await client.run(length, { session: large.session });
+    assert.equal(lost.return_value, null);
+    assert.match(lost.output[0], /restarted/);
+  });
+
   test('a cancelled run ends, also one that does nothing but C', async () => {
     await using client = await connect();
     for (const code of ['while True: pass', IN_C]) {

@@ -24,6 +24,11 @@ pub fn read(options: &JsValue) -> Result<Config, String> {
     if config.isolation == Isolation::Principal {
         return Err("ISOLATION is `principal`: that is for the worker only".into());
     }
+    if config.memory_total.is_some() {
+        return Err(
+            "MEMORY_LIMIT_TOTAL_MB: a page cannot measure that; `interpreters` says how many there may be".into()
+        );
+    }
     let known = known.into_inner();
     let given = options.dyn_ref::<Object>().map(Object::keys).unwrap_or_default();
     match given.iter().filter_map(|member| member.as_string()).find(|member| !known.contains(member)) {

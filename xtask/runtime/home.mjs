@@ -2,6 +2,7 @@
 //
 // usage: node home.mjs ISOLATE_FOLDER SOURCES_JS OUTPUT_FOLDER
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { cpSync, linkSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -48,7 +49,7 @@ const assets = [
   ...files.filter(isPart).sort((a, b) => rank(a.file) - rank(b.file) || number(a.file) - number(b.file)),
 ];
 
-// As src/runtime/envelope.js has it.
+// As runtime/js/envelope.js has it.
 const text = Buffer.from(JSON.stringify(assets));
 const parts = assets.map(({ file }) => readFileSync(join(isolate, file)));
 const lengths = Uint32Array.of(parts.length, text.length, ...parts.map((part) => part.length));
@@ -97,6 +98,17 @@ const parent :Workerd.Worker = (
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
+/** What the program checks once on each machine. @param {string} file */
+const sha256 = (file) => createHash('sha256').update(readFileSync(file)).digest('hex');
+writeFileSync(
+  join(target, 'hashes.json'),
+  JSON.stringify({
+    config: sha256(join(target, 'config.bin')),
+    assets: sha256(join(target, 'assets.bin')),
+    // Of other machines, npm brings another.
+    workerd: { [`${process.platform}-${process.arch}`]: sha256(workerd) },
+  }),
+);
 const place = join(home, 'workerd');
 rmSync(place, { force: true });
 try {

@@ -72,6 +72,18 @@ impl Disk {
     }
 }
 
+/// Whether there is a file of this name.
+pub fn has(name: &str) -> bool {
+    folder().is_some_and(|folder| folder.join(name).is_file())
+}
+
+/// Writes an empty file. Best effort.
+pub fn note(name: &str) {
+    if let Some(folder) = folder() {
+        let _ = write(&folder, &folder.join(name), &[]);
+    }
+}
+
 fn read(place: &Path) -> io::Result<Vec<u8>> {
     let found = fs::metadata(place)?;
     if !found.is_file() || found.len() > MAX_FILE {

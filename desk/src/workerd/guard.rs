@@ -1,13 +1,14 @@
 //! What stands between this program and a workerd process: starts it, confined, and outlives both.
 //!
 //! It is this program once more, started with a first word of its own. Its standard input is the socket that workerd is to
-//! serve on; its standard output is a pipe that nobody reads: when that breaks, the supervisor is no more, however it
-//! ended. Then workerd is killed. Once workerd has ended, its folder is removed.
+//! serve on; its standard output is a pipe, through which it tells which process workerd is, and nothing else: when that breaks,
+//! the supervisor is no more, however it ended. Then workerd is killed. Once workerd has ended, its folder is removed.
 
 use std::{
     env,
     ffi::OsString,
-    fs, io,
+    fs,
+    io::{self, Write},
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
         unix::process::{CommandExt, ExitStatusExt},
@@ -116,7 +117,10 @@ impl Guard {
         // SAFETY: it was just made, and belongs to nobody else.
         #[allow(unsafe_code)]
         let listener = unsafe { OwnedFd::from_raw_fd(listener) };
+        #[cfg(not(target_os = "macos"))]
         let mut command = Command::new(&self.program);
+        #[cfg(target_os = "macos")]
+        let mut command = super::seatbelt::command(&self.program, &[&self.told]);
         match self.kind {
             Kind::Workerd => command
                 .args(["serve", "--experimental", "--binary"])
@@ -151,6 +155,8 @@ impl Guard {
         #[cfg(not(target_os = "linux"))]
         let mut child = command.spawn()?;
         let _ = started.set(Pid::from_raw(child.id().try_into().unwrap_or(i32::MAX)));
+        // How much memory it takes is looked up by it. Nobody listens, perhaps.
+        let _ = writeln!(io::stdout(), "{}", child.id());
         drop(listener);
         // Only workerd is to have it: whoever connects is told when workerd is no more.
         // SAFETY: standard input is not used again.

@@ -12,6 +12,8 @@ pub mod client;
 pub mod confine;
 pub mod envelope;
 pub mod guard;
+#[cfg(any(target_os = "macos", test))]
+mod seatbelt;
 
 use std::{
     cell::RefCell,
@@ -19,7 +21,7 @@ use std::{
     fs::{self, File},
     io::{self, BufRead, BufReader, Read, Write},
     os::{
-        fd::OwnedFd,
+        fd::{AsFd, OwnedFd},
         unix::{
             net::{UnixListener, UnixStream},
             process::ExitStatusExt,
@@ -28,6 +30,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStdout, ExitStatus, Stdio},
     rc::Rc,
+    sync::{Arc, OnceLock},
     thread,
     time::Duration,
 };
@@ -70,6 +73,8 @@ pub struct Started {
     secret: String,
     /// Its other end is the guard's: it ends workerd when this is closed.
     alive: Option<ChildStdout>,
+    /// Of workerd itself, once its guard has told it.
+    pid: Arc<OnceLock<u32>>,
     ready: oneshot::Receiver<Result<(), String>>,
     ended: oneshot::Receiver<String>,
 }
@@ -116,8 +121,18 @@ impl Launch {
         let (tell_ready, ready) = oneshot::channel();
         let (tell_ended, ended) = oneshot::channel();
         let (assets, authorization, place) = (self.installation.assets(), secret.clone(), folder.to_owned());
+        let told = alive.as_ref().map(|pipe| pipe.as_fd().try_clone_to_owned()).transpose().map_err(failed)?;
+        let pid = Arc::<OnceLock<u32>>::default();
+        let of_workerd = pid.clone();
         thread::Builder::new()
             .spawn(move || {
+                let mut line = String::new();
+                // It is closed again at once: the guard is to see when the other one is.
+                if told.is_some_and(|told| BufReader::new(File::from(told)).read_line(&mut line).is_ok())
+                    && let Ok(pid) = line.trim().parse()
+                {
+                    let _ = of_workerd.set(pid);
+                }
                 // Whoever does not wait for it any longer has closed its pipe.
                 let _ = tell_ready.send(send_assets(&socket, &authorization, &assets));
                 let status = wait(guard);
@@ -126,7 +141,7 @@ impl Launch {
                 let _ = tell_ended.send(format!("workerd ended ({status})"));
             })
             .map_err(failed)?;
-        Ok(Started { folder: folder.to_owned(), secret, alive, ready, ended })
+        Ok(Started { folder: folder.to_owned(), secret, alive, pid, ready, ended })
     }
 }
 
@@ -177,6 +192,12 @@ fn send_assets(socket: &Path, secret: &str, assets: &Path) -> Result<(), String>
     }
 }
 
+/// Of the system, in bytes.
+fn page_size() -> usize {
+    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
+    size.and_then(|size| size.try_into().ok()).unwrap_or(4096)
+}
+
 /// A process. Clones are of the same.
 #[derive(Clone)]
 pub struct Workerd(Rc<Inner>);
@@ -184,6 +205,7 @@ pub struct Workerd(Rc<Inner>);
 struct Inner {
     client: Client,
     alive: RefCell<Option<ChildStdout>>,
+    pid: Arc<OnceLock<u32>>,
     /// Why it has ended, once it has.
     ended: watch::Sender<Option<String>>,
     ready: Shared<LocalBoxFuture<'static, Result<(), String>>>,
@@ -194,13 +216,14 @@ struct Inner {
 impl Workerd {
     /// Watches a process that was started.
     pub fn watch(started: Started) -> Self {
-        let Started { folder, secret, alive, ready, ended: over } = started;
+        let Started { folder, secret, alive, pid, ready, ended: over } = started;
         let (ended, _) = watch::channel(None);
         let ready = ready.map(|ready| ready.unwrap_or_else(|_| Err("workerd did not start".to_owned())));
         let (tell_gone, gone) = oneshot::channel::<()>();
         let workerd = Self(Rc::new(Inner {
             client: Client::new(folder.join(SOCKET), secret),
             alive: RefCell::new(alive),
+            pid,
             ended,
             ready: ready.boxed_local().shared(),
             gone: gone.map(|_| ()).boxed_local().shared(),
@@ -230,6 +253,16 @@ impl Workerd {
     /// Why it has ended, if it has.
     pub fn ended(&self) -> Option<String> {
         self.0.ended.borrow().clone()
+    }
+
+    /// How many bytes of memory are its own, as the system says; 0 if it has ended, or the system does not say.
+    pub fn memory(&self) -> usize {
+        let pid = self.0.pid.get().filter(|_| self.ended().is_none());
+        let told = pid.and_then(|pid| fs::read_to_string(format!("/proc/{pid}/statm")).ok()).unwrap_or_default();
+        let mut pages = told.split_whitespace().skip(1).map_while(|count| count.parse::<usize>().ok());
+        // What it shares with others is its program.
+        let own = pages.next().unwrap_or_default().saturating_sub(pages.next().unwrap_or_default());
+        own.saturating_mul(page_size())
     }
 
     /// Resolves when it has ended: why.
