@@ -1,5 +1,5 @@
 // What package.json says of this package.
 import { readFileSync } from 'node:fs';
 
-/** @type {{ version: string, dependencies: { workerd: string } }} */
+/** @type {{ name: string, version: string, dependencies: { workerd: string } }} */
 export const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));

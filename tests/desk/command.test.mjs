@@ -116,9 +116,9 @@ describe('the command', () => {
       const bytes = readFileSync(assets);
       bytes[bytes.length >> 1] ^= 1;
       writeFileSync(assets, bytes);
-      const { code, stderr } = await run(['stdio'], '', env, command);
-      assert.equal(code, 1, stderr);
-      assert.match(stderr, /assets\.bin is not what it was when it was built .*: install mcp-run-python anew/);
+      const client = new StdioClient([], env, command);
+      assert.equal(await client.ended, 1);
+      assert.match(client.stderr, /assets\.bin is not what it was when it was built .*: install mcp-run-python anew/);
       assert.equal(checked().length, 1);
     } finally {
       place.remove();

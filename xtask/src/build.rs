@@ -1,20 +1,21 @@
 //! What is built: the runtime of the isolates, the Worker, and the folder to be deployed.
 
 use std::{
-    fs,
+    env, fs,
     io::Write,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 use flate2::{Compression, write::GzEncoder};
 use serde_json::json;
 use walkdir::WalkDir;
 
 use crate::{
     mirror::{self, Addresses},
-    node, packages, page, sbom,
+    node, packages, page, python, sbom,
     step::{Inputs, output, root, run, step, target, timed},
     toolchain::{self, cargo},
     wasm,
@@ -144,19 +145,50 @@ pub fn page(variant: Variant) -> Result<PathBuf> {
     page::build(variant, &core(variant)?)
 }
 
+/// A machine that the desk's program is built for.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Machine {
+    /// Linux on 64-bit ARM, built on any Linux.
+    #[value(name = "linux-arm64")]
+    LinuxArm64,
+}
+
+impl Machine {
+    /// Rust's name, and with it the oldest glibc that the program is for: that of Debian 11.
+    fn target(self) -> (&'static str, &'static str) {
+        match self {
+            Self::LinuxArm64 => ("aarch64-unknown-linux-gnu", "aarch64-unknown-linux-gnu.2.31"),
+        }
+    }
+}
+
 /// Builds the desk's program for this machine; gives its place.
 pub fn program() -> Result<PathBuf> {
     let out = target().join("native/mcp-run-python");
-    let inputs = Inputs::default()
-        .path("Cargo.toml")?
-        .path("Cargo.lock")?
-        .path("src")?
-        .path("desk/Cargo.toml")?
-        .path("desk/src")?;
-    step("building the desk's program", inputs, std::slice::from_ref(&out), || {
+    step("building the desk's program", of_program()?, std::slice::from_ref(&out), || {
         run(cargo().args(["build", "--quiet", "--profile", "native", "--package", "desk"]))
     })?;
     Ok(out)
+}
+
+/// The same for another machine.
+fn program_for(machine: Machine) -> Result<PathBuf> {
+    let (name, oldest) = machine.target();
+    let out = target().join(name).join("native/mcp-run-python");
+    python::CROSS.install()?;
+    toolchain::install_for(name)?;
+    step(&format!("building the desk's program for {name}"), of_program()?, std::slice::from_ref(&out), || {
+        let mut path = python::CROSS.commands().into_os_string();
+        path.push(":");
+        path.push(env::var_os("PATH").unwrap_or_default());
+        let arguments = ["zigbuild", "--quiet", "--profile", "native", "--package", "desk", "--target", oldest];
+        run(cargo().args(arguments).env("PATH", path))
+    })?;
+    Ok(out)
+}
+
+fn of_program() -> Result<Inputs> {
+    Inputs::default().path("Cargo.toml")?.path("Cargo.lock")?.path("src")?.path("desk/Cargo.toml")?.path("desk/src")
 }
 
 /// Builds `target/home`: the desk's program with what it needs beside it.
@@ -220,11 +252,20 @@ pub fn desk() -> Result<PathBuf> {
     Ok(cli)
 }
 
-/// Packs the npm package, and that with the program for this machine, into a folder; gives their files.
-pub fn npm_packages(into: &Path) -> Result<[PathBuf; 2]> {
+/// Packs the npm package, and those with the program for this machine and for others, into a folder; gives their files.
+pub fn npm_packages(into: &Path, others: &[Machine]) -> Result<Vec<PathBuf>> {
     let cli = desk()?;
     fs::create_dir_all(into)?;
-    Ok([pack(&cli, into)?, pack(&platform_package(&cli)?, into)?])
+    let system = if cfg!(target_os = "macos") { "darwin" } else { "linux" };
+    let processor = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
+    let mut packages = vec![pack(&cli, into)?, pack(&platform_package(&cli, system, processor, &program()?)?, into)?];
+    for machine in others {
+        let (system, processor) = match machine {
+            Machine::LinuxArm64 => ("linux", "arm64"),
+        };
+        packages.push(pack(&platform_package(&cli, system, processor, &program_for(*machine)?)?, into)?);
+    }
+    Ok(packages)
 }
 
 fn pack(package: &Path, into: &Path) -> Result<PathBuf> {
@@ -233,25 +274,23 @@ fn pack(package: &Path, into: &Path) -> Result<PathBuf> {
     Ok(into.join(name.lines().last().unwrap_or_default()))
 }
 
-/// Writes the package of this machine's program, which the npm package names among its optional dependencies.
-fn platform_package(cli: &Path) -> Result<PathBuf> {
-    let system = if cfg!(target_os = "macos") { "darwin" } else { "linux" };
-    let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
+/// Writes the package of a machine's program, which the npm package names among its optional dependencies.
+fn platform_package(cli: &Path, system: &str, processor: &str, program: &Path) -> Result<PathBuf> {
     let manifest: serde_json::Value = serde_json::from_slice(&fs::read(cli.join("package.json"))?)?;
-    let name = format!("mcp-run-python-{system}-{machine}");
+    let name = format!("mcp-run-python-{system}-{processor}");
     let folder = target().join("npm").join(&name);
     fs::create_dir_all(&folder)?;
     let package = json!({
         "name": name,
         "version": manifest["version"],
-        "description": format!("The program of mcp-run-python for {system} {machine}"),
+        "description": format!("The program of mcp-run-python for {system} {processor}"),
         "license": manifest["license"],
         "os": [system],
-        "cpu": [machine],
+        "cpu": [processor],
         "files": ["mcp-run-python"],
     });
     fs::write(folder.join("package.json"), serde_json::to_string_pretty(&package)? + "\n")?;
-    fs::copy(program()?, folder.join("mcp-run-python"))?;
+    fs::copy(program, folder.join("mcp-run-python"))?;
     fs::copy(root().join("LICENSE"), folder.join("LICENSE"))?;
     Ok(folder)
 }
@@ -259,7 +298,7 @@ fn platform_package(cli: &Path) -> Result<PathBuf> {
 /// Installs the npm packages into an empty folder, as their users do; gives the path of the command.
 pub fn installed_desk() -> Result<PathBuf> {
     let folder = target().join("desk");
-    let packages = npm_packages(&folder)?;
+    let packages = npm_packages(&folder, &[])?;
     let app = folder.join("app");
     let inputs = packages.iter().try_fold(Inputs::default(), |inputs, package| inputs.path(package))?;
     let command = app.join("node_modules/.bin/mcp-run-python");
@@ -317,8 +356,8 @@ fn sources(file: &Path) -> Result<()> {
     Ok(fs::write(file, text)?)
 }
 
-/// Builds `dist/`: what wrangler would upload, checked for its size.
-pub fn for_deployment() -> Result<()> {
+/// Builds `dist/`: what wrangler would upload, checked for its size; and the npm packages, also for other machines.
+pub fn for_deployment(others: &[Machine]) -> Result<()> {
     worker(Variant::Release)?;
     let dist = root().join("dist");
     let _ = fs::remove_dir_all(&dist);
@@ -338,7 +377,7 @@ pub fn for_deployment() -> Result<()> {
     if packed > MAX_WORKER {
         bail!("the worker is too large");
     }
-    for package in npm_packages(&dist)? {
+    for package in npm_packages(&dist, others)? {
         let size = usize::try_from(fs::metadata(&package)?.len())?;
         println!("npm package: {:.2} MB, {}", mb(size), package.strip_prefix(root()).unwrap_or(&package).display());
     }

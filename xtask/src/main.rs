@@ -39,7 +39,11 @@ enum Command {
     /// Runs the tests: all, or the suites named.
     Test(test::Test),
     /// Builds everything for deployment into dist/, and prints its size.
-    Build,
+    Build {
+        /// Another machine that the desk's program is built for, too.
+        #[arg(long, value_enum)]
+        also: Vec<build::Machine>,
+    },
     /// Runs the benchmarks: a table, and target/bench.json.
     Bench(bench::Bench),
     /// Resolves requirements, and writes their wheels as isolates get them.
@@ -62,7 +66,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Dev(dev) => dev.run(),
         Command::Test(test) => test.run(),
-        Command::Build => build::for_deployment(),
+        Command::Build { also } => build::for_deployment(&also),
         Command::Bench(bench) => bench.run(),
         Command::Core => build::core(build::Variant::Release).map(|_| ()),
         Command::Desk => build::desk().map(drop),

@@ -10,28 +10,40 @@ use crate::step::{Inputs, root, run, step, target};
 pub struct Environment {
     name: &'static str,
     requirements: &'static str,
+    /// A command that it has once it is complete.
+    has: &'static str,
 }
 
 /// For the tests, and for checking Python code.
-pub const TESTS: Environment = Environment { name: "venv", requirements: "tests/requirements.txt" };
+pub const TESTS: Environment = Environment { name: "venv", requirements: "tests/requirements.txt", has: "pytest" };
 
 /// For the examples whose frameworks need another version of `mcp`.
-pub const EXAMPLES: Environment = Environment { name: "venv-examples", requirements: "examples/requirements.txt" };
+pub const EXAMPLES: Environment =
+    Environment { name: "venv-examples", requirements: "examples/requirements.txt", has: "pytest" };
+
+/// For building for other machines.
+pub const CROSS: Environment =
+    Environment { name: "venv-cross", requirements: "xtask/requirements.txt", has: "cargo-zigbuild" };
 
 impl Environment {
     fn bin(&self, name: &str) -> PathBuf {
-        target().join(self.name).join("bin").join(name)
+        self.commands().join(name)
     }
 
     /// Makes it, unless it is there.
     pub fn install(&self) -> Result<()> {
         let inputs = Inputs::default().path(self.requirements)?;
         let what = format!("installing Python packages of {}", self.requirements);
-        step(&what, inputs, &[self.bin("pytest")], || {
+        step(&what, inputs, &[self.bin(self.has)], || {
             run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(target().join(self.name)))
                 .context("Python's venv is needed (on Debian: apt-get install python3-venv)")?;
             run(self.command("pip").args(["install", "--quiet", "--requirement", self.requirements]))
         })
+    }
+
+    /// The folder of its commands.
+    pub fn commands(&self) -> PathBuf {
+        target().join(self.name).join("bin")
     }
 
     /// A command of it.

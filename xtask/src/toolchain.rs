@@ -1,4 +1,4 @@
-//! The Rust target `wasm32-unknown-unknown`.
+//! Rust's targets: `wasm32-unknown-unknown`, and those of other machines.
 
 use std::{
     fs,
@@ -41,6 +41,15 @@ pub fn install() -> Result<()> {
             }
         }
     })
+}
+
+/// Makes sure that the target of another machine is installed.
+pub fn install_for(machine: &str) -> Result<()> {
+    let library = output(Command::new("rustc").args(["--print", "target-libdir", "--target", machine]))?;
+    if has_core(Path::new(&library)) {
+        return Ok(());
+    }
+    run(Command::new("rustup").args(["target", "add", machine]))
 }
 
 fn has_core(library: &Path) -> bool {
