@@ -75,7 +75,7 @@ export class Interpreter extends DurableObject {
         return this.#send(url, '', ...archives, ...added, snapshot);
       }
       default:
-        return this.#send(url, await request.text());
+        return this.#facet.fetch(url, { method: 'POST', body: await request.text() });
     }
   }
 

@@ -148,7 +148,7 @@ export class Interpreter {
     if (Calls) this.calls ??= new Calls(this.pyodide);
     this.pulse.calls = (calls && this.calls) ?? null;
     const changes = new FileChanges(FS, this.storage);
-    const start = () => this.runner.run(code, globals, keep, JSON.stringify(limits));
+    const start = () => this.#promising(this.runner.run, code, globals, keep, JSON.stringify(limits));
     const callOut = (/** @type {Frame} */ frame) => {
       output.flush();
       tell(frame);
@@ -166,6 +166,15 @@ export class Interpreter {
       send(ended.frames);
     } else tell({ end: { status: 'run-error', error: ended.lost } });
     return ended.lost === undefined;
+  }
+
+  /**
+   * Calls a function of Python's, on a stack of its own where the engine has such: it may be suspended.
+   * @param {any} python @param {...unknown} args
+   * @returns {Promise<any>}
+   */
+  async #promising(python, ...args) {
+    return 'Suspending' in WebAssembly ? python.callPromising(...args) : python(...args);
   }
 
   /**

@@ -1,7 +1,8 @@
 // The main module of an isolate in workerd: how a run gets in and its frames get out.
 //
-// Every POST has an envelope (envelope.js) for its body. The parts of the first begin with the standard library, the
-// packages' archives and the snapshot. `POST /run`: a run's JSON. `POST /boot`: only those parts. `GET /files` gives a
+// A POST has an envelope (envelope.js) for its body. The parts of the first begin with the standard library, the
+// packages' archives and the snapshot. `POST /run`: a run's JSON; without an envelope, if the isolate has got those parts
+// before. `POST /boot`: only those parts. `GET /files` gives a
 // session's files, `POST /files` takes them, as the last part. `POST /stop` has no body; that of `POST /answer` is the
 // answer to a call of the run that goes on. `POST /snapshot`, instead of any of them, gives a snapshot: its parts have
 // none, and its text is JSON of the modules that it has imported and of our own Python. 409 with the name of a module that
@@ -37,6 +38,7 @@ async function serve(request) {
     (await booted)?.answer(answer);
     return new Response(null, { status: 204 });
   }
+  if (pathname === '/run' && booted) return run(await booted, await request.json());
   const sent = await Envelope.open(request.body);
   if (pathname === '/snapshot') return takeSnapshot(sent);
   booted ??= boot(sent);

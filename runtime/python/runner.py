@@ -17,17 +17,16 @@ import time
 import traceback
 import uuid
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from json import dumps, loads  # by name: a program may replace json's
 from types import ModuleType
 from typing import Any
 from zipimport import zipimporter
 
-from _pyodide._base import eval_code_async
-
 from . import calls as calls  # in the snapshot: calls.js imports it
 from . import lacks, stdlib
 from .images import images
+from .program import evaluate
 from .to_json import to_json, to_unicode
 
 FILENAME = 'main.py'
@@ -82,6 +81,10 @@ _task: asyncio.Task[object] | None = None
 _program = _Program('__main__')
 _limits: dict[str, Any] = {}
 _cancelled_by = 0
+# Whether the program's code runs, which a signal may interrupt, and not this module's.
+_interruptible = False
+# The signal that came before the program began.
+_held = 0
 
 
 def renew() -> None:
@@ -116,37 +119,56 @@ def preload(modules: str, drawn: Callable[[], int] | None = None) -> str | None:
         # It has files open, which no snapshot keeps.
         font_manager._get_font.cache_clear()
     gc.collect()
+    # What is imported stays: no collection is to look at it again.
+    gc.freeze()
     return None
 
 
-async def run(code: str, global_variables: str, keep: bool, limits: str) -> str:
-    """Runs `code`; gives its last frames: what it drew, and how it ended: `status`, and `text`, `json` or `error`."""
-    global _task, _limits, _cancelled_by
-    _task, _limits, _cancelled_by = asyncio.current_task(), loads(limits), 0
+def run(code: str, global_variables: str, keep: bool, limits: str) -> str | asyncio.Task[str]:
+    """Runs `code`; gives its last frames: what it drew, and how it ended: `status`, and `text`, `json` or `error`.
+
+    A program that awaits nothing has ended when this returns; for another, it gives the task that goes on.
+    """
+    global _held
+    _held = 0
+    for signum in (signal.SIGINT, signal.SIGALRM, signal.SIGXCPU):
+        signal.signal(signum, _on_signal)
+    task = asyncio.Task(_run(code, global_variables, keep, limits), loop=asyncio.get_running_loop(), eager_start=True)
+    return task.result() if task.done() else task
+
+
+async def _run(code: str, global_variables: str, keep: bool, limits: str) -> str:
+    global _task, _limits, _cancelled_by, _interruptible
+    task = _task = asyncio.current_task()
+    _limits, _cancelled_by = loads(limits), 0
     max_bytes, max_depth = _limits['value'], _limits['depth']
     sys.stdin, sys.stdout, sys.stderr = _streams
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    for signum in (signal.SIGALRM, signal.SIGXCPU):
-        signal.signal(signum, _on_limit)
     linecache.cache.pop(FILENAME, None)
     before = asyncio.all_tasks()
     value = None
     try:
-        value = await eval_code_async(code, _begin(keep, loads(global_variables)), filename=FILENAME)
+        namespace = _begin(keep, loads(global_variables))
+        _interruptible = True
+        if _held:
+            raise _interruption(_held)
+        value = await evaluate(code, namespace, FILENAME)
         while inspect.isawaitable(value):
             value = await value
         ended = {'status': 'success', **_returned(value, max_bytes, max_depth)}
+        _interruptible = False
     except BaseException as error:
+        _interruptible = False
         ended = _failed(error, max_bytes)
     frames = []
     # Drawing runs the program's code, too: its failure is not the run's.
-    with contextlib.suppress(BaseException):
+    with _program_code():
         frames.extend(dumps({'image': png}) for png in images(value, _limits['images'], _limits['imageBytes']))
     _task = None
-    await _leave(asyncio.all_tasks() - before)
+    with _program_code():
+        await _leave(asyncio.all_tasks() - before - {task})
     for stream in (*_streams[1:], sys.stdout, sys.stderr):
         # The program's own stream: its failure is not the run's.
-        with contextlib.suppress(BaseException):
+        with _program_code():
             stream.flush()
     sys.modules['__main__'] = _main
     end = dumps({'end': ended}, ensure_ascii=False)
@@ -178,11 +200,28 @@ def cancel(signum: int) -> bool:
     return _task.cancel()
 
 
-def _on_limit(signum: int, _frame: object) -> None:
-    raise _timeout(signum)
+@contextlib.contextmanager
+def _program_code() -> Iterator[None]:
+    """What runs within may be interrupted, and may fail."""
+    global _interruptible
+    with contextlib.suppress(BaseException):
+        try:
+            _interruptible = True
+            yield
+        finally:
+            _interruptible = False
 
 
-def _timeout(signum: int) -> TimeoutError:
+def _on_signal(signum: int, _frame: object) -> None:
+    global _held
+    if _interruptible:
+        raise _interruption(signum)
+    _held = signum
+
+
+def _interruption(signum: int) -> BaseException:
+    if signum == signal.SIGINT:
+        return KeyboardInterrupt()
     if signum == signal.SIGXCPU:
         return TimeoutError(f'the run used more than its fuel of {_limits["fuel"]}')
     return TimeoutError(f'the run took longer than {_limits["time"] / 1000:g} s')
@@ -211,8 +250,7 @@ def _failed(error: BaseException, max_bytes: int) -> dict[str, str]:
     if isinstance(error, SystemExit) and not error.code:
         return {'status': 'success'}
     if isinstance(error, asyncio.CancelledError) and _cancelled_by:
-        cause = KeyboardInterrupt() if _cancelled_by == signal.SIGINT else _timeout(_cancelled_by)
-        error = cause.with_traceback(error.__traceback__)
+        error = _interruption(_cancelled_by).with_traceback(error.__traceback__)
     # An error of the program may be anything.
     with contextlib.suppress(BaseException):
         if isinstance(error, MemoryError):

@@ -85,11 +85,6 @@ impl Code {
     }
 }
 
-/// The body of a later request.
-pub fn later(text: &str) -> ReadableStream {
-    envelope_stream(text, &Array::new())
-}
-
 /// Names the build.
 pub fn build() -> String {
     BUILD.with(Clone::clone)

@@ -16,6 +16,7 @@ use mcp_run_python::{
     packages::PackageSet,
     run::sandbox::{RunEvent, SandboxError},
 };
+use wasm_bindgen::JsValue;
 use web_sys::ReadableStream;
 use worker::{AbortController, AbortSignal, Env, Method, RequestInit, Response, Result, State, Storage};
 
@@ -193,7 +194,7 @@ async fn snapshot(
 ) -> Result<std::result::Result<(ArrayBuffer, usize), NotTaken>> {
     let isolate = WorkerLoader::new(env)?.load(&code.worker)?.entrypoint()?;
     let abort = Abort::new();
-    let body = post(Some(code.snapshot(modules)?));
+    let body = post(Some(code.snapshot(modules)?.into()));
     let mut response = isolate.fetch(SNAPSHOT, &body, Some(abort.signal().as_ref())).await?;
     match response.status_code() {
         200 => {
@@ -256,15 +257,15 @@ impl Interpreter for Isolate {
             let fetcher = fetcher?;
             let response = async {
                 let boots = first.is_some();
-                let envelope = match (first, files) {
-                    (Some(code), None) => code.first(&request),
+                let body = match (first, files) {
+                    (Some(code), None) => code.first(&request).into(),
                     (Some(code), Some(files)) => {
                         put_files(&fetcher, code.first_with_files(&files)).await?;
-                        code::later(&request)
+                        JsValue::from(&request)
                     }
-                    (None, _) => code::later(&request),
+                    (None, _) => JsValue::from(&request),
                 };
-                let response = fetcher.fetch(RUN, &post(Some(envelope)), signal.as_deref().map(AsRef::as_ref)).await?;
+                let response = fetcher.fetch(RUN, &post(Some(body)), signal.as_deref().map(AsRef::as_ref)).await?;
                 match response.status_code() {
                     200 => Ok((boots, response)),
                     status => Err(format!("it answered {status}").into()),
@@ -292,14 +293,14 @@ impl Interpreter for Isolate {
     }
 }
 
-fn post(body: Option<ReadableStream>) -> RequestInit {
+fn post(body: Option<JsValue>) -> RequestInit {
     let mut init = RequestInit::new();
-    init.with_method(Method::Post).with_body(body.map(Into::into));
+    init.with_method(Method::Post).with_body(body);
     init
 }
 
 async fn put_files(isolate: &Fetcher, envelope: ReadableStream) -> Result<()> {
-    match isolate.fetch(FILES, &post(Some(envelope)), None).await?.status_code() {
+    match isolate.fetch(FILES, &post(Some(envelope.into())), None).await?.status_code() {
         204 => Ok(()),
         _ => Err("the session's files could not be carried over".into()),
     }

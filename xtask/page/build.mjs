@@ -81,6 +81,7 @@ const pythonSources = {
   calls: python('calls.py'),
   images: python('images.py'),
   lacks: python('lacks.py'),
+  program: python('program.py'),
   runner: python('runner.py'),
   stdlib: python('stdlib.py'),
   to_json: python('to_json.py'),

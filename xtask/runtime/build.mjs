@@ -50,7 +50,7 @@ const OWN = [
   'isolate.js',
 ];
 
-const PYTHON = ['calls', 'images', 'lacks', 'runner', 'stdlib', 'to_json'];
+const PYTHON = ['calls', 'images', 'lacks', 'program', 'runner', 'stdlib', 'to_json'];
 
 const [target, packagesFolder] = process.argv.slice(2);
 if (!target) throw new Error('usage: node build.mjs OUTPUT_FOLDER [PACKAGES_FOLDER]');

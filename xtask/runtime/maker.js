@@ -10,6 +10,7 @@ import packages from './packages/index.js';
 import createPyodideModule from './pyodide.asm.mjs';
 import { loadPyodide } from './pyodide.mjs';
 import lockFile from './pyodide-lock.txt';
+import program from './program.txt';
 import runner from './runner.txt';
 import library from './stdlib.txt';
 import toJson from './to_json.txt';
@@ -24,7 +25,7 @@ export default {
       createPyodideModule,
       lockFile,
       stdlib,
-      pythonSources: { __init__: '', calls, images, lacks, runner, stdlib: library, to_json: toJson },
+      pythonSources: { __init__: '', calls, images, lacks, program, runner, stdlib: library, to_json: toJson },
       packages: packages.map((found, i) => ({ ...found, archive: archives[i] })),
     });
     return new Response(await interpreter.snapshot(sent.text));
