@@ -132,7 +132,10 @@ impl Settings<'_> {
             denied: names("DENIED_PACKAGES")?,
             mirrors: self.addresses("PACKAGE_MIRRORS")?,
             index: self.addresses("PACKAGE_INDEX")?.pop(),
-            snapshots: self.size("SNAPSHOTS_LIMIT_MB", 0, MIB)?,
+            snapshots: match self.get("SNAPSHOTS_LIMIT_MB").as_deref().map(str::trim) {
+                Some("0") => 0,
+                _ => self.size("SNAPSHOTS_LIMIT_MB", 0, MIB)?,
+            },
             room: Room { memory: limits.memory, budget: limits.budget, ..Room::default() },
         })
     }

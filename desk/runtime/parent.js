@@ -7,6 +7,7 @@
 // An interpreter is a Durable Object whose facet is of a class from an isolate of its own; its name is whatever the
 // supervisor calls it. POST /NAME/boot (an envelope with its packages), then /NAME/run (the JSON of a run: its frames),
 // /NAME/stop, /NAME/answer (to a call of the run that goes on), /NAME/files (a session's files; GET gives them) and /NAME/end.
+// Or only /NAME/snapshot: an envelope with packages and the names of modules; gives a snapshot of what has imported them.
 import { DurableObject } from 'cloudflare:workers';
 import { Envelope, envelopeStream } from './envelope.js';
 
@@ -16,6 +17,8 @@ const modules = {};
 const archives = [];
 /** @type {ArrayBuffer} */
 let snapshot;
+/** Our own modules, for an interpreter that starts without a snapshot. @type {Record<string, string>} */
+let pythonSources;
 
 const FACET = 'python';
 
@@ -30,7 +33,7 @@ const code = {
 
 /** @typedef {{ name: string, version: string, modules: string[] }} Package with the paths of its libraries */
 
-/** @typedef {{ file: string, kind: 'js' | 'text' | 'wasm' | 'archive' | 'snapshot' }} Asset */
+/** @typedef {{ file: string, kind: 'js' | 'text' | 'wasm' | 'archive' | 'snapshot' | 'python' }} Asset */
 
 /**
  * Takes what isolates are made of.
@@ -43,6 +46,7 @@ async function takeAssets(request, env) {
     const bytes = await sent.part();
     if (!bytes) throw new Error('an asset is missing');
     if (kind === 'snapshot') snapshot = bytes;
+    else if (kind === 'python') pythonSources = JSON.parse(decoder.decode(bytes));
     else if (kind === 'archive') archives.push(bytes);
     else if (kind === 'wasm') modules[file] = { wasm: env.COMPILER.newWasmModule(bytes, file) };
     else modules[file] = { [kind]: decoder.decode(bytes) };
@@ -71,8 +75,16 @@ export class Interpreter extends DurableObject {
         return this.#send(url, '', await request.arrayBuffer());
       case 'boot': {
         const sent = await Envelope.open(request.body);
-        const added = this.#add(JSON.parse(sent.text), await sent.parts());
-        return this.#send(url, '', ...archives, ...added, snapshot);
+        const { packages, isSnapshotted } = JSON.parse(sent.text);
+        const bytes = await sent.parts();
+        const added = this.#add(packages, bytes);
+        return this.#send(url, '', ...archives, ...added, isSnapshotted ? bytes[0] : snapshot);
+      }
+      case 'snapshot': {
+        const sent = await Envelope.open(request.body);
+        const { packages, modules } = JSON.parse(sent.text);
+        const added = this.#add(packages, await sent.parts());
+        return this.#send(url, JSON.stringify({ modules, pythonSources }), ...archives, ...added);
       }
       default:
         return this.#facet.fetch(url, { method: 'POST', body: await request.text() });
@@ -93,7 +105,7 @@ export class Interpreter extends DurableObject {
   /**
    * Adds packages to the isolate that is to be started.
    * @param {Package[]} packages
-   * @param {ArrayBuffer[]} bytes of each package: its archive, and its libraries
+   * @param {ArrayBuffer[]} bytes of each package: its archive, and its libraries; they are taken from it
    * @returns {ArrayBuffer[]} the archives
    */
   #add(packages, bytes) {

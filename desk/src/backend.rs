@@ -2,7 +2,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    convert::Infallible,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
@@ -14,16 +13,18 @@ use futures::{
     future::{LocalBoxFuture, Shared},
 };
 use mcp_run_python::{
-    backend::{Backend, Going, Interpreter as CoreInterpreter, Platform},
+    backend::{Backend, Going, Interpreter as CoreInterpreter, NotTaken, Platform},
+    limits::MAX_SNAPSHOT,
     packages::{InstallError, PackageSet, Packages},
     run::sandbox::{RunEvent, SandboxError},
 };
 
 use crate::{
     interpreter::{Frames, NotBegun},
-    packages::{self, Parts, Wheels},
+    packages::{self, Parts, Wheels, disk::Disk},
     platform::{PLATFORM, spawn},
     pool::{Lease, Pool},
+    snapshots,
 };
 
 /// The desk's interpreters.
@@ -35,6 +36,10 @@ pub struct Desk {
     pub wheels: Wheels,
     /// What gets wheels that were dropped meanwhile.
     pub packages: Option<Rc<Packages>>,
+    /// Where their snapshots are kept.
+    pub disk: Disk,
+    /// Names what they are made of besides packages.
+    pub build: Rc<str>,
     /// Whether they are for more than one run.
     pub kept: bool,
 }
@@ -42,27 +47,60 @@ pub struct Desk {
 impl Backend for Desk {
     type Parts = Parts;
     type Interpreter = Spawned;
-    /// Those that run in a process share what is compiled once: none is taken yet.
-    type Snapshot = Infallible;
+    type Snapshot = Bytes;
 
     fn platform(&self) -> Platform {
         PLATFORM
     }
 
-    fn parts(&self, set: &PackageSet, _: Option<&Infallible>) -> LocalBoxFuture<'static, Result<Parts, SandboxError>> {
-        let (wheels, installer, set) = (self.wheels.clone(), self.packages.clone(), set.clone());
+    fn parts(&self, set: &PackageSet, from: Option<&Bytes>) -> LocalBoxFuture<'static, Result<Parts, SandboxError>> {
+        let (wheels, installer, set, from) = (self.wheels.clone(), self.packages.clone(), set.clone(), from.cloned());
         async move {
             let parts = || {
                 let with_bytecode = installer.as_ref().is_some_and(|installer| installer.carries_bytecode(&set));
                 packages::parts(&wheels, &set, with_bytecode)
             };
             if let Ok(parts) = parts() {
-                return Ok(parts);
+                return Ok(parts.from(from));
             }
             if let Some(installer) = &installer {
                 installer.obtain(&set, &|_| {}).await.map_err(|InstallError(why)| SandboxError::Start(why))?;
             }
-            parts()
+            Ok(parts()?.from(from))
+        }
+        .boxed_local()
+    }
+
+    fn build(&self) -> String {
+        self.build.to_string()
+    }
+
+    fn take_snapshot(
+        &self,
+        parts: Parts,
+        modules: &[String],
+    ) -> LocalBoxFuture<'static, Result<(Bytes, usize), NotTaken>> {
+        let (launch, modules) = (self.pool.launch().clone(), modules.to_vec());
+        async move {
+            let snapshot = snapshots::take(&launch, &parts, &modules).await?;
+            let size = snapshot.len();
+            Ok((snapshot, size))
+        }
+        .boxed_local()
+    }
+
+    fn keep(&self, key: &str, snapshot: &Bytes) -> LocalBoxFuture<'static, ()> {
+        let (disk, name, snapshot) = (self.disk.clone(), kept_name(key), snapshot.clone());
+        async move { disk.write(&name, &snapshot).await }.boxed_local()
+    }
+
+    /// **Boundary.** What lies in the folder is believed: it is its owner's alone.
+    fn kept(&self, key: &str) -> LocalBoxFuture<'static, Option<(Bytes, usize)>> {
+        let (disk, name) = (self.disk.clone(), kept_name(key));
+        async move {
+            let snapshot = disk.map(&name, MAX_SNAPSHOT).await?;
+            let size = snapshot.len();
+            Some((snapshot, size))
         }
         .boxed_local()
     }
@@ -81,6 +119,11 @@ impl Backend for Desk {
         });
         Spawned { lease, files: Rc::default() }
     }
+}
+
+/// The name of the file that a snapshot is kept in.
+fn kept_name(key: &str) -> String {
+    format!("snapshot-{key}")
 }
 
 type Taken = Result<Rc<Lease>, String>;

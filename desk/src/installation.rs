@@ -154,6 +154,14 @@ impl Installation {
         Ok(())
     }
 
+    /// Names what isolates are made of.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn build(&self) -> Result<String, String> {
+        self.parsed("hashes.json").map(|Hashes { assets, .. }| assets)
+    }
+
     /// Checks that workerd and what isolates are made of are what they were when they were built. Once: as long as they are
     /// not touched, it stands in the cache that they were.
     ///

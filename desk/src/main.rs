@@ -19,6 +19,7 @@ mod pool;
 mod print_config;
 mod server;
 mod site;
+mod snapshots;
 mod stdio;
 mod workerd;
 

@@ -220,6 +220,11 @@ impl Pool {
         }
     }
 
+    /// How its processes are started.
+    pub fn launch(&self) -> &Launch {
+        &self.0.launch
+    }
+
     /// How many bytes of memory all processes hold.
     pub fn memory(&self) -> usize {
         self.0.members.borrow().iter().map(|member| member.workerd.memory()).sum()

@@ -24,7 +24,7 @@ use crate::{
     command::Arguments,
     installation::Installation,
     log::Log,
-    packages,
+    packages::{self, disk::Disk},
     platform::{PLATFORM, spawn},
     pool::Pool,
     workerd::{Launch, Started},
@@ -32,6 +32,9 @@ use crate::{
 
 /// How often idle sessions are looked for.
 const SWEEP: Duration = Duration::from_secs(10);
+
+/// Snapshots of packages that are mapped into memory, unless it is set.
+const SNAPSHOTS_LIMIT_MB: &str = "1024";
 
 /// Most memory of a workerd process, in bytes: ten interpreters, or one large one.
 const PROCESS_MEMORY: u64 = 4 * 1024 * 1024 * 1024;
@@ -75,7 +78,12 @@ pub fn prepare(
     check: impl FnOnce(&HashMap<String, String>) -> Result<(), String>,
 ) -> Result<Prepared, String> {
     let sources = installation.sources()?;
-    let defaults = [("PACKAGES", "pypi"), ("PACKAGE_MIRRORS", &*sources.mirror), ("PACKAGE_INDEX", &*sources.index)];
+    let defaults = [
+        ("PACKAGES", "pypi"),
+        ("PACKAGE_MIRRORS", &*sources.mirror),
+        ("PACKAGE_INDEX", &*sources.index),
+        ("SNAPSHOTS_LIMIT_MB", SNAPSHOTS_LIMIT_MB),
+    ];
     let config = read_settings(&arguments.settings, &HashMap::from(defaults))?;
     check(&arguments.settings)?;
     let processes = thread::available_parallelism().map_or(2, NonZero::get).max(2);
@@ -125,15 +133,23 @@ impl Server {
         let log = launch.log;
         let installation = launch.installation.clone();
         let pool = Pool::new(launch, processes, is_shared, first);
-        let wheels = packages::wheels();
-        let installer =
-            packages::installer(&installation, config.packages.clone(), config.server.limits, &pool, &wheels, log)?;
-        let kept = Desk { pool: pool.clone(), wheels, packages: Some(installer.clone()), kept: true };
-        let fresh = Desk { kept: false, ..kept.clone() };
+        // What has a budget for its memory has none for larger interpreters.
+        let snapshots = Snapshots::limited(config.packages.room.budget.map_or(config.packages.snapshots, |_| 0));
+        let isolates = Desk {
+            pool: pool.clone(),
+            wheels: packages::wheels(),
+            packages: None,
+            disk: Disk::of_system(log),
+            build: installation.build()?.into(),
+            kept: false,
+        };
+        let (options, limits) = (config.packages.clone(), config.server.limits);
+        let installer = packages::installer(&installation, options, limits, &isolates, &snapshots, log)?;
+        let fresh = Desk { packages: Some(installer.clone()), ..isolates };
+        let kept = Desk { kept: true, ..fresh.clone() };
         let measured = pool.clone();
         let most = config.memory_total.unwrap_or_else(|| usize::try_from(installed_memory() / 2).unwrap_or(usize::MAX));
         let places = Places::default().with_memory(most, Rc::new(move || measured.memory()));
-        let snapshots = Snapshots::default();
         let parts = home::Parts { kept, fresh, places, snapshots, packages: Some(installer), keeps_sessions: true };
         let (access, site) = (config.transport.access.clone(), installation.site);
         let checked = checked.map(|checked| checked.unwrap_or(Ok(()))).boxed_local().shared();

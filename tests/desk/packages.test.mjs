@@ -1,8 +1,9 @@
 // Packages on the desk: fetched once, cached on disk, and a clear word where one cannot be had.
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import { readdirSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { meta, sleep } from '../edge/worker.mjs';
 import { FOUR, OF_SIX, SIX } from '../packages/famous.mjs';
 import { run, StdioClient, Temporary } from './desk.mjs';
 
@@ -31,6 +32,41 @@ describe('packages', () => {
     assert.equal(first.return_value, 45, first.error);
     assert.ok(readdirSync(join(cache.path, 'mcp-run-python')).length > 0);
     assert.match(client.stderr, /fetched numpy-\S+: [\d.]+ MB/);
+  });
+
+  test('are imported already from the second time on, also after a new start', { timeout: 300_000 }, async () => {
+    const program =
+      'import sys\nhad = "pandas" in sys.modules\nimport pandas as pd\n[had, pd.Series([1, 2]).sum().item()]';
+    /** @param {StdioClient} client */
+    const had = async (client) => {
+      const { return_value, error } = await client.run(program, { session: 'new' });
+      assert.equal(return_value?.[1], 3, error);
+      return return_value[0];
+    };
+    {
+      await using client = new StdioClient([...mirror, ...PATIENT], env());
+      await client.initialize();
+      assert.equal(await had(client), false);
+      while (!(await had(client))) await sleep(1000);
+      // And a program of no session, by the way.
+      const { return_value } = await client.run(program, {}, meta());
+      assert.deepEqual(return_value, [true, 3]);
+      const { error } = await client.run('import pandas\npandas.DataFrame({"a": [1]})["b"]', { session: 'new' });
+      assert.match(error, /packages\/pandas\/core\/frame\.py", line \d+, in __getitem__/);
+    }
+    const kept = readdirSync(join(cache.path, 'mcp-run-python')).filter((name) => name.startsWith('snapshot-'));
+    assert.ok(kept.length > 0);
+    await using client = new StdioClient([...offline, ...PATIENT], env());
+    await client.initialize();
+    assert.equal(await had(client), true);
+    await using without = new StdioClient([...offline, '--set', 'SNAPSHOTS_LIMIT_MB=0', ...PATIENT], env());
+    await without.initialize();
+    assert.equal(await had(without), false);
+    // One that is broken is not started from, and costs nobody his run.
+    for (const name of kept) truncateSync(join(cache.path, 'mcp-run-python', name), 1_000_000);
+    await using broken = new StdioClient([...offline, ...PATIENT], env());
+    await broken.initialize();
+    assert.equal(await had(broken), false);
   });
 
   test('are there without a network, once they are cached', async () => {

@@ -92,7 +92,7 @@ export function attackSecrets(scene) {
     test('what a request to the isolate carries', async () => {
       const { home } = scene();
       const session = await openSession(home);
-      const { set, look } = hooks('Request', 'body', '[this.url, js.JSON.stringify(js.Array.from_(this.headers))]');
+      const { set, look } = hooks('Request', 'method', '[this.url, js.JSON.stringify(js.Array.from_(this.headers))]');
       assert.equal((await home.run(set, { session })).structured.return_value, 'set');
       await home.run('1', { session });
       const { return_value, error } = (await home.run(look, { session })).structured;

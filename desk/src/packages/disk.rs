@@ -1,7 +1,7 @@
-//! The cache on the disk: wheels, their bytecode, and pages of the index, in the system's folder for caches.
+//! The cache on the disk: wheels, their bytecode, snapshots, and pages of the index, in the system's folder for caches.
 //!
-//! A file is written under another name and renamed, so that no process reads half of one. Whoever reads checks what it
-//! reads; a page of the index is as good as the folder is private.
+//! A file is written under another name and renamed, so that no process reads half of one. Whoever reads a wheel checks it;
+//! the rest is as good as the folder is private.
 
 use std::{
     env, fs, io,
@@ -10,7 +10,9 @@ use std::{
     time::SystemTime,
 };
 
+use bytes::Bytes;
 use mcp_run_python::limits::MAX_WHEEL;
+use memmap2::Mmap;
 use uuid::Uuid;
 
 use crate::{errors::describe, log::Log};
@@ -56,6 +58,12 @@ impl Disk {
         tokio::task::spawn_blocking(move || read(&place).ok()).await.ok().flatten()
     }
 
+    /// A file, if it is there, mapped into memory: it takes none as long as nobody reads it.
+    pub async fn map(&self, name: &str, most: usize) -> Option<Bytes> {
+        let place = self.folder.as_ref()?.join(name);
+        tokio::task::spawn_blocking(move || map(&place, most).ok()).await.ok().flatten()
+    }
+
     /// Writes a file. Best effort: without a cache, the next start fetches again.
     pub async fn write(&self, name: &str, bytes: &[u8]) {
         let Some(folder) = self.folder.clone() else { return };
@@ -85,8 +93,23 @@ pub fn note(name: &str) {
 }
 
 fn read(place: &Path) -> io::Result<Vec<u8>> {
+    check(place, MAX_FILE)?;
+    fs::read(place)
+}
+
+fn map(place: &Path, most: usize) -> io::Result<Bytes> {
+    check(place, most as u64)?;
+    // SAFETY: files here are written under another name, and never changed: one that is deleted or replaced stays for whoever
+    // has it open. The folder is its owner's alone.
+    #[allow(unsafe_code)]
+    let mapped = unsafe { Mmap::map(&fs::File::open(place)?)? };
+    Ok(Bytes::from_owner(mapped))
+}
+
+/// Whether a file may be read; if it is, that is noted.
+fn check(place: &Path, most: u64) -> io::Result<()> {
     let found = fs::metadata(place)?;
-    if !found.is_file() || found.len() > MAX_FILE {
+    if !found.is_file() || found.len() > most {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let noted = found.modified()?;
@@ -94,7 +117,7 @@ fn read(place: &Path) -> io::Result<Vec<u8>> {
         // What is used stays. A file that somebody else deleted meanwhile is none of ours.
         let _ = fs::File::open(place).and_then(|file| file.set_modified(SystemTime::now()));
     }
-    fs::read(place)
+    Ok(())
 }
 
 fn write(folder: &Path, place: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -18,14 +18,14 @@ use mcp_run_python::{
         wheel::{PreparedWheel, Size, sha256},
     },
     run::sandbox::SandboxError,
-    session::{Fresh, Places, Snapshots},
+    session::{Fresh, Places, Snapshots, snapshots::Maker},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use self::{disk::Disk, fetch::Network};
-use crate::{backend::Desk, installation::Installation, log::Log, platform::PLATFORM, pool::Pool};
+use crate::{backend::Desk, installation::Installation, log::Log, platform::PLATFORM};
 
-/// What installs packages for interpreters of the `pool`. `limits`: those of a run.
+/// What installs packages, compiles them in `isolates`, and makes `snapshots`. `limits`: those of a run.
 ///
 /// # Errors
 /// What comes with the program cannot be read.
@@ -33,22 +33,23 @@ pub fn installer(
     installation: &Installation,
     mut options: PackageOptions,
     limits: Limits,
-    pool: &Pool,
-    wheels: &Wheels,
+    isolates: &Desk,
+    snapshots: &Snapshots<Bytes>,
     log: Log,
 ) -> Result<Rc<Packages>, String> {
     let lock = Rc::new(Lock::parse(&installation.lock_file()?)?);
     installation.fill_in(&mut options.room)?;
-    let supply = DeskSupply { network: Network::new(log)?, disk: Disk::of_system(log), wheels: wheels.clone() };
+    let wheels = isolates.wheels.clone();
+    let supply = DeskSupply { network: Network::new(log)?, disk: isolates.disk.clone(), wheels };
     let packages = Packages::new(lock, options, PackageSet::default(), Rc::new(supply));
-    let isolates = Desk { pool: pool.clone(), wheels: wheels.clone(), packages: None, kept: false };
+    let maker = Maker { backend: isolates.clone(), snapshots: snapshots.clone(), limits };
     Ok(Rc::new(packages.with_compiler(Compiler {
-        sandbox: Rc::new(Fresh::new(isolates, Places::default(), Snapshots::default())),
+        sandbox: Rc::new(Fresh::new(isolates.clone(), Places::default(), Snapshots::default())),
         limits,
         platform: PLATFORM,
         later: Box::new(PLATFORM.spawn),
         compiling: Compiling::default(),
-        snapshots: None,
+        snapshots: Some(Rc::new(maker)),
     })))
 }
 
@@ -85,9 +86,13 @@ impl Prepared {
     }
 }
 
-/// The packages of one interpreter.
+/// What is an interpreter's own.
 #[derive(Default)]
-pub struct Parts(Vec<Package>);
+pub struct Parts {
+    packages: Vec<Package>,
+    /// What it starts from, if not from Python alone.
+    snapshot: Option<Bytes>,
+}
 
 struct Package {
     name: String,
@@ -99,23 +104,41 @@ struct Package {
 impl Parts {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.packages.is_empty()
     }
 
-    /// As the parent worker takes them: what there is, as JSON, and its bytes.
+    /// The same, to start from a snapshot of the first of its packages.
+    #[must_use]
+    pub fn from(self, snapshot: Option<Bytes>) -> Self {
+        Self { snapshot, ..self }
+    }
+
+    /// As the parent worker takes them to boot from: what there is, as JSON, and its bytes.
     pub fn sent(&self) -> (String, Vec<Bytes>) {
+        let (packages, mut bytes) = self.described();
+        bytes.extend(self.snapshot.clone());
+        (json!({ "packages": packages, "isSnapshotted": self.snapshot.is_some() }).to_string(), bytes)
+    }
+
+    /// The same, to take a snapshot of what has imported these modules.
+    pub fn to_be_imported(&self, modules: &[String]) -> (String, Vec<Bytes>) {
+        let (packages, bytes) = self.described();
+        (json!({ "packages": packages, "modules": modules }).to_string(), bytes)
+    }
+
+    fn described(&self) -> (Value, Vec<Bytes>) {
         let names: Vec<_> = self
-            .0
+            .packages
             .iter()
             .map(|package| {
                 let modules: Vec<&str> = package.modules.iter().map(|(path, _)| path.as_str()).collect();
                 json!({ "name": package.name, "version": package.version, "modules": modules })
             })
             .collect();
-        let bytes = self.0.iter().flat_map(|package| {
+        let bytes = self.packages.iter().flat_map(|package| {
             [&package.archive].into_iter().chain(package.modules.iter().map(|(_, bytes)| bytes)).cloned()
         });
-        (serde_json::Value::Array(names).to_string(), bytes.collect())
+        (names.into(), bytes.collect())
     }
 }
 
@@ -140,7 +163,7 @@ pub fn parts(wheels: &Wheels, set: &PackageSet, with_bytecode: bool) -> Result<P
         archive: archive.clone(),
         modules: Vec::new(),
     });
-    Ok(Parts(packages.chain(bytecode).collect()))
+    Ok(Parts { packages: packages.chain(bytecode).collect(), snapshot: None })
 }
 
 /// The network, and the cache.
