@@ -93,6 +93,30 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The same, of a home in which nobody shares an interpreter.
+    ///
+    /// # Errors
+    /// The settings want that.
+    pub fn with_no_shared_interpreters(self) -> Result<Self, String> {
+        match self.isolation {
+            Isolation::Run => Ok(self),
+            Isolation::Principal => Err("ISOLATION is `principal`: that is for the worker only".into()),
+        }
+    }
+
+    /// The same, of a home that cannot measure its memory.
+    ///
+    /// # Errors
+    /// The settings limit it.
+    pub fn with_no_measured_memory(self) -> Result<Self, String> {
+        match self.memory_total {
+            None => Ok(self),
+            Some(_) => Err("MEMORY_LIMIT_TOTAL_MB: that is for the desk only, which can measure it".into()),
+        }
+    }
+}
+
 /// Names the setting that an error is about.
 fn named(name: &'static str) -> impl Fn(String) -> String {
     move |why| format!("{name}: {why}")
@@ -262,6 +286,14 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_that_a_home_cannot_keep_is_refused() {
+        let limited = read(&[("MEMORY_LIMIT_TOTAL_MB", "500")]).unwrap();
+        assert_eq!(limited.memory_total, Some(500 * MIB));
+        assert!(limited.with_no_measured_memory().unwrap_err().contains("MEMORY_LIMIT_TOTAL_MB"));
+        assert_eq!(read(&[]).unwrap().with_no_measured_memory().unwrap().memory_total, None);
+    }
+
+    #[test]
     fn an_interpreter_is_shared_by_those_only_who_have_a_token() {
         let tokens = format!("ann:{}", "0".repeat(64));
         let of_principal = [("ISOLATION", "principal"), ("ACCESS", "token"), ("ACCESS_TOKENS", &*tokens)];
@@ -272,6 +304,7 @@ mod tests {
             let why = read(&[("ISOLATION", "principal"), ("ACCESS", access)]).unwrap_err();
             assert!(why.contains("ISOLATION is `principal`: that needs ACCESS=token"), "{why}");
         }
+        assert!(read(&of_principal).unwrap().with_no_shared_interpreters().is_err());
         let why = read(&[("ISOLATION", "nothing")]).unwrap_err();
         assert_eq!(why, "ISOLATION is `nothing`: it must be `run` or `principal`");
     }

@@ -22,21 +22,17 @@ export function program() {
     throw new Missing(`${name} is missing: install mcp-run-python anew, with its optional dependencies`);
   }
   const home = fileURLToPath(new URL('..', import.meta.url));
+  // The words that start this again, from anywhere: whatever npx runs lies where nothing stays.
+  const isByNpx = process.env.npm_command === 'exec' || !process.argv[1];
+  const command = isByNpx ? ['npx', '-y', manifest.name] : [process.argv[1]];
   return {
     file,
     env: {
       MCP_RUN_PYTHON_HOME: home,
       MCP_RUN_PYTHON_WORKERD: workerd,
-      MCP_RUN_PYTHON_COMMAND: JSON.stringify(command()),
+      MCP_RUN_PYTHON_COMMAND: JSON.stringify(command),
     },
   };
-}
-
-/** The words that start this command again, from anywhere. */
-function command() {
-  // Whatever npx runs lies where nothing stays.
-  const isByNpx = process.env.npm_command === 'exec';
-  return isByNpx || !process.argv[1] ? ['npx', '-y', manifest.name] : [process.argv[1]];
 }
 
 /** @param {NodeJS.Require} require @returns {string} the path of workerd's binary */

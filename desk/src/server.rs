@@ -10,7 +10,7 @@ use futures::{
 use mcp_run_python::{
     home::{self, Home},
     session::{Places, Snapshots},
-    settings::{Config, Isolation},
+    settings::Config,
     transport::Access,
 };
 use serde_json::{Value, json};
@@ -103,10 +103,7 @@ fn read_settings(given: &HashMap<String, String>, defaults: &HashMap<&str, &str>
         known.borrow_mut().push(name.to_owned());
         given.get(name).cloned().or_else(|| defaults.get(name).map(|value| (*value).to_owned()))
     };
-    let config = Config::read(&setting, PLATFORM)?;
-    if config.isolation == Isolation::Principal {
-        return Err("ISOLATION is `principal`: that is for the worker only".to_owned());
-    }
+    let config = Config::read(&setting, PLATFORM)?.with_no_shared_interpreters()?;
     let known = known.into_inner();
     match given.keys().find(|name| !known.contains(name)) {
         Some(unknown) => Err(format!("there is no setting {unknown}; there are: {}", known.join(", "))),

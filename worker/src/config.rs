@@ -17,15 +17,8 @@ thread_local! {
 /// Names the variable that is wrong, and what it may be.
 pub fn read(env: &Env) -> Result<Config, String> {
     // A secret, as ACCESS_TOKENS is to be, looks like a variable.
-    let read = || {
-        let config = Config::read(&|name| env.var(name).ok().map(|value| value.to_string()), PLATFORM)?;
-        if config.memory_total.is_some() {
-            return Err(
-                "MEMORY_LIMIT_TOTAL_MB: a worker cannot measure that; SESSIONS_LIMIT bounds how many there are".into(),
-            );
-        }
-        Ok(config)
-    };
+    let setting = |name: &str| env.var(name).ok().map(|value| value.to_string());
+    let read = || Config::read(&setting, PLATFORM)?.with_no_measured_memory();
     CONFIG.with(|config| config.get_or_init(read).clone())
 }
 

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use js_sys::{Array, Object, Reflect};
-use mcp_run_python::settings::{Config, Isolation};
+use mcp_run_python::settings::Config;
 use wasm_bindgen::{JsCast, JsValue};
 
 use crate::PLATFORM;
@@ -20,15 +20,7 @@ pub fn read(options: &JsValue) -> Result<Config, String> {
         known.borrow_mut().push(member);
         text(&value?)
     };
-    let config = Config::read(&setting, PLATFORM)?;
-    if config.isolation == Isolation::Principal {
-        return Err("ISOLATION is `principal`: that is for the worker only".into());
-    }
-    if config.memory_total.is_some() {
-        return Err(
-            "MEMORY_LIMIT_TOTAL_MB: a page cannot measure that; `interpreters` says how many there may be".into()
-        );
-    }
+    let config = Config::read(&setting, PLATFORM)?.with_no_shared_interpreters()?.with_no_measured_memory()?;
     let known = known.into_inner();
     let given = options.dyn_ref::<Object>().map(Object::keys).unwrap_or_default();
     match given.iter().filter_map(|member| member.as_string()).find(|member| !known.contains(member)) {
