@@ -70,6 +70,11 @@ pub trait Backend: 'static {
         future::ready(Err(NotTaken::Failed)).boxed_local()
     }
 
+    /// Whether a snapshot is taken where nobody waits for it.
+    fn takes_snapshots_aside(&self) -> bool {
+        false
+    }
+
     /// Keeps a snapshot beyond this process, as far as the home likes.
     fn keep(&self, key: &str, snapshot: &Self::Snapshot) -> LocalBoxFuture<'static, ()> {
         let _ = (key, snapshot);

@@ -89,6 +89,10 @@ impl Backend for Desk {
         .boxed_local()
     }
 
+    fn takes_snapshots_aside(&self) -> bool {
+        true
+    }
+
     fn keep(&self, key: &str, snapshot: &Bytes) -> LocalBoxFuture<'static, ()> {
         let (disk, name, snapshot) = (self.disk.clone(), kept_name(key), snapshot.clone());
         async move { disk.write(&name, &snapshot).await }.boxed_local()

@@ -225,9 +225,13 @@ impl Pool {
         &self.0.launch
     }
 
-    /// How many bytes of memory all processes hold.
+    /// How many bytes of memory all processes hold. More than there are, if one of them has no room left.
     pub fn memory(&self) -> usize {
-        self.0.members.borrow().iter().map(|member| member.workerd.memory()).sum()
+        let members = self.0.members.borrow();
+        if members.iter().any(|member| member.workerd.is_crowded()) {
+            return usize::MAX;
+        }
+        members.iter().map(|member| member.workerd.memory()).sum()
     }
 
     /// Stops all runs of sessions: each gives its result. Whether there was one.

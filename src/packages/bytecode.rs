@@ -67,11 +67,15 @@ impl Packages {
         }
         let (packages, set) = (self.clone(), set.clone());
         (compiler.later)(Box::pin(async move {
+            let (first, last) = snapshots.into_iter().partition::<Vec<_>, _>(|snapshots| snapshots.is_aside());
+            for snapshots in first {
+                packages.make_snapshot(&*snapshots, set.clone()).await;
+            }
             for wheel in wheels {
                 packages.compile(&wheel).await;
             }
-            if let Some(snapshots) = snapshots {
-                packages.make_snapshot(&*snapshots, set).await;
+            for snapshots in last {
+                packages.make_snapshot(&*snapshots, set.clone()).await;
             }
         }));
     }

@@ -45,6 +45,9 @@ pub trait Snapshotter {
     /// Which wheels of this set an interpreter would have to import, as no snapshot has them; none if none is to be made.
     fn lacks(&self, set: &PackageSet) -> Vec<Wheel>;
 
+    /// Whether they are made where nobody waits for it: then there is no need for bytecode before.
+    fn is_aside(&self) -> bool;
+
     /// Makes one of an interpreter that has imported these modules.
     fn make(&self, set: PackageSet, modules: Vec<String>) -> LocalBoxFuture<'static, ()>;
 }

@@ -158,6 +158,10 @@ impl<B: Backend + Clone> Snapshotter for Maker<B> {
         self.snapshots.lacks(set)
     }
 
+    fn is_aside(&self) -> bool {
+        self.backend.takes_snapshots_aside()
+    }
+
     fn make(&self, set: PackageSet, modules: Vec<String>) -> LocalBoxFuture<'static, ()> {
         let (backend, snapshots, limits) = (self.backend.clone(), self.snapshots.clone(), self.limits);
         async move {

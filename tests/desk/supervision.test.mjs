@@ -84,6 +84,15 @@ describe('supervision', () => {
     assert.match(lost.output[0], /restarted/);
   });
 
+  test('a process that is nearly full loses idle interpreters, and no run its memory', async () => {
+    // Of 4 GB each may have 1.
+    await using client = await connect('--processes', '1');
+    for (let n = 0; n < 14; n++) {
+      const { status, error } = await client.run('held = b"x" * (300 << 20)\nlen(held)', { session: 'new' });
+      assert.equal(status, 'success', error);
+    }
+  });
+
   test('a cancelled run ends, also one that does nothing but C', async () => {
     await using client = await connect();
     for (const code of ['while True: pass', IN_C]) {

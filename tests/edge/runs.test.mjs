@@ -132,6 +132,44 @@ while (now := time.time()) < end:
       numbers.map((n) => [[`${n}`], n * n]),
     );
   });
+
+  test('the value is that of the last statement, if it is an expression without a semicolon', async () => {
+    const { session } = await run(worker.url, '', { session: 'new' });
+    for (const [code, value] of /** @type {[string, unknown][]} */ ([
+      ['1 + 1', 2],
+      ['1 + 1;', null],
+      ['1 + 1 # ;', 2],
+      ['1 + 1 ; # a comment', null],
+      ['(1 +\n 1)  ;\n\n# the end', null],
+      ['(1 +\n 1)\n\n', 2],
+      ['1\\\n;', null],
+      ['x = 3', null],
+      ['x = 3\r\nx\r\n', 3],
+      ['"\u00e9;"', '\u00e9;'],
+      ['"\u00e9";', null],
+      ['', null],
+      ['# nothing', null],
+      ['"only this"', 'only this'],
+      ['"its documentation"\n__doc__', 'its documentation'],
+      ['  x = 1\n  if x:\n    x = 2\n  x', 2],
+      ['x = """\n   \n"""\nx', '\n   \n'],
+      ['import asyncio\nawait asyncio.sleep(0, 5)', 5],
+      ['import asyncio\nx = await asyncio.sleep(0, 6)\nx', 6],
+      ['import asyncio\n[await asyncio.sleep(0, n) for n in range(3)]', [0, 1, 2]],
+      ['async def late():\n  return 7\nlate()', 7],
+      ['if True:\n  8', null],
+      ['(y := 9)', 9],
+    ])) {
+      const { return_value, error } = await run(worker.url, code, { session });
+      assert.deepEqual(return_value ?? null, value, `${code}: ${error}`);
+    }
+    // What is wrong anywhere is found before anything runs.
+    for (const code of ['print("ran")\n[x := 1 for x in ()]', 'print("ran")\n1 +', 'print("ran")\nreturn 1']) {
+      const { status, output, error } = await run(worker.url, code, { session });
+      assert.deepEqual([status, output], ['run-error', []], code);
+      assert.match(error, /SyntaxError/);
+    }
+  });
 });
 
 describe('the time limit', () => {

@@ -75,6 +75,8 @@ pub struct Started {
     alive: Option<ChildStdout>,
     /// Of workerd itself, once its guard has told it.
     pid: Arc<OnceLock<u32>>,
+    /// Most memory of it, in bytes.
+    most: u64,
     ready: oneshot::Receiver<Result<(), String>>,
     ended: oneshot::Receiver<String>,
 }
@@ -141,7 +143,7 @@ impl Launch {
                 let _ = tell_ended.send(format!("workerd ended ({status})"));
             })
             .map_err(failed)?;
-        Ok(Started { folder: folder.to_owned(), secret, alive, pid, ready, ended })
+        Ok(Started { folder: folder.to_owned(), secret, alive, pid, most: *memory, ready, ended })
     }
 }
 
@@ -206,6 +208,7 @@ struct Inner {
     client: Client,
     alive: RefCell<Option<ChildStdout>>,
     pid: Arc<OnceLock<u32>>,
+    most: usize,
     /// Why it has ended, once it has.
     ended: watch::Sender<Option<String>>,
     ready: Shared<LocalBoxFuture<'static, Result<(), String>>>,
@@ -216,7 +219,7 @@ struct Inner {
 impl Workerd {
     /// Watches a process that was started.
     pub fn watch(started: Started) -> Self {
-        let Started { folder, secret, alive, pid, ready, ended: over } = started;
+        let Started { folder, secret, alive, pid, most, ready, ended: over } = started;
         let (ended, _) = watch::channel(None);
         let ready = ready.map(|ready| ready.unwrap_or_else(|_| Err("workerd did not start".to_owned())));
         let (tell_gone, gone) = oneshot::channel::<()>();
@@ -224,6 +227,7 @@ impl Workerd {
             client: Client::new(folder.join(SOCKET), secret),
             alive: RefCell::new(alive),
             pid,
+            most: most.try_into().unwrap_or(usize::MAX),
             ended,
             ready: ready.boxed_local().shared(),
             gone: gone.map(|_| ()).boxed_local().shared(),
@@ -257,12 +261,23 @@ impl Workerd {
 
     /// How many bytes of memory are its own, as the system says; 0 if it has ended, or the system does not say.
     pub fn memory(&self) -> usize {
+        let [_, resident, shared, ..] = self.pages();
+        // What it shares with others is its program.
+        resident.saturating_sub(shared).saturating_mul(page_size())
+    }
+
+    /// Whether it has taken most of the memory that it may: what more it asks for, it may not get.
+    pub fn is_crowded(&self) -> bool {
+        let [.., data] = self.pages();
+        data.saturating_mul(page_size()) > self.0.most / 4 * 3
+    }
+
+    /// The first members of `/proc/PID/statm`.
+    fn pages(&self) -> [usize; 6] {
         let pid = self.0.pid.get().filter(|_| self.ended().is_none());
         let told = pid.and_then(|pid| fs::read_to_string(format!("/proc/{pid}/statm")).ok()).unwrap_or_default();
-        let mut pages = told.split_whitespace().skip(1).map_while(|count| count.parse::<usize>().ok());
-        // What it shares with others is its program.
-        let own = pages.next().unwrap_or_default().saturating_sub(pages.next().unwrap_or_default());
-        own.saturating_mul(page_size())
+        let mut counts = told.split_whitespace().map(|count| count.parse().unwrap_or_default());
+        std::array::from_fn(|_| counts.next().unwrap_or_default())
     }
 
     /// Resolves when it has ended: why.
