@@ -165,9 +165,12 @@ impl<B: Backend + Clone> Snapshotter for Maker<B> {
     fn make(&self, set: PackageSet, modules: Vec<String>) -> LocalBoxFuture<'static, ()> {
         let (backend, snapshots, limits) = (self.backend.clone(), self.snapshots.clone(), self.limits);
         async move {
-            let made = take(&backend, &set, modules, limits).await;
+            let mut made = take(&backend, &set, modules, limits).await;
             if let Some((snapshot, _)) = &made {
-                backend.keep(&key(&backend, &set), snapshot).await;
+                let key = key(&backend, &set);
+                backend.keep(&key, snapshot).await;
+                // Where it is kept it may take less memory than where it was made.
+                made = backend.kept(&key).await.or(made);
             }
             snapshots.add(&set, made, true);
         }
