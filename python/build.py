@@ -1,0 +1,25 @@
+"""Puts the program and what it needs into the wheel, which is for one system then."""
+
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class CustomBuildHook(BuildHookInterface[Any]):
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """`MCP_RUN_PYTHON_HOME` names the folder: `target/home`, as `cargo xtask build` makes it, unless it is set."""
+        home = Path(os.environ.get('MCP_RUN_PYTHON_HOME') or Path(self.root) / '../target/home').resolve()
+        if version == 'editable':
+            return
+        if not (home / 'mcp-run-python').is_file():
+            raise FileNotFoundError(f'there is no program in {home}: `cargo xtask build` makes it')
+        build_data['force_include'][str(home)] = 'mcp_run_python/home'
+        machine = platform.machine()
+        # The oldest glibc that the program and workerd are for.
+        system = f'macosx_13_0_{machine}' if sys.platform == 'darwin' else f'manylinux_2_35_{machine}'
+        build_data['pure_python'] = False
+        build_data['tag'] = f'py3-none-{system}'

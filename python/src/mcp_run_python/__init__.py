@@ -1,0 +1,34 @@
+"""Runs untrusted Python: real CPython with real packages, in an isolate that reaches nothing but what it was given."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as _version
+
+from ._program import DISTRIBUTION as _DISTRIBUTION
+from ._program import check_alone as _check_alone
+
+_check_alone()
+
+from ._connection import SandboxError  # noqa: E402
+from .code_sandbox import CodeSandbox, SyncCodeSandbox, code_sandbox  # noqa: E402
+from .main import async_prepare_deno_env, prepare_deno_env, run_mcp_server  # noqa: E402
+from .results import File, Image, Output, ProgramError, Result, RunError, RunSuccess  # noqa: E402
+
+__version__ = _version(_DISTRIBUTION)
+__all__ = (
+    'CodeSandbox',
+    'File',
+    'Image',
+    'Output',
+    'ProgramError',
+    'Result',
+    'RunError',
+    'RunSuccess',
+    'SandboxError',
+    'SyncCodeSandbox',
+    '__version__',
+    'async_prepare_deno_env',
+    'code_sandbox',
+    'prepare_deno_env',
+    'run_mcp_server',
+)

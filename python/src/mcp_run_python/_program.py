@@ -1,0 +1,80 @@
+"""Where the program is, and how it is started."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+DISTRIBUTION = 'mcp-python-sandbox'
+
+
+def check_alone() -> None:
+    """Says so if the original is installed, too: it has the same module and command, and each overwrites the other's files.
+
+    Raises:
+        ImportError: It is.
+    """
+    try:
+        original = version('mcp-run-python')
+    except PackageNotFoundError:
+        return
+    raise ImportError(
+        f'mcp-run-python {original} is installed beside {DISTRIBUTION}, and both have the module mcp_run_python: '
+        f'`pip uninstall mcp-run-python`, and then `pip install --force-reinstall {DISTRIBUTION}`'
+    )
+
+
+def home() -> Path:
+    """The folder of the program, workerd, and what Python consists of."""
+    named = os.environ.get('MCP_RUN_PYTHON_HOME')
+    return Path(named) if named else Path(__file__).parent / 'home'
+
+
+def program() -> Path:
+    """The program.
+
+    Raises:
+        RuntimeError: It is not there.
+    """
+    path = home() / 'mcp-run-python'
+    if not path.is_file():
+        raise RuntimeError(
+            f'the program is missing: it should be {path}. There are wheels of {DISTRIBUTION} for Linux and macOS; '
+            'on Windows, use WSL'
+        )
+    return path
+
+
+def environment(command: Sequence[str]) -> dict[str, str]:
+    """What the program is told: where it is, and the words that start it again (JSON)."""
+    import json
+
+    return {**os.environ, 'MCP_RUN_PYTHON_HOME': str(home()), 'MCP_RUN_PYTHON_COMMAND': json.dumps(list(command))}
+
+
+def arguments(
+    *,
+    dependencies: Sequence[str] | None = None,
+    return_mode: str | None = None,
+    http_port: int | None = None,
+    time_limit: float | None = None,
+    settings: Mapping[str, object] | None = None,
+    verbose: bool = False,
+) -> list[str]:
+    """The options of its command line."""
+    options: list[str] = []
+    if dependencies:
+        options += ['--deps', ','.join(dependencies)]
+    if return_mode is not None:
+        options += ['--return-mode', return_mode]
+    if http_port is not None:
+        options += ['--port', str(http_port)]
+    if time_limit is not None:
+        options += ['--time-limit', str(time_limit)]
+    for name, value in (settings or {}).items():
+        options += ['--set', f'{name}={value}']
+    if verbose:
+        options.append('--verbose')
+    return options

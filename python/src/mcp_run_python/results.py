@@ -1,0 +1,105 @@
+"""What came of a run."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypedDict, Union
+from urllib.parse import unquote
+
+# Where results say that a file is.
+PLACE = 'sandbox:///'
+
+JsonData = Union[str, bool, int, float, None, 'list[JsonData]', 'dict[str, JsonData]']
+
+
+class RunSuccess(TypedDict):
+    """The result of a program that ended well, as the original gives it."""
+
+    status: Literal['success']
+    output: list[str]
+    return_value: JsonData
+
+
+class RunError(TypedDict):
+    """The result of one that failed, or whose packages could not be installed."""
+
+    status: Literal['install-error', 'run-error']
+    output: list[str]
+    error: str
+
+
+@dataclass(frozen=True)
+class Image:
+    """A figure that a program has drawn."""
+
+    data: bytes
+    media_type: str = 'image/png'
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, bytes]:
+        return {self.media_type: self.data}
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that a program has made, changed or deleted."""
+
+    path: str
+    change: Literal['created', 'changed', 'deleted']
+    size: int
+    content: bytes | None = None
+    """Nothing, if it was deleted, or is too large to be told with the result."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a run."""
+
+    status: Literal['success', 'install-error', 'run-error']
+    output: list[str]
+    value: JsonData = None
+    error: str | None = None
+    images: list[Image] = field(default_factory=list)
+    files: list[File] = field(default_factory=list)
+
+    def unwrap(self) -> JsonData:
+        """The value.
+
+        Raises:
+            ProgramError: The program failed.
+        """
+        if self.error is not None:
+            raise ProgramError(self.error)
+        return self.value
+
+
+class ProgramError(Exception):
+    """A program failed; its text is the traceback."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """A line that a program wrote."""
+
+    stream: Literal['stdout', 'stderr']
+    text: str
+
+
+def read(answer: Mapping[str, Any]) -> Result:
+    """The result in an answer of the tool."""
+    told: dict[str, Any] = answer['structuredContent']
+    contents: dict[str, bytes] = {}
+    images: list[Image] = []
+    for block in answer['content'][1:]:
+        if block['type'] == 'image':
+            images.append(Image(base64.b64decode(block['data']), block['mimeType']))
+        elif block['type'] == 'resource':
+            resource = block['resource']
+            content = base64.b64decode(resource['blob']) if 'blob' in resource else resource['text'].encode()
+            contents[unquote(resource['uri'].removeprefix(PLACE))] = content
+    files = [
+        File(file['path'], file['change'], file.get('size', 0), contents.get(file['path']))
+        for file in told.get('files', [])
+    ]
+    return Result(told['status'], told['output'], told.get('return_value'), told.get('error'), images, files)

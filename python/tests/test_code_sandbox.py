@@ -1,0 +1,147 @@
+"""The library against the real program."""
+
+import sys
+import time
+import warnings
+
+import anyio
+import pytest
+
+import mcp_run_python
+from mcp_run_python import CodeSandbox, Output, ProgramError, Result, SandboxError, code_sandbox
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=['asyncio', 'trio'])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+async def test_gives_the_originals_dictionaries() -> None:
+    async with code_sandbox() as sandbox:
+        assert await sandbox.eval('print("a")\nx + 1', {'x': 2}) == {
+            'status': 'success',
+            'output': ['a'],
+            'return_value': 3,
+        }
+        failed = await sandbox.eval('1 / 0')
+        assert failed['status'] == 'run-error'
+        assert 'ZeroDivisionError' in failed['error']
+        assert await sandbox.eval('"x" in globals()') == {'status': 'success', 'output': [], 'return_value': False}
+
+
+async def test_logs_come_as_they_are_written() -> None:
+    logs: list[tuple[str, str]] = []
+    async with code_sandbox(log_handler=lambda level, text: logs.append((level, text))) as sandbox:
+        await sandbox.eval('import sys\nprint("out")\nprint("err", file=sys.stderr)')
+    assert ('info', 'out') in logs
+    assert ('warning', 'err') in logs
+
+
+async def test_a_persistent_one_keeps_variables() -> None:
+    async with code_sandbox(persistent=True) as sandbox:
+        await sandbox.run('x = [1]')
+        await sandbox.run('x.append(2)')
+        assert (await sandbox.run('x')).unwrap() == [1, 2]
+
+
+async def test_files_go_in_and_come_out() -> None:
+    async with code_sandbox() as sandbox:
+        code = 'data = open("in/a.bin", "rb").read()\nopen("out é.txt", "w").write("text")\nlist(data), open("b.txt").read()'
+        result = await sandbox.run(code, files={'in/a.bin': b'\x00\xff', 'b.txt': 'é'})
+        assert result.unwrap() == [[0, 255], 'é']
+        out = next(file for file in result.files if file.path == 'out é.txt')
+        assert (out.change, out.size, out.content) == ('created', 4, b'text')
+
+
+async def test_output_streams() -> None:
+    async with code_sandbox() as sandbox:
+        times: list[float] = []
+        events: list[Output | Result] = []
+        async for event in sandbox.stream('import time\nfor i in range(3):\n  print(i)\n  time.sleep(.2)\n"end"'):
+            events.append(event)
+            times.append(time.monotonic())
+        assert events[:3] == [Output('stdout', str(i)) for i in range(3)]
+        assert isinstance(events[3], Result)
+        assert events[3].value == 'end'
+        assert times[2] - times[0] > 0.2
+
+
+async def test_a_run_is_cancelled_and_the_next_one_goes() -> None:
+    async with code_sandbox() as sandbox:
+        with anyio.move_on_after(0.5) as late:
+            await sandbox.run('while True: pass')
+        assert late.cancelled_caught
+        assert (await sandbox.run('1 + 1')).value == 2
+
+        async def cancel() -> None:
+            while not await sandbox.cancel():
+                await anyio.sleep(0.1)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(cancel)
+            stopped = await sandbox.run('import time\ntime.sleep(30)')
+        assert stopped.error
+        assert 'KeyboardInterrupt' in stopped.error
+
+
+async def test_limits_and_settings() -> None:
+    async with code_sandbox(time_limit=0.5, memory_limit_mb=100) as sandbox:
+        with pytest.raises(ProgramError, match='TimeoutError'):
+            (await sandbox.run('while True: pass')).unwrap()
+        with pytest.raises(ProgramError, match='MemoryError'):
+            (await sandbox.run('x = b"x" * (300 << 20)')).unwrap()
+    with pytest.raises(SandboxError, match='there is no setting NO_SUCH'):
+        async with code_sandbox(settings={'NO_SUCH': 1}):
+            pass
+
+
+async def test_what_cannot_be_installed_is_told_at_once() -> None:
+    offline = {'PACKAGE_MIRRORS': 'http://127.0.0.1:9/', 'PACKAGE_INDEX': 'http://127.0.0.1:9/'}
+    with pytest.raises((SandboxError, ProgramError), match='no-such-package'):
+        async with code_sandbox(dependencies=['no-such-package'], settings=offline):
+            pass
+
+
+async def test_a_program_that_ends_its_interpreter_costs_only_that() -> None:
+    async with code_sandbox() as sandbox:
+        assert (await sandbox.run('import os\nos._exit(3)')).status == 'run-error'
+        assert (await sandbox.run('1')).value == 1
+
+
+async def test_networking_is_taken_and_warned_of_once() -> None:
+    with pytest.warns(UserWarning, match='no network') as warned:
+        async with code_sandbox(allow_networking=True) as sandbox:
+            assert (await sandbox.run('1')).value == 1
+    assert len(warned) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        async with code_sandbox(allow_networking=False):
+            pass
+
+
+def test_without_async() -> None:
+    with CodeSandbox.sync(persistent=True) as sandbox:
+        sandbox.run('x = 20')
+        assert sandbox.eval('x + 1')['return_value'] == 21  # type: ignore[typeddict-item]
+
+
+def test_public_names_are_the_originals() -> None:
+    for name in ('__version__', 'prepare_deno_env', 'run_mcp_server', 'code_sandbox', 'async_prepare_deno_env'):
+        assert name in mcp_run_python.__all__
+        assert hasattr(mcp_run_python, name)
+    with mcp_run_python.prepare_deno_env('stdio', dependencies=['numpy'], return_mode='json') as env:
+        assert env.args[-1] == 'stdio'
+        assert env.cwd.is_dir()
+        assert env.command
+    with pytest.raises(ValueError, match='Port is only supported'):
+        with mcp_run_python.prepare_deno_env('stdio', http_port=1):
+            pass
+
+
+def test_the_command_line(tmp_path: object) -> None:
+    import subprocess
+
+    said = subprocess.run([sys.executable, '-m', 'mcp_run_python', '--version'], capture_output=True, text=True)
+    assert said.stdout.startswith('mcp-run-python ')
