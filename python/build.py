@@ -10,6 +10,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class CustomBuildHook(BuildHookInterface[Any]):
+    """Hatchling finds it by its base class."""
+
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """`MCP_RUN_PYTHON_HOME` names the folder: `target/home`, as `cargo xtask build` makes it, unless it is set."""
         home = Path(os.environ.get('MCP_RUN_PYTHON_HOME') or Path(self.root) / '../target/home').resolve()

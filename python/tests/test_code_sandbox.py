@@ -5,9 +5,8 @@ import time
 import warnings
 
 import anyio
-import pytest
-
 import mcp_run_python
+import pytest
 from mcp_run_python import CodeSandbox, Output, ProgramError, Result, SandboxError, code_sandbox
 
 pytestmark = pytest.mark.anyio
@@ -15,7 +14,8 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(params=['asyncio', 'trio'])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
-    return request.param
+    name: str = request.param
+    return name
 
 
 async def test_gives_the_originals_dictionaries() -> None:
@@ -48,7 +48,7 @@ async def test_a_persistent_one_keeps_variables() -> None:
 
 async def test_files_go_in_and_come_out() -> None:
     async with code_sandbox() as sandbox:
-        code = 'data = open("in/a.bin", "rb").read()\nopen("out é.txt", "w").write("text")\nlist(data), open("b.txt").read()'
+        code = 'open("out é.txt", "w").write("text")\nlist(open("in/a.bin", "rb").read()), open("b.txt").read()'
         result = await sandbox.run(code, files={'in/a.bin': b'\x00\xff', 'b.txt': 'é'})
         assert result.unwrap() == [[0, 255], 'é']
         out = next(file for file in result.files if file.path == 'out é.txt')
@@ -76,7 +76,8 @@ async def test_a_run_is_cancelled_and_the_next_one_goes() -> None:
         assert (await sandbox.run('1 + 1')).value == 2
 
         async def cancel() -> None:
-            while not await sandbox.cancel():
+            # Until it has begun, there is nothing to stop.
+            while not await sandbox.cancel():  # noqa: ASYNC110
                 await anyio.sleep(0.1)
 
         async with anyio.create_task_group() as tasks:
@@ -135,9 +136,9 @@ def test_public_names_are_the_originals() -> None:
         assert env.args[-1] == 'stdio'
         assert env.cwd.is_dir()
         assert env.command
-    with pytest.raises(ValueError, match='Port is only supported'):
-        with mcp_run_python.prepare_deno_env('stdio', http_port=1):
-            pass
+    wrong = mcp_run_python.prepare_deno_env('stdio', http_port=1)
+    with pytest.raises(ValueError, match='Port is only supported'), wrong:
+        pass
 
 
 def test_the_command_line(tmp_path: object) -> None:

@@ -18,6 +18,7 @@ mod test;
 mod token;
 mod toolchain;
 mod wasm;
+mod wheel;
 
 use std::process::ExitCode;
 

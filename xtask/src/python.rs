@@ -21,6 +21,10 @@ pub const TESTS: Environment = Environment { name: "venv", requirements: "tests/
 pub const EXAMPLES: Environment =
     Environment { name: "venv-examples", requirements: "examples/requirements.txt", has: "pytest" };
 
+/// For the Python package: what builds it, and tests what was built.
+pub const PACKAGE: Environment =
+    Environment { name: "venv-package", requirements: "python/tests/requirements.txt", has: "pytest" };
+
 /// For building for other machines.
 pub const CROSS: Environment =
     Environment { name: "venv-cross", requirements: "xtask/requirements.txt", has: "cargo-zigbuild" };

@@ -11,6 +11,7 @@ use crate::{
     dev::Server,
     mirror, node, python,
     toolchain::{WASM, cargo},
+    wheel,
 };
 
 /// A suite.
@@ -39,6 +40,7 @@ pub const SUITES: &[Suite] = &[
     Suite { name: "clients", prepare: clients },
     Suite { name: "page", prepare: page },
     Suite { name: "desk", prepare: desk },
+    Suite { name: "python", prepare: python_package },
     Suite { name: "security", prepare: security },
     Suite { name: "parity", prepare: parity },
     Suite { name: "conformance", prepare: conformance },
@@ -179,6 +181,20 @@ fn desk() -> Result<Prepared> {
         of_suite.env("DESK", &command).envs(mirror.iter().map(|address| ("MIRROR", address)));
         of_suite
     }))
+}
+
+/// The Python package, installed from its wheel into an environment of its own, without Node on its path.
+fn python_package() -> Result<Prepared> {
+    wheel::install()?;
+    let command = |name| {
+        let mut command = python::PACKAGE.command(name);
+        command.env("PATH", "/usr/bin:/bin").env_remove("MCP_RUN_PYTHON_HOME");
+        command
+    };
+    of([
+        with(command("pytest"), ["--quiet", "python/tests"]),
+        with(command("mypy"), ["--strict", "python/src", "python/tests"]),
+    ])
 }
 
 /// The original's answers.

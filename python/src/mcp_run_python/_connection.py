@@ -83,7 +83,8 @@ class Connection:
             raise SandboxError(self._ended or 'the sandbox has ended')
         if error := answer.message.get('error'):
             raise SandboxError(error['message'])
-        return answer.message['result']
+        result: dict[str, Any] = answer.message['result']
+        return result
 
     async def _send(self, message: dict[str, Any]) -> None:
         if self._ended is not None:
@@ -143,6 +144,8 @@ class Connection:
 
 
 class _Answer:
+    """What somebody waits for."""
+
     def __init__(self) -> None:
         self.came = anyio.Event()
         self.message: dict[str, Any] | None = None

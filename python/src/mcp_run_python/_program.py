@@ -11,7 +11,7 @@ DISTRIBUTION = 'mcp-python-sandbox'
 
 
 def check_alone() -> None:
-    """Says so if the original is installed, too: it has the same module and command, and each overwrites the other's files.
+    """Says so if the original is installed, too: of the same module and command, each overwrites the other's files.
 
     Raises:
         ImportError: It is.

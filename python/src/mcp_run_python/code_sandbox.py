@@ -7,7 +7,7 @@ import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Union
+from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 from anyio.from_thread import start_blocking_portal
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LoggingLevel = Literal['debug', 'info', 'notice', 'warning', 'error', 'critical', 'alert', 'emergency']
 LogHandler = Callable[[LoggingLevel, str], None]
 
-Files = Mapping[str, Union[str, bytes]]
+Files = Mapping[str, str | bytes]
 """Files that a program gets: their content, as text or bytes, by their paths, which are relative to its folder."""
 
 NETWORK = 'Python in this sandbox has no network: allow_networking=True changes nothing'
@@ -55,9 +55,7 @@ class CodeSandbox:
         assert result.status != 'success'
         return {'status': result.status, 'output': result.output, 'error': result.error or ''}
 
-    async def run(
-        self, code: str, globals: Mapping[str, Any] | None = None, *, files: Files | None = None
-    ) -> Result:
+    async def run(self, code: str, globals: Mapping[str, Any] | None = None, *, files: Files | None = None) -> Result:
         """Runs a program. Whoever is cancelled meanwhile stops it.
 
         Args:
@@ -134,7 +132,8 @@ class SyncCodeSandbox:
 
     def eval(self, code: str, globals: Mapping[str, Any] | None = None) -> RunSuccess | RunError:
         """See `CodeSandbox.eval`."""
-        return self._portal.call(self._sandbox.eval, code, globals)
+        result: RunSuccess | RunError = self._portal.call(self._sandbox.eval, code, globals)
+        return result
 
     def run(self, code: str, globals: Mapping[str, Any] | None = None, *, files: Files | None = None) -> Result:
         """See `CodeSandbox.run`."""
@@ -175,9 +174,7 @@ async def code_sandbox(
     all_settings = dict(settings or {})
     if memory_limit_mb is not None:
         all_settings['MEMORY_LIMIT_MB'] = memory_limit_mb
-    options = arguments(
-        dependencies=dependencies, return_mode='json', time_limit=time_limit, settings=all_settings
-    )
+    options = arguments(dependencies=dependencies, return_mode='json', time_limit=time_limit, settings=all_settings)
     sandbox: CodeSandbox | None = None
 
     def log(level: str, text: str, logger: str | None) -> None:

@@ -61,10 +61,8 @@ def run_mcp_server(
         options = ['--verbose'] if verbose else []
         told = environment([sys.executable, '-m', 'mcp_run_python'])
         command = [env.command, *options, *env.args]
-        if deps_log_handler is None:
-            server = subprocess.Popen(command, cwd=env.cwd, env=told)
-        else:
-            server = subprocess.Popen(command, cwd=env.cwd, env=told, stderr=subprocess.PIPE, text=True)
+        said = subprocess.PIPE if deps_log_handler else None
+        server = subprocess.Popen(command, cwd=env.cwd, env=told, stderr=said, text=True)
         try:
             for line in server.stderr or ():
                 assert deps_log_handler is not None
