@@ -25,11 +25,25 @@ import symbols from './symbols.txt';
 /** @type {Promise<Interpreter> | undefined} */
 let booted;
 
+/** How long a run that is to be stopped may take to begin, in milliseconds. */
+const BEGIN_TIME = 500;
+
+/**
+ * The last run whose answer is on its way: `begun` resolves when it has begun, or is not wanted any longer.
+ * @type {{ begun: Promise<void>, stopped: boolean } | undefined}
+ */
+let starting;
+
 /** @param {Request} request */
 async function serve(request) {
   const { pathname } = new URL(request.url);
   if (request.method === 'GET') return new Response(packFiles((await booted)?.pyodide.FS));
   if (pathname === '/stop') {
+    // What has not begun cannot be stopped, and would go on unseen: it begins first, or never.
+    if (starting) {
+      await Promise.race([starting.begun, new Promise((resolve) => setTimeout(resolve, BEGIN_TIME))]);
+      starting.stopped = true;
+    }
     const alive = (await (await booted)?.stop()) ?? true;
     return new Response(null, { status: alive ? 204 : 410 });
   }
@@ -94,19 +108,26 @@ function run(interpreter, request) {
   const encoder = new TextEncoder();
   let wanted = true;
   let began = false;
+  /** @type {PromiseWithResolvers<void>} */
+  const { promise, resolve: over } = Promise.withResolvers();
+  const own = { begun: promise, stopped: false };
+  starting = own;
   const body = new ReadableStream({
     type: 'bytes',
     pull(controller) {
       if (began) return;
       began = true;
+      if (own.stopped) return controller.close();
       interpreter
         .run(request, (frame) => wanted && controller.enqueue(encoder.encode(`${frame}\n`)))
         // Without its end the parent takes a run for one that goes on, and asks `/stop` what became of it.
         .then((alive) => wanted && alive && controller.close())
         .catch((error) => controller.error(error));
+      over();
     },
     async cancel() {
       wanted = false;
+      over();
       await interpreter.stop();
     },
   });
