@@ -119,10 +119,18 @@ export class Interpreter {
 
   /** @param {Run} run @param {Emit} emit */
   async #run({ protocol, code, globals, keep, files, limits, calls }, emit) {
-    let first = `${JSON.stringify({ protocol: VERSION })}\n`;
+    const waiting = [JSON.stringify({ protocol: VERSION })];
+    let sending = false;
     const send = (/** @type {string} */ frames) => {
-      emit(first + frames);
-      first = '';
+      waiting.push(frames);
+      // What carries them out may be the program's own by now, and write while it does so: one after the other.
+      if (sending) return;
+      sending = true;
+      try {
+        while (waiting.length) emit(waiting.splice(0).join('\n'));
+      } finally {
+        sending = false;
+      }
     };
     const tell = (/** @type {Frame} */ frame) => send(JSON.stringify(frame));
     if (protocol !== VERSION) {
