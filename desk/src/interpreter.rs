@@ -44,14 +44,22 @@ struct Inner {
     workerd: Workerd,
     /// Whether anything has run in it.
     used: Cell<bool>,
-    /// Whether a run was given to it that has not ended.
-    busy: Cell<bool>,
+    turn: watch::Sender<Turn>,
     ended: watch::Sender<bool>,
     /// By how much its process grew while it ran something, in bytes.
     held: Cell<usize>,
     /// How long a run that is stopped may take to end.
     patience: Cell<Duration>,
     booted: RefCell<Option<Booted>>,
+}
+
+/// What has become of its last run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Over,
+    /// It was given to it.
+    Starting,
+    Begun,
 }
 
 type Booted = Shared<LocalBoxFuture<'static, Result<(), String>>>;
@@ -97,7 +105,7 @@ impl Interpreter {
             name,
             workerd,
             used: Cell::default(),
-            busy: Cell::default(),
+            turn: watch::channel(Turn::Over).0,
             held: Cell::default(),
             ended,
             patience: Cell::new(STOP_MARGIN),
@@ -124,7 +132,7 @@ impl Interpreter {
 
     /// Whether a run goes on in it.
     pub fn is_busy(&self) -> bool {
-        self.0.busy.get()
+        *self.0.turn.borrow() != Turn::Over
     }
 
     /// By how much its process grew while it ran something, in bytes. What ran beside it counts, too. Where its process has
@@ -170,7 +178,10 @@ impl Interpreter {
         };
         self.0.used.set(true);
         let error = match answered {
-            Ok(answer) if answer.status == StatusCode::OK => return Ok(Frames { answer, going, losing: None }),
+            Ok(answer) if answer.status == StatusCode::OK => {
+                self.0.turn.send_replace(Turn::Begun);
+                return Ok(Frames { answer, going, losing: None });
+            }
             Ok(answer) => format!("an interpreter answered {}", answer.status.as_u16()),
             Err(error) => error,
         };
@@ -191,6 +202,14 @@ impl Interpreter {
             self.0.workerd.end(BYSTANDER);
         }
         status == Some(StatusCode::NO_CONTENT)
+    }
+
+    /// Stops the run that was given to it. One that has not begun is stopped when it has: the isolate may not know of it yet.
+    pub async fn interrupt(&self) {
+        let mut turn = self.0.turn.subscribe();
+        if turn.wait_for(|turn| *turn != Turn::Starting).await.is_ok_and(|turn| *turn == Turn::Begun) {
+            self.stop().await;
+        }
     }
 
     /// Brings the answer to one of its run's calls into the isolate, as far as there still is one.
@@ -273,7 +292,7 @@ impl Going {
             told.replace(Some(why));
             workerd.end(BYSTANDER);
         });
-        interpreter.0.busy.set(true);
+        interpreter.0.turn.send_replace(Turn::Starting);
         Self { interpreter: interpreter.clone(), _over: over, before, reason }
     }
 
@@ -292,8 +311,8 @@ impl Going {
 
 impl Drop for Going {
     fn drop(&mut self) {
-        let Inner { workerd, busy, held, .. } = &*self.interpreter.0;
-        busy.set(false);
+        let Inner { workerd, turn, held, .. } = &*self.interpreter.0;
+        turn.send_replace(Turn::Over);
         held.set(held.get().saturating_add(workerd.memory().saturating_sub(self.before)));
     }
 }

@@ -243,9 +243,7 @@ impl Pool {
             .collect();
         for interpreter in &busy {
             let interpreter = interpreter.clone();
-            spawn(async move {
-                interpreter.stop().await;
-            });
+            spawn(async move { interpreter.interrupt().await });
         }
         !busy.is_empty()
     }

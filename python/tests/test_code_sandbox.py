@@ -128,7 +128,7 @@ def test_without_async() -> None:
         assert sandbox.eval('x + 1')['return_value'] == 21  # type: ignore[typeddict-item]
 
 
-def test_public_names_are_the_originals() -> None:
+async def test_public_names_are_the_originals() -> None:
     for name in ('__version__', 'prepare_deno_env', 'run_mcp_server', 'code_sandbox', 'async_prepare_deno_env'):
         assert name in mcp_run_python.__all__
         assert hasattr(mcp_run_python, name)
@@ -136,6 +136,8 @@ def test_public_names_are_the_originals() -> None:
         assert env.args[-1] == 'stdio'
         assert env.cwd.is_dir()
         assert env.command
+    async with mcp_run_python.async_prepare_deno_env('streamable_http', http_port=1) as also:
+        assert (also.command, also.args[-3:]) == (env.command, ['--port', '1', 'streamable-http'])
     wrong = mcp_run_python.prepare_deno_env('stdio', http_port=1)
     with pytest.raises(ValueError, match='Port is only supported'), wrong:
         pass

@@ -15,6 +15,12 @@ use crate::{backend::Platform, limits::PLACE_TIME, run::sandbox::SandboxError};
 /// How often those who wait look for interpreters that may go.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// How long whoever takes a place waits for idle interpreters to give back what all hold too much.
+const RELIEF_TIME: Duration = Duration::from_secs(3);
+
+/// How often it is looked whether they have.
+const RELIEVED: Duration = Duration::from_millis(50);
+
 /// The places of a home's interpreters. Clones are of the same.
 #[derive(Clone, Default)]
 pub struct Places(Rc<RefCell<Inner>>);
@@ -103,13 +109,22 @@ impl Places {
         inner.sessions.push((owner, Rc::downgrade(session)));
     }
 
-    /// Takes a place for a session of `owner`, or for a run that is of none, as soon as there is one: those who wait get
-    /// theirs in the order in which they came.
+    /// Takes a place for a session of `owner`, or for a run that is of none, as soon as there is one, and the memory for it:
+    /// those who wait get theirs in the order in which they came.
     ///
     /// # Errors
     /// [`SandboxError::Busy`] when there was none for [`PLACE_TIME`].
     pub async fn take(&self, platform: Platform, owner: Option<u32>) -> Result<Place, SandboxError> {
         self.relieve(platform);
+        let relieved = async {
+            while self.0.borrow().relieving {
+                (platform.sleep)(RELIEVED).await;
+            }
+        };
+        select_biased! {
+            () = std::pin::pin!(relieved.fuse()) => {}
+            () = (platform.sleep)(RELIEF_TIME).fuse() => {}
+        }
         let Some((limit, each)) = self.0.borrow().limits else { return Ok(Place(None)) };
         if let Some(owner) = owner {
             let own: Vec<_> = self.sessions(Some(owner)).into_iter().filter(|session| session.holds()).collect();

@@ -13,6 +13,10 @@ const PORT = 8951;
 const NUMPY = 'import numpy\nnumpy.arange(10).sum()';
 // About half a second of work on one core.
 const HALF_SECOND = 'sum(n * n for n in range(4_000_000))';
+// How long many clients ask, in milliseconds.
+const BUSY_TIME = 10_000;
+// How long a client thinks between two runs, in milliseconds.
+const THINKING = 400;
 
 /** @typedef {{ command: string, stdio: string[], numpy: string[], http: string[] }} Subject */
 const mirror = process.env.MIRROR ? ['--set', `PACKAGE_MIRRORS=${process.env.MIRROR}`] : [];
@@ -117,8 +121,10 @@ for (const [name, subject] of Object.entries(subjects)) {
   const client = new Client(subject.command, subject.stdio);
   await client.initialize();
   await sleep(3000);
-  note(name, 'memory idle', memory(client.pid));
+  note(name, 'memory when ready', memory(client.pid));
   await client.run('1+1');
+  note(name, 'memory after 1+1', memory(client.pid));
+  for (let n = 0; n < 100; n++) await client.run('1+1');
   const warm = [];
   for (let n = 0; n < 300; n++) warm.push(await timed(() => client.run('1+1')));
   warm.sort((a, b) => a - b);
@@ -131,8 +137,14 @@ for (const [name, subject] of Object.entries(subjects)) {
     while (!(await fetch(url).catch(() => null))) await sleep(50);
     const clients = await Promise.all(Array.from({ length: 4 }, () => LegacyClient.connect(url, '2025-06-18')));
     await asText(clients[0], '1');
+    await fresh(name, clients[0]);
+    // Processes start with the first that need them.
+    await Promise.all(clients.map((each) => asText(each, '1')));
     const together = await timed(() => Promise.all(clients.map((each) => asText(each, HALF_SECOND))));
     note(name, 'four clients, 0.5 s of CPU each, stateless HTTP', ms(together));
+    note(name, 'fresh 1+1, 4 clients', await perSecond(clients));
+    const many = await Promise.all(Array.from({ length: 28 }, () => LegacyClient.connect(url, '2025-06-18')));
+    note(name, 'fresh 1+1, 32 clients', await perSecond([...clients, ...many]));
   } finally {
     process.kill(-(server.pid ?? 0), 'SIGTERM');
   }
@@ -141,6 +153,36 @@ for (const [name, subject] of Object.entries(subjects)) {
 
 for (const [what, values] of Object.entries(table)) {
   console.log(what.padEnd(50), ...Object.entries(values).map(([subject, value]) => `${subject} ${value}`.padEnd(36)));
+}
+
+/** Fresh runs of one client. @param {string} name @param {LegacyClient} client */
+async function fresh(name, client) {
+  for (const [what, pause] of /** @type {const} */ ([
+    ['fresh 1+1, one after the other', 0],
+    ['fresh 1+1, 0.4 s after the last', THINKING],
+  ])) {
+    const times = [];
+    const end = performance.now() + BUSY_TIME;
+    while (performance.now() < end) {
+      times.push(await timed(() => asText(client, '1+1')));
+      await sleep(pause);
+    }
+    note(name, what, spread(times));
+  }
+}
+
+/** How many fresh runs a second clients get together. @param {LegacyClient[]} clients */
+async function perSecond(clients) {
+  let done = 0;
+  const start = performance.now();
+  const ask = async (/** @type {LegacyClient} */ client) => {
+    while (performance.now() - start < BUSY_TIME) {
+      await asText(client, '1+1');
+      done++;
+    }
+  };
+  await Promise.all(clients.map(ask));
+  return `${((done * 1000) / (performance.now() - start)).toFixed(1)} a second`;
 }
 
 /** Runs code; the original has no structured content. @param {LegacyClient} client @param {string} code */

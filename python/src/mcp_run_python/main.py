@@ -6,16 +6,18 @@ import logging
 import subprocess
 import sys
 import warnings
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, ParamSpec
 
 from ._program import arguments, environment, home, program
 from .code_sandbox import NETWORK, LogHandler
 
 logger = logging.getLogger(__name__)
+
+_P = ParamSpec('_P')
 
 Mode = Literal['stdio', 'streamable_http', 'streamable_http_stateless', 'example']
 
@@ -28,6 +30,9 @@ class DenoEnv:
     args: list[str]
     command: str
     """The program, to be started with `args` in `cwd`."""
+
+
+_Prepared = AbstractAsyncContextManager[DenoEnv]
 
 
 def run_mcp_server(
@@ -98,23 +103,14 @@ def prepare_deno_env(
     yield DenoEnv(home(), [*options, mode.replace('_', '-')], str(program()))
 
 
-@asynccontextmanager
-async def async_prepare_deno_env(
-    mode: Mode,
-    *,
-    http_port: int | None = None,
-    dependencies: Sequence[str] | None = None,
-    return_mode: Literal['json', 'xml'] = 'xml',
-    deps_log_handler: LogHandler | None = None,
-    allow_networking: bool | None = None,
-) -> AsyncIterator[DenoEnv]:
-    """Async variant of `prepare_deno_env`."""
-    with prepare_deno_env(
-        mode,
-        http_port=http_port,
-        dependencies=dependencies,
-        return_mode=return_mode,
-        deps_log_handler=deps_log_handler,
-        allow_networking=allow_networking,
-    ) as env:
-        yield env
+def _made_async(prepare: Callable[_P, AbstractContextManager[DenoEnv]]) -> Callable[_P, _Prepared]:
+    @asynccontextmanager
+    async def prepared(*args: _P.args, **kwargs: _P.kwargs) -> AsyncIterator[DenoEnv]:
+        with prepare(*args, **kwargs) as env:
+            yield env
+
+    prepared.__doc__ = 'Async variant of `prepare_deno_env`.'
+    return prepared
+
+
+async_prepare_deno_env = _made_async(prepare_deno_env)
