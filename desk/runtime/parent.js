@@ -17,8 +17,6 @@ const modules = {};
 const archives = [];
 /** @type {ArrayBuffer} */
 let snapshot;
-/** Our own modules, for an interpreter that starts without a snapshot. @type {Record<string, string>} */
-let pythonSources;
 
 const FACET = 'python';
 
@@ -33,7 +31,7 @@ const code = {
 
 /** @typedef {{ name: string, version: string, modules: string[] }} Package with the paths of its libraries */
 
-/** @typedef {{ file: string, kind: 'js' | 'text' | 'wasm' | 'archive' | 'snapshot' | 'python' }} Asset */
+/** @typedef {{ file: string, kind: 'js' | 'text' | 'wasm' | 'archive' | 'snapshot' }} Asset */
 
 /**
  * Takes what isolates are made of.
@@ -46,7 +44,6 @@ async function takeAssets(request, env) {
     const bytes = await sent.part();
     if (!bytes) throw new Error('an asset is missing');
     if (kind === 'snapshot') snapshot = bytes;
-    else if (kind === 'python') pythonSources = JSON.parse(decoder.decode(bytes));
     else if (kind === 'archive') archives.push(bytes);
     else if (kind === 'wasm') modules[file] = { wasm: env.COMPILER.newWasmModule(bytes, file) };
     else modules[file] = { [kind]: decoder.decode(bytes) };
@@ -84,7 +81,7 @@ export class Interpreter extends DurableObject {
         const sent = await Envelope.open(request.body);
         const { packages, modules } = JSON.parse(sent.text);
         const added = this.#add(packages, await sent.parts());
-        return this.#send(url, JSON.stringify({ modules, pythonSources }), ...archives, ...added);
+        return this.#send(url, JSON.stringify(modules), ...archives, ...added, snapshot);
       }
       default:
         return this.#facet.fetch(url, { method: 'POST', body: await request.text() });

@@ -87,12 +87,16 @@ pub enum NotBegun {
 impl Interpreter {
     /// One that boots at once.
     pub fn boot(workerd: Workerd, parts: &Parts) -> Self {
-        let (ended, _) = watch::channel(false);
+        let (ended, is_ended) = watch::channel(false);
         let name = Uuid::new_v4().to_string();
         let (process, place) = (workerd.clone(), format!("/{name}/boot"));
         let (names, bytes) = parts.sent();
         let boot = async move {
             process.ready().await?;
+            let _turn = process.turn_to_boot().await;
+            if *is_ended.borrow() {
+                return Err("the interpreter was ended".to_owned());
+            }
             match process.status(&place, BOOT_LIMIT, Pieces::envelope(names, bytes)).await {
                 Some(StatusCode::NO_CONTENT) => Ok(()),
                 Some(status) => Err(format!("an interpreter did not boot ({})", status.as_u16())),

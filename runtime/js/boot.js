@@ -20,6 +20,7 @@ import { Storage } from './storage.js';
  * @property {import('./snapshot.js').Read} [snapshot] reads one; without, Python boots from scratch
  * @property {import('./packages.js').Package[]} packages those of the snapshot first
  * @property {Record<string, string>} [pythonSources] our own modules, to be installed when there is no snapshot
+ * @property {boolean} [takesSnapshot] whether a snapshot is to be taken of it, see `Interpreter.snapshot`
  */
 
 /** @typedef {import('./protocol.js').Request} Run */
@@ -78,7 +79,7 @@ export class Interpreter {
       packageBaseUrl: 'http://pyodide/',
       lockFileContents: assets.lockFile,
       env: { HOME: '/home/pyodide', MPLBACKEND: 'agg' },
-      _makeSnapshot: !snapshot,
+      _makeSnapshot: assets.takesSnapshot,
       _loadSnapshot: snapshot?.header,
       /** @param {object} settings */
       createPyodideModule: async (settings) => {
@@ -93,6 +94,7 @@ export class Interpreter {
         pulse.attach(module);
         mountPackages(module, assets.packages);
         await snapshot?.apply(module);
+        libraries.push(...(snapshot?.libraries ?? []));
         return module;
       },
     });
@@ -200,7 +202,8 @@ export class Interpreter {
   }
 
   /**
-   * Imports modules, and gives a snapshot of what has imported them. It has run nothing, and takes no more runs.
+   * Imports modules, and gives a snapshot of what has imported them: of all that it started from, too. It has run nothing,
+   * and takes no more runs.
    * @param {string} modules JSON: their names
    * @param {() => number} [drawn] how often random numbers were drawn
    * @returns {Promise<Uint8Array<ArrayBuffer>>}
@@ -208,6 +211,8 @@ export class Interpreter {
    */
   async snapshot(modules, drawn) {
     const { preload } = this.runner;
+    // Its packages are other than those of the snapshot that it started from.
+    this.runner.renew();
     // As a run is, so that it gives way to others.
     const ended = await this.pulse.watch(MAKING, 0, this.runner, () => preload.callPromising(modules, drawn));
     preload.destroy();

@@ -4,9 +4,8 @@
 // packages' archives and the snapshot. `POST /run`: a run's JSON; without an envelope, if the isolate has got those parts
 // before. `POST /boot`: only those parts. `GET /files` gives a
 // session's files, `POST /files` takes them, as the last part. `POST /stop` has no body; that of `POST /answer` is the
-// answer to a call of the run that goes on. `POST /snapshot`, instead of any of them, gives a snapshot: its parts have
-// none, and its text is JSON of the modules that it has imported and of our own Python. 409 with the name of a module that
-// it cannot have. docs/protocol.md has what runs and frames look like.
+// answer to a call of the run that goes on. `POST /snapshot`, instead of any of them, with those parts, too, gives a
+// snapshot: its text is JSON of the modules that it has imported. 409 with the name of a module that it cannot have. docs/protocol.md has what runs and frames look like.
 //
 // **Boundary.** Everything in this isolate belongs to the Python code that runs in it, this file included once the
 // code has become JavaScript. Nothing here protects anybody else; the parent does (no network, no bindings, one
@@ -69,35 +68,38 @@ async function serve(request) {
   return new Response(null, { status: 204 });
 }
 
-/** @param {Envelope} sent */
-async function boot(sent) {
-  return Interpreter.boot({ ...(await assetsOf(sent)), snapshot: sent.reader() });
+/** @param {Envelope} sent @param {boolean} takesSnapshot */
+async function boot(sent, takesSnapshot = false) {
+  const stdlib = (await sent.part()) ?? new ArrayBuffer();
+  const mounted = [];
+  for (const found of packages) mounted.push({ ...found, archive: await sent.part() });
+  return Interpreter.boot({
+    loadPyodide,
+    createPyodideModule,
+    lockFile,
+    symbols,
+    stdlib,
+    packages: mounted,
+    snapshot: sent.reader(),
+    takesSnapshot,
+  });
 }
 
 /** @param {Envelope} sent */
 async function takeSnapshot(sent) {
-  const { modules, pythonSources } = JSON.parse(sent.text);
   let drawn = 0;
   const getRandomValues = crypto.getRandomValues.bind(crypto);
   crypto.getRandomValues = (numbers) => {
     drawn++;
     return getRandomValues(numbers);
   };
-  const interpreter = await Interpreter.boot({ ...(await assetsOf(sent)), pythonSources });
+  const interpreter = await boot(sent, true);
   try {
-    return new Response(await interpreter.snapshot(JSON.stringify(modules), () => drawn));
+    return new Response(await interpreter.snapshot(sent.text, () => drawn));
   } catch (error) {
     if (error instanceof Drawing) return new Response(error.module, { status: 409 });
     throw error;
   }
-}
-
-/** What an interpreter is made of but for the snapshot. @param {Envelope} sent */
-async function assetsOf(sent) {
-  const stdlib = (await sent.part()) ?? new ArrayBuffer();
-  const mounted = [];
-  for (const found of packages) mounted.push({ ...found, archive: await sent.part() });
-  return { loadPyodide, createPyodideModule, lockFile, symbols, stdlib, packages: mounted };
 }
 
 /**

@@ -31,14 +31,14 @@ export class Snapshot {
   #read;
   #heap;
   #spans;
-  #libraries;
 
   /** @param {Read} read @param {number} heap @param {Uint8Array} header @param {Uint32Array} spans @param {Uint8Array} libraries */
   constructor(read, heap, header, spans, libraries) {
     this.#read = read;
     this.#heap = heap;
     this.#spans = spans;
-    this.#libraries = JSON.parse(new TextDecoder().decode(libraries));
+    /** What happened to native libraries. @type {import('./libraries.js').LibraryEvent[]} */
+    this.libraries = JSON.parse(new TextDecoder().decode(libraries));
     /** Pyodide's own: what `loadPyodide` gets as `_loadSnapshot`. */
     this.header = header.slice();
   }
@@ -58,7 +58,7 @@ export class Snapshot {
     const heap = this.#heap;
     if (module.HEAPU8.length < heap && !module.growMemory(heap))
       throw new Error(`no memory for a heap of ${heap} bytes`);
-    if (this.#libraries.length) await replayLibraries(module, this.#libraries);
+    if (this.libraries.length) await replayLibraries(module, this.libraries);
     const memory = module.HEAPU8;
     const spans = this.#spans;
     let buffer = new ArrayBuffer(PIECE);

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, fmt::Write};
 
 use futures::StreamExt;
-use js_sys::{Array, ArrayBuffer, JSON, Object, Reflect, Uint8Array};
+use js_sys::{Array, ArrayBuffer, Object, Reflect, Uint8Array};
 use mcp_run_python::packages::PackageSet;
 use serde_json::json;
 use wasm_bindgen::{JsCast, JsValue, prelude::wasm_bindgen};
@@ -30,10 +30,6 @@ extern "C" {
     /// Names all of it.
     #[wasm_bindgen(thread_local_v2, js_name = build)]
     static BUILD: String;
-
-    /// Our own Python, for an interpreter that starts without a snapshot.
-    #[wasm_bindgen(thread_local_v2, js_name = pythonSources)]
-    static PYTHON_SOURCES: Object;
 }
 
 #[wasm_bindgen(raw_module = "./runtime/envelope.js")]
@@ -70,13 +66,8 @@ impl Code {
     }
 
     /// The body of the request for a snapshot of an interpreter that has imported `modules`.
-    pub fn snapshot(&self, modules: &[String]) -> Result<ReadableStream> {
-        let text = Object::new();
-        let modules: Array = modules.iter().map(JsValue::from).collect();
-        Reflect::set(&text, &"modules".into(), &modules)?;
-        Reflect::set(&text, &"pythonSources".into(), &PYTHON_SOURCES.with(Clone::clone))?;
-        let text = JSON::stringify(&text)?.as_string().unwrap_or_default();
-        Ok(envelope_stream(&text, &self.archives))
+    pub fn snapshot(&self, modules: &[String]) -> ReadableStream {
+        self.first(&json!(modules).to_string())
     }
 
     /// The body of a first request that brings a session's files, and no run.

@@ -194,7 +194,7 @@ async fn snapshot(
 ) -> Result<std::result::Result<(ArrayBuffer, usize), NotTaken>> {
     let isolate = WorkerLoader::new(env)?.load(&code.worker)?.entrypoint()?;
     let abort = Abort::new();
-    let body = post(Some(code.snapshot(modules)?.into()));
+    let body = post(Some(code.snapshot(modules).into()));
     let mut response = isolate.fetch(SNAPSHOT, &body, Some(abort.signal().as_ref())).await?;
     match response.status_code() {
         200 => {

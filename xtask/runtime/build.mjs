@@ -122,7 +122,7 @@ writeFileSync(join(out, 'snapshot.bin'), new Uint8Array(snapshot));
 
 console.log('checking the snapshot');
 await check((use) => withWorkerd(out, 'isolate.js', use), [stdlib, ...archives, snapshot], modules);
-packForEdge(out, target, packages, { __init__: '', ...python });
+packForEdge(out, target, packages);
 console.log(
   `runtime built: snapshot ${(snapshot.byteLength / 1e6).toFixed(1)} MB, ${generated.length} generated modules`,
 );

@@ -11,9 +11,8 @@ const KINDS = /** @type {Record<string, string>} */ ({ '.js': 'js', '.mjs': 'js'
  * @param {string} isolate folder of an isolate's modules
  * @param {string} target
  * @param {{ archive: string }[]} packages those that are built in
- * @param {Record<string, string>} pythonSources
  */
-export function packForEdge(isolate, target, packages, pythonSources) {
+export function packForEdge(isolate, target, packages) {
   /** @type {string[]} */
   const imports = [];
   /** @type {string[]} */
@@ -51,8 +50,6 @@ export const archives = ${JSON.stringify(['python_stdlib.zip', ...packages.map((
 export const snapshot = ${JSON.stringify(assets.get('snapshot.bin'))};
 /** Names all of it. */
 export const build = ${JSON.stringify(hashOf(isolate, files))};
-/** Our own Python, by module: for an interpreter that starts without a snapshot. */
-export const pythonSources = ${JSON.stringify(pythonSources)};
 /** Packages that are built in, by the names of their modules. */
 export const packages = ${JSON.stringify(packages)};
 /** What an isolate has room for besides Python, see xtask/runtime/room.mjs. */

@@ -49,18 +49,13 @@ const assets = [
   ...files.filter(isPart).sort((a, b) => rank(a.file) - rank(b.file) || number(a.file) - number(b.file)),
 ];
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
-/** Our own Python, by module. */
-const python = { __init__: '' };
-for (const file of readdirSync(join(root, 'runtime/python')).filter((file) => file.endsWith('.py')))
-  Object.assign(python, { [basename(file, '.py')]: readFileSync(join(root, 'runtime/python', file), 'utf8') });
-
 // As runtime/js/envelope.js has it.
-const text = Buffer.from(JSON.stringify([...assets, { file: 'python.json', kind: 'python' }]));
-const parts = [...assets.map(({ file }) => readFileSync(join(isolate, file))), Buffer.from(JSON.stringify(python))];
+const text = Buffer.from(JSON.stringify(assets));
+const parts = assets.map(({ file }) => readFileSync(join(isolate, file)));
 const lengths = Uint32Array.of(parts.length, text.length, ...parts.map((part) => part.length));
 writeFileSync(join(target, 'assets.bin'), Buffer.concat([Buffer.from(lengths.buffer), text, ...parts]));
 
+const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const workerd = createRequire(import.meta.url)('workerd').default;
 const folder = mkdtempSync(join(tmpdir(), 'desk-config-'));
 try {

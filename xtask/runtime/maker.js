@@ -24,6 +24,7 @@ export default {
       loadPyodide,
       createPyodideModule,
       lockFile,
+      takesSnapshot: true,
       stdlib,
       pythonSources: { __init__: '', calls, images, lacks, program, runner, stdlib: library, to_json: toJson },
       packages: packages.map((found, i) => ({ ...found, archive: archives[i] })),

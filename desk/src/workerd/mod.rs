@@ -37,7 +37,10 @@ use std::{
 
 use futures::{FutureExt, channel::oneshot, future::LocalBoxFuture, future::Shared};
 use hyper::{Method, StatusCode};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit, watch},
+    time::timeout,
+};
 use uuid::Uuid;
 
 pub use self::client::Answer;
@@ -66,6 +69,9 @@ pub struct Launch {
     /// What it says.
     pub log: Log,
 }
+
+/// How many interpreters boot at once in a process.
+const BOOTS: usize = 2;
 
 /// A process that was just started, to be watched by [`Workerd::watch`].
 pub struct Started {
@@ -209,6 +215,8 @@ struct Inner {
     alive: RefCell<Option<ChildStdout>>,
     pid: Arc<OnceLock<u32>>,
     most: usize,
+    /// Who may boot something in it.
+    boots: Semaphore,
     /// Why it has ended, once it has.
     ended: watch::Sender<Option<String>>,
     ready: Shared<LocalBoxFuture<'static, Result<(), String>>>,
@@ -228,6 +236,7 @@ impl Workerd {
             alive: RefCell::new(alive),
             pid,
             most: most.try_into().unwrap_or(usize::MAX),
+            boots: Semaphore::new(BOOTS),
             ended,
             ready: ready.boxed_local().shared(),
             gone: gone.map(|_| ()).boxed_local().shared(),
@@ -252,6 +261,12 @@ impl Workerd {
     /// It did not start, or was ended before.
     pub async fn ready(&self) -> Result<(), String> {
         self.0.ready.clone().await
+    }
+
+    /// Awaits one's turn to boot something in it: all share a thread, and many at once are no sooner done than one after the
+    /// other, but later than whoever is asked whether the process answers has patience for.
+    pub async fn turn_to_boot(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.boots.acquire().await.ok()
     }
 
     /// Why it has ended, if it has.

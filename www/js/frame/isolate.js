@@ -78,7 +78,7 @@ async function serve(start, port) {
 }
 
 /** @param {Start} start */
-async function boot({ wasm, stdlib, snapshot, pythonSources, lockFile, stop }) {
+async function boot({ wasm, stdlib, snapshot, pythonSources, lockFile, preload, stop }) {
   const { instantiateStreaming } = WebAssembly;
   WebAssembly.instantiateStreaming = async (_, imports) => ({
     module: wasm,
@@ -91,6 +91,7 @@ async function boot({ wasm, stdlib, snapshot, pythonSources, lockFile, stop }) {
     symbols,
     stdlib: await stdlib.arrayBuffer(),
     packages,
+    takesSnapshot: preload !== undefined,
     ...(snapshot ? { snapshot: inMemory(await snapshot.arrayBuffer()) } : { pythonSources }),
   });
   WebAssembly.instantiateStreaming = instantiateStreaming;

@@ -62,7 +62,7 @@ export class Snapshots {
   async #make(packages) {
     const locked = JSON.parse(this.#start.lockFile).packages;
     const modules = packages.flatMap(({ name }) => [...(locked[name]?.imports ?? []), ...(BESIDES[name] ?? [])]);
-    const start = { ...this.#start, packages, snapshot: undefined, preload: JSON.stringify(modules) };
+    const start = { ...this.#start, packages, preload: JSON.stringify(modules) };
     const maker = new Isolate(this.#source, start);
     try {
       await maker.booted;
