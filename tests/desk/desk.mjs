@@ -60,7 +60,7 @@ export async function run(args, input = '', env, command) {
 /** A client by stdio that sees every byte. */
 export class StdioClient {
   #id = 0;
-  /** @type {Map<number, (message: any) => void>} */
+  /** @type {Map<number | string, (message: any) => void>} */
   #waiting = new Map();
   /** Messages that answer nothing. @type {any[]} */
   notifications = [];
@@ -92,10 +92,15 @@ export class StdioClient {
     this.child.stdin.write(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`);
   }
 
+  /** What answers the request of this name. @param {number | string} id @returns {Promise<any>} */
+  answered(id) {
+    return new Promise((resolve) => this.#waiting.set(id, resolve));
+  }
+
   /** @param {string} method @param {object} [params] @returns {Promise<any>} the response */
   request(method, params = {}) {
     const id = ++this.#id;
-    const answer = new Promise((resolve) => this.#waiting.set(id, resolve));
+    const answer = this.answered(id);
     this.send({ id, method, params });
     return answer;
   }

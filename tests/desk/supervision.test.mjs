@@ -111,6 +111,28 @@ describe('supervision', () => {
     }
   });
 
+  test('a run that is interrupted the moment it is handed over ends all the same', async () => {
+    await using client = new StdioClient([], { MCP_RUN_PYTHON_LIBRARY: '1' });
+    await client.initialize();
+    await client.run('import time');
+    for (let n = 0; n < 20; n++) {
+      const start = performance.now();
+      let going = true;
+      const running = client.run('time.sleep(20)').finally(() => {
+        going = false;
+      });
+      // As often as it can be said, until one says that there was a run.
+      for (let stopped = false; going && !stopped; await new Promise(setImmediate)) {
+        const told = client.answered('interrupt');
+        client.send({ id: 'interrupt', method: 'interrupt' });
+        stopped = (await told).result.interrupted;
+      }
+      const { error } = await running;
+      assert.match(error ?? '', /KeyboardInterrupt/);
+      inTime(start, 0, 5000);
+    }
+  });
+
   test('kill -9 of a workerd: its runs fail, the next call works', async () => {
     await using client = await connect('--processes', '2');
     await client.run('1');

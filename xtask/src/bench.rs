@@ -89,7 +89,7 @@ impl Bench {
     fn edge(runs: usize) -> Result<()> {
         build::worker(Variant::Release)?;
         let start = Instant::now();
-        let server = Server::start(Variant::Release, "bench", &[("SNAPSHOTS_LIMIT_MB", "256")])?;
+        let server = Server::start(Variant::Release, "bench", &[])?;
         let mut table = Table::default();
         table.add("process start to the first 1+1", vec![start.elapsed()]);
         let url = server.url();
