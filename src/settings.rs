@@ -155,7 +155,7 @@ impl Settings<'_> {
             allowed: names("ALLOWED_PACKAGES")?,
             denied: names("DENIED_PACKAGES")?,
             mirrors: self.addresses("PACKAGE_MIRRORS")?,
-            index: self.addresses("PACKAGE_INDEX")?.pop(),
+            indexes: self.addresses("PACKAGE_INDEX")?,
             snapshots: match self.get("SNAPSHOTS_LIMIT_MB").as_deref().map(str::trim) {
                 Some("0") => 0,
                 _ => self.size("SNAPSHOTS_LIMIT_MB", 0, MIB)?,
@@ -169,7 +169,7 @@ impl Settings<'_> {
         let folder = |address: String| {
             // What is fetched from where is told to clients.
             if address.contains('@') {
-                Err(format!("{name}: an address must not have a user or a password in it"))
+                Err(format!("{name}: an address must not have a user or a password in it (the desk reads ~/.netrc)"))
             } else if address.starts_with("https://") || address.starts_with("http://") {
                 Ok(format!("{}/", address.trim_end_matches('/')))
             } else {

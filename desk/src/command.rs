@@ -9,8 +9,8 @@ use crate::log::Log;
 /// The version of the program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-const MODES: [&str; 7] =
-    ["stdio", "streamable-http", "streamable-http-stateless", "example", "print-config", "cache", "doctor"];
+const MODES: [&str; 8] =
+    ["stdio", "streamable-http", "streamable-http-stateless", "example", "print-config", "fetch", "cache", "doctor"];
 
 /// The first line of what is said about wrong words.
 pub fn usage() -> String {
@@ -33,6 +33,8 @@ modes:
   example                    runs a short program that needs numpy, and prints the result
   print-config CLIENT [MODE]
                              prints what to put into a client's configuration; without CLIENT, which there are
+  fetch REQUIREMENT...       fetches packages and what they need, and makes their first import quick: for
+                             when there is no network
   cache [clear]              shows what packages take on the disk, or deletes them
   doctor                     says what confines Python on this machine, and what a missing piece costs
 
@@ -111,6 +113,8 @@ pub fn read(words: &[OsString]) -> Result<Asked, String> {
     let takes = match (mode.as_str(), rest.first()) {
         ("print-config", _) => 2.min(rest.len()),
         ("cache", Some(&"clear")) => 1,
+        ("fetch", Some(_)) => rest.len(),
+        ("fetch", None) => return Err("fetch needs the names of packages".to_owned()),
         _ => 0,
     };
     let unknown = rest.split_off(takes);
@@ -118,11 +122,11 @@ pub fn read(words: &[OsString]) -> Result<Asked, String> {
         return Err(format!("unrecognized arguments: {}", unknown.join(" ")));
     }
     Ok(Asked::Mode(Box::new(Arguments {
-        rest: rest.into_iter().map(str::to_owned).collect(),
+        rest: rest.iter().map(|word| (*word).to_owned()).collect(),
         host: text(&matches, "host").unwrap_or("127.0.0.1").to_owned(),
         port: whole(&matches, "port", 0, u16::MAX.into())?.and_then(|port| port.try_into().ok()).unwrap_or(3001),
         processes: whole(&matches, "processes", 1, 256)?,
-        settings: settings(&matches, mode)?,
+        settings: settings(&matches, mode, &rest)?,
         log: Log {
             verbose: matches.get_flag("verbose"),
             json: one_of(&matches, "log-format", &["text", "json"])? == Some("json"),
@@ -186,7 +190,7 @@ fn one_of<'a>(matches: &'a ArgMatches, name: &str, choices: &[&str]) -> Result<O
 }
 
 /// All that are settings, by their names.
-fn settings(matches: &ArgMatches, mode: &str) -> Result<HashMap<String, String>, String> {
+fn settings(matches: &ArgMatches, mode: &str, rest: &[&str]) -> Result<HashMap<String, String>, String> {
     let mut settings = HashMap::new();
     let mut set = |name: &str, value: &str| settings.insert(name.to_owned(), value.to_owned());
     if let Some(mode) = one_of(matches, "return-mode", &["xml", "json"])? {
@@ -196,6 +200,10 @@ fn settings(matches: &ArgMatches, mode: &str) -> Result<HashMap<String, String>,
         if let Some(value) = text(matches, option) {
             set(name, value);
         }
+    }
+    if mode == "fetch" {
+        let more = text(matches, "deps").into_iter().chain(rest.iter().copied());
+        set("DEPENDENCIES", &more.collect::<Vec<_>>().join(","));
     }
     if mode == "streamable-http-stateless" {
         set("LEGACY_SESSIONS", "false");
@@ -239,6 +247,7 @@ mod tests {
         assert_eq!(arguments("print-config claude").rest, ["claude"]);
         assert_eq!(arguments("print-config cursor streamable-http").rest, ["cursor", "streamable-http"]);
         assert_eq!(arguments("cache clear").rest, ["clear"]);
+        assert_eq!(arguments("fetch numpy>=2 pandas --deps six").settings["DEPENDENCIES"], "six,numpy>=2,pandas");
     }
 
     #[test]
@@ -248,6 +257,7 @@ mod tests {
             ("nonsense", "argument mode: invalid choice: 'nonsense'"),
             ("stdio more", "unrecognized arguments: more"),
             ("cache all", "unrecognized arguments: all"),
+            ("fetch", "fetch needs the names of packages"),
             ("print-config cursor stdio more", "unrecognized arguments: more"),
             ("--nonsense stdio", "Unknown option '--nonsense'"),
             ("stdio --port", "Option '--port <value>' argument missing"),

@@ -119,7 +119,7 @@ fn serve(arguments: &Arguments) -> Result<u8, Failed> {
     let installation = Installation::find()?;
     let prepared = server::prepare(arguments, installation, |config| {
         // **Boundary.** Whoever reaches this port runs code on this machine: that is to be somebody's choice.
-        let local = arguments.mode == "stdio" || arguments.mode == "example" || is_loopback(&arguments.host);
+        let local = !arguments.mode.starts_with("streamable-http") || is_loopback(&arguments.host);
         if local || config.contains_key("ACCESS") {
             return Ok(());
         }
@@ -160,6 +160,7 @@ async fn run(arguments: &Arguments, prepared: Prepared) -> Result<u8, String> {
 async fn mode(server: &Server, arguments: &Arguments, has_dependencies: bool) -> Result<u8, String> {
     match arguments.mode.as_str() {
         "example" => server::example(server).await,
+        "fetch" => server::fetch(server).await,
         "stdio" => tokio::select! {
             biased;
             why = server.broken(has_dependencies) => Err(why),

@@ -9,6 +9,7 @@ use futures::{
 };
 use mcp_run_python::{
     home::{self, Home},
+    packages::{Event, InstallError, Packages},
     session::{Places, Snapshots},
     settings::Config,
     transport::Access,
@@ -21,6 +22,7 @@ use tokio::{
 
 use crate::{
     backend::Desk,
+    cache,
     command::Arguments,
     installation::Installation,
     log::Log,
@@ -46,6 +48,7 @@ pub struct Server {
     pub home: Home<Desk>,
     /// The processes.
     pub pool: Pool,
+    packages: Rc<Packages>,
     /// Who may ask for the page.
     pub access: Access,
     /// Where the page is.
@@ -147,10 +150,11 @@ impl Server {
         let measured = pool.clone();
         let most = config.memory_total.unwrap_or_else(|| usize::try_from(installed_memory() / 2).unwrap_or(usize::MAX));
         let places = Places::default().with_memory(most, Rc::new(move || measured.memory()));
-        let parts = home::Parts { kept, fresh, places, snapshots, packages: Some(installer), keeps_sessions: true };
+        let parts =
+            home::Parts { kept, fresh, places, snapshots, packages: Some(installer.clone()), keeps_sessions: true };
         let (access, site) = (config.transport.access.clone(), installation.site);
         let checked = checked.map(|checked| checked.unwrap_or(Ok(()))).boxed_local().shared();
-        let server = Self { home: Home::new(parts, config), pool, access, site, log, checked };
+        let server = Self { home: Home::new(parts, config), pool, packages: installer, access, site, log, checked };
         let swept = server.home.clone();
         spawn(async move {
             let mut sweep = interval(SWEEP);
@@ -239,4 +243,27 @@ a
     println!("Tool return value:\n{text}");
     let succeeded = result.pointer("/structuredContent/status").and_then(Value::as_str) == Some("success");
     Ok(u8::from(!succeeded))
+}
+
+/// The mode `fetch`: gets the packages that are asked for and what they need, compiles them, and keeps what has imported them.
+/// Gives the exit code.
+///
+/// # Errors
+/// One cannot be had.
+pub async fn fetch(server: &Server) -> Result<u8, String> {
+    server.checked.clone().await?;
+    let log = server.log;
+    let tell = |event| match event {
+        Event::Debug(text) => log.debug(text),
+        Event::Info(text) => log.info(text),
+        Event::Warning(text) => log.warning(text),
+        Event::Progress(..) => {}
+    };
+    let set = server.packages.install_dependencies(&tell).await.map_err(|InstallError(why)| why)?;
+    log.info("compiling them, and keeping an interpreter that has imported them");
+    server.packages.prepare_ahead(&set).await;
+    for wheel in set.wheels() {
+        println!("{} {}", wheel.name, wheel.version);
+    }
+    cache::run(false)
 }

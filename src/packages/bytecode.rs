@@ -56,28 +56,36 @@ impl Packages {
             .carries_bytecode(set.wheels().iter().filter_map(|wheel| self.supply.prepared(&wheel.sha256)))
     }
 
-    /// Makes the next run with these packages quicker, in the background, unless something else is being made: compiles the
-    /// wheels that have no bytecode yet, and has a snapshot made.
+    /// Makes the next run with these packages quicker, in the background, unless something else is being made: see
+    /// [`Self::prepare_ahead`].
     pub fn prepare_later(self: &Rc<Self>, set: &PackageSet) {
-        let Some(compiler) = &self.compiler else { return };
-        let wheels: Vec<Wheel> = set.wheels().iter().filter(|wheel| self.lacks_bytecode(wheel)).cloned().collect();
-        let snapshots = compiler.snapshots.clone().filter(|snapshots| self.deserves_snapshot(&**snapshots, set));
-        if (wheels.is_empty() && snapshots.is_none()) || compiler.is_busy() {
-            return;
+        let Some(compiler) = self.compiler.as_ref().filter(|compiler| !compiler.is_busy()) else { return };
+        if set.wheels().iter().any(|wheel| self.lacks_bytecode(wheel)) || self.snapshotter(set).is_some() {
+            let (packages, set) = (self.clone(), set.clone());
+            (compiler.later)(Box::pin(async move { packages.prepare_ahead(&set).await }));
         }
-        let (packages, set) = (self.clone(), set.clone());
-        (compiler.later)(Box::pin(async move {
-            let (first, last) = snapshots.into_iter().partition::<Vec<_>, _>(|snapshots| snapshots.is_aside());
-            for snapshots in first {
-                packages.make_snapshot(&*snapshots, set.clone()).await;
-            }
-            for wheel in wheels {
-                packages.compile(&wheel).await;
-            }
-            for snapshots in last {
-                packages.make_snapshot(&*snapshots, set.clone()).await;
-            }
-        }));
+    }
+
+    /// Makes the next run with these packages quicker: compiles the wheels that have no bytecode yet, and has a snapshot
+    /// made. Packages are prepared by one at a time: besides, this does nothing.
+    pub async fn prepare_ahead(&self, set: &PackageSet) {
+        let snapshots = self.snapshotter(set);
+        let (first, last) = snapshots.into_iter().partition::<Vec<_>, _>(|snapshots| snapshots.is_aside());
+        for snapshots in first {
+            self.make_snapshot(&*snapshots, set.clone()).await;
+        }
+        for wheel in set.wheels() {
+            self.compile(wheel).await;
+        }
+        for snapshots in last {
+            self.make_snapshot(&*snapshots, set.clone()).await;
+        }
+    }
+
+    /// What makes a snapshot of a set, if that is to have one.
+    fn snapshotter(&self, set: &PackageSet) -> Option<Rc<dyn Snapshotter>> {
+        let snapshots = self.compiler.as_ref()?.snapshots.clone()?;
+        self.deserves_snapshot(&*snapshots, set).then_some(snapshots)
     }
 
     async fn make_snapshot(&self, snapshots: &dyn Snapshotter, set: PackageSet) {

@@ -134,6 +134,14 @@ impl Packages {
         Ok(installed)
     }
 
+    /// Gets what every run has: what the settings require.
+    ///
+    /// # Errors
+    /// As [`Self::install_for`].
+    pub async fn install_dependencies(&self, log: Log<'_>) -> Result<PackageSet, InstallError> {
+        Ok(self.install_for("", None, log).await?.set)
+    }
+
     /// Gets what these requirements, and nothing else, need.
     ///
     /// # Errors
@@ -422,9 +430,24 @@ struct Asking<'a> {
 }
 
 impl Asking<'_> {
+    /// **Boundary.** A package is the first index's that knows it: nobody takes a private one's name on a public index. One
+    /// that does not answer is not passed over.
     async fn page(&self, name: &PackageName) -> Result<Rc<Project>, String> {
-        let Packages { supply, lock, options, .. } = self.packages;
-        let index = options.index.as_deref().ok_or("no index is set")?;
+        let indexes = &self.packages.options.indexes;
+        for index in indexes {
+            if let Some(project) = self.page_of(index, name).await? {
+                return Ok(project);
+            }
+        }
+        Err(match indexes.as_slice() {
+            [] => "no index is set".to_owned(),
+            [_] => format!("it knows no {name}"),
+            _ => format!("none of them knows {name}"),
+        })
+    }
+
+    async fn page_of(&self, index: &str, name: &PackageName) -> Result<Option<Rc<Project>>, String> {
+        let Packages { supply, lock, .. } = self.packages;
         let url = format!("{index}{name}/");
         (self.log)(Event::Debug(format!("Looking for {name} at {url}")));
         let request = FetchRequest {
@@ -433,11 +456,11 @@ impl Asking<'_> {
             max_bytes: MAX_INDEX_PAGE,
             timeout: INDEX_TIME,
         };
-        let page = supply.fetch(request).await.map_err(|error| match error {
-            FetchError::Status(404) => format!("it knows no {name}"),
-            error => error.to_string(),
-        })?;
-        Project::parse(&page, &url, name, &lock.tags, &lock.python).map(Rc::new)
+        match supply.fetch(request).await {
+            Ok(page) => Project::parse(&page, &url, name, &lock.tags, &lock.python).map(Rc::new).map(Some),
+            Err(FetchError::Status(404)) => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     async fn wheel_metadata(&self, wheel: &Wheel, separate: Option<&(String, String)>) -> Result<Rc<Metadata>, String> {

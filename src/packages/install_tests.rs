@@ -230,7 +230,7 @@ fn two_runs_fetch_a_wheel_once() {
 fn imports_that_are_not_there_do_not_end_a_run() {
     let (test, a, _) = test_with(|options| {
         options.source = Source::Pypi;
-        options.index = Some(INDEX.into());
+        options.indexes = vec![INDEX.into()];
     });
     test.serve(ONE, "a", Ok(a));
     let installed = test.run("import a, my_own_module\ntry:\n  import other\nexcept ImportError: pass").unwrap();
@@ -257,7 +257,7 @@ fn a_wish_that_cannot_be_fetched_ends_no_run() {
 fn an_extra_of_a_locked_package_is_read_from_its_wheel() {
     let (test, a, _) = test_with(|options| {
         options.source = Source::Pypi;
-        options.index = Some(INDEX.into());
+        options.indexes = vec![INDEX.into()];
     });
     let c = zip(&[("c.py", b""), ("c-3.dist-info/METADATA", b"Name: c\n")]);
     test.serve(ONE, "a", Ok(a));
@@ -273,7 +273,7 @@ fn an_extra_of_a_locked_package_is_read_from_its_wheel() {
 fn what_no_mirror_has_the_index_may_have() {
     let (test, ..) = test_with(|options| {
         options.source = Source::Pypi;
-        options.index = Some(INDEX.into());
+        options.indexes = vec![INDEX.into()];
     });
     let other = zip(&[("a.py", b"A = 2"), ("a-1.0.dist-info/METADATA", b"Name: a\n")]);
     let file = json!({ "filename": "a-1.0-py3-none-any.whl", "url": "/a.whl", "hashes": { "sha256": sha256(&other) } });
@@ -334,7 +334,7 @@ fn what_is_too_much_and_only_wished_for_is_left_out() {
 fn a_wheel_that_is_no_wheel_is_refused() {
     let (test, ..) = test_with(|options| {
         options.source = Source::Pypi;
-        options.index = Some(INDEX.into());
+        options.indexes = vec![INDEX.into()];
     });
     let bad = zip(&[("../../etc/passwd", b"x"), ("d-1.dist-info/METADATA", b"Name: d\n")]);
     let file = json!({ "filename": "d-1-py3-none-any.whl", "url": "/d.whl", "hashes": { "sha256": sha256(&bad) } });
@@ -347,11 +347,42 @@ fn a_wheel_that_is_no_wheel_is_refused() {
     assert!(block_on(test.packages.install(vec![Wanted { requirement, origin: Origin::Settings }], &|_| {})).is_err());
 }
 
+#[test]
+fn a_package_is_the_first_indexs_that_knows_it() {
+    const SECOND: &str = "https://second.example/simple/";
+    let page = |version: &str| {
+        let bytes = zip(&[("d.py", b""), (&format!("d-{version}.dist-info/METADATA"), b"Name: d\n")]);
+        let (name, url) = (format!("d-{version}-py3-none-any.whl"), format!("https://files.example/d-{version}.whl"));
+        let file = json!({ "filename": name, "url": url, "hashes": { "sha256": sha256(&bytes) } });
+        (json!({ "files": [file] }).to_string().into_bytes(), url, bytes)
+    };
+    for (first, found) in [(Ok(()), Ok("1")), (Err(404), Ok("2")), (Err(500), Err("500")), (Err(403), Err("403"))] {
+        let (test, ..) = test_with(|options| {
+            options.source = Source::Pypi;
+            options.indexes = vec![INDEX.into(), SECOND.into()];
+        });
+        let mut network = test.home.network.borrow_mut();
+        for (index, version) in [(INDEX, "1"), (SECOND, "2")] {
+            let (page, url, bytes) = page(version);
+            let answer = if index == INDEX { first.map(|()| page).map_err(FetchError::Status) } else { Ok(page) };
+            network.insert(format!("{index}d/"), answer);
+            network.insert(url, Ok(bytes));
+        }
+        drop(network);
+        let installed = test.run("# /// script\n# dependencies = ['d']\n# ///\n");
+        match (installed, found) {
+            (Ok(installed), Ok(version)) => assert_eq!(installed.set.wheels()[0].version, version),
+            (Err(error), Err(status)) => assert!(error.contains(status), "{error}"),
+            (installed, _) => panic!("{first:?}: {:?}", installed.map(|installed| installed.set.wheels().to_vec())),
+        }
+    }
+}
+
 /// One that may ask an index, which has `c` and `d`; and code whose run missed a module.
 fn missing(code: &str, module: &str) -> (Test, Installed, Option<Missed>) {
     let (test, a, _) = test_with(|options| {
         options.source = Source::Pypi;
-        options.index = Some(INDEX.into());
+        options.indexes = vec![INDEX.into()];
     });
     test.serve(ONE, "a", Ok(a));
     for name in ["c", "d"] {

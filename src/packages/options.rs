@@ -44,8 +44,8 @@ pub struct PackageOptions {
     pub denied: Vec<PackageName>,
     /// Folders that have the lock file's wheels under their names, each ending in `/`, in order of preference.
     pub mirrors: Vec<String>,
-    /// The package index (PEP 503, PEP 691), ending in `/`.
-    pub index: Option<String>,
+    /// Package indexes (PEP 503, PEP 691), each ending in `/`: a package is the first's that knows it.
+    pub indexes: Vec<String>,
     /// How many bytes of snapshots of packages are held at once (`SNAPSHOTS_LIMIT_MB`). 0: none are made.
     pub snapshots: usize,
     /// How much an isolate has room for. What the platform takes as code, a home knows.

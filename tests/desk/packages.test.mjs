@@ -1,10 +1,11 @@
 // Packages on the desk: fetched once, cached on disk, and a clear word where one cannot be had.
 import assert from 'node:assert/strict';
-import { readdirSync, truncateSync } from 'node:fs';
+import { readdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { meta, sleep } from '../edge/worker.mjs';
 import { FOUR, OF_SIX, SIX } from '../packages/famous.mjs';
+import { makeWheel, serveIndex } from '../packages/own-index.mjs';
 import { run, StdioClient, Temporary } from './desk.mjs';
 
 /** Where the lock file's wheels are, if not at the default address. */
@@ -124,6 +125,63 @@ describe('packages', () => {
       error,
       /^scipy is too much: .* or without `import scipy` the rest would fit\. All of it fits on the desk/,
     );
+  });
+
+  test('are fetched ahead, into a folder to carry', { timeout: 300_000 }, async () => {
+    const carried = { MCP_RUN_PYTHON_CACHE: join(cache.path, 'carried') };
+    const { code, stdout, stderr } = await run(
+      [...mirror, ...PATIENT, 'fetch', 'numpy', 'pytz>=2020,<3000'],
+      '',
+      carried,
+    );
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^numpy \S+$/m);
+    assert.match(stdout, /^pytz \S+$/m);
+    assert.match(stdout, /carried: \d+ files/);
+    await using client = new StdioClient(offline, carried);
+    await client.initialize();
+    const program = 'import sys\nhad = "numpy" in sys.modules\nimport numpy, pytz\n[had, pytz.utc.zone]';
+    const { return_value, error } = await client.run(program);
+    assert.deepEqual(return_value, [true, 'UTC'], error);
+    const refused = await run([...mirror, 'fetch', 'numpy', 'no-such-package-at-all'], '', carried);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /no-such-package-at-all/);
+  });
+
+  test('come from the first index that knows them, with the password of its host', async () => {
+    /** @type {(string | undefined)[]} */
+    const told = [];
+    const own = await serveIndex([makeWheel('made_here', '1.0')], ({ headers }) => {
+      told.push(headers.authorization);
+      return headers.authorization === `Basic ${Buffer.from('ann:pass word').toString('base64')}`;
+    });
+    const open = await serveIndex([makeWheel('made_here', '9.0'), makeWheel('public_here', '1.0')]);
+    const netrc = join(cache.path, 'netrc');
+    writeFileSync(netrc, 'machine 127.0.0.1 login ann password "pass word"\n');
+    try {
+      const settings = ['--verbose', '--set', `PACKAGE_INDEX=${own.url}, ${open.url}`];
+      const program =
+        '# /// script\n# dependencies = ["made-here", "public-here"]\n# ///\nimport made_here, public_here\n';
+      const versions = '[made_here.version, public_here.version]';
+      await using client = new StdioClient(settings, { ...env(), NETRC: netrc });
+      await client.initialize();
+      const { return_value, error } = await client.run(program + versions);
+      assert.deepEqual(return_value, ['1.0', '1.0'], error);
+      assert.doesNotMatch(client.stderr, /pass word/);
+      // Without it, the public one of that name is not taken instead.
+      await using stranger = new StdioClient(settings, {
+        XDG_CACHE_HOME: join(cache.path, 'other'),
+        NETRC: '/dev/null',
+      });
+      await stranger.initialize();
+      const refused = await stranger.run(program + versions);
+      assert.equal(refused.status, 'install-error');
+      assert.match(refused.error, /made-here.*401/s);
+      assert.ok(told.includes(undefined));
+    } finally {
+      own.stop();
+      open.stop();
+    }
   });
 
   test('the example runs', async () => {

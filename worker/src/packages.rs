@@ -85,8 +85,8 @@ fn installer(mut options: PackageOptions) -> Result<Packages> {
     if options.mirrors.is_empty() {
         options.mirrors.push(MIRROR.with(Clone::clone));
     }
-    if options.index.is_none() {
-        options.index = Some(INDEX.with(Clone::clone)).filter(|index| !index.is_empty());
+    if options.indexes.is_empty() {
+        options.indexes.extend(Some(INDEX.with(Clone::clone)).filter(|index| !index.is_empty()));
     }
     let bundled = STORE.with(|store| store.bundled.clone());
     store::fill_in(&mut options.room);

@@ -36,9 +36,15 @@ pub struct Disk {
     log: Log,
 }
 
-/// Where it is: what each system has for that. `None`: there is no home to put it in.
+/// Names another folder than the system's.
+const CACHE: &str = "MCP_RUN_PYTHON_CACHE";
+
+/// Where it is: where `MCP_RUN_PYTHON_CACHE` says, or what each system has for that. `None`: there is no home to put it in.
 pub fn folder() -> Option<PathBuf> {
     let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(folder) = set(CACHE) {
+        return Some(folder);
+    }
     let base = set("XDG_CACHE_HOME").filter(|base| base.is_absolute()).or_else(|| {
         let home = set("HOME").or_else(env::home_dir)?;
         Some(home.join(if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" }))

@@ -1,9 +1,10 @@
 //! Files over HTTP, with the system's certificates and proxies.
 
-use std::{cell::OnceCell, error::Error, rc::Rc, time::Instant};
+use std::{cell::OnceCell, error::Error, io::ErrorKind, net::IpAddr, rc::Rc, time::Instant};
 
 use mcp_run_python::packages::supply::{FetchError, FetchRequest};
-use reqwest::{Client, StatusCode, header};
+use netrc::Netrc;
+use reqwest::{Client, StatusCode, Url, header};
 
 use crate::log::Log;
 
@@ -12,6 +13,8 @@ use crate::log::Log;
 pub struct Network {
     /// Made when it is needed first: the system's certificates take a moment to be read.
     client: Rc<OnceCell<Client>>,
+    /// Names and passwords by host, as `~/.netrc` has them, or the file that `NETRC` names.
+    secrets: Rc<OnceCell<Option<Netrc>>>,
     log: Log,
 }
 
@@ -21,7 +24,7 @@ impl Network {
     /// # Errors
     /// None yet: what is wrong is told by the first request.
     pub fn new(log: Log) -> Result<Self, String> {
-        Ok(Self { client: Rc::default(), log })
+        Ok(Self { client: Rc::default(), secrets: Rc::default(), log })
     }
 
     fn client(&self) -> Result<&Client, FetchError> {
@@ -32,6 +35,31 @@ impl Network {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder().build().map_err(|error| FetchError::Unreachable(innermost(&error)))?;
         Ok(self.client.get_or_init(|| client))
+    }
+
+    /// The name and the password for the host of an address.
+    ///
+    /// **Boundary.** They go to that host alone (a redirection to another one does not get them), not in plain text to another
+    /// machine, and neither into a log nor into an isolate.
+    fn secret_for(&self, address: &str) -> Option<(&str, &str)> {
+        let url = Url::parse(address).ok()?;
+        let host = url.host_str()?;
+        let is_local =
+            host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+        if url.scheme() != "https" && !is_local {
+            return None;
+        }
+        let secrets = self.secrets.get_or_init(|| match Netrc::new() {
+            Ok(secrets) => Some(secrets),
+            Err(netrc::Error::Io(error)) if error.kind() == ErrorKind::NotFound => None,
+            Err(_) => {
+                // What it says of it may be in it.
+                self.log.warning("the netrc file cannot be read: private indexes are asked without a password");
+                None
+            }
+        });
+        let secret = secrets.as_ref()?.hosts.get(host)?;
+        Some((&secret.login, &secret.password))
     }
 
     /// Fetches a file, never holding more of it than was asked for.
@@ -47,6 +75,9 @@ impl Network {
         let started = Instant::now();
         let name = request.url.rsplit('/').next().unwrap_or_default();
         let mut get = self.client()?.get(&request.url);
+        if let Some((name, password)) = self.secret_for(&request.url) {
+            get = get.basic_auth(name, Some(password));
+        }
         match request.accept {
             Some(accept) => get = get.header(header::ACCEPT, accept),
             None => self.log.info(format_args!("fetching {name}")),
