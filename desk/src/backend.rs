@@ -111,7 +111,10 @@ impl Backend for Desk {
 
     fn spawn(&self, parts: Parts) -> Spawned {
         let (pool, kept) = (self.pool.clone(), self.kept);
-        let taking = async move { pool.take(kept, &parts).await.map(Rc::new) }.boxed_local().shared();
+        // What compiles wheels, or tries a snapshot, does so once.
+        let recurs = !kept && self.packages.is_some();
+        let parts = Rc::new(parts);
+        let taking = async move { pool.take(kept, recurs, &parts).await.map(Rc::new) }.boxed_local().shared();
         let lease = Rc::<RefCell<State>>::new(RefCell::new(State::Taking(taking.clone())));
         let place = Rc::downgrade(&lease);
         spawn(async move {

@@ -27,6 +27,9 @@ const PULSE: Duration = Duration::from_millis(500);
 /// After how long a second process that nobody uses is ended.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
 
+/// For how long an interpreter with packages is kept ready for whoever asks for the same.
+const PACKAGES_LIMIT: Duration = Duration::from_secs(30);
+
 /// How often a boot that fails with its process is tried anew.
 const ATTEMPTS: usize = 2;
 
@@ -51,10 +54,26 @@ struct Member {
     blocked: Cell<bool>,
     started: Cell<bool>,
     idle_since: Cell<Instant>,
-    /// Booted for whoever comes next.
-    spare: RefCell<Option<Interpreter>>,
+    /// Booted for whoever comes next: with Python alone, and with what was asked for last.
+    spares: RefCell<Vec<Spare>>,
+    /// What a run that stands for itself has asked for last, and when.
+    asked: RefCell<Option<(Rc<Parts>, Instant)>>,
     /// Those that were given out.
     taken: RefCell<Vec<Interpreter>>,
+}
+
+/// An interpreter that nobody has had. When it is dropped, it ends.
+struct Spare {
+    parts: Rc<Parts>,
+    interpreter: Option<Interpreter>,
+}
+
+impl Drop for Spare {
+    fn drop(&mut self) {
+        if let Some(interpreter) = self.interpreter.take() {
+            spawn(async move { interpreter.end().await });
+        }
+    }
 }
 
 /// A place in a process, which counts from when it was chosen.
@@ -106,7 +125,8 @@ impl Member {
             blocked: Cell::default(),
             started: Cell::default(),
             idle_since: Cell::new(Instant::now()),
-            spare: RefCell::default(),
+            spares: RefCell::default(),
+            asked: RefCell::default(),
             taken: RefCell::default(),
         });
         member.refill();
@@ -122,20 +142,46 @@ impl Member {
         self.taken.borrow().iter().any(Interpreter::is_busy)
     }
 
-    /// Boots an interpreter for whoever comes next, unless runs would have to wait for it.
+    /// Boots interpreters for whoever comes next, unless runs would have to wait for that.
     fn refill(&self) {
-        if self.workerd.ended().is_none() && self.runs.get() == 0 && self.spare.borrow().is_none() {
-            let spare = Interpreter::boot(self.workerd.clone(), &Parts::default());
-            self.spare.replace(Some(spare));
+        if self.workerd.ended().is_some() || self.runs.get() > 0 {
+            return;
         }
+        self.spare(Rc::default());
+        let asked = self.asked.borrow().as_ref().map(|(parts, _)| parts.clone());
+        if let Some(parts) = asked.filter(|_| !self.workerd.is_crowded()) {
+            self.spare(parts);
+        }
+    }
+
+    fn spare(&self, parts: Rc<Parts>) {
+        let mut spares = self.spares.borrow_mut();
+        if !spares.iter().any(|spare| spare.parts.is_same(&parts)) {
+            let interpreter = Some(Interpreter::boot(self.workerd.clone(), &parts));
+            spares.push(Spare { parts, interpreter });
+        }
+    }
+
+    /// Keeps interpreters with these packages ready from now on, and with no others.
+    fn expect(&self, parts: Option<&Rc<Parts>>) {
+        self.asked.replace(parts.map(|parts| (parts.clone(), Instant::now())));
+        let others =
+            |spare: &mut Spare| !spare.parts.is_empty() && parts.is_none_or(|parts| !spare.parts.is_same(parts));
+        let dropped: Vec<Spare> = self.spares.borrow_mut().extract_if(.., others).collect();
+        drop(dropped);
     }
 
     fn counted(&self, kept: bool) -> &Cell<usize> {
         if kept { &self.sessions } else { &self.runs }
     }
 
-    fn take(&self, parts: &Parts) -> Interpreter {
-        let spare = if parts.is_empty() { self.spare.take() } else { None };
+    fn take(&self, parts: &Rc<Parts>, recurs: bool) -> Interpreter {
+        if recurs && !parts.is_empty() {
+            self.expect(Some(parts));
+        }
+        let mut spares = self.spares.borrow_mut();
+        let spare = spares.iter().position(|spare| spare.parts.is_same(parts));
+        let spare = spare.and_then(|at| spares.swap_remove(at).interpreter.take());
         let interpreter = spare.unwrap_or_else(|| Interpreter::boot(self.workerd.clone(), parts));
         self.taken.borrow_mut().push(interpreter.clone());
         interpreter
@@ -179,18 +225,19 @@ impl Pool {
     /// # Errors
     /// It cannot.
     pub async fn warm(&self) -> Result<(), String> {
-        let spare = self.0.members.borrow().first().and_then(|member| member.spare.borrow().clone());
+        let member = self.0.members.borrow().first().cloned();
+        let spare = member.and_then(|member| member.spares.borrow().first()?.interpreter.clone());
         match spare {
             Some(spare) => spare.booted().await,
             None => Ok(()),
         }
     }
 
-    /// Gives an interpreter, booted; `kept` for a session.
+    /// Gives an interpreter, booted; `kept` for a session, `recurs` if somebody will soon want another of these parts.
     ///
     /// # Errors
     /// There is none to be had.
-    pub async fn take(&self, kept: bool, parts: &Parts) -> Result<Lease, String> {
+    pub async fn take(&self, kept: bool, recurs: bool, parts: &Rc<Parts>) -> Result<Lease, String> {
         let mut attempt = 1;
         loop {
             let member = self.choose(kept)?;
@@ -205,7 +252,7 @@ impl Pool {
             if shared {
                 self.grow();
             }
-            let lease = Lease { interpreter: member.take(parts), place };
+            let lease = Lease { interpreter: member.take(parts, recurs), place };
             let Err(error) = lease.interpreter.booted().await else {
                 if self.0.keeps_spare {
                     self.grow();
@@ -303,7 +350,8 @@ impl Pool {
                 members.retain(|member| !Rc::ptr_eq(member, &watched));
                 before != members.len()
             };
-            drop(watched.spare.take());
+            watched.expect(None);
+            drop(watched.spares.take());
             if known && !pool.0.closed.get() {
                 pool.0.log.warning(format_args!("a workerd process ended: {why}"));
                 // One that never listened would only fail again: the next call tries, and is told why.
@@ -331,6 +379,10 @@ impl Pool {
             member.workerd.end("nobody used it");
         }
         for member in members {
+            let is_over = |(_, asked): &(Rc<Parts>, Instant)| asked.elapsed() > PACKAGES_LIMIT;
+            if member.asked.borrow().as_ref().is_some_and(is_over) {
+                member.expect(None);
+            }
             if member.started.get() && (member.runs_something() || member.blocked.get()) {
                 let pool = self.clone();
                 spawn(async move {

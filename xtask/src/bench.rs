@@ -13,7 +13,7 @@ use crate::{
     browser,
     build::{self, Variant},
     dev::{self, Server, call, run_python},
-    mirror, node, soak,
+    mirror, node, python, soak,
     step::{output, run, target, timed},
 };
 
@@ -43,6 +43,8 @@ enum What {
     Soak,
     /// The npm package; beside it the original, if ORIGINAL is a command that starts it.
     Desk,
+    /// Programs with packages on the desk, beside Python on this machine and the original.
+    Packages,
 }
 
 /// Runs the benchmarks.
@@ -67,7 +69,8 @@ impl Bench {
             What::Edge => Self::edge(self.runs.unwrap_or(100)),
             What::Page => Self::page(self.runs.unwrap_or(5)),
             What::Soak => soak::run(self.minutes),
-            What::Desk => Self::desk(self.runs.unwrap_or(5)),
+            What::Desk => Self::desk("tests/desk/bench.mjs", self.runs.unwrap_or(5)),
+            What::Packages => Self::desk("tests/desk/bench-packages.mjs", self.runs.unwrap_or(5)),
         }
     }
 
@@ -79,10 +82,12 @@ impl Bench {
         run(node::command("node").arg("tests/page/bench.mjs").arg(runs.to_string()))
     }
 
-    fn desk(runs: usize) -> Result<()> {
+    fn desk(file: &str, runs: usize) -> Result<()> {
         let command = build::installed_desk()?;
+        python::NATIVE.install()?;
         let mut bench = node::command("node");
-        bench.arg("tests/desk/bench.mjs").arg(runs.to_string()).env("DESK", command);
+        bench.arg(file).arg(runs.to_string()).env("DESK", command);
+        bench.env("NATIVE", python::NATIVE.commands().join("python"));
         run(bench.envs(mirror::serve()?.map(|address| ("MIRROR", address))))
     }
 

@@ -97,7 +97,7 @@ fn resolve(wanted: Vec<Wanted>, lock: Rc<Lock>, supply: Rc<Disk>) -> Result<Pack
     let options = PackageOptions {
         source: Source::Pypi,
         mirrors: vec![mirror],
-        index,
+        indexes: index.into_iter().collect(),
         // What an isolate can hold is told when one is started.
         room: Room { memory: usize::MAX, ..Room::default() },
         ..PackageOptions::default()

@@ -25,6 +25,10 @@ pub const EXAMPLES: Environment =
 pub const PACKAGE: Environment =
     Environment { name: "venv-package", requirements: "python/tests/requirements.txt", has: "pytest" };
 
+/// What the benchmark of packages compares with.
+pub const NATIVE: Environment =
+    Environment { name: "venv-native", requirements: "xtask/native-requirements.txt", has: "f2py" };
+
 /// For building for other machines.
 pub const CROSS: Environment =
     Environment { name: "venv-cross", requirements: "xtask/requirements.txt", has: "cargo-zigbuild" };

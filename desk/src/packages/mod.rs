@@ -107,6 +107,18 @@ impl Parts {
         self.packages.is_empty()
     }
 
+    /// Whether interpreters that are made of them are the same: one that was booted for the others will do.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let is_one = |a: &Bytes, b: &Bytes| a.as_ptr() == b.as_ptr() && a.len() == b.len();
+        let of_snapshots = match (&self.snapshot, &other.snapshot) {
+            (Some(a), Some(b)) => is_one(a, b),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        of_snapshots
+            && self.packages.len() == other.packages.len()
+            && self.packages.iter().zip(&other.packages).all(|(a, b)| is_one(&a.archive, &b.archive))
+    }
+
     /// The same, to start from a snapshot of the first of its packages.
     #[must_use]
     pub fn from(self, snapshot: Option<Bytes>) -> Self {

@@ -1,5 +1,7 @@
 //! How many interpreters there may be, in number and in memory, and who gives way to whom.
 
+use std::cell::Cell;
+
 use super::*;
 
 #[test]
@@ -156,5 +158,34 @@ fn where_all_hold_too_much_idle_ones_that_hold_most_go_first() {
         drop(going);
         sleep(Duration::from_secs(2)).await;
         assert_eq!((world.held(), busy.is_alive()), (0, false));
+    });
+}
+
+#[test]
+fn whoever_comes_waits_while_idle_ones_give_back_what_all_hold_too_much() {
+    virtual_clock::run(async {
+        for (given_back, least, most) in [(true, 1900, 2100), (false, 2900, 3100)] {
+            let fake = Fake::default();
+            let all = Rc::new(Cell::new(0));
+            let measured = all.clone();
+            let places = Places::default().with_memory(50, Rc::new(move || measured.get()));
+            let [one, two, three, comes] = [0, 1, 2, 3].map(|owner| {
+                SessionInterpreter::new(fake.clone(), places.clone(), Snapshots::default(), owner, GRACE, false)
+            });
+            for session in [&one, &two, &three] {
+                assert!(run(session, "count").await.is_ok());
+            }
+            all.set(100);
+            let (start, alive) = (now(), fake.0.clone());
+            let later = async {
+                sleep(Duration::from_secs(2)).await;
+                all.set(if given_back { 40 } else { 100 });
+            };
+            let (ran, ()) = futures::join!(run(&comes, "count"), later);
+            assert!(ran.is_ok());
+            let waited = (now() - start).as_millis();
+            assert!((least..most).contains(&waited), "{waited} ms");
+            assert_eq!(alive.alive.get(), if given_back { 2 } else { 1 });
+        }
     });
 }
