@@ -1,33 +1,30 @@
 //! Gets the packages of a run: finds out what it needs, resolves, fetches, checks and prepares.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::Cell,
     collections::{BTreeSet, HashMap},
     rc::Rc,
 };
 
-use futures::{FutureExt, StreamExt, TryStreamExt, future::LocalBoxFuture, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use pep508_rs::PackageName;
 
 use super::{
     Plan,
     bytecode::Compiler,
-    index::{self, Project},
     lock::Lock,
-    metadata::Metadata,
+    lookup::Asking,
     missing::{Missed, Named},
     options::{PackageOptions, Source},
     requirement::{Origin, Wanted},
-    resolve::{Context, Lookup, resolve},
+    resolve::{Context, resolve},
     room::{Excess, megabytes},
     set::{PackageSet, Wheel},
-    supply::{FetchError, FetchRequest, Supply},
+    supply::{FetchRequest, Supply},
     tags::WheelName,
-    wheel::{self, Size, sha256},
+    wheel::{self, Size},
 };
-use crate::limits::{
-    FETCH_TIME, FETCHES_AT_ONCE, INDEX_TIME, MAX_ALTERNATIVES, MAX_INDEX_PAGE, MAX_METADATA, MAX_WHEEL, MAX_WISHES,
-};
+use crate::limits::{FETCH_TIME, FETCHES_AT_ONCE, MAX_ALTERNATIVES, MAX_WHEEL, MAX_WISHES};
 
 /// What is told while packages are installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,7 +183,7 @@ impl Packages {
             return Ok(Installed { set: self.bundled.clone(), ..Installed::default() });
         }
         let context = Context { lock: &self.lock, options: &self.options, bundled: self.bundled.wheels(), unfetched };
-        let lookup = Asking { packages: self, log, projects: RefCell::default() };
+        let lookup = Asking::new(self, log);
         let failed = |error: super::Unresolved| InstallError(error.to_string());
         let mut wanted = plan.required.clone();
         let mut wheels = None;
@@ -369,7 +366,7 @@ impl Packages {
     }
 
     /// The checked bytes of a wheel.
-    async fn bytes(&self, wheel: &Wheel, log: Log<'_>) -> Result<Vec<u8>, InstallError> {
+    pub(super) async fn bytes(&self, wheel: &Wheel, log: Log<'_>) -> Result<Vec<u8>, InstallError> {
         if let Some(bytes) = self.supply.cached(&wheel.sha256).await {
             match wheel::check(&bytes, &wheel.sha256) {
                 Ok(()) => {
@@ -419,92 +416,6 @@ impl Packages {
 /// The module of a wish that is not fulfilled, and why.
 fn unfulfilled(wish: &Wanted, why: &impl ToString) -> Option<(String, String)> {
     Some((wish.origin.module()?.to_owned(), why.to_string()))
-}
-
-/// What a resolution asks for, fetched.
-struct Asking<'a> {
-    packages: &'a Packages,
-    log: Log<'a>,
-    /// Pages that were fetched for this run.
-    projects: RefCell<std::collections::HashMap<PackageName, Result<Rc<Project>, String>>>,
-}
-
-impl Asking<'_> {
-    /// **Boundary.** A package is the first index's that knows it: nobody takes a private one's name on a public index. One
-    /// that does not answer is not passed over.
-    async fn page(&self, name: &PackageName) -> Result<Rc<Project>, String> {
-        let indexes = &self.packages.options.indexes;
-        for index in indexes {
-            if let Some(project) = self.page_of(index, name).await? {
-                return Ok(project);
-            }
-        }
-        Err(match indexes.as_slice() {
-            [] => "no index is set".to_owned(),
-            [_] => format!("it knows no {name}"),
-            _ => format!("none of them knows {name}"),
-        })
-    }
-
-    async fn page_of(&self, index: &str, name: &PackageName) -> Result<Option<Rc<Project>>, String> {
-        let Packages { supply, lock, .. } = self.packages;
-        let url = format!("{index}{name}/");
-        (self.log)(Event::Debug(format!("Looking for {name} at {url}")));
-        let request = FetchRequest {
-            url: url.clone(),
-            accept: Some(index::ACCEPT),
-            max_bytes: MAX_INDEX_PAGE,
-            timeout: INDEX_TIME,
-        };
-        match supply.fetch(request).await {
-            Ok(page) => Project::parse(&page, &url, name, &lock.tags, &lock.python).map(Rc::new).map(Some),
-            Err(FetchError::Status(404)) => Ok(None),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
-    async fn wheel_metadata(&self, wheel: &Wheel, separate: Option<&(String, String)>) -> Result<Rc<Metadata>, String> {
-        let text = match separate {
-            Some((url, hash)) => {
-                let request =
-                    FetchRequest { url: url.clone(), accept: None, max_bytes: MAX_METADATA, timeout: INDEX_TIME };
-                let bytes = self.packages.supply.fetch(request).await.map_err(|error| error.to_string())?;
-                if sha256(&bytes) != *hash {
-                    return Err("it is not the file that the index speaks of (sha256)".into());
-                }
-                String::from_utf8(bytes).map_err(|error| error.to_string())?
-            }
-            None => {
-                // Whoever else needs this wheel waits for it here; the bytes are in the cache then.
-                let _claim = self.packages.supply.claim(&wheel.sha256).await;
-                let bytes = self.packages.bytes(wheel, self.log).await.map_err(|InstallError(why)| why)?;
-                wheel::metadata(&bytes)?
-            }
-        };
-        Metadata::parse(&text).map(Rc::new)
-    }
-}
-
-impl Lookup for Asking<'_> {
-    fn project<'a>(&'a self, name: &'a PackageName) -> LocalBoxFuture<'a, Result<Rc<Project>, String>> {
-        async move {
-            if let Some(project) = self.projects.borrow().get(name) {
-                return project.clone();
-            }
-            let project = self.page(name).await;
-            self.projects.borrow_mut().insert(name.clone(), project.clone());
-            project
-        }
-        .boxed_local()
-    }
-
-    fn metadata<'a>(
-        &'a self,
-        wheel: &'a Wheel,
-        separate: Option<&'a (String, String)>,
-    ) -> LocalBoxFuture<'a, Result<Rc<Metadata>, String>> {
-        self.wheel_metadata(wheel, separate).boxed_local()
-    }
 }
 
 #[cfg(test)]

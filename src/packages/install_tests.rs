@@ -3,14 +3,18 @@ use std::{
     collections::HashMap,
 };
 
-use futures::{channel::oneshot, executor::block_on, future};
+use futures::{
+    channel::oneshot,
+    executor::block_on,
+    future::{self, LocalBoxFuture},
+};
 use serde_json::json;
 
 use super::*;
 use crate::packages::{
     requirement,
-    supply::Claim,
-    wheel::{PreparedWheel, tests::wheel as zip},
+    supply::{Claim, FetchError},
+    wheel::{PreparedWheel, sha256, tests::wheel as zip},
 };
 
 /// A network, a cache and a memory.

@@ -13,6 +13,7 @@ pub mod imports;
 pub mod index;
 pub mod install;
 pub mod lock;
+mod lookup;
 pub mod metadata;
 mod missing;
 pub mod options;
