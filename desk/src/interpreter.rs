@@ -44,7 +44,7 @@ struct Inner {
     workerd: Workerd,
     /// Whether anything has run in it.
     used: Cell<bool>,
-    turn: watch::Sender<Turn>,
+    last_run: watch::Sender<LastRun>,
     ended: watch::Sender<bool>,
     /// By how much its process grew while it ran something, in bytes.
     held: Cell<usize>,
@@ -53,13 +53,14 @@ struct Inner {
     booted: RefCell<Option<Booted>>,
 }
 
-/// What has become of its last run.
+/// How far the last run of an interpreter is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Turn {
-    Over,
-    /// It was given to it.
+enum LastRun {
+    /// It was sent, and the isolate has not answered yet.
     Starting,
     Begun,
+    /// Or there was none.
+    Over,
 }
 
 type Booted = Shared<LocalBoxFuture<'static, Result<(), String>>>;
@@ -109,7 +110,7 @@ impl Interpreter {
             name,
             workerd,
             used: Cell::default(),
-            turn: watch::channel(Turn::Over).0,
+            last_run: watch::channel(LastRun::Over).0,
             held: Cell::default(),
             ended,
             patience: Cell::new(STOP_MARGIN),
@@ -136,7 +137,7 @@ impl Interpreter {
 
     /// Whether a run goes on in it.
     pub fn is_busy(&self) -> bool {
-        *self.0.turn.borrow() != Turn::Over
+        *self.0.last_run.borrow() != LastRun::Over
     }
 
     /// By how much its process grew while it ran something, in bytes. What ran beside it counts, too. Where its process has
@@ -183,7 +184,7 @@ impl Interpreter {
         self.0.used.set(true);
         let error = match answered {
             Ok(answer) if answer.status == StatusCode::OK => {
-                self.0.turn.send_replace(Turn::Begun);
+                self.0.last_run.send_replace(LastRun::Begun);
                 return Ok(Frames { answer, going, losing: None });
             }
             Ok(answer) => format!("an interpreter answered {}", answer.status.as_u16()),
@@ -208,10 +209,11 @@ impl Interpreter {
         status == Some(StatusCode::NO_CONTENT)
     }
 
-    /// Stops the run that was given to it. One that has not begun is stopped when it has: the isolate may not know of it yet.
+    /// Stops the run that was sent to it, once the isolate knows of it: asked sooner, it would find nothing to stop.
     pub async fn interrupt(&self) {
-        let mut turn = self.0.turn.subscribe();
-        if turn.wait_for(|turn| *turn != Turn::Starting).await.is_ok_and(|turn| *turn == Turn::Begun) {
+        let mut last_run = self.0.last_run.subscribe();
+        let begun = last_run.wait_for(|run| *run != LastRun::Starting).await;
+        if begun.is_ok_and(|run| *run == LastRun::Begun) {
             self.stop().await;
         }
     }
@@ -296,7 +298,7 @@ impl Going {
             told.replace(Some(why));
             workerd.end(BYSTANDER);
         });
-        interpreter.0.turn.send_replace(Turn::Starting);
+        interpreter.0.last_run.send_replace(LastRun::Starting);
         Self { interpreter: interpreter.clone(), _over: over, before, reason }
     }
 
@@ -315,8 +317,8 @@ impl Going {
 
 impl Drop for Going {
     fn drop(&mut self) {
-        let Inner { workerd, turn, held, .. } = &*self.interpreter.0;
-        turn.send_replace(Turn::Over);
+        let Inner { workerd, last_run, held, .. } = &*self.interpreter.0;
+        last_run.send_replace(LastRun::Over);
         held.set(held.get().saturating_add(workerd.memory().saturating_sub(self.before)));
     }
 }

@@ -56,7 +56,7 @@ struct Member {
     idle_since: Cell<Instant>,
     /// Booted for whoever comes next: with Python alone, and with what was asked for last.
     spares: RefCell<Vec<Spare>>,
-    /// What a run that stands for itself has asked for last, and when.
+    /// The packages of the last run that was of no session, and when that was.
     asked: RefCell<Option<(Rc<Parts>, Instant)>>,
     /// Those that were given out.
     taken: RefCell<Vec<Interpreter>>,
@@ -165,10 +165,8 @@ impl Member {
     /// Keeps interpreters with these packages ready from now on, and with no others.
     fn expect(&self, parts: Option<&Rc<Parts>>) {
         self.asked.replace(parts.map(|parts| (parts.clone(), Instant::now())));
-        let others =
-            |spare: &mut Spare| !spare.parts.is_empty() && parts.is_none_or(|parts| !spare.parts.is_same(parts));
-        let dropped: Vec<Spare> = self.spares.borrow_mut().extract_if(.., others).collect();
-        drop(dropped);
+        let others = |spare: &Spare| !spare.parts.is_empty() && parts.is_none_or(|parts| !spare.parts.is_same(parts));
+        self.spares.borrow_mut().retain(|spare| !others(spare));
     }
 
     fn counted(&self, kept: bool) -> &Cell<usize> {
@@ -233,7 +231,7 @@ impl Pool {
         }
     }
 
-    /// Gives an interpreter, booted; `kept` for a session, `recurs` if somebody will soon want another of these parts.
+    /// Gives an interpreter, booted; `kept` for a session, `recurs` if runs with the same packages are likely to follow.
     ///
     /// # Errors
     /// There is none to be had.

@@ -245,8 +245,8 @@ a
     Ok(u8::from(!succeeded))
 }
 
-/// The mode `fetch`: gets the packages that are asked for and what they need, compiles them, and keeps what has imported them.
-/// Gives the exit code.
+/// The mode `fetch`: gets the packages that are asked for and what they need, compiles them, and takes a snapshot of an
+/// interpreter that has imported them. Gives the exit code.
 ///
 /// # Errors
 /// One cannot be had.
@@ -259,10 +259,11 @@ pub async fn fetch(server: &Server) -> Result<u8, String> {
         Event::Warning(text) => log.warning(text),
         Event::Progress(..) => {}
     };
-    let set = server.packages.install_dependencies(&tell).await.map_err(|InstallError(why)| why)?;
-    log.info("compiling them, and keeping an interpreter that has imported them");
-    server.packages.prepare_ahead(&set).await;
-    for wheel in set.wheels() {
+    // They are what every run has, also one of an empty program.
+    let installed = server.packages.install_for("", None, &tell).await.map_err(|InstallError(why)| why)?;
+    log.info("compiling them, and taking a snapshot of an interpreter that has imported them");
+    server.packages.prepare_ahead(&installed.set).await;
+    for wheel in installed.set.wheels() {
         println!("{} {}", wheel.name, wheel.version);
     }
     cache::run(false)

@@ -67,7 +67,7 @@ impl Packages {
     }
 
     /// Makes the next run with these packages quicker: compiles the wheels that have no bytecode yet, and has a snapshot
-    /// made. Packages are prepared by one at a time: besides, this does nothing.
+    /// made. One set at a time: while another is prepared, this does nothing.
     pub async fn prepare_ahead(&self, set: &PackageSet) {
         let snapshots = self.snapshotter(set);
         let (first, last) = snapshots.into_iter().partition::<Vec<_>, _>(|snapshots| snapshots.is_aside());

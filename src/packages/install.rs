@@ -131,14 +131,6 @@ impl Packages {
         Ok(installed)
     }
 
-    /// Gets what every run has: what the settings require.
-    ///
-    /// # Errors
-    /// As [`Self::install_for`].
-    pub async fn install_dependencies(&self, log: Log<'_>) -> Result<PackageSet, InstallError> {
-        Ok(self.install_for("", None, log).await?.set)
-    }
-
     /// Gets what these requirements, and nothing else, need.
     ///
     /// # Errors

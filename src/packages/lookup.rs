@@ -29,8 +29,8 @@ impl<'a> Asking<'a> {
         Self { packages, log, projects: RefCell::default() }
     }
 
-    /// **Boundary.** A package is the first index's that knows it: nobody takes a private one's name on a public index. One
-    /// that does not answer is not passed over.
+    /// **Boundary.** A package is taken from the first index that has it, and an index that does not answer is an error:
+    /// otherwise a stranger could publish a private package's name on a public index, and be installed instead.
     async fn page(&self, name: &PackageName) -> Result<Rc<Project>, String> {
         let indexes = &self.packages.options().indexes;
         for index in indexes {

@@ -44,7 +44,7 @@ pub struct PackageOptions {
     pub denied: Vec<PackageName>,
     /// Folders that have the lock file's wheels under their names, each ending in `/`, in order of preference.
     pub mirrors: Vec<String>,
-    /// Package indexes (PEP 503, PEP 691), each ending in `/`: a package is the first's that knows it.
+    /// Package indexes (PEP 503, PEP 691), each ending in `/`: a package is taken from the first that has it.
     pub indexes: Vec<String>,
     /// How many bytes of snapshots of packages are held at once (`SNAPSHOTS_LIMIT_MB`). 0: none are made.
     pub snapshots: usize,

@@ -15,10 +15,10 @@ use crate::{backend::Platform, limits::PLACE_TIME, run::sandbox::SandboxError};
 /// How often those who wait look for interpreters that may go.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// How long whoever takes a place waits for idle interpreters to give back what all hold too much.
+/// How long a new interpreter waits at the most, while idle ones are ended for their memory.
 const RELIEF_TIME: Duration = Duration::from_secs(3);
 
-/// How often it is looked whether they have.
+/// How often it looks whether that is over.
 const RELIEVED: Duration = Duration::from_millis(50);
 
 /// The places of a home's interpreters. Clones are of the same.

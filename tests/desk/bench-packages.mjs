@@ -10,9 +10,11 @@ import { LegacyClient, median, sleep, timed } from '../edge/worker.mjs';
 const runs = Number(process.argv[2] ?? 5);
 const PORT = 8953;
 // How long there is nothing to do before a run that starts from what was booted ahead, in milliseconds.
-const THINKING = 1000;
-// How long it may take until there is a snapshot, in milliseconds.
-const MADE_WITHIN = 120_000;
+const THINKING = 2000;
+// How long nothing new is kept before everything is taken for made: snapshot and bytecode, in milliseconds.
+const SETTLED = 10_000;
+// How long that may take, in milliseconds.
+const MADE_WITHIN = 180_000;
 
 /** Modules, and what the original calls their packages. */
 const SETS = [
@@ -50,6 +52,15 @@ async function run(client, code) {
   if (!text.includes('success')) throw new Error(text);
 }
 
+/** Waits until nothing new comes into a folder. @param {string} folder */
+async function settled(folder) {
+  const end = Date.now() + MADE_WITHIN;
+  for (let [kept, since] = [0, Date.now()]; Date.now() < Math.min(since + SETTLED, end); await sleep(100)) {
+    const now = readdirSync(folder).length;
+    if (now !== kept) [kept, since] = [now, Date.now()];
+  }
+}
+
 /** @param {() => Promise<unknown>} once @param {number} [pause] before each */
 async function several(once, pause = 0) {
   const times = [];
@@ -70,12 +81,9 @@ for (const [modules, packages] of SETS) {
   const cache = mkdtempSync(join(tmpdir(), 'desk-bench-'));
   const mirror = process.env.MIRROR ? ['--set', `PACKAGE_MIRRORS=${process.env.MIRROR}`] : [];
   const args = ['--port', `${PORT}`, ...mirror, 'streamable-http-stateless'];
-  const kept = () => readdirSync(cache).some((file) => file.startsWith('snapshot-'));
   await serving(process.env.DESK ?? '', args, { MCP_RUN_PYTHON_CACHE: cache }, async (client) => {
     row.push(`first ${seconds([await timed(() => run(client, code))])}`);
-    for (const end = Date.now() + MADE_WITHIN; !kept() && Date.now() < end; ) await sleep(100);
-    // Bytecode is made after it.
-    await sleep(5 * THINKING);
+    await settled(cache);
     // One after the other: none was booted ahead.
     row.push(`again ${await several(() => run(client, code))}`);
     row.push(`booted ahead ${await several(() => run(client, code), THINKING)}`);

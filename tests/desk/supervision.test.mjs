@@ -111,7 +111,7 @@ describe('supervision', () => {
     }
   });
 
-  test('a run that is interrupted the moment it is handed over ends all the same', async () => {
+  test('a run that is interrupted while it is being sent ends', async () => {
     await using client = new StdioClient([], { MCP_RUN_PYTHON_LIBRARY: '1' });
     await client.initialize();
     for (let n = 0; n < 20; n++) {

@@ -69,8 +69,11 @@ impl Bench {
             What::Edge => Self::edge(self.runs.unwrap_or(100)),
             What::Page => Self::page(self.runs.unwrap_or(5)),
             What::Soak => soak::run(self.minutes),
-            What::Desk => Self::desk("tests/desk/bench.mjs", self.runs.unwrap_or(5)),
-            What::Packages => Self::desk("tests/desk/bench-packages.mjs", self.runs.unwrap_or(5)),
+            What::Desk => Self::desk("bench.mjs", self.runs.unwrap_or(5)),
+            What::Packages => {
+                python::NATIVE.install()?;
+                Self::desk("bench-packages.mjs", self.runs.unwrap_or(5))
+            }
         }
     }
 
@@ -84,9 +87,8 @@ impl Bench {
 
     fn desk(file: &str, runs: usize) -> Result<()> {
         let command = build::installed_desk()?;
-        python::NATIVE.install()?;
         let mut bench = node::command("node");
-        bench.arg(file).arg(runs.to_string()).env("DESK", command);
+        bench.arg(format!("tests/desk/{file}")).arg(runs.to_string()).env("DESK", command);
         bench.env("NATIVE", python::NATIVE.commands().join("python"));
         run(bench.envs(mirror::serve()?.map(|address| ("MIRROR", address))))
     }

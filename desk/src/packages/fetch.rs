@@ -39,8 +39,8 @@ impl Network {
 
     /// The name and the password for the host of an address.
     ///
-    /// **Boundary.** They go to that host alone (a redirection to another one does not get them), not in plain text to another
-    /// machine, and neither into a log nor into an isolate.
+    /// **Boundary.** Only that host gets them (reqwest drops them when it is redirected to another), and only by HTTPS or on this
+    /// machine. They are never logged, and never enter an isolate.
     fn secret_for(&self, address: &str) -> Option<(&str, &str)> {
         let url = Url::parse(address).ok()?;
         let host = url.host_str()?;
@@ -53,7 +53,7 @@ impl Network {
             Ok(secrets) => Some(secrets),
             Err(netrc::Error::Io(error)) if error.kind() == ErrorKind::NotFound => None,
             Err(_) => {
-                // What it says of it may be in it.
+                // The error may quote the file.
                 self.log.warning("the netrc file cannot be read: private indexes are asked without a password");
                 None
             }

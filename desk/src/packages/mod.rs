@@ -107,7 +107,7 @@ impl Parts {
         self.packages.is_empty()
     }
 
-    /// Whether interpreters that are made of them are the same: one that was booted for the others will do.
+    /// Whether they are the very same bytes: then an interpreter that was booted from the one serves for the other.
     pub fn is_same(&self, other: &Self) -> bool {
         let is_one = |a: &Bytes, b: &Bytes| a.as_ptr() == b.as_ptr() && a.len() == b.len();
         let of_snapshots = match (&self.snapshot, &other.snapshot) {

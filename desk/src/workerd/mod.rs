@@ -215,7 +215,7 @@ struct Inner {
     alive: RefCell<Option<ChildStdout>>,
     pid: Arc<OnceLock<u32>>,
     most: usize,
-    /// Who may boot something in it.
+    /// Bounds how many interpreters boot at once.
     boots: Semaphore,
     /// Why it has ended, once it has.
     ended: watch::Sender<Option<String>>,
@@ -263,8 +263,8 @@ impl Workerd {
         self.0.ready.clone().await
     }
 
-    /// Awaits one's turn to boot something in it: all share a thread, and many at once are no sooner done than one after the
-    /// other, but later than whoever is asked whether the process answers has patience for.
+    /// Waits until another interpreter may boot in this process. All boots share its thread, so many at once are no faster, and
+    /// would keep the process from answering for so long that it is taken for blocked.
     pub async fn turn_to_boot(&self) -> Option<SemaphorePermit<'_>> {
         self.0.boots.acquire().await.ok()
     }
