@@ -103,7 +103,10 @@ pub fn prepare(
 fn read_settings(given: &HashMap<String, String>, defaults: &HashMap<&str, &str>) -> Result<Config, String> {
     let known = std::cell::RefCell::new(Vec::new());
     let setting = |name: &str| {
-        known.borrow_mut().push(name.to_owned());
+        let mut known = known.borrow_mut();
+        if !known.iter().any(|known| known == name) {
+            known.push(name.to_owned());
+        }
         given.get(name).cloned().or_else(|| defaults.get(name).map(|value| (*value).to_owned()))
     };
     let config = Config::read(&setting, PLATFORM)?.with_no_shared_interpreters()?;

@@ -3,6 +3,7 @@
 mod bench;
 mod browser;
 mod build;
+mod corpus;
 mod deny;
 mod dev;
 mod mirror;
@@ -47,6 +48,8 @@ enum Command {
     },
     /// Runs the benchmarks: a table, and target/bench.json.
     Bench(bench::Bench),
+    /// Runs programs that others wrote, here and in this machine's Python, and prints what does not pass here.
+    Corpus(corpus::Corpus),
     /// Resolves requirements, and writes their wheels as isolates get them.
     #[command(hide = true)]
     Packages(packages::Bundle),
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Command::Test(test) => test.run(),
         Command::Build { also } => build::for_deployment(&also),
         Command::Bench(bench) => bench.run(),
+        Command::Corpus(corpus) => corpus.run(),
         Command::Core => build::core(build::Variant::Release).map(|_| ()),
         Command::Desk => build::desk().map(drop),
         Command::Packages(bundle) => bundle.run(),

@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::{
     browser,
     build::{self, Variant},
-    deny,
+    corpus, deny,
     dev::Server,
     mirror, node, python,
     toolchain::{WASM, cargo},
@@ -43,6 +43,7 @@ pub const SUITES: &[Suite] = &[
     Suite { name: "python", prepare: python_package },
     Suite { name: "security", prepare: security },
     Suite { name: "parity", prepare: parity },
+    Suite { name: "corpus", prepare: of_corpus },
     Suite { name: "conformance", prepare: conformance },
     Suite { name: "deploy", prepare: deploy },
 ];
@@ -210,6 +211,11 @@ fn parity() -> Result<Prepared> {
     command.env("MCP_URL", xml.url()).env("MCP_JSON_URL", json.url());
     let commands = vec![command];
     Ok(Prepared { commands, servers: servers.into() })
+}
+
+/// A sample of the programs that others wrote.
+fn of_corpus() -> Result<Prepared> {
+    of([with(corpus::command()?, ["--sample"])])
 }
 
 /// The official suite of the protocol.

@@ -1,0 +1,294 @@
+"""Runs the corpus here and in a native CPython, and prints what does not pass here, by cause.
+
+DESK is the command of the desk's program, MIRROR the address of Pyodide's wheels if it is not theirs. This Python has
+the libraries to compare with. Programs that natively fail, or take longer than NATIVE_TIME, are left out.
+"""
+
+import argparse
+import base64
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import programs
+from programs import Program
+
+HERE = Path(__file__).parent
+
+# How long a program may take natively, and here, in seconds.
+NATIVE_TIME = 20
+TIME = 120
+
+# How many tests of a module of CPython may fail before the rest of it is left alone.
+MOST_BAD = 200
+
+SETTINGS = {
+    'TIME_LIMIT_SECONDS': TIME,
+    'OUTPUT_LIMIT_KB': 2048,
+    'OUTPUT_LIMIT_LINES': 100_000,
+}
+
+# Numbers, of which the last digits differ by platform, and addresses.
+_NUMBER = re.compile(r'[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?')
+_ADDRESS = re.compile(r'0x[0-9a-f]+')
+
+
+@dataclass
+class Outcome:
+    """How a program ended: `error` is '' if it passed."""
+
+    error: str
+    output: str
+    seconds: float
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('folder', type=Path)
+    parser.add_argument('--only', action='append', help='a source, such as pandas')
+    parser.add_argument('--share', type=float, default=1.0, help='which part of the programs, the same each time')
+    parser.add_argument('--sample', action='store_true', help='only what sample.txt names, all of which has to pass')
+    parser.add_argument('--jobs', type=int, default=os.cpu_count() or 2)
+    arguments = parser.parse_args()
+
+    sources = json.loads((HERE / 'sources.json').read_text())
+    sample = set((HERE / 'sample.txt').read_text().split('\n')) if arguments.sample else None
+    chosen: list[Program] = []
+    for name, source in sources.items():
+        if arguments.only and name not in arguments.only:
+            continue
+        archives = [arguments.folder / archive['file'] for archive in source]
+        if not all(archive.exists() for archive in archives):
+            print(f'{name}: what it consists of could not be had', flush=True)
+            continue
+        of = programs.read(name, archives)
+        chosen += [one for one in of if one.id in sample] if sample is not None else programs.share(of, arguments.share)
+
+    with Desk() as desk, ThreadPoolExecutor(arguments.jobs) as pool:
+        results = []
+        for program, result in zip(chosen, pool.map(lambda program: _both(desk, program), chosen), strict=True):
+            results.append(result)
+            native, here = result
+            said = f'not natively: {native.error}' if here is None else here.error.strip().split('\n')[-1] or 'ran'
+            seconds = f'{native.seconds:.1f} s natively, {here.seconds:.1f} here' if here else ''
+            print(f'[{len(results)}/{len(chosen)}] {program.id}: {said[:120]} {seconds}', file=sys.stderr, flush=True)
+    failed = report(chosen, results)
+    (arguments.folder / 'report.json').write_text(
+        json.dumps(
+            {
+                program.id: {'native': native and native.__dict__, 'here': here and here.__dict__}
+                for program, (native, here) in zip(chosen, results, strict=True)
+            },
+            indent=1,
+        )
+    )
+    return 1 if arguments.sample and failed else 0
+
+
+def _both(desk: 'Desk', program: Program) -> tuple[Outcome | None, Outcome | None]:
+    # CPython's own tests pass in the Python of their version, which this one is not.
+    if program.files:
+        return Outcome('', '', 0), desk.run_tests(program)
+    native = natively(program)
+    return native, None if native.error else desk.run(program, program.code)
+
+
+def natively(program: Program) -> Outcome:
+    """Runs it in this Python, in a process and a folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / 'program.py'
+        file.write_text(program.code)
+        env = {**os.environ, 'MPLBACKEND': 'agg', 'HOME': folder, 'OMP_NUM_THREADS': '1', 'OPENBLAS_NUM_THREADS': '1'}
+        start = time.monotonic()
+        with subprocess.Popen(
+            [sys.executable, '-W', 'ignore', file.name],
+            cwd=folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors='replace',
+            start_new_session=True,
+        ) as process:
+            try:
+                output, errors = process.communicate(timeout=NATIVE_TIME)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                return Outcome('takes too long natively', '', NATIVE_TIME)
+        lines = errors.strip().splitlines()
+        error = '' if process.returncode == 0 else (lines[-1] if lines else f'status {process.returncode}')
+        return Outcome(error, output, time.monotonic() - start)
+
+
+class Desk:
+    """The desk's program, serving on loopback, as long as this is entered."""
+
+    def __enter__(self) -> 'Desk':
+        with socket.socket() as free:
+            free.bind(('127.0.0.1', 0))
+            port = free.getsockname()[1]
+        self.port = port
+        settings = {**SETTINGS, **({'PACKAGE_MIRRORS': mirror} if (mirror := os.environ.get('MIRROR')) else {})}
+        flags = [part for name, value in settings.items() for part in ('--set', f'{name}={value}')]
+        command = [os.environ['DESK'], '--port', str(port), *flags, 'streamable-http-stateless']
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        for _ in range(200):
+            try:
+                socket.create_connection(('127.0.0.1', port)).close()
+                return self
+            except OSError:
+                time.sleep(0.1)
+        raise RuntimeError('the desk does not answer')
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait()
+
+    def run_tests(self, program: Program) -> Outcome:
+        """Runs a module of CPython's tests: what follows a test that ends the interpreter, in another one."""
+        bad, count, start, seconds = [], 0, 0, 0.0
+        while len(bad) < MOST_BAD:
+            here = self.run(program, programs.tests_of(program, start))
+            seconds += here.seconds
+            lines = [json.loads(line) for line in here.output.splitlines() if line.startswith(('["begins', '["ends'))]
+            name = ''
+            for line in lines:
+                if line[0] == 'begins':
+                    _, start, name = line
+                    count += 1
+                elif line[1]:
+                    bad.append([name, line[1]])
+            if not here.error:
+                break
+            bad.append([name or 'its import', here.error])
+            start += 1
+            if not name:
+                count += 1
+                break
+        return Outcome('', json.dumps({'failed': bad, 'count': count}), seconds)
+
+    def run(self, program: Program, code: str) -> Outcome:
+        """Runs code in a fresh interpreter."""
+        arguments: dict[str, object] = {'python_code': code}
+        if program.files:
+            arguments['files'] = {
+                path: {'base64': base64.b64encode(content).decode()} for path, content in program.files.items()
+            }
+        params = {
+            'name': 'run_python_code',
+            'arguments': arguments,
+            '_meta': {
+                'io.modelcontextprotocol/protocolVersion': '2026-07-28',
+                'io.modelcontextprotocol/clientCapabilities': {},
+            },
+        }
+        body = json.dumps({'jsonrpc': '2.0', 'id': 1, 'method': 'tools/call', 'params': params}).encode()
+        headers = {
+            'content-type': 'application/json',
+            'accept': 'application/json, text/event-stream',
+            'mcp-protocol-version': '2026-07-28',
+            'mcp-method': 'tools/call',
+            'mcp-name': 'run_python_code',
+        }
+        connection = http.client.HTTPConnection('127.0.0.1', self.port, timeout=3 * TIME)
+        start = time.monotonic()
+        connection.request('POST', '/mcp', body, headers)
+        answer = connection.getresponse().read().decode()
+        connection.close()
+        seconds = time.monotonic() - start
+        messages = [line.removeprefix('data: ') for line in answer.splitlines() if line.startswith(('data: {', '{'))]
+        message = json.loads(messages[-1])
+        result = message.get('result', {}).get('structuredContent')
+        if not result:
+            return Outcome(json.dumps(message)[:2000], '', seconds)
+        output = '\n'.join(result.get('output') or [])
+        if result['status'] != 'success':
+            return Outcome(result.get('error') or result['status'], output, seconds)
+        return Outcome('', output, seconds)
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two outputs say the same, but for the last digits of numbers, addresses and space."""
+    one, other = (_ADDRESS.sub('', text) for text in (one, other))
+    if _NUMBER.sub('', one).split() != _NUMBER.sub('', other).split():
+        return False
+    pairs = zip(_NUMBER.findall(one), _NUMBER.findall(other), strict=False)
+    return all(abs(float(a) - float(b)) <= 1e-4 * max(1e-8, abs(float(a)), abs(float(b))) + 1e-8 for a, b in pairs)
+
+
+def _cause(error: str) -> str:
+    """The rule of causes.toml that fits, or else the error's last line."""
+    for cause, patterns in CAUSES.items():
+        if any(re.search(pattern, error) for pattern in patterns):
+            return cause
+    lines = [line for line in error.strip().splitlines() if line.strip()]
+    return lines[-1][:160] if lines else 'no error was told'
+
+
+CAUSES: dict[str, list[str]] = tomllib.loads((HERE / 'causes.toml').read_text())
+
+
+def report(chosen: list[Program], results: list[tuple[Outcome | None, Outcome | None]]) -> int:
+    """Prints tables; gives how many did not pass."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    causes: dict[str, list[str]] = defaultdict(list)
+    times: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    tests = Counter[str]()
+    for program, (native, here) in zip(chosen, results, strict=True):
+        source = program.id.split('/', 1)[0]
+        if native is None or here is None:
+            counts[source]['not natively'] += 1
+            continue
+        counts[source]['natively'] += 1
+        if program.files and not here.error:
+            value = json.loads(here.output)
+            failed_here = value['failed']
+            tests.update(passed=value['count'] - len(failed_here), failed=len(failed_here))
+            for test, text in failed_here:
+                causes[f'CPython: {_cause(text)}'].append(test)
+            if failed_here:
+                continue
+        elif here.error:
+            causes[_cause(here.error)].append(program.id)
+            continue
+        elif program.prints_values and not _same(native.output, here.output):
+            # By chance, by the version of a library, or by the size of an int.
+            causes['passes, and prints something else'].append(program.id)
+        counts[source]['here'] += 1
+        times[source].append((native.seconds, here.seconds))
+    for cause, ids in sorted(causes.items(), key=lambda item: -len(item[1])):
+        print(f'{len(ids):5}  {cause}')
+        for one in ids[:5]:
+            print(f'           {one}')
+    print(f'\n{"":14} {"passes natively":>16} {"here":>6} {"":>6} {"s natively":>11} {"s here":>7}  (medians)')
+    total = Counter[str]()
+    for source, count in counts.items():
+        native_times, here_times = (sorted(pair[k] for pair in times[source]) or [0.0] for k in (0, 1))
+        part = count['here'] / count['natively'] if count['natively'] else 0
+        print(
+            f'{source:14} {count["natively"]:16} {count["here"]:6} {part:6.1%} '
+            f'{native_times[len(native_times) // 2]:11.2f} {here_times[len(here_times) // 2]:7.2f}'
+        )
+        total.update(count)
+    if tests:
+        print(f'tests of CPython: {tests["passed"]} pass, {tests["failed"]} fail, {tests["skipped"]} are skipped')
+    failed = total['natively'] - total['here']
+    print(f'{total["here"]} passed, {failed} failed')
+    return failed
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,106 @@
+//! Programs that nobody wrote for this project, here and in a native CPython: `tests/corpus`.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    process::{Command, ExitStatus},
+};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use mcp_run_python::packages::{index::ACCEPT, wheel::sha256};
+use serde_json::Value;
+
+use crate::{
+    build, dev, mirror, python,
+    step::{root, target},
+};
+
+/// Largest archive of programs, in bytes.
+const MAX_ARCHIVE: usize = 64 << 20;
+
+/// Largest page of an index.
+const MAX_PAGE: usize = 16 << 20;
+
+/// Runs the galleries, examples and tests of well-known packages here and in the Python of this machine, and prints what
+/// does not pass here, by cause.
+#[derive(Args)]
+pub struct Corpus {
+    /// A source, such as pandas [default: all]
+    #[arg(long)]
+    only: Vec<String>,
+    /// Which part of the programs, the same each time. All of them take hours.
+    #[arg(long, default_value_t = 0.02)]
+    share: f64,
+}
+
+impl Corpus {
+    /// Runs them and prints.
+    pub fn run(self) -> Result<()> {
+        dev::end_with_signals()?;
+        let mut command = command()?;
+        command.args(["--share", &self.share.to_string()]);
+        command.args(self.only.iter().flat_map(|name| ["--only", name]));
+        let status: ExitStatus = command.status().context("the corpus cannot be run")?;
+        if !status.success() {
+            bail!("the corpus did not run to its end");
+        }
+        Ok(())
+    }
+}
+
+/// The command that runs programs of the corpus, with all that it needs: it takes the arguments of `tests/corpus/run.py`.
+pub fn command() -> Result<Command> {
+    python::NATIVE.install()?;
+    let desk = build::installed_desk()?;
+    let folder = archives()?;
+    let mut command = python::NATIVE.command("python");
+    command.arg("tests/corpus/run.py").arg(folder).env("DESK", desk);
+    command.envs(mirror::serve()?.map(|address| ("MIRROR", address)));
+    Ok(command)
+}
+
+/// Fetches the archives of `sources.json`, each of which has a hash there; gives their folder. What cannot be had is told,
+/// and left out: Debian keeps only the newest version of what it has.
+fn archives() -> Result<PathBuf> {
+    let sources: BTreeMap<String, Vec<BTreeMap<String, String>>> =
+        serde_json::from_slice(&fs::read(root().join("tests/corpus/sources.json"))?)?;
+    let folder = target().join("corpus");
+    fs::create_dir_all(&folder)?;
+    for (name, archives) in sources {
+        for archive in archives {
+            let of = |key: &str| archive.get(key).with_context(|| format!("{name} has no {key} in sources.json"));
+            let (file, hash) = (of("file")?, of("sha256")?);
+            let place = folder.join(file);
+            if fs::read(&place).is_ok_and(|bytes| sha256(&bytes) == *hash) {
+                continue;
+            }
+            eprintln!("--> fetching {file}");
+            match fetch(&name, file, archive.get("from")) {
+                Ok(bytes) if sha256(&bytes) == *hash => fs::write(place, bytes)?,
+                Ok(_) => bail!("{file} is not what its hash says"),
+                Err(error) => eprintln!("    {error:#}: {name} is left out"),
+            }
+        }
+    }
+    Ok(folder)
+}
+
+/// A file from a folder of the web, or else of a project of the package index.
+fn fetch(project: &str, file: &str, from: Option<&String>) -> Result<Vec<u8>> {
+    let get = |url: &str, accept, most| {
+        mirror::fetch(url, accept, most).map_err(|error| anyhow::anyhow!("{file} cannot be fetched: {error:?}"))
+    };
+    if let Some(folder) = from {
+        return get(&format!("{folder}/{file}"), None, MAX_ARCHIVE);
+    }
+    let index = mirror::addresses()?.index.context("there is no package index")?;
+    let page: Value = serde_json::from_slice(&get(&format!("{index}{project}/"), Some(ACCEPT), MAX_PAGE)?)?;
+    let files = page["files"].as_array().into_iter().flatten();
+    let url = files
+        .filter(|known| known["filename"] == file)
+        .find_map(|known| known["url"].as_str())
+        .with_context(|| format!("{file} is not in the index"))?;
+    get(url, None, MAX_ARCHIVE)
+}
