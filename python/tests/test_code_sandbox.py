@@ -1,8 +1,11 @@
 """The library against the real program."""
 
+import signal
 import sys
+import threading
 import time
 import warnings
+from typing import Any
 
 import anyio
 import mcp_run_python
@@ -10,12 +13,6 @@ import pytest
 from mcp_run_python import CodeSandbox, Output, ProgramError, Result, SandboxError, code_sandbox
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(params=['asyncio', 'trio'])
-def anyio_backend(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
 
 
 async def test_gives_the_originals_dictionaries() -> None:
@@ -66,6 +63,51 @@ async def test_output_streams() -> None:
         assert isinstance(events[3], Result)
         assert events[3].value == 'end'
         assert times[2] - times[0] > 0.2
+
+
+async def test_all_lines_stream() -> None:
+    async with code_sandbox() as sandbox:
+        events = [event async for event in sandbox.stream('for i in range(5000): print(i)')]
+        assert events[:-1] == [Output('stdout', str(i)) for i in range(5000)]
+
+
+async def test_whoever_stops_listening_stops_the_program() -> None:
+    async with code_sandbox() as sandbox:
+        stream = sandbox.stream('print(1)\nwhile True: pass')
+        async for event in stream:
+            assert event == Output('stdout', '1')
+            break
+        with anyio.fail_after(20):
+            await stream.aclose()
+            assert (await sandbox.run('1 + 1')).value == 2
+
+
+async def test_what_is_refused_is_told_by_a_stream_too() -> None:
+    async with code_sandbox() as sandbox:
+        with pytest.raises(SandboxError, match='files'):
+            async for _ in sandbox.stream('1', files={'../out': ''}):
+                pass
+
+
+async def test_a_parallel_one_runs_many_at_once_each_in_an_interpreter_of_its_own() -> None:
+    logs: list[str] = []
+    async with code_sandbox(parallel=3, log_handler=lambda _, text: logs.append(text)) as sandbox:
+        code = 'import time\nopen("f", "a").write(n)\nprint(n)\nstart = time.time()\ntime.sleep(1)\n'
+        code += '[open("f").read(), start, time.time()]'
+        values: list[list[Any]] = []
+
+        async def run(n: int) -> None:
+            values.append((await sandbox.run(code, {'n': str(n)})).unwrap())  # type: ignore[arg-type]
+
+        async with anyio.create_task_group() as tasks:
+            for n in range(4):
+                tasks.start_soon(run, n)
+        assert sorted(value[0] for value in values) == ['0', '1', '2', '3']
+        assert {'0', '1', '2', '3'} <= set(logs)
+        together = [sum(start <= at < end for _, start, end in values) for _, at, _ in values]
+        assert 1 < max(together) <= 3
+        events = [event async for event in sandbox.stream('print(1)')]
+        assert events[0] == Output('stdout', '1')
 
 
 async def test_a_run_is_cancelled_and_the_next_one_goes() -> None:
@@ -126,6 +168,23 @@ def test_without_async() -> None:
     with CodeSandbox.sync(persistent=True) as sandbox:
         sandbox.run('x = 20')
         assert sandbox.eval('x + 1')['return_value'] == 21  # type: ignore[typeddict-item]
+        *lines, result = sandbox.stream('print(1)\nprint(2)\n3')
+        assert lines == [Output('stdout', '1'), Output('stdout', '2')]
+        assert isinstance(result, Result)
+        assert result.value == 3
+        for event in sandbox.stream('print(1)\nwhile True: pass'):
+            assert event == Output('stdout', '1')
+            break
+        threading.Timer(0.5, sandbox.cancel).start()
+        assert 'KeyboardInterrupt' in (sandbox.run('import time\ntime.sleep(30)').error or '')
+
+
+def test_without_async_ctrl_c_stops_the_program() -> None:
+    with CodeSandbox.sync() as sandbox:
+        threading.Timer(0.7, lambda: signal.raise_signal(signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            sandbox.run('while True: pass')
+        assert sandbox.run('1').value == 1
 
 
 async def test_public_names_are_the_originals() -> None:

@@ -17,17 +17,21 @@ pub fn install() -> Result<()> {
     })
 }
 
-/// A command of an npm package, or `node` itself.
-pub fn command(name: &str) -> Command {
-    let bin = root().join("node_modules/.bin");
-    let mut path = OsString::from(&bin);
+/// `PATH` with the commands of npm packages, and `node`, first.
+pub fn path() -> OsString {
+    let mut path = OsString::from(root().join("node_modules/.bin"));
     if let Some(inherited) = env::var_os("PATH") {
         path.push(":");
         path.push(inherited);
     }
-    let mut command = Command::new(bin.join(name));
+    path
+}
+
+/// A command of an npm package, or `node` itself.
+pub fn command(name: &str) -> Command {
+    let mut command = Command::new(root().join("node_modules/.bin").join(name));
     command
-        .env("PATH", path)
+        .env("PATH", path())
         .env("CI", "1")
         .env("WRANGLER_SEND_METRICS", "false")
         .env("WRANGLER_HIDE_BANNER", "true")

@@ -192,9 +192,15 @@ fn python_package() -> Result<Prepared> {
         command.env("PATH", "/usr/bin:/bin").env_remove("MCP_RUN_PYTHON_HOME");
         command
     };
+    node::install()?;
+    let mut pyright = with(command("pyright"), ["--project", "python", "--pythonpath"]);
+    pyright.arg(python::PACKAGE.commands().join("python"));
+    // It is a program in Node; the package's tests have none.
+    pyright.env("PATH", node::path());
     of([
         with(command("pytest"), ["--quiet", "python/tests"]),
         with(command("mypy"), ["--strict", "python/src", "python/tests"]),
+        pyright,
     ])
 }
 

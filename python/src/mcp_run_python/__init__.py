@@ -10,7 +10,8 @@ from ._program import check_alone as _check_alone
 _check_alone()
 
 from ._connection import SandboxError  # noqa: E402
-from .code_sandbox import CodeSandbox, SyncCodeSandbox, code_sandbox  # noqa: E402
+from ._sync import SyncCodeSandbox  # noqa: E402
+from .code_sandbox import CodeSandbox, code_sandbox  # noqa: E402
 from .main import async_prepare_deno_env, prepare_deno_env, run_mcp_server  # noqa: E402
 from .results import File, Image, Output, ProgramError, Result, RunError, RunSuccess  # noqa: E402
 

@@ -1,4 +1,4 @@
-"""A connection to the program: MCP over its stdin and stdout, as far as this library needs it.
+"""MCP, as far as this library needs it, and over the program's stdin and stdout.
 
 The official SDK would do; importing it takes longer than starting the program and running code in it.
 """
@@ -6,12 +6,13 @@ The official SDK would do; importing it takes longer than starting the program a
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import anyio
-from anyio.abc import ByteReceiveStream, Process
+from anyio.abc import ByteReceiveStream, Process, TaskGroup
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from ._program import environment
@@ -19,8 +20,15 @@ from ._program import environment
 # The era of the protocol in which a connection has an interpreter of its own.
 PROTOCOL = '2025-11-25'
 
-# Longest line that is taken, in bytes: results are far below.
-MAX_LINE = 64 * 1024 * 1024
+# That in which a request stands for itself: its run has an interpreter of its own.
+PROTOCOL_ALONE = '2026-07-28'
+
+CLIENT = {'name': 'mcp_run_python', 'version': '0'}
+
+HELLO: dict[str, Any] = {'protocolVersion': PROTOCOL, 'capabilities': {}, 'clientInfo': CLIENT}
+
+# Longest message that is taken, in bytes: results are far below.
+MAX_MESSAGE = 64 * 1024 * 1024
 
 # How much of what the program said is kept, in letters, for the case that it fails.
 MAX_SAID = 4000
@@ -36,41 +44,82 @@ class SandboxError(RuntimeError):
     """The sandbox could not be started, has ended, or refused a call."""
 
 
-class Connection:
+class CancelledError(SandboxError):
+    """A run was stopped, and the server tells nothing of it."""
+
+
+class Connection(ABC):
     """Requests and their answers."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, tasks: TaskGroup, log: Log | None) -> None:
+        self.tasks = tasks
+        self.log = log
+        self._ids = 0
+
+    @abstractmethod
+    async def request(self, method: str, params: dict[str, Any], *, alone: bool = False) -> dict[str, Any]:
+        """Asks. Whoever is cancelled meanwhile cancels the request.
+
+        Args:
+            method: What is asked.
+            params: Its parameters.
+            alone: Whether a run has an interpreter of its own, and not that of this connection.
+
+        Raises:
+            SandboxError: It was refused, or there is no server any longer.
+        """
+
+    @abstractmethod
+    async def interrupt(self) -> bool:
+        """Stops the runs that go on. Whether there was one."""
+
+    def _message(self, method: str, params: dict[str, Any], *, alone: bool) -> dict[str, Any]:
+        """A request, with an id of its own."""
+        self._ids += 1
+        if alone:
+            prefix = 'io.modelcontextprotocol/'
+            about = {'protocolVersion': PROTOCOL_ALONE, 'clientInfo': CLIENT, 'clientCapabilities': {}}
+            if self.log:
+                about['logLevel'] = 'info'
+            params = {**params, '_meta': {prefix + name: value for name, value in about.items()}}
+        return {'jsonrpc': '2.0', 'id': self._ids, 'method': method, 'params': params}
+
+    def _notified(self, message: dict[str, Any]) -> None:
+        """Takes a message that is no answer."""
+        told = message.get('params')
+        if message['method'] == 'notifications/message' and self.log and isinstance(told, dict):
+            params = cast('dict[str, Any]', told)
+            self.log(str(params.get('level', 'info')), str(params.get('data')), params.get('logger'))
+
+
+class LocalConnection(Connection):
+    """With the program that this library started."""
+
+    def __init__(self, process: Process, tasks: TaskGroup, log: Log | None) -> None:
+        super().__init__(tasks, log)
         self._process = process
         self._sending = anyio.Lock()
-        self._ids = 0
         self._waiting: dict[object, _Answer] = {}
         self._said = ''
         self._ended: str | None = None
         self._over = anyio.Event()
-        self.log: Log | None = None
 
-    async def request(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Asks. Whoever is cancelled meanwhile cancels the request.
-
-        Raises:
-            SandboxError: It was refused, or the program ended.
-        """
-        self._ids += 1
-        request_id = self._ids
+    async def request(self, method: str, params: dict[str, Any], *, alone: bool = False) -> dict[str, Any]:
+        message = self._message(method, params, alone=alone)
         try:
-            return await self._ask({'id': request_id, 'method': method, 'params': params})
+            return await self._ask(message)
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True):
-                await self.notify('notifications/cancelled', {'requestId': request_id})
+                await self.notify('notifications/cancelled', {'requestId': message['id']})
             raise
 
     async def interrupt(self) -> bool:
         """Stops the runs that go on: each gives its result. Whether there was one."""
-        return bool((await self._ask({'id': 'interrupt', 'method': 'interrupt'}))['interrupted'])
+        return bool((await self._ask({'jsonrpc': '2.0', 'id': 'interrupt', 'method': 'interrupt'}))['interrupted'])
 
     async def notify(self, method: str, params: dict[str, Any]) -> None:
         """Says something that has no answer."""
-        await self._send({'method': method, 'params': params})
+        await self._send({'jsonrpc': '2.0', 'method': method, 'params': params})
 
     async def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
         answer = self._waiting[message['id']] = _Answer()
@@ -89,7 +138,7 @@ class Connection:
     async def _send(self, message: dict[str, Any]) -> None:
         if self._ended is not None:
             raise SandboxError(self._ended)
-        line = json.dumps({'jsonrpc': '2.0', **message}, separators=(',', ':')) + '\n'
+        line = json.dumps(message, separators=(',', ':')) + '\n'
         stdin = self._process.stdin
         assert stdin is not None
         try:
@@ -106,7 +155,7 @@ class Connection:
         lines = BufferedByteReceiveStream(self._process.stdout)
         try:
             while True:
-                self._hear(json.loads(await lines.receive_until(b'\n', MAX_LINE)))
+                self._hear(json.loads(await lines.receive_until(b'\n', MAX_MESSAGE)))
         except (anyio.EndOfStream, anyio.IncompleteRead, anyio.ClosedResourceError, anyio.BrokenResourceError):
             pass
         with anyio.move_on_after(END_TIME):
@@ -122,9 +171,8 @@ class Connection:
             if answer := self._waiting.get(message.get('id')):
                 answer.message = message
                 answer.came.set()
-        elif message['method'] == 'notifications/message' and self.log:
-            params = message.get('params', {})
-            self.log(params.get('level', 'info'), str(params.get('data')), params.get('logger'))
+        else:
+            self._notified(message)
 
     async def listen_to_errors(self, stderr: ByteReceiveStream, said: anyio.Event) -> None:
         """Keeps the end of what the program says besides, and tells it as it comes."""
@@ -152,7 +200,21 @@ class _Answer:
 
 
 @asynccontextmanager
-async def connect(command: Sequence[str], log: Log | None = None) -> AsyncIterator[Connection]:
+async def background() -> AsyncGenerator[TaskGroup, None]:
+    """Tasks that end with the body. Its error is raised as it is, and not in a group."""
+    failed: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        try:
+            yield tasks
+        except Exception as error:
+            failed = error
+        tasks.cancel_scope.cancel()
+    if failed:
+        raise failed
+
+
+@asynccontextmanager
+async def start(command: Sequence[str], log: Log | None = None) -> AsyncGenerator[Connection, None]:
     """Starts the program, and ends it.
 
     Raises:
@@ -160,28 +222,17 @@ async def connect(command: Sequence[str], log: Log | None = None) -> AsyncIterat
     """
     told = {**environment(command[:1]), 'MCP_RUN_PYTHON_LIBRARY': '1'}
     process = await anyio.open_process(command, env=told, start_new_session=True)
-    connection = Connection(process)
-    connection.log = log
     said = anyio.Event()
     assert process.stderr is not None
     assert process.stdin is not None
-    failed: Exception | None = None
     try:
-        async with anyio.create_task_group() as tasks:
+        async with background() as tasks:
+            connection = LocalConnection(process, tasks, log)
             tasks.start_soon(connection.listen, said)
             tasks.start_soon(connection.listen_to_errors, process.stderr, said)
-            client = {'name': 'mcp_run_python', 'version': '0'}
-            hello = {'protocolVersion': PROTOCOL, 'capabilities': {}, 'clientInfo': client}
-            try:
-                await connection.request('initialize', hello)
-                await connection.notify('notifications/initialized', {})
-                yield connection
-            except Exception as error:
-                # As it is, and not in a group.
-                failed = error
-            tasks.cancel_scope.cancel()
-        if failed:
-            raise failed
+            await connection.request('initialize', HELLO)
+            await connection.notify('notifications/initialized', {})
+            yield connection
     finally:
         with anyio.CancelScope(shield=True):
             await process.stdin.aclose()

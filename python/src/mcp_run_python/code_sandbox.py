@@ -3,41 +3,54 @@
 from __future__ import annotations
 
 import base64
+import sys
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import anyio
 from anyio.from_thread import start_blocking_portal
 
 from . import results
-from ._connection import Connection, connect
+from ._connection import CancelledError, Connection, SandboxError, start
 from ._program import arguments, program
-from .results import Output, Result, RunError, RunSuccess
+from .results import TOOL, Output, Result, RunError, RunSuccess
+
+if sys.version_info >= (3, 11):
+    from typing import Unpack
+else:
+    from typing_extensions import Unpack
 
 if TYPE_CHECKING:
-    from anyio.from_thread import BlockingPortal
+    from ._sync import SyncCodeSandbox
 
 LoggingLevel = Literal['debug', 'info', 'notice', 'warning', 'error', 'critical', 'alert', 'emergency']
 LogHandler = Callable[[LoggingLevel, str], None]
 
-Files = Mapping[str, str | bytes]
+Files = Mapping[str, 'str | bytes']
 """Files that a program gets: their content, as text or bytes, by their paths, which are relative to its folder."""
 
 NETWORK = 'Python in this sandbox has no network: allow_networking=True changes nothing'
 
+# As many as a server takes of one client at once, unless it is told otherwise.
+MAX_PARALLEL = 32
 
-@dataclass
+# Lines of output as log messages each second: all that a run may write.
+ALL_LINES = 1_000_000
+
+
 class CodeSandbox:
-    """A sandbox. Its programs run one after the other."""
+    """A sandbox. Its programs run one after the other, unless it is parallel."""
 
-    _connection: Connection
-    _persistent: bool = False
-    _session: str | None = None
-    _turn: anyio.Lock = field(default_factory=anyio.Lock)
-    _listener: Callable[[Output], None] | None = None
+    def __init__(self, connection: Connection, *, persistent: bool = False, parallel: int | None = None) -> None:
+        """Takes a connection; `code_sandbox()` makes one."""
+        self.persistent = persistent
+        self._connection = connection
+        self._alone = parallel is not None
+        self._turns = anyio.Semaphore(parallel or 1)
+        self._session: str | None = None
+        self._listener: Callable[[Output], None] | None = None
 
     async def eval(self, code: str, globals: Mapping[str, Any] | None = None) -> RunSuccess | RunError:
         """Runs a program, and gives its result as a dictionary, as the original does.
@@ -49,11 +62,7 @@ class CodeSandbox:
         Raises:
             SandboxError: It was not run: the sandbox has ended, or refused the arguments.
         """
-        result = await self.run(code, globals)
-        if result.error is None and result.status == 'success':
-            return {'status': result.status, 'output': result.output, 'return_value': result.value}
-        assert result.status != 'success'
-        return {'status': result.status, 'output': result.output, 'error': result.error or ''}
+        return (await self.run(code, globals)).as_dict()
 
     async def run(self, code: str, globals: Mapping[str, Any] | None = None, *, files: Files | None = None) -> Result:
         """Runs a program. Whoever is cancelled meanwhile stops it.
@@ -66,38 +75,57 @@ class CodeSandbox:
         Raises:
             SandboxError: It was not run: the sandbox has ended, or refused the arguments.
         """
-        async with self._turn:
+        async with self._turns:
             return await self._run(code, globals, files)
 
     async def stream(
         self, code: str, globals: Mapping[str, Any] | None = None, *, files: Files | None = None
-    ) -> AsyncIterator[Output | Result]:
-        """Runs a program; gives its lines as it writes them, and its result at last."""
+    ) -> AsyncGenerator[Output | Result, None]:
+        """Runs a program; gives its lines as it writes them, and its result at last. Whoever stops listening stops it.
+
+        Of a parallel sandbox, and of a server without sessions, all lines come at the end.
+        """
         send, receive = anyio.create_memory_object_stream['Output | Result | Exception'](float('inf'))
+        scope = anyio.CancelScope()
 
         async def going() -> None:
-            async with send, self._turn:
-                self._listener = send.send_nowait
+            heard = False
+
+            def hear(line: Output) -> None:
+                nonlocal heard
+                heard = True
+                send.send_nowait(line)
+
+            with scope:
                 try:
-                    send.send_nowait(await self._run(code, globals, files))
+                    async with self._turns:
+                        self._listener = None if self._alone else hear
+                        try:
+                            result = await self._run(code, globals, files)
+                        finally:
+                            self._listener = None
+                    for line in () if heard else result.output:
+                        send.send_nowait(Output('stdout', line))
+                    send.send_nowait(result)
+                except anyio.BrokenResourceError:
+                    pass  # Nobody listens any longer.
                 except Exception as error:
                     send.send_nowait(error)
-                finally:
-                    self._listener = None
+            send.close()
 
-        failed: Exception | None = None
-        async with anyio.create_task_group() as tasks, receive:
-            tasks.start_soon(going)
+        # A task of the sandbox, and not of whoever listens, who may stop anywhere.
+        self._connection.tasks.start_soon(going)
+        try:
             async for event in receive:
                 if isinstance(event, Exception):
-                    failed = event
-                else:
-                    yield event
-        if failed:
-            raise failed
+                    raise event
+                yield event
+        finally:
+            scope.cancel()
+            receive.close()
 
     async def cancel(self) -> bool:
-        """Stops the program that runs, as Ctrl-C does: it gives its result. Whether there was one."""
+        """Stops what runs, as Ctrl-C does: it gives its result. Whether there was anything."""
         return await self._connection.interrupt()
 
     async def _run(self, code: str, globals: Mapping[str, Any] | None, files: Files | None) -> Result:
@@ -106,90 +134,118 @@ class CodeSandbox:
             call['global_variables'] = globals
         if files:
             call['files'] = {path: _placed(content) for path, content in files.items()}
-        if self._persistent:
+        if self.persistent:
             call['session'] = self._session or 'new'
-        answer = await self._connection.request('tools/call', {'name': 'run_python_code', 'arguments': call})
-        if self._persistent:
+        params = {'name': TOOL, 'arguments': call}
+        try:
+            answer = await self._connection.request('tools/call', params, alone=self._alone)
+        except CancelledError:
+            error = 'KeyboardInterrupt: the run was cancelled'
+            return Result('run-error', [], error=error, text=error)
+        try:
+            result = results.read(answer)
+        except ValueError as error:
+            raise SandboxError(str(error)) from error
+        if self.persistent:
             self._session = answer['structuredContent'].get('session', self._session)
-        return results.read(answer)
+        return result
+
+    def heard(self, level: str, text: str, logger: str | None) -> None:
+        """Takes a log message of the connection."""
+        if self._listener and logger is None:
+            self._listener(Output('stderr' if level == 'warning' else 'stdout', text))
 
     @classmethod
     @contextmanager
-    def sync(cls, **options: Any) -> Iterator[SyncCodeSandbox]:
+    def sync(cls, **options: Unpack[Options]) -> Generator[SyncCodeSandbox, None, None]:
         """A sandbox for programs without async: `code_sandbox()`'s options, and the same methods."""
+        from ._sync import SyncCodeSandbox
+
         with start_blocking_portal() as portal:
             opened: AbstractContextManager[CodeSandbox] = portal.wrap_async_context_manager(code_sandbox(**options))
             with opened as sandbox:
                 yield SyncCodeSandbox(sandbox, portal)
 
 
-@dataclass
-class SyncCodeSandbox:
-    """A sandbox for programs without async."""
+class Options(TypedDict, total=False):
+    """Those of `code_sandbox()`."""
 
-    _sandbox: CodeSandbox
-    _portal: BlockingPortal
-
-    def eval(self, code: str, globals: Mapping[str, Any] | None = None) -> RunSuccess | RunError:
-        """See `CodeSandbox.eval`."""
-        result: RunSuccess | RunError = self._portal.call(self._sandbox.eval, code, globals)
-        return result
-
-    def run(self, code: str, globals: Mapping[str, Any] | None = None, *, files: Files | None = None) -> Result:
-        """See `CodeSandbox.run`."""
-        return self._portal.call(lambda: self._sandbox.run(code, globals, files=files))
-
-    def cancel(self) -> bool:
-        """See `CodeSandbox.cancel`. From another thread."""
-        return self._portal.call(self._sandbox.cancel)
+    url: str | None
+    token: str | None
+    dependencies: Sequence[str] | None
+    log_handler: LogHandler | None
+    allow_networking: bool | None
+    persistent: bool
+    parallel: int | None
+    time_limit: float | None
+    memory_limit_mb: int | None
+    settings: Mapping[str, object] | None
 
 
 @asynccontextmanager
 async def code_sandbox(
     *,
+    url: str | None = None,
+    token: str | None = None,
     dependencies: Sequence[str] | None = None,
     log_handler: LogHandler | None = None,
     allow_networking: bool | None = None,
     persistent: bool = False,
+    parallel: int | None = None,
     time_limit: float | None = None,
     memory_limit_mb: int | None = None,
     settings: Mapping[str, object] | None = None,
-) -> AsyncIterator[CodeSandbox]:
+) -> AsyncGenerator[CodeSandbox, None]:
     """Starts a sandbox, and ends it.
 
     Args:
+        url: A server that runs elsewhere: its MCP address, for streamable HTTP. Packages and limits are its own.
+        token: What it asks for (`ACCESS_TOKENS`).
         dependencies: Packages that every program has. Others are installed when one imports them.
         log_handler: Takes what programs write, as they do, and what is installed.
         allow_networking: For the original's sake: Python has no network here.
         persistent: Whether variables stay from one program to the next.
+        parallel: How many programs run at once, each in an interpreter of its own, which nothing else has used.
         time_limit: How long a program may run, in seconds.
         memory_limit_mb: How much memory it may have, in MiB.
         settings: Any other settings of the server, by name.
 
     Raises:
-        SandboxError: It cannot be started, or its packages cannot be installed.
+        SandboxError: It cannot be started or reached, or its packages cannot be installed.
+        ValueError: These options exclude each other.
     """
     if allow_networking:
         warnings.warn(NETWORK, stacklevel=3)
-    all_settings = dict(settings or {})
-    if memory_limit_mb is not None:
-        all_settings['MEMORY_LIMIT_MB'] = memory_limit_mb
-    options = arguments(dependencies=dependencies, return_mode='json', time_limit=time_limit, settings=all_settings)
+    if parallel is not None and (persistent or not 1 <= parallel <= MAX_PARALLEL):
+        raise ValueError(f'`parallel` is from 1 to {MAX_PARALLEL}, and such a sandbox cannot be `persistent`')
+    if url is None and token is not None:
+        raise ValueError('`token` is for a server at a `url`')
+    if url is not None and (dependencies or settings or time_limit is not None or memory_limit_mb is not None):
+        raise ValueError('`dependencies`, limits and `settings` are of a server: that at `url` has its own')
     sandbox: CodeSandbox | None = None
 
     def log(level: str, text: str, logger: str | None) -> None:
         if log_handler:
             log_handler(level, text)  # type: ignore[arg-type]
-        if sandbox and sandbox._listener and logger is None:
-            sandbox._listener(Output('stderr' if level == 'warning' else 'stdout', text))
+        if sandbox:
+            sandbox.heard(level, text, logger)
 
-    async with connect([str(program()), *options, 'stdio'], log) as connection:
+    if url is not None:
+        from ._remote import connect
+
+        connected = connect(url, token, log)
+    else:
+        of_server: dict[str, object] = {'LOG_LIMIT_PER_SECOND': ALL_LINES, **(settings or {})}
+        if memory_limit_mb is not None:
+            of_server['MEMORY_LIMIT_MB'] = memory_limit_mb
+        options = arguments(dependencies=dependencies, time_limit=time_limit, settings=of_server)
+        connected = start([str(program()), *options, 'stdio'], log)
+    async with connected as connection:
         await connection.request('logging/setLevel', {'level': 'debug' if log_handler else 'info'})
-        sandbox = CodeSandbox(connection, persistent)
         if dependencies:
             # What cannot be installed is told now, and not by the first program.
-            result = await CodeSandbox(connection).run('')
-            result.unwrap()
+            (await CodeSandbox(connection).run('')).unwrap()
+        sandbox = CodeSandbox(connection, persistent=persistent, parallel=parallel)
         yield sandbox
 
 

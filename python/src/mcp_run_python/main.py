@@ -6,7 +6,7 @@ import logging
 import subprocess
 import sys
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +89,7 @@ def prepare_deno_env(
     return_mode: Literal['json', 'xml'] = 'xml',
     deps_log_handler: LogHandler | None = None,
     allow_networking: bool | None = None,
-) -> Iterator[DenoEnv]:
+) -> Generator[DenoEnv, None, None]:
     """What it takes to start the server, for clients that start it themselves. Nothing has to be prepared, or removed.
 
     Raises:
@@ -105,7 +105,7 @@ def prepare_deno_env(
 
 def _made_async(prepare: Callable[_P, AbstractContextManager[DenoEnv]]) -> Callable[_P, _Prepared]:
     @asynccontextmanager
-    async def prepared(*args: _P.args, **kwargs: _P.kwargs) -> AsyncIterator[DenoEnv]:
+    async def prepared(*args: _P.args, **kwargs: _P.kwargs) -> AsyncGenerator[DenoEnv, None]:
         with prepare(*args, **kwargs) as env:
             yield env
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict, Union
 from urllib.parse import unquote
 
+# The server's tool.
+TOOL = 'run_python_code'
+
 # Where results say that a file is.
 PLACE = 'sandbox:///'
 
@@ -60,8 +63,16 @@ class Result:
     output: list[str]
     value: JsonData = None
     error: str | None = None
-    images: list[Image] = field(default_factory=list)
-    files: list[File] = field(default_factory=list)
+    images: list[Image] = field(default_factory=list[Image])
+    files: list[File] = field(default_factory=list[File])
+    text: str = field(default='', repr=False)
+    """All of it but the content of images and files, as a model is told it."""
+
+    def as_dict(self) -> RunSuccess | RunError:
+        """Status, output, and value or error, as the original gives them."""
+        if self.status == 'success':
+            return {'status': self.status, 'output': self.output, 'return_value': self.value}
+        return {'status': self.status, 'output': self.output, 'error': self.error or ''}
 
     def unwrap(self) -> JsonData:
         """The value.
@@ -87,7 +98,18 @@ class Output:
 
 
 def read(answer: Mapping[str, Any]) -> Result:
-    """The result in an answer of the tool."""
+    """The result in an answer of the tool.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        return _read(answer)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f'the answer is not that of {TOOL}: {error!r}') from error
+
+
+def _read(answer: Mapping[str, Any]) -> Result:
     told: dict[str, Any] = answer['structuredContent']
     contents: dict[str, bytes] = {}
     images: list[Image] = []
@@ -102,4 +124,8 @@ def read(answer: Mapping[str, Any]) -> Result:
         File(file['path'], file['change'], file.get('size', 0), contents.get(file['path']))
         for file in told.get('files', [])
     ]
-    return Result(told['status'], told['output'], told.get('return_value'), told.get('error'), images, files)
+    status, output, error = told['status'], told['output'], told.get('error')
+    if status not in ('success', 'install-error', 'run-error') or (status == 'success') != (error is None):
+        raise ValueError(f'its status is {status!r}')
+    lines = [str(line) for line in output]
+    return Result(status, lines, told.get('return_value'), error, images, files, str(answer['content'][0]['text']))
