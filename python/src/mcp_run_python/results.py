@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict, Union
@@ -10,6 +11,9 @@ from urllib.parse import unquote
 
 # The server's tool.
 TOOL = 'run_python_code'
+
+# Images that are pixels, and nothing else, to whatever shows them.
+SHOWN = ('image/png', 'image/jpeg', 'image/gif', 'image/webp')
 
 # Where results say that a file is.
 PLACE = 'sandbox:///'
@@ -33,15 +37,20 @@ class RunError(TypedDict):
     error: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Image:
     """A figure that a program has drawn."""
 
     data: bytes
     media_type: str = 'image/png'
 
-    def _repr_mimebundle_(self, **_: object) -> dict[str, bytes]:
-        return {self.media_type: self.data}
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """How Jupyter shows it. SVG and what else may have scripts is shown as a text."""
+        shown = {self.media_type: base64.b64encode(self.data).decode()} if self.media_type in SHOWN else {}
+        return {'text/plain': repr(self), **shown}
+
+    def __repr__(self) -> str:
+        return f'<{type(self).__name__} {self.media_type!r}, {len(self.data)} bytes>'
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,18 @@ class Result:
     files: list[File] = field(default_factory=list[File])
     text: str = field(default='', repr=False)
     """All of it but the content of images and files, as a model is told it."""
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """How Jupyter shows it: output, error or value, and images. All of it is the program's, and none of it HTML."""
+        parts = [('', '\n'.join(self.output)), ('color: #b00', self.error or '')]
+        if self.value is not None:
+            parts.append(('', repr(self.value)))
+        shown = [f'<pre style="{style}">{html.escape(text)}</pre>' for style, text in parts if text]
+        for image in self.images:
+            if image.media_type in SHOWN:
+                data = base64.b64encode(image.data).decode()
+                shown.append(f'<img src="data:{image.media_type};base64,{data}">')
+        return {'text/plain': repr(self), **({'text/html': '\n'.join(shown)} if shown else {})}
 
     def as_dict(self) -> RunSuccess | RunError:
         """Status, output, and value or error, as the original gives them."""

@@ -1,0 +1,1 @@
+"""Sandboxes for agents: a module for each framework, which has to be installed."""
