@@ -1,10 +1,15 @@
 """The library against the real program."""
 
+import os
 import signal
+import subprocess
 import sys
 import threading
 import time
 import warnings
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -26,6 +31,27 @@ async def test_gives_the_originals_dictionaries() -> None:
         assert failed['status'] == 'run-error'
         assert 'ZeroDivisionError' in failed['error']
         assert await sandbox.eval('"x" in globals()') == {'status': 'success', 'output': [], 'return_value': False}
+
+
+@dataclass
+class Point:
+    """Has a form in JSON by its fields."""
+
+    a: int
+    b: bytes
+
+
+async def test_globals_are_what_the_originals_may_be() -> None:
+    async with code_sandbox() as sandbox:
+        given = {'f': [Point(1, b'x'), date(2025, 1, 2), {3}]}
+        assert (await sandbox.run('f', given)).value == [{'a': 1, 'b': 'x'}, '2025-01-02', [3]]
+        with anyio.fail_after(20):
+            for wrong in (float('nan'), object(), b'\xff', '\ud800'):
+                with pytest.raises((TypeError, ValueError)):
+                    await sandbox.run('f', {'f': wrong})
+            with pytest.raises(SandboxError):
+                await sandbox.run('f', {'f': 'x' * (9 << 20)})
+        assert (await sandbox.run('1')).value == 1
 
 
 async def test_logs_come_as_they_are_written() -> None:
@@ -202,8 +228,22 @@ async def test_public_names_are_the_originals() -> None:
         pass
 
 
-def test_the_command_line(tmp_path: object) -> None:
-    import subprocess
+def test_beside_the_original_it_says_so(tmp_path: Path) -> None:
+    # What pip leaves of it; its files are those of the same module.
+    about = tmp_path / 'mcp_run_python-0.0.22.dist-info'
+    about.mkdir()
+    (about / 'METADATA').write_text('Metadata-Version: 2.4\nName: mcp-run-python\nVersion: 0.0.22\n')
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get('PYTHONPATH')]))
+    command = str(Path(sys.executable).with_name('mcp-python-sandbox'))
+    for words in ([sys.executable, '-c', 'import mcp_run_python'], [command, '--version']):
+        said = subprocess.run(words, env={**os.environ, 'PYTHONPATH': path}, capture_output=True, text=True)
+        assert said.returncode == 1
+        assert 'mcp-run-python 0.0.22 is installed beside mcp-python-sandbox' in said.stderr
+    # The command says nothing else.
+    assert said.stderr.startswith('mcp-run-python: error: ')
+    assert said.stderr.count('\n') == 1
 
+
+def test_the_command_line() -> None:
     said = subprocess.run([sys.executable, '-m', 'mcp_run_python', '--version'], capture_output=True, text=True)
     assert said.stdout.startswith('mcp-run-python ')

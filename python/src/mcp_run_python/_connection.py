@@ -5,11 +5,17 @@ The official SDK would do; importing it takes longer than starting the program a
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import date, time
+from decimal import Decimal
+from enum import Enum
+from pathlib import PurePath
 from typing import Any, cast
+from uuid import UUID
 
 import anyio
 from anyio.abc import ByteReceiveStream, Process, TaskGroup
@@ -42,6 +48,36 @@ Log = Callable[[str, str, 'str | None'], None]
 
 class SandboxError(RuntimeError):
     """The sandbox could not be started, has ended, or refused a call."""
+
+
+def encoded(message: dict[str, Any]) -> bytes:
+    """A message as JSON.
+
+    Raises:
+        TypeError: A value in it has no form there.
+        ValueError: A number in it has none.
+    """
+    # Text that is no Unicode fails here, and not there.
+    return json.dumps(message, separators=(',', ':'), default=_plain, allow_nan=False, ensure_ascii=False).encode()
+
+
+def _plain(value: object) -> object:
+    """What the original's client (pydantic) writes for values that JSON does not have."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, (set, frozenset)):
+        return list(cast('set[object]', value))
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, (Decimal, PurePath, UUID)):
+        return str(value)
+    if dump := getattr(value, 'model_dump', None):
+        return dump(mode='json')
+    raise TypeError(f'{type(value).__name__} has no form in JSON')
 
 
 class CancelledError(SandboxError):
@@ -136,14 +172,14 @@ class LocalConnection(Connection):
         return result
 
     async def _send(self, message: dict[str, Any]) -> None:
+        line = encoded(message) + b'\n'
         if self._ended is not None:
             raise SandboxError(self._ended)
-        line = json.dumps(message, separators=(',', ':')) + '\n'
         stdin = self._process.stdin
         assert stdin is not None
         try:
             async with self._sending:
-                await stdin.send(line.encode())
+                await stdin.send(line)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             # What it said before is known once its end is heard.
             await self._over.wait()
@@ -168,7 +204,10 @@ class LocalConnection(Connection):
 
     def _hear(self, message: dict[str, Any]) -> None:
         if 'method' not in message:
-            if answer := self._waiting.get(message.get('id')):
+            # What could not be read has no id: whoever waits may have sent it.
+            whose = message.get('id')
+            answers = list(self._waiting.values()) if whose is None else [self._waiting.get(whose)]
+            for answer in filter(None, answers):
                 answer.message = message
                 answer.came.set()
         else:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 DISTRIBUTION = 'mcp-python-sandbox'
+
+COMMANDS = ('mcp-python-sandbox', 'mcp-run-python')
 
 
 def check_alone() -> None:
@@ -20,10 +23,13 @@ def check_alone() -> None:
         original = version('mcp-run-python')
     except PackageNotFoundError:
         return
-    raise ImportError(
+    why = (
         f'mcp-run-python {original} is installed beside {DISTRIBUTION}, and both have the module mcp_run_python: '
         f'`pip uninstall mcp-run-python`, and then `pip install --force-reinstall {DISTRIBUTION}`'
     )
+    if Path(sys.argv[0]).name in COMMANDS:
+        sys.exit(f'mcp-run-python: error: {why}')
+    raise ImportError(why)
 
 
 def home() -> Path:

@@ -19,6 +19,7 @@ from ._connection import (
     Log,
     SandboxError,
     background,
+    encoded,
 )
 from .results import TOOL
 
@@ -137,7 +138,7 @@ class RemoteConnection(Connection):
         import httpx
 
         try:
-            async with self._client.stream('POST', self._url, json=message, headers=headers) as response:
+            async with self._client.stream('POST', self._url, content=encoded(message), headers=headers) as response:
                 if not response.is_success:
                     raise await self._refused(response)
                 if session := response.headers.get('mcp-session-id'):
@@ -182,7 +183,7 @@ async def connect(url: str, token: str | None, log: Log | None = None) -> AsyncG
     except ImportError:
         raise SandboxError("`url=` needs httpx: pip install 'mcp-python-sandbox[remote]'") from None
 
-    headers = {'accept': 'application/json, text/event-stream'}
+    headers = {'accept': 'application/json, text/event-stream', 'content-type': 'application/json'}
     if token is not None:
         headers['authorization'] = f'Bearer {token}'
     timeout = httpx.Timeout(REACH_TIME, read=None, pool=None)

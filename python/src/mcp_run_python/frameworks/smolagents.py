@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from smolagents import Tool
-from smolagents.local_python_executor import CodeOutput, PythonExecutor
-from smolagents.tools import get_tools_definition_code
+from smolagents import Tool  # type: ignore[import-untyped]
+from smolagents.local_python_executor import CodeOutput, PythonExecutor  # type: ignore[import-untyped]
+from smolagents.tools import get_tools_definition_code  # type: ignore[import-untyped]
 
 from mcp_run_python._sync import SyncCodeSandbox
 from mcp_run_python.results import ProgramError
@@ -25,7 +25,7 @@ def final_answer(answer=None):
 """
 
 
-class Executor(PythonExecutor):
+class Executor(PythonExecutor):  # type: ignore[misc]
     """Runs an agent's programs in a sandbox: `CodeSandbox.sync(persistent=True)`.
 
     Tools run there, too, from their source: those that need the network, or this machine, fail.
