@@ -1,0 +1,42 @@
+"""What the documents say of the package."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent / '../..'
+
+
+@pytest.mark.parametrize(
+    ('document', 'says'), [('python/README.md', '45'), ('docs/python.md', "stream='stdout', text='2'")]
+)
+def test_examples_run(document: str, says: str) -> None:
+    found = re.search(r'```python\n(.*?)```', (ROOT / document).read_text(), re.DOTALL)
+    assert found
+    # Packages come from the network, which may not be there: what the examples need of them, the standard library has.
+    code = found[1].replace('import numpy\\nnumpy.arange(n).sum()', 'sum(range(n))')
+    code = code.replace(
+        'import pandas as pd\\nframe = pd.read_csv("in.csv")', 'import collections\\nframe = open("in.csv").read()'
+    )
+    code = code.replace('frame.sum().to_dict()', 'dict(collections.Counter(frame))')
+    ran = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert says in ran.stdout
+
+
+def test_the_registry_finds_what_it_lists() -> None:
+    server = json.loads((ROOT / 'server.json').read_text())
+    npm = json.loads((ROOT / 'cli/package.json').read_text())
+    assert npm['mcpName'] == server['name']
+    assert f'mcp-name: {server["name"]} ' in (ROOT / 'python/README.md').read_text()
+    # The registry's bounds: a name by a reversed host name, and a short description.
+    assert re.fullmatch(r'[a-zA-Z0-9.-]+/[a-zA-Z0-9._-]+', server['name'])
+    assert len(server['description']) <= 100
+    [version] = re.findall(r'^version = "(.+)"$', (ROOT / 'Cargo.toml').read_text(), re.MULTILINE)
+    assert {server['version'], npm['version'], *(package['version'] for package in server['packages'])} == {version}
+    assert server['packages'][0]['identifier'] == npm['name']
+    assert f'name = "{server["packages"][1]["identifier"]}"' in (ROOT / 'python/pyproject.toml').read_text()
