@@ -95,9 +95,9 @@ async def test_openai_agents(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_smolagents() -> None:
     from mcp_run_python.frameworks.smolagents import Executor
-    from smolagents import ChatMessage, CodeAgent, MessageRole, Model, tool
+    from smolagents import ChatMessage, CodeAgent, MessageRole, Model, tool  # type: ignore[import-untyped]
 
-    @tool
+    @tool  # type: ignore[untyped-decorator]
     def double(n: int) -> int:
         """Doubles.
 
@@ -115,7 +115,7 @@ def test_smolagents() -> None:
     )
     seen: list[str] = []
 
-    class Steps(Model):
+    class Steps(Model):  # type: ignore[misc]
         def generate(self, messages: list[Any], *_args: Any, **_options: Any) -> ChatMessage:
             seen.append(str(messages[-1].content))
             return ChatMessage(role=MessageRole.ASSISTANT, content=f'<code>\n{next(steps)}\n</code>')
