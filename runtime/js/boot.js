@@ -2,6 +2,7 @@
 // assets, carries a run's JSON in and the frames out.
 
 import { FileChanges, placeFiles } from './files.js';
+import { KeyDerivation } from './kdf.js';
 import { recordLibraries } from './libraries.js';
 import { OutputLines } from './output.js';
 import { mountPackages } from './packages.js';
@@ -16,6 +17,7 @@ import { Storage } from './storage.js';
  * @property {(settings: object) => Promise<any>} createPyodideModule the patched `pyodide.asm.mjs`
  * @property {string} lockFile text of `pyodide-lock.json`
  * @property {string} [symbols] what libraries may link to besides the main module's exports: JSON, see xtask/runtime/link.mjs
+ * @property {() => WebAssembly.Module} kdf compiles `runtime/kdf`: called once it is needed
  * @property {ArrayBuffer} stdlib Python's standard library, a zip file
  * @property {import('./snapshot.js').Read} [snapshot] reads one; without, Python boots from scratch
  * @property {import('./packages.js').Package[]} packages those of the snapshot first
@@ -42,8 +44,11 @@ export class Drawing extends Error {
 }
 
 export class Interpreter {
-  /** @param {any} pyodide @param {Pulse} pulse @param {import('./libraries.js').LibraryEvent[]} libraries */
-  constructor(pyodide, pulse, libraries) {
+  /**
+   * @param {any} pyodide @param {Pulse} pulse @param {import('./libraries.js').LibraryEvent[]} libraries
+   * @param {Assets['kdf']} kdf
+   */
+  constructor(pyodide, pulse, libraries, kdf) {
     this.pyodide = pyodide;
     this.pulse = pulse;
     /** What happened to native libraries since the start. */
@@ -53,11 +58,18 @@ export class Interpreter {
     /** @type {Pick<Limits, 'memory' | 'budget'>} */
     this.limits = { memory: Infinity, budget: null };
     const module = pyodide._module;
+    const keys = new KeyDerivation(
+      kdf,
+      () => module.memoryLimit - module.HEAPU8.length,
+      (fuel) => pulse.spend(fuel),
+    );
+    // lacks.py looks it up when it is called: a snapshot has none of it.
+    module.keyDerivation = keys;
     /** What is left of the budget for the memory and the files. */
-    const left = () => (this.limits.budget ?? Infinity) - module.archived;
+    const left = () => (this.limits.budget ?? Infinity) - module.archived - keys.bytes;
     // Asked when it is to grow.
     Object.defineProperty(module, 'memoryLimit', {
-      get: () => Math.min(this.limits.memory, Math.max(left() - this.storage.bytes, 0)),
+      get: () => Math.max(Math.min(this.limits.memory - keys.bytes, left() - this.storage.bytes), 0),
     });
     this.storage.room = () => left() - module.HEAPU8.length;
     /** The run that is going on; resolves to whether the interpreter lives on. @type {Promise<boolean> | null} */
@@ -101,7 +113,7 @@ export class Interpreter {
     pyodide._api.on_fatal = (/** @type {Error} */ error) => pulse.fatal(error);
     pyodide.setStdin({ stdin: () => null });
     if (assets.pythonSources) install(pyodide, assets.pythonSources);
-    return new Interpreter(pyodide, pulse, libraries);
+    return new Interpreter(pyodide, pulse, libraries, assets.kdf);
   }
 
   /**

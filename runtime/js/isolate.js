@@ -15,6 +15,7 @@ import { DurableObject } from 'cloudflare:workers';
 import { Drawing, Interpreter } from './boot.js';
 import { Envelope } from './envelope.js';
 import { packFiles, unpackFiles } from './files.js';
+import kdf from './kdf.wasm';
 import packages from './packages/index.js';
 import createPyodideModule from './pyodide.asm.mjs';
 import { loadPyodide } from './pyodide.mjs';
@@ -78,6 +79,7 @@ async function boot(sent, takesSnapshot = false) {
     createPyodideModule,
     lockFile,
     symbols,
+    kdf: () => kdf,
     stdlib,
     packages: mounted,
     snapshot: sent.reader(),

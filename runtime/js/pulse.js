@@ -263,6 +263,12 @@ export class Pulse {
     this.#run?.end({ lost: `the program ended the interpreter: ${error.message}` });
   }
 
+  /** Takes fuel for work that was done in no bytecode; the next bytecode asks for signals. @param {number} fuel */
+  spend(fuel) {
+    this.#polls += fuel;
+    this.#ask();
+  }
+
   /** Asks the run to stop. */
   stop() {
     if (this.#run && this.#last === Infinity) this.#interrupt(SIGINT, 'stopped');
@@ -343,6 +349,11 @@ export class Pulse {
   /** The next bytecode is to see this signal. @param {number} signal */
   #raise(signal) {
     this.#signal = signal;
+    this.#ask();
+  }
+
+  /** The next bytecode asks for signals. */
+  #ask() {
     this.#module.HEAP32[this.#module.__Py_emscripten_signal_clock >> 2] = 0;
   }
 }

@@ -2,18 +2,29 @@
 
 import hashlib
 import hmac
+import operator
 import os
 import re
 from functools import partial
 from itertools import repeat
 
 import _hmac
+import pyodide_js
+from pyodide.ffi import to_js
 
 # Nobody is root here.
 _USER = 1000
 
-# How many iterations of `pbkdf2_hmac` are put together at once: little memory, and few steps.
+# The hashes whose keys are derived by runtime/kdf, with their bits.
+_COMPILED = {'sha1': 160, 'sha224': 224, 'sha256': 256, 'sha384': 384, 'sha512': 512}
+
+# How many iterations of `pbkdf2_hmac` are put together at once for another hash: little memory, and few steps.
 _BATCH = 1024
+
+# OpenSSL's: how much memory `scrypt` may take, if nobody says, in bytes; what `r * p` may be; and C's largest int.
+_MAX_MEMORY = 2**25
+_MAX_BLOCKS = 2**30 - 1
+_MAX_INT = 2**31 - 1
 
 # What an uncaught error says, and what to say about it.
 _REASONS = tuple(
@@ -27,11 +38,6 @@ _REASONS = tuple(
             r'OSError: .*does not support processes|NotImplementedError: This Python build lacks multiprocessing'
             r"|ModuleNotFoundError: No module named '_(?:multiprocessing|posixshmem)'",
             'The sandbox has no processes: neither subprocess nor multiprocessing can start one.',
-        ),
-        (
-            r"AttributeError: module 'hashlib' has no attribute 'scrypt'"
-            r"|ImportError: cannot import name 'scrypt' from 'hashlib'",
-            'The sandbox has no hashlib.scrypt, which is part of OpenSSL: use hashlib.pbkdf2_hmac.',
         ),
     )
 )
@@ -48,8 +54,8 @@ def make_up() -> None:
         setattr(os, name, _user)
     os.getgroups = lambda: [_USER]
     os.getlogin = lambda: 'pyodide'
-    if not hasattr(hashlib, 'pbkdf2_hmac'):
-        hashlib.pbkdf2_hmac = pbkdf2_hmac
+    hashlib.pbkdf2_hmac = pbkdf2_hmac
+    hashlib.scrypt = scrypt
 
 
 def _user() -> int:
@@ -61,21 +67,77 @@ def pbkdf2_hmac(hash_name: str, password: bytes, salt: bytes, iterations: int, d
     if not isinstance(hash_name, str):
         raise TypeError('hash_name expected to be str')
     of_hash = hashlib.new(hash_name)
-    size = of_hash.digest_size
-    dklen = size if dklen is None else dklen
-    if iterations < 1 or dklen < 1:
-        raise ValueError('iteration value and key length must be greater than 0.')
-    key = bytes(password)
+    key, salt = _bytes(password, 'password'), _bytes(salt, 'salt')
+    iterations = _number(iterations, 'iteration value')
+    dklen = _number(of_hash.digest_size if dklen is None else dklen, 'key length')
+    if digest := _COMPILED.get(of_hash.name):
+        return _derived('pbkdf2', digest, to_js(key), to_js(salt), iterations, dklen)
     if len(key) > of_hash.block_size:
         # Once, instead of in each iteration.
         key = hashlib.new(hash_name, key).digest()
+    return _pbkdf2_hmac(hash_name, key, salt, iterations, dklen)
+
+
+def scrypt(password: bytes, *, salt: bytes, n: int, r: int, p: int, maxmem: int = 0, dklen: int = 64) -> bytes:
+    """As `hashlib.scrypt` of a Python with OpenSSL (RFC 7914)."""
+    password, salt = _bytes(password, 'password'), _bytes(salt, 'salt')
+    n, r, p, maxmem, dklen = map(operator.index, (n, r, p, maxmem, dklen))
+    if min(n, r, p) < 0:
+        raise ValueError('value must be positive')
+    if n < 2 or n & n - 1:
+        raise ValueError('n must be a power of 2.')
+    if not 0 <= maxmem <= _MAX_INT:
+        raise ValueError(f'maxmem must be positive and smaller than {_MAX_INT}')
+    if not 0 < dklen <= _MAX_INT:
+        raise ValueError(f'dklen must be greater than 0 and smaller than {_MAX_INT}')
+    if not 0 < r * p <= _MAX_BLOCKS or n.bit_length() > 16 * r:
+        raise ValueError('Invalid parameter combination for n, r, p, maxmem.')
+    if (needed := 128 * r * (n + p + 2)) > (maxmem := maxmem or _MAX_MEMORY):
+        raise ValueError(f'memory limit exceeded: it needs {needed} bytes, and maxmem is {maxmem}')
+    return _derived('scrypt', to_js(password), to_js(salt), n, r, p, dklen)
+
+
+def _bytes(value: bytes, name: str) -> bytes:
+    """A copy of what is like bytes, as C takes it."""
+    value = bytes(memoryview(value))
+    if len(value) > _MAX_INT:
+        raise OverflowError(f'{name} is too long.')
+    return value
+
+
+def _number(value: int, name: str) -> int:
+    value = operator.index(value)
+    if value < 1:
+        raise ValueError(f'{name} must be greater than 0.')
+    if value > _MAX_INT:
+        raise OverflowError(f'{name} is too great.')
+    return value
+
+
+def _derived(function: str, *arguments: object) -> bytes:
+    """What `runtime/js/kdf.js` derives, in steps of about a millisecond: between them, a signal is seen."""
+    key = None
+    steps = getattr(pyodide_js._module.keyDerivation, function)(*arguments)
+    try:
+        for step in steps:
+            key = step
+    finally:
+        steps.close()
+    if key is None:
+        raise MemoryError
+    return key.to_bytes()
+
+
+def _pbkdf2_hmac(hash_name: str, key: bytes, salt: bytes, iterations: int, dklen: int) -> bytes:
+    of_hash = hashlib.new(hash_name)
+    size = of_hash.digest_size
     # One call of C for each iteration: though it hashes the key anew, it is quicker than to copy the state after it.
     mac = getattr(_hmac, f'compute_{of_hash.name}', None) or partial(_mac, hash_name)
     derived = b''
     block = 0
     while len(derived) < dklen:
         block += 1
-        message = bytes(salt) + block.to_bytes(4)
+        message = salt + block.to_bytes(4)
         total = 0
         for done in range(0, iterations, _BATCH):
             batch = repeat(None, min(_BATCH, iterations - done))

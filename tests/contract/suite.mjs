@@ -93,6 +93,20 @@ export function contract(name, start, sessions = 10) {
       }
     });
 
+    test('a key that is being derived is let go of, and another is derived', async () => {
+      const client = await home.connect();
+      await client.run('import hashlib\nhashlib.kept = True');
+      const going = client.begin('import hashlib\nhashlib.pbkdf2_hmac("sha512", b"p", b"s", 10**9)');
+      await sleep(400);
+      await going.letGo();
+      // RFC 7914, section 12.
+      const key = 'hashlib.scrypt(b"pleaseletmein", salt=b"SodiumChloride", n=16384, r=8, p=1).hex()[:16]';
+      const { return_value, error } = await soon(client.run(`import hashlib\n[hashlib.kept, ${key}]`), 'a key');
+      assert.deepEqual(return_value, [true, '7023bdcb3afd7348'], error);
+      await soon(going.ended, 'its end');
+      await client.close();
+    });
+
     test('runs that stand for themselves are let go of', async () => {
       for (const code of [LOOP, SLEEP]) {
         for (const moment of MOMENTS) {

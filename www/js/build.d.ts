@@ -50,6 +50,12 @@ declare module '#symbols' {
   export default symbols;
 }
 
+declare module '#kdf' {
+  /** WebAssembly, in base64. */
+  const kdf: string;
+  export default kdf;
+}
+
 declare module '*.css' {
   const text: string;
   export default text;

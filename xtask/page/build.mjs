@@ -54,7 +54,7 @@ async function script(entry, alias) {
     alias,
     external: ['node:*', 'ws'],
     define: { 'import.meta.url': '"http://pyodide/pyodide.mjs"' },
-    plugins: [given({ '#python-sources': pythonSources, '#symbols': symbols })],
+    plugins: [given({ '#kdf': kdf, '#python-sources': pythonSources, '#symbols': symbols })],
   });
   return outputFiles?.[0]?.text ?? '';
 }
@@ -89,6 +89,9 @@ const pythonSources = {
 
 /** What libraries link to. */
 const symbols = readFileSync(join(runtime, 'symbols.txt'), 'utf8');
+
+/** Compiled where it is needed. */
+const kdf = readFileSync(join(runtime, 'kdf.wasm'), 'base64');
 
 const isolate = await script('frame/isolate.js', {
   '#runtime/pyodide.mjs': join(runtime, 'pyodide.mjs'),

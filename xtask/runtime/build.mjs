@@ -2,8 +2,9 @@
 // our own code; and a memory snapshot, made and checked in workerd itself, so that what the engine can do (JSPI) is
 // in it.
 //
-// usage: node build.mjs OUTPUT_FOLDER [PACKAGES_FOLDER]
+// usage: node build.mjs OUTPUT_FOLDER KDF_WASM [PACKAGES_FOLDER]
 //
+// KDF_WASM is `runtime/kdf`, compiled.
 // PACKAGES_FOLDER has `packages.json` and what it names, see packages.mjs: they are in the snapshot, imported.
 //
 // It gets: isolate/, the modules of an isolate as they are; edge/, the same as modules of the Worker that starts
@@ -47,13 +48,14 @@ const OWN = [
   'files.js',
   'envelope.js',
   'storage.js',
+  'kdf.js',
   'isolate.js',
 ];
 
 const PYTHON = ['calls', 'images', 'lacks', 'program', 'runner', 'stdlib', 'to_json'];
 
-const [target, packagesFolder] = process.argv.slice(2);
-if (!target) throw new Error('usage: node build.mjs OUTPUT_FOLDER [PACKAGES_FOLDER]');
+const [target, kdf, packagesFolder] = process.argv.slice(2);
+if (!target || !kdf) throw new Error('usage: node build.mjs OUTPUT_FOLDER KDF_WASM [PACKAGES_FOLDER]');
 const out = join(target, 'isolate');
 const { version } = JSON.parse(readFileSync(join(pyodide, 'package.json'), 'utf8'));
 if (version !== PYODIDE) throw new Error(`the runtime is made for pyodide ${PYODIDE}, and ${version} is installed`);
@@ -70,6 +72,7 @@ rmSync(target, { recursive: true, force: true });
 mkdirSync(join(out, 'generated'), { recursive: true });
 for (const file of OWN) cpSync(join(source, 'js', file), join(out, file));
 cpSync(join(pyodide, 'pyodide-lock.json'), join(out, 'pyodide-lock.txt'));
+cpSync(kdf, join(out, 'kdf.wasm'));
 const text = (/** @type {string} */ file) => readFileSync(file, 'utf8');
 const loader = patch(text(join(pyodide, 'pyodide.mjs')), loaderPatches);
 writeFileSync(join(out, 'pyodide.mjs'), loader);

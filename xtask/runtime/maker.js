@@ -5,6 +5,7 @@ import { Interpreter } from './boot.js';
 import calls from './calls.txt';
 import { Envelope } from './envelope.js';
 import images from './images.txt';
+import kdf from './kdf.wasm';
 import lacks from './lacks.txt';
 import packages from './packages/index.js';
 import program from './program.txt';
@@ -24,6 +25,7 @@ export default {
       loadPyodide,
       createPyodideModule,
       lockFile,
+      kdf: () => kdf,
       takesSnapshot: true,
       stdlib,
       pythonSources: { __init__: '', calls, images, lacks, program, runner, stdlib: library, to_json: toJson },

@@ -314,11 +314,12 @@ pub fn installed_desk() -> Result<PathBuf> {
 
 /// Builds `target/runtime`: Pyodide, patched, and its memory snapshot; with packages built in, a folder beside it.
 fn runtime(dependencies: &str) -> Result<PathBuf> {
-    let inputs = Inputs::default().path("runtime")?.path("xtask/runtime")?.path("package-lock.json")?;
+    let kdf = kdf()?;
+    let inputs = Inputs::default().path("runtime")?.path("xtask/runtime")?.path("package-lock.json")?.path(&kdf)?;
     if dependencies.is_empty() {
         let out = target().join("runtime");
         step("building the Python runtime", inputs, &[out.join("edge"), out.join("assets")], || {
-            run(node::command("node").arg("xtask/runtime/build.mjs").arg(&out))
+            run(node::command("node").arg("xtask/runtime/build.mjs").arg(&out).arg(&kdf))
         })?;
         return Ok(out);
     }
@@ -328,8 +329,19 @@ fn runtime(dependencies: &str) -> Result<PathBuf> {
     step(&what, inputs, &[out.join("edge"), out.join("assets")], || {
         let packages = target().join("packages").join(id(dependencies));
         packages::bundle(dependencies, &packages)?;
-        run(node::command("node").arg("xtask/runtime/build.mjs").arg(&out).arg(packages))
+        run(node::command("node").arg("xtask/runtime/build.mjs").arg(&out).arg(&kdf).arg(packages))
     })?;
+    Ok(out)
+}
+
+/// Builds what isolates derive keys with; gives its WebAssembly.
+fn kdf() -> Result<PathBuf> {
+    node::install()?;
+    toolchain::install()?;
+    let out = target().join("kdf.wasm");
+    let inputs =
+        Inputs::default().path("Cargo.toml")?.path("Cargo.lock")?.path("runtime/kdf")?.path("xtask/src/wasm.rs")?;
+    step("building what derives keys", inputs, std::slice::from_ref(&out), || wasm::kdf(&out))?;
     Ok(out)
 }
 

@@ -57,6 +57,11 @@ fn with<'a>(mut command: Command, arguments: impl IntoIterator<Item = &'a str>) 
     command
 }
 
+/// Names the crates that are compiled, and tested, for this machine.
+fn of_native() -> impl Iterator<Item = &'static str> {
+    ["mcp-run-python", "desk", "kdf", "xtask"].into_iter().flat_map(|package| ["--package", package])
+}
+
 fn fmt() -> Result<Prepared> {
     node::install()?;
     python::TESTS.install()?;
@@ -75,10 +80,7 @@ fn lint() -> Result<Prepared> {
     build::desk()?;
     let clippy = ["clippy", "--quiet", "--all-targets"];
     of([
-        with(
-            with(cargo(), clippy),
-            ["--package", "mcp-run-python", "--package", "desk", "--package", "xtask", "--", "-D", "warnings"],
-        ),
+        with(with(with(cargo(), clippy), of_native()), ["--", "-D", "warnings"]),
         with(
             with(cargo(), ["clippy", "--quiet", "--package", "worker-edge", "--package", "core-js", "--target", WASM]),
             ["--all-features", "--", "-D", "warnings"],
@@ -95,7 +97,7 @@ fn crates() -> Result<Prepared> {
 }
 
 fn rust() -> Result<Prepared> {
-    of([with(cargo(), ["test", "--quiet", "--package", "mcp-run-python", "--package", "desk", "--package", "xtask"])])
+    of([with(with(cargo(), ["test", "--quiet"]), of_native())])
 }
 
 /// Files of the isolates' runtime, one by one.

@@ -42,6 +42,18 @@ pub fn core(features: &[&str], out: &Path) -> Result<()> {
     bindings("core-js", features, out, "core", |bindgen| bindgen.typescript(true).web(true))
 }
 
+/// What every engine that suspends Python has; and the stack, which is a part of each isolate's memory.
+const OF_ISOLATES: &[&str] = &["-Ctarget-feature=+simd128", "-Clink-arg=-zstack-size=65536"];
+
+/// Compiles the crate `runtime/kdf`, which has no bindings: quick rather than small.
+pub fn kdf(out: &Path) -> Result<()> {
+    run(cargo()
+        .args(["rustc", "--quiet", "--package", "kdf", "--crate-type", "cdylib"])
+        .args(["--profile", "isolate", "--target", WASM, "--"])
+        .args(OF_ISOLATES))?;
+    Ok(fs::copy(target().join(WASM).join("isolate/kdf.wasm"), out).map(drop)?)
+}
+
 /// Compiles a crate, generates its bindings as `configure` says, and optimizes it.
 fn bindings(
     package: &str,

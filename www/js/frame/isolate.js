@@ -4,6 +4,7 @@
 // protects anybody else; what does is around it: an opaque origin, the frame's content security policy, which a
 // worker made of a blob inherits with every worker that it makes, and a frame that takes nothing from here but text.
 import './shim.js';
+import kdf from '#kdf';
 import createPyodideModule from '#runtime/pyodide.asm.mjs';
 import { loadPyodide } from '#runtime/pyodide.mjs';
 import symbols from '#symbols';
@@ -89,6 +90,7 @@ async function boot({ wasm, stdlib, snapshot, pythonSources, lockFile, preload, 
     createPyodideModule,
     lockFile,
     symbols,
+    kdf: () => new WebAssembly.Module(Uint8Array.from(atob(kdf), (byte) => byte.charCodeAt(0))),
     stdlib: await stdlib.arrayBuffer(),
     packages,
     takesSnapshot: preload !== undefined,
