@@ -271,6 +271,13 @@ impl Default for Limits {
 
 const MIB: usize = 1024 * 1024;
 
+/// For how long an interpreter that was booted ahead is kept for whoever asks for the same: between two calls of a model
+/// that goes on, there is less.
+pub const AHEAD_TIME: Duration = Duration::from_secs(30);
+
+/// How many kinds of interpreters a worker boots ahead at the most: each holds from 35 MB to a few hundred.
+pub const MAX_AHEAD: usize = 8;
+
 /// How much may go on at once; a home may set each.
 #[derive(Debug, Clone, Copy)]
 pub struct Quotas {

@@ -4,7 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use crate::{
     auth::Door,
-    limits::{Limits, Quotas},
+    limits::{Limits, MAX_AHEAD, Quotas},
     mcp::ServerOptions,
     packages::{PackageOptions, Room, requirement},
     run::result::ReturnMode,
@@ -26,6 +26,8 @@ pub struct Config {
     pub session_idle: Duration,
     /// What runs of no session share.
     pub isolation: Isolation,
+    /// How many interpreters a worker boots ahead of runs of no session.
+    pub booted_ahead: usize,
     /// For packages. Where mirrors and index are not set, the home has its own.
     pub packages: PackageOptions,
 }
@@ -89,6 +91,7 @@ impl Config {
             memory_total: settings.size_if_set("MEMORY_LIMIT_TOTAL_MB", MIB)?,
             session_idle: settings.seconds("SESSION_IDLE_SECONDS", Duration::from_secs(30 * 60))?,
             isolation,
+            booted_ahead: settings.booted_ahead()?,
         })
     }
 }
@@ -105,6 +108,17 @@ impl Config {
         }
     }
 
+    /// The same, of a home that sees to that by itself.
+    ///
+    /// # Errors
+    /// The settings want interpreters booted ahead.
+    pub fn with_none_booted_ahead(self) -> Result<Self, String> {
+        match self.booted_ahead {
+            0 => Ok(self),
+            _ => Err(format!("{BOOTED_AHEAD}: that is for the worker only")),
+        }
+    }
+
     /// The same, of a home that cannot measure its memory.
     ///
     /// # Errors
@@ -116,6 +130,9 @@ impl Config {
         }
     }
 }
+
+/// How many interpreters are booted ahead.
+const BOOTED_AHEAD: &str = "INTERPRETERS_BOOTED_AHEAD";
 
 /// Names the setting that an error is about.
 fn named(name: &'static str) -> impl Fn(String) -> String {
@@ -162,6 +179,12 @@ impl Settings<'_> {
             },
             room: Room { memory: limits.memory, budget: limits.budget, ..Room::default() },
         })
+    }
+
+    fn booted_ahead(&self) -> Result<usize, String> {
+        let Some(value) = self.get(BOOTED_AHEAD) else { return Ok(0) };
+        let count = value.trim().parse().ok().filter(|count| *count <= MAX_AHEAD);
+        count.ok_or_else(|| format!("{BOOTED_AHEAD} is `{value}`: it must be a whole number, from 0 to {MAX_AHEAD}"))
     }
 
     /// Addresses of folders: each ends in `/`.
@@ -291,6 +314,19 @@ mod tests {
         assert_eq!(limited.memory_total, Some(500 * MIB));
         assert!(limited.with_no_measured_memory().unwrap_err().contains("MEMORY_LIMIT_TOTAL_MB"));
         assert_eq!(read(&[]).unwrap().with_no_measured_memory().unwrap().memory_total, None);
+    }
+
+    #[test]
+    fn interpreters_are_booted_ahead_by_a_worker_that_is_told_so() {
+        let of = |value| read(&[("INTERPRETERS_BOOTED_AHEAD", value)]);
+        assert_eq!(read(&[]).unwrap().booted_ahead, 0);
+        assert_eq!(of("0").unwrap().with_none_booted_ahead().unwrap().booted_ahead, 0);
+        assert_eq!(of("2").unwrap().booted_ahead, 2);
+        assert!(of("2").unwrap().with_none_booted_ahead().unwrap_err().contains("worker only"));
+        for value in ["9", "-1", "many"] {
+            let why = of(value).unwrap_err();
+            assert!(why.contains("it must be a whole number, from 0 to 8"), "{why}");
+        }
     }
 
     #[test]

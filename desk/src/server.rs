@@ -109,7 +109,7 @@ fn read_settings(given: &HashMap<String, String>, defaults: &HashMap<&str, &str>
         }
         given.get(name).cloned().or_else(|| defaults.get(name).map(|value| (*value).to_owned()))
     };
-    let config = Config::read(&setting, PLATFORM)?.with_no_shared_interpreters()?;
+    let config = Config::read(&setting, PLATFORM)?.with_no_shared_interpreters()?.with_none_booted_ahead()?;
     let known = known.into_inner();
     match given.keys().find(|name| !known.contains(name)) {
         Some(unknown) => Err(format!("there is no setting {unknown}; there are: {}", known.join(", "))),

@@ -4,6 +4,7 @@
 //! transport keeps it, and its host gives every call the same sandbox. A *handle* is asked for by the
 //! tool's `session` argument, in any protocol version, and kept by the host.
 
+pub mod ahead;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use std::{fmt, rc::Rc};
 use futures::future::LocalBoxFuture;
 
 pub use self::{
+    ahead::Ahead,
     fresh::Fresh,
     interpreter::SessionInterpreter,
     places::Places,

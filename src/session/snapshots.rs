@@ -73,7 +73,10 @@ const MAX_KNOWN: usize = 256;
 
 impl<S: Clone> Snapshots<S> {
     /// What an interpreter with these packages is made of: from the snapshot of the most of them, if there is any.
-    pub(super) async fn parts<B>(&self, backend: &B, packages: &PackageSet) -> Result<B::Parts, SandboxError>
+    ///
+    /// # Errors
+    /// They cannot be had.
+    pub async fn parts<B>(&self, backend: &B, packages: &PackageSet) -> Result<B::Parts, SandboxError>
     where
         B: Backend<Snapshot = S>,
     {

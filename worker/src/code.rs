@@ -57,12 +57,30 @@ pub struct Code {
     archives: Array,
     /// and the snapshot.
     snapshot: ArrayBuffer,
+    /// The packages, but for those that are in every isolate.
+    pub packages: PackageSet,
+}
+
+/// Equal are those of the very same bytes: then an isolate of the one serves for the other.
+impl PartialEq for Code {
+    fn eq(&self, other: &Self) -> bool {
+        let archives = || self.archives.iter().zip(other.archives.iter());
+        self.packages.hash() == other.packages.hash()
+            && Object::is(&self.snapshot, &other.snapshot)
+            && self.archives.length() == other.archives.length()
+            && archives().all(|(own, other)| Object::is(&own, &other))
+    }
 }
 
 impl Code {
     /// The body of an isolate's first request.
     pub fn first(&self, text: &str) -> ReadableStream {
         envelope_stream(text, &self.archives.concat(&Array::of1(&self.snapshot)))
+    }
+
+    /// The body of a first request that brings no run.
+    pub fn boot(&self) -> ReadableStream {
+        self.first("")
     }
 
     /// The body of the request for a snapshot of an interpreter that has imported `modules`.
@@ -135,7 +153,7 @@ pub async fn python(env: &Env, set: &PackageSet, from: Option<ArrayBuffer>) -> R
     add("packages/index.js", "js", &format!("{imports}export default [\n{entries}];\n").into())?;
     let worker = Object::assign(&Object::new(), &base.worker);
     Reflect::set(&worker, &"modules".into(), &modules)?;
-    Ok(Code { worker, archives, snapshot: from.unwrap_or(base.snapshot) })
+    Ok(Code { worker, archives, snapshot: from.unwrap_or(base.snapshot), packages: set.clone() })
 }
 
 /// The text of Pyodide's lock file.
@@ -166,7 +184,7 @@ async fn bare(env: &Env) -> Result<Code> {
     // bindings, no secrets.
     set("globalOutbound", &JsValue::NULL)?;
     set("env", &Object::new())?;
-    let code = Code { worker, archives, snapshot };
+    let code = Code { worker, archives, snapshot, packages: PackageSet::default() };
     CODE.set(Some(code.clone()));
     Ok(code)
 }

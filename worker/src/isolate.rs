@@ -27,6 +27,9 @@ use crate::{
     packages,
 };
 
+/// Where an isolate boots ahead of its first run.
+const BOOT: &str = "http://sandbox/boot";
+
 /// Where an isolate takes runs, see `runtime/js/isolate.js`.
 const RUN: &str = "http://sandbox/run";
 
@@ -227,6 +230,19 @@ impl Isolate {
     fn new(fetcher: Result<Fetcher>, code: Code, object: Option<Rc<Object>>) -> Self {
         let (first, files) = (RefCell::new(Some(code)), RefCell::default());
         Self { fetcher: fetcher.map_err(not_begun), first, files, object }
+    }
+}
+
+impl Isolates {
+    /// An isolate that has booted, and run nothing.
+    pub async fn boot(&self, code: Code) -> Result<Isolate> {
+        let isolate = self.spawn(code);
+        let fetcher = isolate.fetcher.clone().map_err(|error| worker::Error::RustError(error.to_string()))?;
+        let body = isolate.first.take().map(|code| code.boot().into());
+        match fetcher.fetch(BOOT, &post(body), None).await?.status_code() {
+            204 => Ok(isolate),
+            status => Err(format!("it answered {status}").into()),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! A stateless call runs in a fresh isolate; a session is a Durable Object ([`session`]) whose interpreter lives in a facet
 //! of it ([`isolate`]).
 
+mod ahead;
 mod code;
 mod config;
 mod host;
@@ -15,7 +16,9 @@ mod quota;
 mod remote;
 mod served;
 mod session;
+mod spare;
 mod store;
+mod taken;
 
 use std::rc::Rc;
 
@@ -28,7 +31,7 @@ use mcp_run_python::{
 };
 use worker::{Context, Env, Request, Response, Result, event};
 
-use crate::{host::EdgeHost, isolate::Isolates, remote::Sessions};
+use crate::{ahead::BootedAhead, host::EdgeHost, isolate::Isolates, packages::Later, remote::Sessions};
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
@@ -46,6 +49,8 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
         path if path.starts_with("/packages/") => pages::package(&request, config.packages).await,
         #[cfg(feature = "conformance")]
         "/panic" => panicking(),
+        #[cfg(feature = "conformance")]
+        "/ahead" => Response::from_json(&ahead::counts()),
         _ => Response::error("Not Found", 404),
     }
 }
@@ -57,11 +62,17 @@ async fn mcp(request: Request, core: CoreRequest, env: Env, config: Config, cont
     };
     let principal = entered.principal.clone();
     let sessions = Sessions::new(&env, config.quotas)?;
-    let later = Box::new(move |task| context.wait_until(task));
+    let later: Later = Rc::new(move |task| context.wait_until(task));
+    let limit = config.booted_ahead;
+    ahead::arrived(limit);
     let snapshots = packages::snapshots(&config.packages);
-    let packages = packages::compiling(config.packages, config.server.limits, &env, later)?;
+    let packages = packages::compiling(config.packages, config.server.limits, &env, later.clone())?;
     let unnamed = match config.isolation {
         Isolation::Principal => None,
+        _ if limit > 0 => {
+            let isolates = BootedAhead { isolates: Isolates(env), later };
+            Some(Rc::new(Fresh::new(isolates, Places::default(), snapshots)) as Rc<dyn Sandbox>)
+        }
         _ => Some(Rc::new(Fresh::new(Isolates(env), Places::default(), snapshots)) as Rc<dyn Sandbox>),
     };
     let host = EdgeHost { unnamed, sessions: sessions.clone(), principal: principal.clone(), quotas: config.quotas };

@@ -52,7 +52,7 @@ thread_local! {
 }
 
 /// Runs a task after the answer that it comes from.
-pub type Later = Box<dyn Fn(LocalBoxFuture<'static, ()>)>;
+pub type Later = Rc<dyn Fn(LocalBoxFuture<'static, ()>)>;
 
 /// What installs packages, by the settings, and compiles them `later`, within the limits of a run.
 pub fn compiling(options: PackageOptions, limits: Limits, env: &Env, later: Later) -> Result<Rc<Packages>> {
@@ -62,7 +62,7 @@ pub fn compiling(options: PackageOptions, limits: Limits, env: &Env, later: Late
         sandbox: Rc::new(Fresh::new(isolates, Places::default(), Snapshots::default())),
         limits,
         platform: PLATFORM,
-        later,
+        later: Box::new(move |task| later(task)),
         compiling: COMPILING.with(Clone::clone),
         snapshots: Some(Rc::new(snapshots)),
     };

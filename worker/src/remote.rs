@@ -287,7 +287,7 @@ pub fn refusal(error: &SandboxError) -> Result<Response> {
     Response::error(why, status)
 }
 
-fn refused(status: u16, why: String) -> SandboxError {
+pub fn refused(status: u16, why: String) -> SandboxError {
     match status {
         503 => SandboxError::Busy(why),
         502 => SandboxError::Lost(why),

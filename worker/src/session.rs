@@ -8,12 +8,11 @@
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
-    rc::{Rc, Weak},
-    task::Poll,
+    rc::Rc,
     time::Duration,
 };
 
-use futures::{StreamExt, lock::Mutex, stream};
+use futures::{StreamExt, lock::Mutex};
 use mcp_run_python::{
     auth::Principal,
     mcp::Server,
@@ -28,10 +27,11 @@ use crate::{
     config::{self, PLATFORM},
     host::EdgeHost,
     http,
-    isolate::{Events, Facet, KEEP_ALIVE},
+    isolate::{Facet, KEEP_ALIVE},
     packages,
     quota::SessionQuotas,
     remote::{self, PRINCIPAL, Sessions, path},
+    taken::{self, Taken},
 };
 
 /// What is stored of a session, by key.
@@ -51,9 +51,6 @@ mod key {
 /// How long it is remembered why a session ended.
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long the frames of a run that has begun may wait for whoever asked for it.
-const UNTAKEN: Duration = Duration::from_secs(2);
-
 /// The Durable Object class of sessions.
 #[durable_object]
 pub struct Session {
@@ -72,7 +69,7 @@ struct Live {
     shared: Cell<bool>,
     interpreter: SessionInterpreter<Facet>,
     /// The runs whose frames are being taken, by the ids that whoever takes them gave them.
-    runs: RefCell<HashMap<String, Weak<RefCell<Taken>>>>,
+    runs: RefCell<HashMap<String, Taken<Run>>>,
     quotas: SessionQuotas,
     /// Who had it, by its handle, and why it ended.
     ended: RefCell<Option<(Principal, Ended)>>,
@@ -133,8 +130,7 @@ impl DurableObject for Session {
         let body = request.text().await?;
         if path == path::ANSWER {
             let (id, answer) = body.split_once('\n').ok_or("an answer without its run")?;
-            let run = live.runs.borrow().get(id).and_then(Weak::upgrade);
-            let answering = run.and_then(|run| Some(run.borrow().run.as_ref()?.answer(answer)));
+            let answering = live.runs.borrow().get(id).and_then(|run| run.answer(|run| run.answer(answer)));
             if let Some(answering) = answering {
                 answering.await;
             }
@@ -150,16 +146,11 @@ impl DurableObject for Session {
             Some(Err(error)) => return remote::refusal(&error),
             _ => return status(500),
         }
-        let run = Rc::new(RefCell::new(Taken { run: Some(run), is_taken: false }));
+        let (taken, response) = taken::response(run)?;
         let mut runs = live.runs.borrow_mut();
-        runs.retain(|_, run| run.strong_count() > 0);
-        runs.insert(id.to_owned(), Rc::downgrade(&run));
-        drop(runs);
-        ResponseBuilder::new().from_stream(taken(run).filter_map(async |event| match event {
-            Ok(RunEvent::Frames(chunk)) => Some(Ok(chunk)),
-            Ok(RunEvent::Began) => None,
-            Err(error) => Some(Err(Error::RustError(error.to_string()))),
-        }))
+        runs.retain(|_, run| !run.is_over());
+        runs.insert(id.to_owned(), taken);
+        Ok(response)
     }
 
     async fn alarm(&self) -> Result<Response> {
@@ -178,33 +169,6 @@ impl DurableObject for Session {
         }
         status(204)
     }
-}
-
-/// A run whose frames somebody may take.
-struct Taken {
-    run: Option<Run>,
-    is_taken: bool,
-}
-
-/// Ends a run whose frames nobody takes: a response whose client was gone before it began is neither read nor cancelled.
-fn taken(shared: Rc<RefCell<Taken>>) -> Events {
-    let watched = Rc::downgrade(&shared);
-    wasm_bindgen_futures::spawn_local(async move {
-        (PLATFORM.sleep)(UNTAKEN).await;
-        let run = watched.upgrade().and_then(|shared| match &mut *shared.borrow_mut() {
-            Taken { run, is_taken: false } => run.take(),
-            _ => None,
-        });
-        drop(run);
-    });
-    stream::poll_fn(move |cx| match &mut *shared.borrow_mut() {
-        Taken { run: Some(run), is_taken } => {
-            *is_taken = true;
-            run.poll_next_unpin(cx)
-        }
-        _ => Poll::Ready(None),
-    })
-    .boxed_local()
 }
 
 impl Session {
@@ -266,7 +230,7 @@ impl Session {
             quotas: config.quotas,
         });
         // What an object does goes on when it has answered.
-        let later = Box::new(PLATFORM.spawn);
+        let later = Rc::new(PLATFORM.spawn);
         let packages = packages::compiling(config.packages.clone(), config.server.limits, &self.env, later)?;
         let server = Server::new(host, config.server).with_packages(packages);
         Ok(Rc::new(LegacySession::new(server, config.transport.clone(), record)))

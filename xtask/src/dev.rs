@@ -46,7 +46,12 @@ const ENVIRONMENT: &str = include_str!("../../worker/.env");
 const MIRRORS: &str = "PACKAGE_MIRRORS";
 
 /// The settings that are made for deployed workers, and what they are on a machine of one's own.
-const LOCAL: &[(&str, &str)] = &[("MEMORY_BUDGET_MB", ""), ("PACKAGES", "pypi"), ("SNAPSHOTS_LIMIT_MB", "512")];
+const LOCAL: &[(&str, &str)] = &[
+    ("MEMORY_BUDGET_MB", ""),
+    ("PACKAGES", "pypi"),
+    ("SNAPSHOTS_LIMIT_MB", "512"),
+    ("INTERPRETERS_BOOTED_AHEAD", "2"),
+];
 
 /// How the text of results is written.
 #[derive(Clone, Copy, ValueEnum)]

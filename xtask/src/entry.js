@@ -40,3 +40,5 @@ const inWasm = (make) =>
 export class Session extends inWasm((ctx, env) => new wasm.Session(ctx, env)) {}
 
 export class Quota extends inWasm((ctx, env) => new wasm.Quota(ctx, env)) {}
+
+export class Spare extends inWasm((ctx, env) => new wasm.Spare(ctx, env)) {}

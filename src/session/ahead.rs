@@ -1,0 +1,129 @@
+//! Which interpreters are booted ahead of the runs that need one: with what was asked for last.
+
+use std::time::Duration;
+
+use crate::limits::AHEAD_TIME;
+
+/// Interpreters that nobody has had. `Parts`: what one is made of; equal are those that serve for each other. `Spare`: where
+/// it is.
+///
+/// **Boundary.** One is given out once, and what was given out never comes back.
+pub struct Ahead<Parts, Spare> {
+    /// How many kinds of them there are, one of each.
+    most: usize,
+    /// What is always kept, whoever asks.
+    always: Option<Parts>,
+    /// What was asked for, and when, since 1970: the last first.
+    asked: Vec<(Parts, Duration)>,
+    spares: Vec<(Parts, Spare)>,
+}
+
+impl<Parts: Clone + PartialEq, Spare> Ahead<Parts, Spare> {
+    /// Of as many kinds as `most`, and of the one that is `always` kept.
+    #[must_use]
+    pub fn new(most: usize, always: Option<Parts>) -> Self {
+        Self { most, always, asked: Vec::new(), spares: Vec::new() }
+    }
+
+    /// From now on as many kinds are kept.
+    pub fn limit(&mut self, most: usize) {
+        self.most = most;
+    }
+
+    /// Notes that a run asked for this: one is kept for whoever asks for the same within [`AHEAD_TIME`].
+    pub fn expect(&mut self, parts: &Parts, now: Duration) {
+        if self.always.as_ref() != Some(parts) {
+            self.asked.retain(|(asked, _)| asked != parts);
+            self.asked.insert(0, (parts.clone(), now));
+            self.asked.truncate(self.most);
+        }
+    }
+
+    /// Gives one away.
+    pub fn take(&mut self, parts: &Parts) -> Option<Spare> {
+        let at = self.spares.iter().position(|(of, _)| of == parts)?;
+        Some(self.spares.remove(at).1)
+    }
+
+    /// Gives those that are of no more use: they end.
+    #[must_use]
+    pub fn tidy(&mut self, now: Duration) -> Vec<Spare> {
+        self.asked.truncate(self.most);
+        self.asked.retain(|(_, at)| now.saturating_sub(*at) <= AHEAD_TIME);
+        let (asked, always) = (&self.asked, &self.always);
+        let is_over = |parts: &Parts| always.as_ref() != Some(parts) && asked.iter().all(|(of, _)| of != parts);
+        self.spares.extract_if(.., |(parts, _)| is_over(parts)).map(|(_, spare)| spare).collect()
+    }
+
+    /// What there is to be one of and is none: what is always kept, and then what was asked for last.
+    #[must_use]
+    pub fn missing(&self) -> Vec<Parts> {
+        let wanted = self.always.iter().chain(self.asked.iter().map(|(parts, _)| parts));
+        wanted.filter(|parts| self.spares.iter().all(|(of, _)| of != *parts)).cloned().collect()
+    }
+
+    /// Adds one that boots, or has.
+    pub fn add(&mut self, parts: Parts, spare: Spare) {
+        self.spares.push((parts, spare));
+    }
+
+    /// Those that there are.
+    pub fn spares(&self) -> impl Iterator<Item = &Spare> {
+        self.spares.iter().map(|(_, spare)| spare)
+    }
+
+    /// Takes out those that are gone, or of which nothing is known any longer.
+    #[must_use]
+    pub fn remove(&mut self, is_gone: impl Fn(&Spare) -> bool) -> Vec<Spare> {
+        self.spares.extract_if(.., |(_, spare)| is_gone(spare)).map(|(_, spare)| spare).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(1_000_000);
+
+    #[test]
+    fn one_is_kept_of_what_was_asked_for_last() {
+        let mut ahead = Ahead::new(2, None);
+        assert!(ahead.missing().is_empty());
+        for parts in ["numpy", "pandas", "numpy", "scipy"] {
+            ahead.expect(&parts, NOW);
+        }
+        assert_eq!(ahead.missing(), ["scipy", "numpy"]);
+        ahead.add("numpy", 1);
+        assert_eq!(ahead.missing(), ["scipy"]);
+        assert_eq!(ahead.take(&"pandas"), None);
+        ahead.expect(&"pandas", NOW);
+        assert_eq!(ahead.tidy(NOW), [1]);
+        assert_eq!(ahead.missing(), ["pandas", "scipy"]);
+    }
+
+    #[test]
+    fn each_is_given_out_once() {
+        let mut ahead = Ahead::new(1, None);
+        ahead.expect(&"", NOW);
+        ahead.add("", 1);
+        assert_eq!((ahead.take(&""), ahead.take(&"")), (Some(1), None));
+    }
+
+    #[test]
+    fn what_nobody_asks_for_again_ends_in_time() {
+        let mut ahead = Ahead::new(2, Some("python"));
+        ahead.expect(&"python", NOW);
+        ahead.expect(&"numpy", NOW);
+        assert_eq!(ahead.missing(), ["python", "numpy"]);
+        ahead.add("python", 1);
+        ahead.add("numpy", 2);
+        assert!(ahead.tidy(NOW + AHEAD_TIME).is_empty());
+        assert_eq!(ahead.tidy(NOW + AHEAD_TIME + Duration::from_millis(1)), [2]);
+        assert!(ahead.missing().is_empty());
+        ahead.limit(0);
+        ahead.expect(&"numpy", NOW);
+        assert!(ahead.missing().is_empty());
+        assert_eq!(ahead.remove(|spare| *spare == 1), [1]);
+        assert_eq!(ahead.missing(), ["python"]);
+    }
+}
