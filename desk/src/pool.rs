@@ -11,13 +11,14 @@ use std::{
 };
 
 use futures::future::join_all;
+use mcp_run_python::session::Ahead;
 use tokio::time::{interval, timeout};
 
 use crate::{
     interpreter::Interpreter,
     log::Log,
     packages::Parts,
-    platform::spawn,
+    platform::{PLATFORM, spawn},
     workerd::{Launch, Started, Workerd},
 };
 
@@ -26,9 +27,6 @@ const PULSE: Duration = Duration::from_millis(500);
 
 /// After how long a second process that nobody uses is ended.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
-
-/// For how long an interpreter with packages is kept ready for whoever asks for the same.
-const PACKAGES_LIMIT: Duration = Duration::from_secs(30);
 
 /// How often a boot that fails with its process is tried anew.
 const ATTEMPTS: usize = 2;
@@ -54,23 +52,18 @@ struct Member {
     blocked: Cell<bool>,
     started: Cell<bool>,
     idle_since: Cell<Instant>,
-    /// Booted for whoever comes next: with Python alone, and with what was asked for last.
-    spares: RefCell<Vec<Spare>>,
-    /// The packages of the last run that was of no session, and when that was.
-    asked: RefCell<Option<(Rc<Parts>, Instant)>>,
+    /// Booted for whoever comes next: with Python alone, and with what the last run asked for that was of no session.
+    ahead: RefCell<Ahead<Rc<Parts>, Spare>>,
     /// Those that were given out.
     taken: RefCell<Vec<Interpreter>>,
 }
 
 /// An interpreter that nobody has had. When it is dropped, it ends.
-struct Spare {
-    parts: Rc<Parts>,
-    interpreter: Option<Interpreter>,
-}
+struct Spare(Option<Interpreter>);
 
 impl Drop for Spare {
     fn drop(&mut self) {
-        if let Some(interpreter) = self.interpreter.take() {
+        if let Some(interpreter) = self.0.take() {
             spawn(async move { interpreter.end().await });
         }
     }
@@ -125,8 +118,7 @@ impl Member {
             blocked: Cell::default(),
             started: Cell::default(),
             idle_since: Cell::new(Instant::now()),
-            spares: RefCell::default(),
-            asked: RefCell::default(),
+            ahead: RefCell::new(Ahead::new(1, Some(Rc::default()))),
             taken: RefCell::default(),
         });
         member.refill();
@@ -147,26 +139,19 @@ impl Member {
         if self.workerd.ended().is_some() || self.runs.get() > 0 {
             return;
         }
-        self.spare(Rc::default());
-        let asked = self.asked.borrow().as_ref().map(|(parts, _)| parts.clone());
-        if let Some(parts) = asked.filter(|_| !self.workerd.is_crowded()) {
-            self.spare(parts);
+        self.tidy();
+        let mut ahead = self.ahead.borrow_mut();
+        for parts in ahead.missing() {
+            if parts.is_empty() || !self.workerd.is_crowded() {
+                let interpreter = Interpreter::boot(self.workerd.clone(), &parts);
+                ahead.add(parts, Spare(Some(interpreter)));
+            }
         }
     }
 
-    fn spare(&self, parts: Rc<Parts>) {
-        let mut spares = self.spares.borrow_mut();
-        if !spares.iter().any(|spare| spare.parts.is_same(&parts)) {
-            let interpreter = Some(Interpreter::boot(self.workerd.clone(), &parts));
-            spares.push(Spare { parts, interpreter });
-        }
-    }
-
-    /// Keeps interpreters with these packages ready from now on, and with no others.
-    fn expect(&self, parts: Option<&Rc<Parts>>) {
-        self.asked.replace(parts.map(|parts| (parts.clone(), Instant::now())));
-        let others = |spare: &Spare| !spare.parts.is_empty() && parts.is_none_or(|parts| !spare.parts.is_same(parts));
-        self.spares.borrow_mut().retain(|spare| !others(spare));
+    /// Ends those that nobody is likely to ask for.
+    fn tidy(&self) {
+        drop(self.ahead.borrow_mut().tidy((PLATFORM.now)()));
     }
 
     fn counted(&self, kept: bool) -> &Cell<usize> {
@@ -174,12 +159,11 @@ impl Member {
     }
 
     fn take(&self, parts: &Rc<Parts>, recurs: bool) -> Interpreter {
-        if recurs && !parts.is_empty() {
-            self.expect(Some(parts));
+        if recurs {
+            self.ahead.borrow_mut().expect(parts, (PLATFORM.now)());
+            self.tidy();
         }
-        let mut spares = self.spares.borrow_mut();
-        let spare = spares.iter().position(|spare| spare.parts.is_same(parts));
-        let spare = spare.and_then(|at| spares.swap_remove(at).interpreter.take());
+        let spare = self.ahead.borrow_mut().take(parts).and_then(|mut spare| spare.0.take());
         let interpreter = spare.unwrap_or_else(|| Interpreter::boot(self.workerd.clone(), parts));
         self.taken.borrow_mut().push(interpreter.clone());
         interpreter
@@ -224,7 +208,7 @@ impl Pool {
     /// It cannot.
     pub async fn warm(&self) -> Result<(), String> {
         let member = self.0.members.borrow().first().cloned();
-        let spare = member.and_then(|member| member.spares.borrow().first()?.interpreter.clone());
+        let spare = member.and_then(|member| member.ahead.borrow().spares().next()?.0.clone());
         match spare {
             Some(spare) => spare.booted().await,
             None => Ok(()),
@@ -348,8 +332,7 @@ impl Pool {
                 members.retain(|member| !Rc::ptr_eq(member, &watched));
                 before != members.len()
             };
-            watched.expect(None);
-            drop(watched.spares.take());
+            drop(watched.ahead.borrow_mut().remove(|_| true));
             if known && !pool.0.closed.get() {
                 pool.0.log.warning(format_args!("a workerd process ended: {why}"));
                 // One that never listened would only fail again: the next call tries, and is told why.
@@ -377,10 +360,7 @@ impl Pool {
             member.workerd.end("nobody used it");
         }
         for member in members {
-            let is_over = |(_, asked): &(Rc<Parts>, Instant)| asked.elapsed() > PACKAGES_LIMIT;
-            if member.asked.borrow().as_ref().is_some_and(is_over) {
-                member.expect(None);
-            }
+            member.tidy();
             if member.started.get() && (member.runs_something() || member.blocked.get()) {
                 let pool = self.clone();
                 spawn(async move {

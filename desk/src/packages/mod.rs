@@ -101,14 +101,9 @@ struct Package {
     modules: Vec<(String, Bytes)>,
 }
 
-impl Parts {
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.packages.is_empty()
-    }
-
-    /// Whether they are the very same bytes: then an interpreter that was booted from the one serves for the other.
-    pub fn is_same(&self, other: &Self) -> bool {
+/// Equal are the very same bytes: then an interpreter that was booted from the one serves for the other.
+impl PartialEq for Parts {
+    fn eq(&self, other: &Self) -> bool {
         let is_one = |a: &Bytes, b: &Bytes| a.as_ptr() == b.as_ptr() && a.len() == b.len();
         let of_snapshots = match (&self.snapshot, &other.snapshot) {
             (Some(a), Some(b)) => is_one(a, b),
@@ -117,6 +112,13 @@ impl Parts {
         of_snapshots
             && self.packages.len() == other.packages.len()
             && self.packages.iter().zip(&other.packages).all(|(a, b)| is_one(&a.archive, &b.archive))
+    }
+}
+
+impl Parts {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.packages.is_empty()
     }
 
     /// The same, to start from a snapshot of the first of its packages.
