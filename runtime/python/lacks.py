@@ -5,12 +5,17 @@ import hmac
 import operator
 import os
 import re
+import sys
+from collections.abc import Iterator
 from functools import partial
 from itertools import repeat
+from types import ModuleType
 
 import _hmac
 import pyodide_js
 from pyodide.ffi import to_js
+
+from . import network
 
 # Nobody is root here.
 _USER = 1000
@@ -26,6 +31,9 @@ _MAX_MEMORY = 2**25
 _MAX_BLOCKS = 2**30 - 1
 _MAX_INT = 2**31 - 1
 
+# How much of an error is looked at.
+_LETTERS = 1000
+
 # What an uncaught error says, and what to say about it.
 _REASONS = tuple(
     (re.compile(pattern), reason)
@@ -39,13 +47,39 @@ _REASONS = tuple(
             r"|ModuleNotFoundError: No module named '_(?:multiprocessing|posixshmem)'",
             'The sandbox has no processes: neither subprocess nor multiprocessing can start one.',
         ),
+        (
+            r"NameError: name 'get_ipython' is not defined",
+            "This is Python without IPython's magics: use plain Python instead.",
+        ),
     )
 )
 
 
-def reason(error: str) -> str | None:
-    """What to add to an error, its type and text, that comes from something that the sandbox does not have."""
-    return next((reason for pattern, reason in _REASONS if pattern.match(error)), None)
+# Lines of IPython's own, which are not Python, and what to do instead.
+_MAGIC = tuple(
+    (re.compile(pattern), reason)
+    for pattern, reason in (
+        (
+            r'\s*[%!]\s*(?:(?:python\S* -m )?pip\d?|conda|mamba|uv)\b',
+            'Packages are installed by themselves when the code imports them: leave this line out.',
+        ),
+        (r'\s*%matplotlib\b', 'Figures come back with the result by themselves: leave this line out.'),
+        (r'\s*(?:[\w.]+\s*=\s*)?!', 'The sandbox has no shell: use Python instead, such as os, pathlib and shutil.'),
+        (
+            r'\s*(?:[\w.]+\s*=\s*)?%|\s*\?|\s*[\w.]+\?+\s*$',
+            "This is Python without IPython's magics: leave this line out.",
+        ),
+    )
+)
+
+
+def reason(error: BaseException) -> str | None:
+    """What to add to an error that comes from something that the sandbox does not have."""
+    if isinstance(error, SyntaxError):
+        line = error.text if isinstance(error.text, str) else ''
+        return next((reason for pattern, reason in _MAGIC if pattern.match(line)), None)
+    text = f'{type(error).__name__}: {str(error)[:_LETTERS]}'
+    return next((reason for pattern, reason in _REASONS if pattern.match(text)), None) or network.reason(error)
 
 
 def make_up() -> None:
@@ -56,6 +90,21 @@ def make_up() -> None:
     os.getlogin = lambda: 'pyodide'
     hashlib.pbkdf2_hmac = pbkdf2_hmac
     hashlib.scrypt = scrypt
+    sys.modules['micropip'] = micropip = ModuleType('micropip', 'Stands for micropip, which needs the network.')
+    micropip.install = install  # type: ignore[attr-defined]
+
+
+class _Done:
+    """What `await micropip.install(...)` waits for, and nobody has to."""
+
+    def __await__(self) -> Iterator[None]:
+        return iter(())
+
+
+def install(*_requirements: object, **_options: object) -> _Done:
+    """As `micropip.install`: what the code imports is there already."""
+    print('micropip.install: nothing to do, as packages are installed when the code imports them', file=sys.stderr)
+    return _Done()
 
 
 def _user() -> int:

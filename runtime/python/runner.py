@@ -9,12 +9,10 @@ import linecache
 import logging
 import os
 import random
-import re
 import signal
 import sys
 import tempfile
 import time
-import traceback
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
@@ -24,7 +22,7 @@ from typing import Any
 from zipimport import zipimporter
 
 from . import calls as calls  # in the snapshot: calls.js imports it
-from . import lacks, stdlib
+from . import errors, lacks, stdlib
 from .images import images
 from .program import evaluate
 from .to_json import to_json, to_unicode
@@ -59,13 +57,6 @@ LEAVE = 1.0
 
 # What the end of a run may have besides its value, in bytes.
 MARGIN = 1024
-
-# The frames of Pyodide and of this package, which are nobody's business. Those of exception groups have a margin.
-_OWN_FRAMES = re.compile(
-    r'^((?: *\| )?) {2}File "(?:/lib/python\d+\.zip/_pyodide/|/lib/python[\d.]+/site-packages/_sandbox/).*\n'
-    r'(?:\1 {4}.*\n)*',
-    re.MULTILINE,
-)
 
 
 class _Program(ModuleType):
@@ -255,10 +246,10 @@ def _failed(error: BaseException, max_bytes: int) -> dict[str, str]:
     with contextlib.suppress(BaseException):
         if isinstance(error, MemoryError):
             error.add_note(_memory_note())
-        elif reason := lacks.reason(f'{type(error).__name__}: {str(error)[:MARGIN]}'):
+        elif reason := lacks.reason(error):
             error.add_note(reason)
     try:
-        text = _OWN_FRAMES.sub('', ''.join(traceback.format_exception(error)))
+        text = errors.write(error)
     except BaseException as broken:
         text = f'{type(error).__name__}: its traceback could not be written ({type(broken).__name__})\n'
     return {'status': 'run-error', 'error': _cut(to_unicode(text), max_bytes)}

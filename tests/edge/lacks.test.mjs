@@ -11,6 +11,11 @@ before(async () => {
 after(() => worker?.stop());
 
 const THREADS = /\nThe sandbox has no threads: .*\n$/;
+/** @param {string} what */
+const NETWORK = (what) => new RegExp(`\\nThere is no network here${what}: give the program its data as files\\.\\n$`);
+const EXAMPLE = NETWORK(', so api\\.example\\.com is out of reach');
+const LEAVE_OUT = /: leave this line out\.\n$/;
+const DATA_SET = /\nThere is no network here.*: a data set that has to be downloaded cannot be had\. .*\n$/;
 const PROCESSES = /\nThe sandbox has no processes: .*\n$/;
 
 /** Code that needs what is not there, and the end of its error. @type {[string, RegExp][]} */
@@ -23,6 +28,19 @@ const PROGRAMS = [
   ['import subprocess\nsubprocess.run(["ls"])', PROCESSES],
   ['import multiprocessing\nmultiprocessing.Pool(2).map(abs, [1])', PROCESSES],
   ['from concurrent.futures import ProcessPoolExecutor\nProcessPoolExecutor().submit(abs, 1).result()', PROCESSES],
+  ['import requests\nrequests.get("https://api.example.com/x")', EXAMPLE],
+  ['import httpx\nhttpx.get("https://api.example.com/x")', EXAMPLE],
+  ['import urllib.request\nurllib.request.urlopen("https://api.example.com/x")', EXAMPLE],
+  ['import socket\nsocket.create_connection(("api.example.com", 80))', EXAMPLE],
+  ['import socket\nsocket.socket().connect(("10.1.2.3", 80))', NETWORK('')],
+  ['import pyodide.http\nawait pyodide.http.pyfetch("https://api.example.com/x")', NETWORK('')],
+  ['import nltk\nnltk.word_tokenize("one two")', DATA_SET],
+  ['%matplotlib inline', LEAVE_OUT],
+  ['import os\n%pip install numpy', LEAVE_OUT],
+  ['!pip install numpy', LEAVE_OUT],
+  ['files = !ls', /\nThe sandbox has no shell: .*\n$/],
+  ['import hashlib\nhashlib.scrypt(b"p", salt=b"s", n=2, r=8, p=1)', SCRYPT],
+  ['from hashlib import scrypt', SCRYPT],
 ];
 
 for (const [code, expected] of PROGRAMS) {
@@ -41,6 +59,30 @@ test('an error that says the same for another reason is left as it is', async ()
     def add_note(self, note): raise SystemExit
 raise E`;
   assert.match((await run(worker.url, broken)).error, /E/);
+});
+
+test('an exception that resists is told all the same', async () => {
+  for (const member of ['host', 'request', '__cause__', '__suppress_context__', 'errno', '__notes__', 'text']) {
+    const code = `class E(OSError):
+    @property
+    def ${member}(self): raise SystemExit
+raise E(23, "the sandbox has no network")`;
+    const { status, error } = await run(worker.url, code);
+    assert.equal(status, 'run-error', member);
+    assert.match(error, /E/, member);
+  }
+  const liar = 'e = OSError("the sandbox has no network")\ne.host = "x.example.com: <b>pay</b>"\nraise e';
+  assert.match((await run(worker.url, liar)).error, /\nThere is no network here, so x\.example\.com is out of reach: /);
+});
+
+test('micropip has nothing to do', async () => {
+  const code = 'import micropip\nawait micropip.install("regex")\nimport regex\nregex.search("b+", "abb")[0]';
+  const { return_value, error, output } = await run(worker.url, code);
+  assert.equal(return_value, 'bb', error);
+  assert.ok(
+    output.some((/** @type {string} */ line) => line.startsWith('micropip.install: nothing to do')),
+    output,
+  );
 });
 
 test('there is a user, and not the first of the machine', async () => {

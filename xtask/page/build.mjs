@@ -79,8 +79,10 @@ const python = (path) => readFileSync(join(root, 'runtime/python', path), 'utf8'
 const pythonSources = {
   __init__: '',
   calls: python('calls.py'),
+  errors: python('errors.py'),
   images: python('images.py'),
   lacks: python('lacks.py'),
+  network: python('network.py'),
   program: python('program.py'),
   runner: python('runner.py'),
   stdlib: python('stdlib.py'),

@@ -4,9 +4,11 @@ import './shim.js';
 import { Interpreter } from './boot.js';
 import calls from './calls.txt';
 import { Envelope } from './envelope.js';
+import errors from './errors.txt';
 import images from './images.txt';
 import kdf from './kdf.wasm';
 import lacks from './lacks.txt';
+import network from './network.txt';
 import packages from './packages/index.js';
 import program from './program.txt';
 import createPyodideModule from './pyodide.asm.mjs';
@@ -28,7 +30,18 @@ export default {
       kdf: () => kdf,
       takesSnapshot: true,
       stdlib,
-      pythonSources: { __init__: '', calls, images, lacks, program, runner, stdlib: library, to_json: toJson },
+      pythonSources: {
+        __init__: '',
+        calls,
+        errors,
+        images,
+        lacks,
+        network,
+        program,
+        runner,
+        stdlib: library,
+        to_json: toJson,
+      },
       packages: packages.map((found, i) => ({ ...found, archive: archives[i] })),
     });
     return new Response(await interpreter.snapshot(sent.text));
