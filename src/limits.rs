@@ -178,6 +178,9 @@ pub struct Limits {
     pub logs_per_second: usize,
     /// Bytes of the returned value's JSON, or of the error.
     pub value_bytes: usize,
+    /// Bytes of a result's text and structured content together, of which a model has to read the most. Of more,
+    /// neither fits into its context for long; a program that wants all asks for it.
+    pub result_bytes: usize,
     /// How many images a result may have.
     pub images: usize,
     /// Bytes of one image, as PNG.
@@ -245,6 +248,7 @@ impl Default for Limits {
         Self {
             time: Duration::from_secs(60),
             grace: Duration::from_secs(1),
+            result_bytes: 64 * 1024,
             images: 8,
             image_bytes: MIB,
             fuel: 200_000_000,

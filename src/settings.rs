@@ -218,6 +218,7 @@ impl Settings<'_> {
             value_bytes: self.size("VALUE_LIMIT_KB", defaults.value_bytes, KIB)?,
             value_items: self.size("VALUE_LIMIT_ITEMS", defaults.value_items, 1)?,
             value_depth: self.size("VALUE_LIMIT_DEPTH", defaults.value_depth, 1)?,
+            result_bytes: self.size("RESULT_LIMIT_KB", defaults.result_bytes, KIB)?,
             images: self.size("IMAGES_LIMIT", defaults.images, 1)?,
             image_bytes: self.size("IMAGE_LIMIT_KB", defaults.image_bytes, KIB)?,
             code_bytes: self.size("CODE_LIMIT_KB", defaults.code_bytes, KIB)?,

@@ -128,7 +128,8 @@ export class Client {
   async run(args, options) {
     const { structuredContent, content } = await this.request(
       'tools/call',
-      { name: 'run_python_code', arguments: args },
+      // Not a model reads it.
+      { name: 'run_python_code', arguments: args, _meta: { 'mcp-run-python/whole-result': true } },
       options,
     );
     for (const file of structuredContent.files ?? []) Object.assign(file, contentOf(file, content));

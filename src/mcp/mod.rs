@@ -13,6 +13,7 @@ use crate::{
     limits::Limits,
     packages::{Installed, Packages},
     run::result::{self as report, ReturnMode},
+    run::result_limit::shorten,
     run::{self, Ending, Line, Outcome, RunRequest, Stream},
     run::{calls::Caller, sandbox::Sandbox},
     session::{Host, Opened, SessionError},
@@ -36,6 +37,9 @@ const PROGRESS_PERIOD: Duration = Duration::from_secs(2);
 /// How long clients may take the tool list as fresh, in milliseconds. It changes with the
 /// configuration, at a restart, only.
 const TOOLS_TTL_MS: u64 = 60 * 60 * 1000;
+
+/// Set to `true` in a call's `_meta`, this has its result left whole, whatever `RESULT_LIMIT_KB` says.
+const WHOLE_RESULT: &str = "mcp-run-python/whole-result";
 
 /// What a home configures.
 #[derive(Debug, Clone, Copy)]
@@ -128,7 +132,7 @@ impl Server {
         call: run_python_code::Call,
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResult, ErrorData> {
-        let (outcome, handle) = match self.host.open(call.session).await {
+        let (mut outcome, handle) = match self.host.open(call.session).await {
             Ok(Opened { sandbox, handle }) => (self.install_and_run(sandbox, call.request, context).await, handle),
             Err(SessionError::Unknown) => {
                 let why = format!("Invalid params: argument `session`: {}", SessionError::Unknown);
@@ -136,6 +140,9 @@ impl Server {
             }
             Err(error) => (failed(Vec::new(), error), None),
         };
+        if !wants_all(context) {
+            shorten(&mut outcome, self.options.return_mode, self.options.limits.result_bytes);
+        }
         let text = report::text(&outcome, self.options.return_mode, handle.as_deref());
         let content = std::iter::once(ContentBlock::text(text)).chain(report::attachments(&outcome)).collect();
         let mut result = CallToolResult::success(content);
@@ -229,6 +236,11 @@ impl Server {
         log.renew().await;
         outcome.unwrap_or_else(|error| failed(output, error))
     }
+}
+
+/// Whether a client wants all of a result, as it is not a model that reads it: the libraries do.
+fn wants_all(context: &RequestContext<RoleServer>) -> bool {
+    context.meta.get(WHOLE_RESULT) == Some(&true.into())
 }
 
 /// A failure of the sandbox as an outcome: the model reads it, and may try again.

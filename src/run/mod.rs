@@ -8,6 +8,7 @@ mod decoder;
 pub mod files;
 pub mod protocol;
 pub mod result;
+pub mod result_limit;
 pub mod sandbox;
 
 use std::{rc::Rc, time::Duration};

@@ -93,7 +93,9 @@ impl Evaluator {
             waiting.listeners.insert(id.into(), listeners);
         }
         let waited = Entry { waiting: self.0.waiting.clone(), id: id.into() };
-        let params = json!({ "name": "run_python_code", "arguments": arguments });
+        // Not a model reads it.
+        let meta = json!({ "mcp-run-python/whole-result": true });
+        let params = json!({ "name": "run_python_code", "arguments": arguments, "_meta": meta });
         self.say(&json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params }));
         let signal = option("signal").and_then(|signal| signal.dyn_into::<AbortSignal>().ok());
         let message = select_biased! {

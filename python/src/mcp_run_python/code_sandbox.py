@@ -136,7 +136,9 @@ class CodeSandbox:
             call['files'] = {path: _placed(content) for path, content in files.items()}
         if self.persistent:
             call['session'] = self._session or 'new'
-        params = {'name': TOOL, 'arguments': call}
+        # Not a model reads it.
+        meta = {'mcp-run-python/whole-result': True}
+        params = {'name': TOOL, 'arguments': call, '_meta': meta}
         try:
             answer = await self._connection.request('tools/call', params, alone=self._alone)
         except CancelledError:

@@ -1,0 +1,209 @@
+//! How much of an outcome a client is told, where it is a model's: what is read costs it, and crowds out the rest.
+
+use super::{
+    Ending, Outcome, Returned,
+    result::{ReturnMode, structured, text},
+};
+
+/// The setting that bounds it, which a model is told.
+const SETTING: &str = "RESULT_LIMIT_KB";
+
+/// In how many steps a result is made to fit whose letters take more room than was guessed.
+const MAX_STEPS: usize = 16;
+
+/// Most bytes that a letter of an outcome takes in a result: once in the text, and once in the structured content, where an
+/// escape has six.
+const WORST: usize = 12;
+
+/// Room for what a result has besides.
+const OVERHEAD: usize = 1024;
+
+/// Cuts output, value and error of an outcome so that its text and its structured content have at most `limit` bytes
+/// together: the beginning and the end of each are kept, with how much is missing. Where all of it could be read later
+/// (a resource), is for this to name.
+pub fn shorten(outcome: &mut Outcome, mode: ReturnMode, limit: usize) {
+    let (of_output, of_ending) = (bytes_of(&outcome.output), ending_bytes(&outcome.ending));
+    let all = of_output.saturating_add(of_ending);
+    if all.saturating_mul(WORST).saturating_add(OVERHEAD) <= limit {
+        return;
+    }
+    let told = size(outcome, mode);
+    if told <= limit {
+        return;
+    }
+    let rest = size(&Outcome { output: Vec::new(), ending: Ending::Success(Returned::None), ..outcome.clone() }, mode);
+    let room = limit.saturating_sub(rest);
+    // A byte of it takes as much in the result as all do on average. In 64 bits: wasm's `usize` has 32.
+    let share = all as u64 * room as u64 / told.saturating_sub(rest).max(1) as u64;
+    let mut left = usize::try_from(share).unwrap_or(all);
+    let whole = outcome.clone();
+    for _ in 0..MAX_STEPS {
+        // Each may have half, and what the other leaves of its own.
+        let for_ending = of_ending.min((left / 2).max(left.saturating_sub(of_output)));
+        outcome.ending = ending_within(&whole.ending, for_ending);
+        outcome.output = lines_within(&whole.output, left - for_ending.min(left));
+        if left == 0 || size(outcome, mode) <= limit {
+            return;
+        }
+        left = left * 3 / 4;
+    }
+    outcome.ending = ending_within(&whole.ending, 0);
+    outcome.output = lines_within(&whole.output, 0);
+}
+
+fn size(outcome: &Outcome, mode: ReturnMode) -> usize {
+    text(outcome, mode, None).len() + structured(outcome, None).to_string().len()
+}
+
+fn bytes_of(lines: &[String]) -> usize {
+    lines.iter().map(|line| line.len() + 1).sum()
+}
+
+fn ending_bytes(ending: &Ending) -> usize {
+    match ending {
+        Ending::Success(Returned::None) => 0,
+        Ending::Success(Returned::Text(text) | Returned::Json { text, .. }) => text.len(),
+        Ending::RunError(text) | Ending::InstallError(text) => text.len(),
+    }
+}
+
+/// The same, with a text of `most` bytes. A value of which a part is missing is none any longer, but a text.
+fn ending_within(ending: &Ending, most: usize) -> Ending {
+    match ending {
+        whole if ending_bytes(whole) <= most => whole.clone(),
+        Ending::Success(Returned::None) => Ending::Success(Returned::None),
+        Ending::Success(Returned::Text(text) | Returned::Json { text, .. }) => {
+            Ending::Success(Returned::Text(text_within(text, most, "value")))
+        }
+        Ending::RunError(text) => Ending::RunError(text_within(text, most, "error")),
+        Ending::InstallError(text) => Ending::InstallError(text_within(text, most, "error")),
+    }
+}
+
+fn text_within(text: &str, most: usize, what: &str) -> String {
+    let (begin, end) = (head(text, most / 2), tail(text, most / 2));
+    format!("{begin}\n{}\n{end}", note(what, text.len() - begin.len() - end.len()))
+}
+
+/// Lines of at most `most` bytes, and the note: the first and the last, of which those next to the note may be cut.
+fn lines_within(lines: &[String], most: usize) -> Vec<String> {
+    let all = bytes_of(lines);
+    if all <= most {
+        return lines.to_vec();
+    }
+    let kept = |lines: &mut dyn Iterator<Item = &String>, part: fn(&str, usize) -> &str| {
+        let (mut kept, mut left) = (Vec::new(), most / 2);
+        for line in lines {
+            let cut = part(line, left.saturating_sub(1));
+            if !cut.is_empty() || (line.is_empty() && left > 0) {
+                kept.push(cut.to_owned());
+            }
+            if cut.len() < line.len() || left == 0 {
+                break;
+            }
+            left -= (line.len() + 1).min(left);
+        }
+        kept
+    };
+    let begin = kept(&mut lines.iter(), head);
+    let mut end = kept(&mut lines.iter().rev(), tail);
+    end.reverse();
+    let missing = all.saturating_sub(bytes_of(&begin) + bytes_of(&end));
+    begin.into_iter().chain([note("output", missing)]).chain(end).collect()
+}
+
+fn note(what: &str, missing: usize) -> String {
+    format!("[{what} cut: {missing} bytes left out here, by {SETTING}]")
+}
+
+fn head(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+    text.get(..end).unwrap_or_default()
+}
+
+fn tail(text: &str, most: usize) -> &str {
+    let start = (text.len().saturating_sub(most)..=text.len()).find(|&at| text.is_char_boundary(at));
+    start.and_then(|start| text.get(start..)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const LIMIT: usize = 64 * 1024;
+
+    fn shortened(output: Vec<String>, ending: Ending, mode: ReturnMode) -> Outcome {
+        let mut outcome = Outcome::without_files(output, ending);
+        shorten(&mut outcome, mode, LIMIT);
+        outcome
+    }
+
+    fn numbered(count: usize) -> Vec<String> {
+        (0..count).map(|n| format!("line {n}")).collect()
+    }
+
+    #[test]
+    fn a_result_that_fits_stays_as_it_is() {
+        for mode in [ReturnMode::Xml, ReturnMode::Json] {
+            let ending = || Ending::Success(Returned::Text("x".repeat(10_000)));
+            let outcome = shortened(numbered(1000), ending(), mode);
+            assert_eq!(outcome, Outcome::without_files(numbered(1000), ending()));
+        }
+    }
+
+    #[test]
+    fn of_output_that_is_too_long_the_beginning_and_the_end_are_kept() {
+        let lines = numbered(20_000);
+        let outcome = shortened(lines.clone(), Ending::Success(Returned::Text("result".into())), ReturnMode::Xml);
+        let told = size(&outcome, ReturnMode::Xml);
+        assert!(told <= LIMIT && told > LIMIT / 2, "{told}");
+        assert_eq!(outcome.ending, Ending::Success(Returned::Text("result".into())));
+        assert_eq!(outcome.output.first().unwrap(), "line 0");
+        assert_eq!(outcome.output.last().unwrap(), "line 19999");
+        let at = outcome.output.iter().position(|line| line.starts_with("[output cut: ")).unwrap();
+        let missing = bytes_of(&lines) - bytes_of(&outcome.output[..at]) - bytes_of(&outcome.output[at + 1..]);
+        assert_eq!(outcome.output[at], format!("[output cut: {missing} bytes left out here, by RESULT_LIMIT_KB]"));
+    }
+
+    #[test]
+    fn whatever_it_is_made_of_it_fits() {
+        let texts = ["x", "é", "\u{1}", "<output>", "\"", "\n", "😀"].map(|text| text.repeat(6000 / text.len()));
+        for text in &texts {
+            for mode in [ReturnMode::Xml, ReturnMode::Json] {
+                for output in [vec![], vec![text.clone(); 2], vec![String::new(); 2000]] {
+                    for ending in [
+                        Ending::Success(Returned::None),
+                        Ending::Success(Returned::Text(text.clone())),
+                        Ending::RunError(text.clone()),
+                    ] {
+                        let mut outcome = Outcome::without_files(output.clone(), ending);
+                        shorten(&mut outcome, mode, 4096);
+                        let told = size(&outcome, mode);
+                        assert!(told <= 4096, "{told} of {:?}", text.chars().next());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_of_which_a_part_is_missing_is_a_text() {
+        let numbers: Vec<usize> = (0..50_000).collect();
+        let text = serde_json::to_string_pretty(&numbers).unwrap();
+        let ending = Ending::Success(Returned::Json { text, value: json!(numbers) });
+        let outcome = shortened(numbered(3), ending, ReturnMode::Xml);
+        assert_eq!(outcome.output, numbered(3));
+        let Ending::Success(Returned::Text(text)) = outcome.ending else { panic!("{:?}", outcome.ending) };
+        assert!(text.starts_with("[\n  0,") && text.ends_with("49999\n]") && text.contains("\n[value cut: "), "{text}");
+    }
+
+    #[test]
+    fn a_limit_that_nothing_fits_into_leaves_the_notes() {
+        let mut outcome = Outcome::without_files(numbered(1000), Ending::RunError("x".repeat(10_000)));
+        shorten(&mut outcome, ReturnMode::Xml, 1);
+        assert_eq!(outcome.output.len(), 1);
+        assert!(size(&outcome, ReturnMode::Xml) < 1000);
+    }
+}
