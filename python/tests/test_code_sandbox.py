@@ -97,6 +97,12 @@ async def test_all_lines_stream() -> None:
         assert events[:-1] == [Output('stdout', str(i)) for i in range(5000)]
 
 
+async def test_a_program_gets_all_of_a_result() -> None:
+    async with code_sandbox() as sandbox:
+        result = await sandbox.eval('print("o" * 100_000)\n"v" * 100_000')
+        assert (len(result['output'][0]), len(result['return_value'])) == (100_000, 100_000)
+
+
 async def test_whoever_stops_listening_stops_the_program() -> None:
     async with code_sandbox() as sandbox:
         stream = sandbox.stream('print(1)\nwhile True: pass')

@@ -35,7 +35,8 @@ test('of a result that a model reads the beginning and the end are kept, and a p
     assert.deepEqual([output[0], output.at(-1), return_value], ['line 0', 'line 14999', 'the end']);
     const notes = output.filter((/** @type {string} */ line) => line.startsWith('[output cut: '));
     assert.match(notes.join(), /^\[output cut: \d+ bytes left out here, by RESULT_LIMIT_KB\]$/);
-    assert.ok(JSON.stringify(result.structuredContent).length + result.content[0].text.length <= 64 * 1024);
+    const told = JSON.stringify(result.structuredContent).length + result.content[0].text.length;
+    assert.ok(told <= 64 * 1024 && told > 48 * 1024, `${told} bytes`);
     const whole = { ...call, _meta: meta({ 'mcp-run-python/whole-result': true }) };
     const all = await answer(await modern(worker.url, 'tools/call', whole));
     assert.equal(all.result.structuredContent.output.length, 15_000);

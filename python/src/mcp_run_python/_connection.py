@@ -117,7 +117,8 @@ class Connection(ABC):
             about = {'protocolVersion': PROTOCOL_ALONE, 'clientInfo': CLIENT, 'clientCapabilities': {}}
             if self.log:
                 about['logLevel'] = 'info'
-            params = {**params, '_meta': {prefix + name: value for name, value in about.items()}}
+            meta = {prefix + name: value for name, value in about.items()}
+            params = {**params, '_meta': {**params.get('_meta', {}), **meta}}
         return {'jsonrpc': '2.0', 'id': self._ids, 'method': method, 'params': params}
 
     def _notified(self, message: dict[str, Any]) -> None:
