@@ -1,4 +1,4 @@
-//! Settings, the same in every home. README.md has the table of them.
+//! Settings, the same in every home. docs/settings.md has the table of them.
 
 use std::{str::FromStr, time::Duration};
 

@@ -49,7 +49,7 @@ options:
                          how the text of results is written [xml]
   --time-limit SECONDS   wall-clock limit of a run [60]
   --processes N          workerd processes at most [the cores, at least 2]
-  --set NAME=VALUE       any other setting of the README's table, for example SESSION_IDLE_SECONDS=600
+  --set NAME=VALUE       any other setting of docs/settings.md, for example SESSION_IDLE_SECONDS=600
   --disable-networking   for the original's sake: Python has no network anyway
   --verbose              say more, on stderr
   --log-format text|json

@@ -40,7 +40,8 @@ test('there are settings for everything that the core reads, and no secrets', ()
   const settings = readFileSync(new URL('../../worker/wrangler.jsonc', import.meta.url), 'utf8');
   const read = readFileSync(new URL('../../src/settings.rs', import.meta.url), 'utf8').split('#[cfg(test)]')[0];
   const names = new Set([...read.matchAll(/"([A-Z][A-Z_]+)"/g)].map(([, name]) => name));
-  // Those of the README's table, or nothing is checked here.
+  const documented = readFileSync(new URL('../../docs/settings.md', import.meta.url), 'utf8');
+  // Or nothing is checked here.
   for (const known of ['TIME_LIMIT_SECONDS', 'ACCESS_TOKENS', 'ALLOWED_ORIGINS', 'PACKAGES'])
     assert.ok(names.has(known));
   assert.ok(names.size > 30, `${names.size} settings`);
@@ -48,5 +49,6 @@ test('there are settings for everything that the core reads, and no secrets', ()
     // The tokens are a secret, which `wrangler secret put` takes; memory in all is measured on the desk alone.
     const elsewhere = ['ACCESS_TOKENS', 'MEMORY_LIMIT_TOTAL_MB'];
     assert.equal(settings.includes(`"${name}":`), !elsewhere.includes(name), name);
+    assert.ok(documented.includes(`\`${name}\``), `docs/settings.md has no ${name}`);
   }
 });

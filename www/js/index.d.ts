@@ -58,7 +58,7 @@ export interface Progress {
   total: number;
 }
 
-/** Limits, by their names in README's table of settings, in camel case. What is left out has its default. */
+/** Limits, by their names in docs/settings.md, in camel case. What is left out has its default. */
 export interface Limits {
   /** Wall-clock limit of a run; then Python gets a `TimeoutError`. */
   timeLimitSeconds?: number;

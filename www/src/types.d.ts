@@ -68,7 +68,7 @@ export interface PreparedPackage {
   modules: [string, Uint8Array][];
 }
 
-/** The settings of README's table, in camel case, for example `timeLimitSeconds`. */
+/** The settings of docs/settings.md, in camel case, for example `timeLimitSeconds`. */
 export type CoreOptions = Record<string, string | number | boolean | string[] | undefined>;
 
 /** How a run ended: what MCP's structured content says, and the figures. */
