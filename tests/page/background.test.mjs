@@ -31,7 +31,8 @@ before(async () => {
   await page.goto(`${site.url}/plain`);
   await page.evaluate(async () => {
     const { codeSandbox, pythonServer } = await import(/** @type {any} */ ('/code-sandbox.js'));
-    const sandbox = await codeSandbox({ persistent: true, limits: { timeLimitSeconds: 2 } });
+    // Time to clean up that is worth several slow timers: else an interpreter may be lost to them when it is thawed.
+    const sandbox = await codeSandbox({ persistent: true, limits: { timeLimitSeconds: 2, graceSeconds: 5 } });
     const server = await pythonServer();
     Object.assign(window, { sandbox, server });
   });
@@ -116,6 +117,6 @@ test('in the background', { timeout: 300_000 }, async (t) => {
     await devtools.send('Page.setWebLifecycleState', { state: 'active' });
     const result = /** @type {any} */ (await running);
     assert.ok(result.return_value === 'slept' || /TimeoutError/.test(result.error), JSON.stringify(result));
-    assert.equal((await run('y')).return_value, 5);
+    assert.equal((await run('y')).return_value, 5, JSON.stringify(result));
   });
 });
