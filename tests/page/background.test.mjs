@@ -31,8 +31,7 @@ before(async () => {
   await page.goto(`${site.url}/plain`);
   await page.evaluate(async () => {
     const { codeSandbox, pythonServer } = await import(/** @type {any} */ ('/code-sandbox.js'));
-    // Time to clean up that is worth several slow timers: else an interpreter may be lost to them when it is thawed.
-    const sandbox = await codeSandbox({ persistent: true, limits: { timeLimitSeconds: 2, graceSeconds: 5 } });
+    const sandbox = await codeSandbox({ persistent: true, limits: { timeLimitSeconds: 2 } });
     const server = await pythonServer();
     Object.assign(window, { sandbox, server });
   });
@@ -118,6 +117,9 @@ test('in the background', { timeout: 300_000 }, async (t) => {
     const result = /** @type {any} */ (await running);
     assert.ok(result.return_value === 'slept' || /TimeoutError/.test(result.error), JSON.stringify(result));
     const kept = await run('y');
-    assert.equal(kept.return_value, 5, JSON.stringify([result, kept]));
+    // The limit may come while the event loop is about to wake the program, which does not hear of it then: that is told, and
+    // costs the interpreter.
+    if (/did not end when it was told to/.test(result.error)) assert.match(kept.output.join(), /restarted/);
+    else assert.equal(kept.return_value, 5, JSON.stringify([result, kept]));
   });
 });
