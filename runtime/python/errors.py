@@ -3,6 +3,7 @@
 **Boundary.** An exception is the program's: its attributes and methods may do anything. Whoever calls this catches all.
 """
 
+import re
 import traceback
 from collections.abc import Iterator
 
@@ -15,8 +16,13 @@ LAST, LAST_OF_CAUSES = 3, 1
 # How many of the program's own frames stay, at the beginning and at the end, of those that are not the same line again.
 OWN = 10
 
-# Pyodide's frames around a program, and those of this package.
+# Pyodide's frames around a program, and those of this package; and as they are written. Those of groups have a margin.
 _HIDDEN = ('/_pyodide/', '/site-packages/_sandbox/')
+_HIDDEN_FRAMES = re.compile(
+    r'^((?: *\| )?) {2}File "(?:/lib/python\d+\.zip/_pyodide/|/lib/python[\d.]+/site-packages/_sandbox/).*\n'
+    r'(?:\1 {4}.*\n)*',
+    re.MULTILINE,
+)
 
 # Where the standard library and packages are. All else is the program's, such as what it wrote to its folder.
 _LIBRARIES = ('/lib/', '<frozen ')
@@ -36,16 +42,15 @@ class _Shortened(traceback.StackSummary):
 def write(error: BaseException) -> str:
     """The traceback of an error, and of those that it came from."""
     told = traceback.TracebackException.from_exception(error, compact=True)
-    for one, _ in _all_of(told):
+    # Of what is written, as an error keeps its heading where none of its frames is left.
+    text = _HIDDEN_FRAMES.sub('', ''.join(told.format()))
+    if text.count('\n') <= LONG:
+        return text
+    for one, last in _all_of(told):
         if one.stack is not None:
-            one.stack[:] = [frame for frame in one.stack if not _is_hidden(frame.filename)]
-    lines = list(told.format())
-    if sum(line.count('\n') for line in lines) > LONG:
-        for one, last in _all_of(told):
-            if one.stack is not None:
-                one.stack = _shortened(one.stack, last)
-        lines = list(told.format())
-    return ''.join(lines)
+            shown = traceback.StackSummary(frame for frame in one.stack if not _is_hidden(frame.filename))
+            one.stack = _shortened(shown, last)
+    return ''.join(told.format())
 
 
 def _all_of(told: traceback.TracebackException) -> Iterator[tuple[traceback.TracebackException, int]]:
