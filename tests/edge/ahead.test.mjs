@@ -24,7 +24,7 @@ async function booted(url, booted) {
   assert.ok((await counts(url)).booted >= booted, 'it was not booted in time');
 }
 
-/** @param {string} url @param {string} code @param {object} [args] */
+/** @param {string} url @param {string} code @param {Record<string, unknown>} [args] */
 async function value(url, code, args) {
   const { return_value, error } = await run(url, code, args);
   assert.equal(error, undefined);
@@ -39,7 +39,7 @@ describe('isolates booted ahead', () => {
   });
   after(() => worker?.stop());
 
-  /** Runs code in one that was booted ahead. @param {string} code @param {object} [args] */
+  /** Runs code in one that was booted ahead. @param {string} code @param {Record<string, unknown>} [args] */
   async function inSpare(code, args) {
     const { url } = worker;
     for (let n = 0; n < 20; n++) {

@@ -39,8 +39,7 @@ impl<R> Taken<R> {
     /// What brings an answer to the run, by the function that does; `None` if it is over.
     pub fn answer(&self, by: impl FnOnce(&R) -> LocalBoxFuture<'static, ()>) -> Option<LocalBoxFuture<'static, ()>> {
         let run = self.0.upgrade()?;
-        let answering = run.borrow().run.as_ref().map(by);
-        answering
+        run.borrow().run.as_ref().map(by)
     }
 }
 
