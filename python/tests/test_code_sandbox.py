@@ -97,8 +97,9 @@ async def test_all_lines_stream() -> None:
         assert events[:-1] == [Output('stdout', str(i)) for i in range(5000)]
 
 
-async def test_a_program_gets_all_of_a_result() -> None:
-    async with code_sandbox() as sandbox:
+@pytest.mark.parametrize('parallel', [None, 2])
+async def test_a_program_gets_all_of_a_result(parallel: int | None) -> None:
+    async with code_sandbox(parallel=parallel) as sandbox:
         result = await sandbox.eval('for i in range(20_000): print("line", i)\n"v" * 100_000')
         assert result['status'] == 'success'
         assert (len(result['output']), result['return_value']) == (20_000, 'v' * 100_000)
