@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::{
     build, dev, mirror, python,
-    step::{root, target},
+    step::{output, root, target},
 };
 
 /// Largest archive of programs, in bytes.
@@ -77,7 +77,7 @@ fn archives() -> Result<PathBuf> {
                 continue;
             }
             eprintln!("--> fetching {file}");
-            match fetch(&name, file, archive.get("from")) {
+            match fetch(&name, file, archive.get("debian")) {
                 Ok(bytes) if sha256(&bytes) == *hash => fs::write(place, bytes)?,
                 Ok(_) => bail!("{file} is not what its hash says"),
                 Err(error) => eprintln!("    {error:#}: {name} is left out"),
@@ -87,13 +87,13 @@ fn archives() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// A file from a folder of the web, or else of a project of the package index.
-fn fetch(project: &str, file: &str, from: Option<&String>) -> Result<Vec<u8>> {
+/// A file from a folder of Debian's archive, or else of a project of the package index.
+fn fetch(project: &str, file: &str, debian: Option<&String>) -> Result<Vec<u8>> {
     let get = |url: &str, accept, most| {
         mirror::fetch(url, accept, most).map_err(|error| anyhow::anyhow!("{file} cannot be fetched: {error:?}"))
     };
-    if let Some(folder) = from {
-        return get(&format!("{folder}/{file}"), None, MAX_ARCHIVE);
+    if let Some(folder) = debian {
+        return get(&format!("{}{folder}/{file}", debian_archive()?), None, MAX_ARCHIVE);
     }
     let index = mirror::addresses()?.index.context("there is no package index")?;
     let page: Value = serde_json::from_slice(&get(&format!("{index}{project}/"), Some(ACCEPT), MAX_PAGE)?)?;
@@ -103,4 +103,13 @@ fn fetch(project: &str, file: &str, from: Option<&String>) -> Result<Vec<u8>> {
         .find_map(|known| known["url"].as_str())
         .with_context(|| format!("{file} is not in the index"))?;
     get(url, None, MAX_ARCHIVE)
+}
+
+/// Where this machine has its Debian packages from: all releases share an archive.
+fn debian_archive() -> Result<String> {
+    let mut command = Command::new("apt-get");
+    command.args(["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]);
+    let archives = output(&mut command).context("apt-get tells where Debian's packages are")?;
+    let archive = archives.lines().find(|address| address.ends_with("/debian/"));
+    archive.map(str::to_owned).context("apt-get is not configured for Debian's archive")
 }
