@@ -5,6 +5,8 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     ops::AddAssign,
     process::{Command, Stdio},
+    sync::{Mutex, PoisonError},
+    thread,
     time::Instant,
 };
 
@@ -22,6 +24,9 @@ pub struct Test {
     /// Suites to run [default: all]
     #[arg(value_parser = PossibleValuesParser::new(SUITES.iter().map(|suite| suite.name)))]
     names: Vec<String>,
+    /// How many suites run side by side: most of them wait more than they compute.
+    #[arg(long, value_name = "NUMBER", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
+    jobs: u8,
 }
 
 /// Tests that passed, that failed, and that could not be tried here.
@@ -55,19 +60,38 @@ impl Test {
     pub fn run(self) -> Result<()> {
         dev::end_with_signals()?;
         let chosen = |suite: &&Suite| self.names.is_empty() || self.names.iter().any(|name| name == suite.name);
+        let suites: Vec<&Suite> = SUITES.iter().filter(chosen).collect();
+        let next = Mutex::new(suites.iter().enumerate());
+        let counted = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for _ in 0..self.jobs {
+                scope.spawn(|| {
+                    loop {
+                        // Of its own, so that the lock is not held while the suite runs.
+                        let suite = next.lock().unwrap_or_else(PoisonError::into_inner).next();
+                        let Some((at, suite)) = suite else { break };
+                        let start = Instant::now();
+                        eprintln!("==> suite {}", suite.name);
+                        let count = run_suite(suite).unwrap_or_else(|error| {
+                            eprintln!("error: {error:#}");
+                            Count { failed: 1, ..Count::default() }
+                        });
+                        let line = format!("{:12} {count}, {:.0} s", suite.name, start.elapsed().as_secs_f32());
+                        eprintln!("==> suite {line}");
+                        counted.lock().unwrap_or_else(PoisonError::into_inner).push((at, line, count));
+                    }
+                });
+            }
+        });
+        let mut counted = counted.into_inner().unwrap_or_else(PoisonError::into_inner);
+        counted.sort_by_key(|(at, ..)| *at);
         let mut total = Count::default();
-        let mut lines = Vec::new();
-        for suite in SUITES.iter().filter(chosen) {
-            let start = Instant::now();
-            eprintln!("==> suite {}", suite.name);
-            let count = run_suite(suite).unwrap_or_else(|error| {
-                eprintln!("error: {error:#}");
-                Count { failed: 1, ..Count::default() }
-            });
-            lines.push(format!("{:12} {count}, {:.0} s", suite.name, start.elapsed().as_secs_f32()));
+        println!();
+        for (_, line, count) in counted {
+            println!("{line}");
             total += count;
         }
-        println!("\n{}\n{total}", lines.join("\n"));
+        println!("{total}");
         std::io::stdout().flush()?;
         if total.failed > 0 {
             std::process::exit(1);
@@ -76,11 +100,27 @@ impl Test {
     }
 }
 
+/// Prints lines with the name of their suite, as those of two suites mingle.
+struct Named(&'static str);
+
+impl Write for Named {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let mut stdout = std::io::stdout().lock();
+        write!(stdout, "{:>11}  ", self.0)?;
+        stdout.write_all(line)?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stdout().flush()
+    }
+}
+
 fn run_suite(suite: &Suite) -> Result<Count> {
     let prepared = (suite.prepare)().with_context(|| format!("the suite {} cannot run", suite.name))?;
     let mut total = Count::default();
     for command in prepared.commands {
-        total += run_command(command, &mut std::io::stdout())?;
+        total += run_command(command, &mut Named(suite.name))?;
     }
     drop(prepared.servers);
     Ok(total)

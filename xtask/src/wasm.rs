@@ -7,7 +7,7 @@ use wasm_bindgen_cli_support::Bindgen;
 
 use crate::{
     node,
-    step::{run, target, timed},
+    step::{alone, run, target, timed},
     toolchain::{WASM, cargo},
 };
 
@@ -65,6 +65,8 @@ fn bindings(
     // Linking takes one core for a minute and more: those to be deployed are compiled together. So the first step that
     // needs one of them has both made.
     let packages = if features.is_empty() { ["core-js", "worker-edge"].as_slice() } else { &[package] };
+    // What cargo makes has the same name with other features.
+    let compiling = alone("compiling for WebAssembly", &target().join("xtask/wasm"))?;
     timed(&format!("compiling {}", packages.join(" and ")), || {
         run(cargo()
             .args(["build", "--quiet", "--release", "--target", WASM])
@@ -75,6 +77,7 @@ fn bindings(
         let file = format!("release/{}.wasm", package.replace('-', "_"));
         configure(Bindgen::new().input_path(target().join(WASM).join(file)).out_name(name))?.generate(out)
     })?;
+    drop(compiling);
     if !features.is_empty() {
         return Ok(()); // for tests: nobody downloads it
     }
