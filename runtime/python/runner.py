@@ -17,7 +17,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from json import dumps, loads  # by name: a program may replace json's
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 from zipimport import zipimporter
 
@@ -203,11 +203,27 @@ def _program_code() -> Iterator[None]:
             _interruptible = False
 
 
-def _on_signal(signum: int, _frame: object) -> None:
-    global _held
-    if _interruptible:
-        raise _interruption(signum)
-    _held = signum
+def _on_signal(signum: int, frame: FrameType | None) -> None:
+    global _held, _cancelled_by
+    if not _interruptible:
+        _held = signum
+        return
+    if _task is not None and _is_event_loop(frame):
+        # The loop would print an exception, and forget whom it was about to wake: the run would never end.
+        _cancelled_by = signum
+        _task.cancel()
+        return
+    if asyncio.current_task() is not _task:
+        # A callback, or another task: that it ends does not end what the program waits for.
+        cancel(signum)
+    raise _interruption(signum)
+
+
+def _is_event_loop(frame: FrameType | None) -> bool:
+    """Whether a stack has nothing on it but the event loop's own code."""
+    while frame and frame.f_globals.get('__name__', '').partition('.')[0] in ('asyncio', 'pyodide'):
+        frame = frame.f_back
+    return frame is None
 
 
 def _interruption(signum: int) -> BaseException:

@@ -188,17 +188,49 @@ describe('the time limit', () => {
   });
 
   test('ends what waits', async () => {
-    for (const wait of [
+    const waits = [
       'await asyncio.sleep(100)',
       'time.sleep(100)',
       'await asyncio.gather(asyncio.sleep(100), asyncio.sleep(200))',
       'asyncio.run(asyncio.sleep(100))',
       'await asyncio.Event().wait()',
-    ]) {
-      const { error, output } = await run(worker.url, `import asyncio, time\n${wait}\nprint("woke up")`);
-      assert.match(error ?? 'no error', /TimeoutError: the run took longer than 1.5 s/, wait);
-      assert.deepEqual(output, [], wait);
-    }
+    ];
+    await Promise.all(
+      waits.map(async (wait) => {
+        const { error, output } = await run(worker.url, `import asyncio, time\n${wait}\nprint("woke up")`);
+        assert.match(error ?? 'no error', /TimeoutError: the run took longer than 1.5 s/, wait);
+        assert.deepEqual(output, [], wait);
+      }),
+    );
+  });
+
+  test('ends what the event loop is busy with, and the session goes on', async () => {
+    const busy = [
+      'while True:\n    await asyncio.sleep(0)',
+      'for _ in range(20):\n    turn()\nawait asyncio.Event().wait()',
+      'asyncio.get_running_loop().call_soon(burn)\nawait asyncio.Event().wait()',
+      'task = asyncio.ensure_future(burn_later())\nawait asyncio.Event().wait()',
+    ];
+    const start = `import asyncio
+loop = asyncio.get_running_loop()
+def turn():
+    loop.call_soon(asyncio.Future().set_result, 1)
+    loop.call_soon(turn)
+def burn():
+    ${LOOP}
+async def burn_later():
+    ${LOOP}
+kept = 1
+`;
+    await Promise.all(
+      busy.map(async (program) => {
+        const { session } = await run(worker.url, '1', { session: 'new' });
+        const { error } = await run(worker.url, start + program, { session });
+        assert.match(error ?? 'no error', /TimeoutError: the run took longer than 1.5 s\n$/, program);
+        const { return_value } = await run(worker.url, 'kept', { session });
+        assert.equal(return_value, 1, program);
+      }),
+    );
   });
 
   test('lets code clean up, for as long as the grace period', async () => {
