@@ -320,8 +320,10 @@ export class Pulse {
     this.#fuel = this.#polls + run.limits.grace * GRACE_FUEL;
     // What begins to wait from now on cleans up.
     const waits = [...this.#waits];
-    hostTimer.set(() => {
+    const wake = () => {
       if (this.#run !== run) return;
+      // It sees the signal when its turn is over.
+      if (this.#signal && this.#suspended) return void hostTimer.set(wake, YIELD_EVERY);
       this.calls?.stop();
       // No bytecode runs that could see the signal: the run waits for something, in an `await` or on a stack. Other
       // tasks' stacks may wait, too: each gets a signal, in a task of the event loop of its own.
@@ -329,7 +331,8 @@ export class Pulse {
       if (unseen && this.#cancel(run)) this.#signal = 0;
       // And while no bytecode has seen it, nothing cleans up: what began to wait meanwhile is the program's, too.
       for (const end of unseen ? [...this.#waits] : waits) if (this.#waits.has(end)) hostTimer.set(end, 0);
-    }, CANCEL_AFTER);
+    };
+    hostTimer.set(wake, CANCEL_AFTER);
   }
 
   /** Cancels what a run awaits, if it awaits anything. @param {{ cancel: (signal: number) => boolean }} run */

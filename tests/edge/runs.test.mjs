@@ -222,15 +222,13 @@ async def burn_later():
     ${LOOP}
 kept = 1
 `;
-    await Promise.all(
-      busy.map(async (program) => {
-        const { session } = await run(worker.url, '1', { session: 'new' });
-        const { error } = await run(worker.url, start + program, { session });
-        assert.match(error ?? 'no error', /TimeoutError: the run took longer than 1.5 s\n$/, program);
-        const { return_value } = await run(worker.url, 'kept', { session });
-        assert.equal(return_value, 1, program);
-      }),
-    );
+    for (const program of busy) {
+      const { session } = await run(worker.url, '1', { session: 'new' });
+      const { error } = await run(worker.url, start + program, { session });
+      assert.match(error ?? 'no error', /TimeoutError: the run took longer than 1.5 s\n$/, program);
+      const { return_value } = await run(worker.url, 'kept', { session });
+      assert.equal(return_value, 1, program);
+    }
   });
 
   test('lets code clean up, for as long as the grace period', async () => {
