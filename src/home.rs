@@ -203,15 +203,19 @@ impl<B: Backend + Clone> Home<B> {
                 id
             }
         };
-        // **Boundary.** Who has the handle of another's session has nothing.
-        let session = self
-            .find(&id)
-            .filter(|session| session.legacy.is_none() && session.owner == principal)
-            .ok_or_else(|| match self.0.ended.borrow().find(&id, &principal) {
-                Some(why) => SessionError::Ended(why),
-                None => SessionError::Unknown,
-            })?;
+        let session = self.find_own(&id, &principal)?;
         Ok(Opened { sandbox: Rc::new(session.interpreter.clone()), handle: Some(id) })
+    }
+
+    /// The session that `principal` has by this handle.
+    ///
+    /// **Boundary.** Who has the handle of another's session has nothing.
+    fn find_own(&self, handle: &str, principal: &Principal) -> Result<Rc<Session<B>>, SessionError> {
+        let session = self.find(handle).filter(|session| session.legacy.is_none() && session.owner == *principal);
+        session.ok_or_else(|| match self.0.ended.borrow().find(handle, principal) {
+            Some(why) => SessionError::Ended(why),
+            None => SessionError::Unknown,
+        })
     }
 
     fn find(&self, id: &str) -> Option<Rc<Session<B>>> {
@@ -355,5 +359,10 @@ impl<B: Backend + Clone> Host for Client<B> {
             Ok(Opened { sandbox: slot.hold(sandbox), handle })
         }
         .boxed_local()
+    }
+
+    fn end(&self, handle: String) -> LocalBoxFuture<'static, Result<(), SessionError>> {
+        let found = self.home.find_own(&handle, &self.principal);
+        future::ready(found.map(|_| self.home.end_because(&handle, Ended::Asked))).boxed_local()
     }
 }

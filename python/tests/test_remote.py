@@ -45,6 +45,12 @@ def stateless() -> Iterator[str]:
     yield from serve('streamable-http-stateless')
 
 
+@pytest.fixture(scope='module')
+def few() -> Iterator[str]:
+    # One of a connection, and one with variables.
+    yield from serve('--set', 'SESSIONS_LIMIT_EACH=2', 'streamable-http')
+
+
 class Strange(BaseHTTPRequestHandler):
     """Answers what the path says, as anything that is no server of ours may."""
 
@@ -77,6 +83,13 @@ def strange() -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f'http://127.0.0.1:{server.server_port}'
         server.shutdown()
+
+
+async def test_a_session_ends_with_its_sandbox(few: str) -> None:
+    for _ in range(3):
+        async with code_sandbox(url=few, persistent=True) as sandbox:
+            await sandbox.run('x = 1')
+            assert await sandbox.eval('x') == {'status': 'success', 'output': [], 'return_value': 1}
 
 
 async def test_has_the_same_objects(url: str) -> None:

@@ -1,4 +1,4 @@
-//! The MCP server: one tool, `run_python_code`, in the words of the original.
+//! The MCP server: `run_python_code`, in the words of the original; and `end_python_session`, where there are sessions.
 
 // Logging is deprecated from 2026-07-28 on (SEP-2577), and specified in every version served here.
 #![allow(deprecated)]
@@ -8,7 +8,7 @@ mod tools;
 
 use std::{cell::Cell, rc::Rc, time::Duration};
 
-use self::tools::run_python_code;
+use self::tools::{end_python_session, run_python_code};
 use crate::{
     limits::Limits,
     packages::{Installed, Packages},
@@ -111,8 +111,10 @@ impl Server {
     }
 
     fn tools(&self) -> Vec<Tool> {
-        #[allow(unused_mut)]
         let mut tools = vec![self.tool()];
+        if self.host.offers_sessions() {
+            tools.push(end_python_session::definition());
+        }
         #[cfg(feature = "conformance")]
         tools.splice(0..0, crate::fixtures::tools()); // first: the suite calls the first one without arguments
         tools
@@ -408,12 +410,19 @@ impl ServerHandler for Server {
             let call = run_python_code::arguments(arguments.0, &self.options.limits, self.host.offers_sessions())?;
             return self.with_fixtures().run(call, &context).await.map(Into::into);
         }
-        if request.name != run_python_code::NAME {
-            return Err(ErrorData::invalid_params(format!("Unknown tool: {}", request.name), None));
-        }
+        let offers_sessions = self.host.offers_sessions();
         let arguments = context.extensions.remove::<RawArguments>().unwrap_or_default();
-        let call = run_python_code::arguments(arguments.0, &self.options.limits, self.host.offers_sessions())?;
-        self.run(call, &context).await.map(Into::into)
+        match &*request.name {
+            run_python_code::NAME => {
+                let call = run_python_code::arguments(arguments.0, &self.options.limits, offers_sessions)?;
+                self.run(call, &context).await.map(Into::into)
+            }
+            end_python_session::NAME if offers_sessions => {
+                let handle = end_python_session::arguments(arguments.0)?;
+                Ok(end_python_session::result(self.host.end(handle).await).into())
+            }
+            unknown => Err(ErrorData::invalid_params(format!("Unknown tool: {unknown}"), None)),
+        }
     }
 
     async fn set_level(

@@ -18,6 +18,7 @@ use crate::{
 };
 
 mod calls;
+mod ending;
 mod places;
 
 const GRACE: Duration = Duration::from_secs(1);

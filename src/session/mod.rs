@@ -18,7 +18,10 @@ pub mod snapshots;
 
 use std::{fmt, rc::Rc};
 
-use futures::future::LocalBoxFuture;
+use futures::{
+    FutureExt,
+    future::{self, LocalBoxFuture},
+};
 
 pub use self::{
     ahead::Ahead,
@@ -163,6 +166,14 @@ pub trait Host {
 
     /// Where to run a call. Called once per call, before its run.
     fn open(&self, choice: SessionChoice) -> LocalBoxFuture<'static, Result<Opened, SessionError>>;
+
+    /// Ends the session of this handle, its interpreter, and whatever runs in it.
+    ///
+    /// **Boundary.** Only who started it may: of another's session he learns what he learns of one that never was.
+    fn end(&self, handle: String) -> LocalBoxFuture<'static, Result<(), SessionError>> {
+        let _ = handle;
+        future::ready(Err(SessionError::Unknown)).boxed_local()
+    }
 }
 
 #[cfg(test)]

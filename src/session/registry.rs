@@ -115,6 +115,8 @@ pub enum Ended {
     Idle(Duration),
     /// It was idle, and there were as many sessions as may be.
     Evicted,
+    /// Its owner said so.
+    Asked,
 }
 
 impl fmt::Display for Ended {
@@ -123,6 +125,7 @@ impl fmt::Display for Ended {
         match self {
             Self::Idle(time) => write!(f, "it was idle for {} s", time.as_secs_f64()),
             Self::Evicted => f.write_str("it was idle, and another needed its place"),
+            Self::Asked => f.write_str("that was asked for"),
         }?;
         f.write_str("; start one with \"new\"")
     }

@@ -82,7 +82,7 @@ for (const [name, version, connect] of eras) {
       const { tools } = await connection.client.listTools();
       assert.deepEqual(
         tools.map((/** @type {{ name: string }} */ tool) => tool.name),
-        ['run_python_code'],
+        ['run_python_code', 'end_python_session'],
       );
     });
 

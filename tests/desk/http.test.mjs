@@ -44,6 +44,27 @@ open("owner").read()`),
     assert.equal((await run(server.url, 'x + 1', { session })).return_value, 2);
   });
 
+  test('a session is ended by its handle, with the run that goes on, and once', async () => {
+    const end = async (/** @type {string} */ session) => {
+      const { result } = await answer(
+        await modern(server.url, 'tools/call', { name: 'end_python_session', arguments: { session } }),
+      );
+      return [result.isError ?? false, result.content[0].text];
+    };
+    const { session } = await run(server.url, 'x = 1', { session: 'new' });
+    const running = run(server.url, 'import time\ntime.sleep(30)', { session });
+    await sleep(500);
+    const waited = await timed(async () => {
+      assert.deepEqual(await end(session), [false, 'the session has ended, with its variables and files']);
+      assert.match((await running).error, /^the sandbox was lost/);
+    });
+    assert.ok(waited < 10_000, `${waited}`);
+    const why = 'this session has ended, with its variables and files: that was asked for; start one with "new"';
+    assert.equal((await run(server.url, 'x', { session })).error, why);
+    assert.deepEqual(await end(session), [false, why]);
+    assert.deepEqual(await end('0'.repeat(26)), [true, 'there is no such session']);
+  });
+
   test('a deleted session is gone', async () => {
     const client = await LegacyClient.connect(server.url);
     await client.run('1');

@@ -44,7 +44,7 @@ for (const [name, connect] of clients) {
       const { tools } = await client.listTools();
       assert.deepEqual(
         tools.map((/** @type {{ name: string }} */ tool) => tool.name),
-        ['run_python_code'],
+        ['run_python_code', 'end_python_session'],
       );
       const call = (/** @type {any} */ { code, globals }) =>
         client.callTool({

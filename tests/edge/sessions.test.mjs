@@ -18,6 +18,14 @@ describe('sessions', () => {
   });
   after(() => worker?.stop());
 
+  /** What the tool says, and whether it is an error. @param {string} session */
+  const end = async (session) => {
+    const { result } = await answer(
+      await modern(worker.url, 'tools/call', { name: 'end_python_session', arguments: { session } }),
+    );
+    return [result.isError ?? false, result.content[0].text];
+  };
+
   test('a legacy session keeps files and modules, not variables', async () => {
     const client = await LegacyClient.connect(worker.url);
     await client.run('import math\nmath.mark = 1\nopen("kept.txt", "w").write("kept")\nx = 1');
@@ -109,6 +117,21 @@ await asyncio.sleep(0.05)
     const { session } = await run(worker.url, '1', { session: 'new' });
     const other = new LegacyClient(worker.url, session, LEGACY);
     assert.equal((await answer(await other.request('tools/list'))).status, 404);
+  });
+
+  test('a session is ended by its handle, with the run that goes on, and once', async () => {
+    const { session } = await run(worker.url, 'x = 1', { session: 'new' });
+    const running = run(worker.url, 'import time\ntime.sleep(30)', { session });
+    await sleep(500);
+    const start = performance.now();
+    assert.deepEqual(await end(session), [false, 'the session has ended, with its variables and files']);
+    assert.match((await running).error, /^the sandbox was lost/);
+    assert.ok(performance.now() - start < 5000);
+    const why = 'this session has ended, with its variables and files: that was asked for; start one with "new"';
+    assert.equal((await run(worker.url, 'x', { session })).error, why);
+    assert.deepEqual(await end(session), [false, why]);
+    for (const none of ['0'.repeat(26), 'new', 'nonsense', ''])
+      assert.deepEqual(await end(none), [true, 'there is no such session'], none);
   });
 
   test('a lost interpreter is replaced, and the next result says so', async () => {

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { startHome } from '../security/home.mjs';
+import { answer, meta, modernHeaders, post } from './worker.mjs';
 
 const LOCK = new URL('../../node_modules/pyodide/pyodide-lock.json', import.meta.url);
 /** @type {Record<string, { file_name: string, sha256: string }>} */
@@ -22,6 +23,30 @@ describe('clients with tokens, whose runs share an interpreter', () => {
     assert.equal((await home.run('import os; os.path.exists("kept")')).structured.return_value, true);
     assert.ok((await home.run('1', { session: 'new' })).structured.session);
     assert.match((await home.run('1', { session: 'new' })).structured.error, /at most 1 of yours may be open/);
+  });
+
+  test('only who started a session ends it', async () => {
+    const end = async (/** @type {string} */ session, /** @type {string} */ token) => {
+      const params = { name: 'end_python_session', arguments: { session }, _meta: meta() };
+      const headers = {
+        ...modernHeaders('tools/call', 'end_python_session'),
+        authorization: `Bearer ${token}`,
+        'x-principal': 'ann',
+      };
+      const body = { jsonrpc: '2.0', id: 1, method: 'tools/call', params };
+      const { result } = await answer(await post(home.own, body, headers));
+      return [result.isError ?? false, result.content[0].text];
+    };
+    const { ann, bob } = home.tokens;
+    const { session } = (await home.run('x = 1', { session: 'new', token: bob })).structured;
+    const none = [true, 'there is no such session'];
+    assert.deepEqual(await end(session, ann), none);
+    assert.equal((await home.run('x', { session, token: bob })).structured.return_value, 1);
+    assert.deepEqual(await end(session, bob), [false, 'the session has ended, with its variables and files']);
+    assert.deepEqual(await end(session, ann), none);
+    assert.match((await home.run('x', { session, token: bob })).structured.error, /that was asked for/);
+    // He may have one at a time.
+    assert.ok((await home.run('1', { session: 'new', token: bob })).structured.session);
   });
 
   /** @param {string} file */

@@ -91,6 +91,8 @@ async function useClient({ major, pin, how }) {
   const kept = await run('import os\nos.path.exists("/tmp/mark")');
   const session = (await run('y = 7', { session: 'new' })).structuredContent.session;
   const inSession = await run('y', { session });
+  const ended = await client.callTool({ name: 'end_python_session', arguments: { session } });
+  const afterEnd = await run('y', { session });
   const many = await Promise.all(Array.from({ length: 5 }, (_, n) => run(`${n} * 2`)));
   const controller = new AbortController();
   setTimeout(() => controller.abort(), 300);
@@ -110,6 +112,8 @@ async function useClient({ major, pin, how }) {
     error: error.structuredContent.status,
     kept: kept.structuredContent.return_value,
     inSession: inSession.structuredContent.return_value,
+    ended: ended.content[0].text,
+    afterEnd: afterEnd.structuredContent.error,
     many: many.map((result) => result.structuredContent.return_value),
     cancelled,
     after: after.structuredContent.return_value,
@@ -141,7 +145,7 @@ for (const { name, page: path, modern = false, how } of CONNECTIONS) {
     const { page, close } = await openPage(browser, `${site.url}${path}`);
     const seen = await page.evaluate(useClient, how);
     await close();
-    assert.deepEqual(seen.tools, ['run_python_code']);
+    assert.deepEqual(seen.tools, ['run_python_code', 'end_python_session']);
     assert.match(
       seen.text,
       /<status>success<\/status>\n<output>\nseen\n<\/output>\n<return_value>\n42\n<\/return_value>/,
@@ -151,6 +155,8 @@ for (const { name, page: path, modern = false, how } of CONNECTIONS) {
     // A modern request stands for itself; a legacy client has an interpreter.
     assert.equal(seen.kept, !modern);
     assert.equal(seen.inSession, 7);
+    assert.equal(seen.ended, 'the session has ended, with its variables and files');
+    assert.match(seen.afterEnd, /^this session has ended, .*: that was asked for/);
     assert.deepEqual(seen.many, [0, 2, 4, 6, 8]);
     assert.equal(seen.cancelled, 'cancelled');
     assert.equal(seen.after, 'ready');

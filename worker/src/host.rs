@@ -49,4 +49,9 @@ impl Host for EdgeHost {
         }
         .boxed_local()
     }
+
+    fn end(&self, handle: String) -> LocalBoxFuture<'static, Result<(), SessionError>> {
+        let (sessions, principal) = (self.sessions.clone(), self.principal.clone());
+        async move { sessions.end(&handle, principal).await }.boxed_local()
+    }
 }

@@ -40,6 +40,8 @@ pub mod path {
     pub const BEGIN: &str = "/begin";
     /// POST: 204 if it is such a session, 410 and [`Ended`](mcp_run_python::session::Ended) if it was, else 404.
     pub const OPEN: &str = "/open";
+    /// POST: ends such a session. Answered as [`OPEN`].
+    pub const END: &str = "/end";
     /// POST: ends a session that nobody used lately, as another needs its place. 409 if it was used.
     pub const YIELD: &str = "/yield";
     /// POST, the id of a run that goes on, and the answer to one of its calls: a line each.
@@ -130,10 +132,21 @@ impl Sessions {
 
     /// Opens one that was started before.
     pub async fn open(&self, handle: &str, principal: Principal) -> std::result::Result<Opened, SessionError> {
+        let session = self.reach(handle, principal, path::OPEN).await?;
+        Ok(Opened { sandbox: Rc::new(session), handle: Some(handle.to_owned()) })
+    }
+
+    /// Ends one that was started before.
+    pub async fn end(&self, handle: &str, principal: Principal) -> std::result::Result<(), SessionError> {
+        self.reach(handle, principal, path::END).await.map(drop)
+    }
+
+    /// The session of this handle, whose object was asked at `path`.
+    async fn reach(&self, handle: &str, principal: Principal, path: &str) -> std::result::Result<Remote, SessionError> {
         let session = Remote::new(self.find_handle(handle).ok_or(SessionError::Unknown)?, principal);
-        let mut response = session.post(path::OPEN, None, None).await.map_err(failed)?;
+        let mut response = session.post(path, None, None).await.map_err(failed)?;
         match response.status_code() {
-            204 => Ok(Opened { sandbox: Rc::new(session), handle: Some(handle.to_owned()) }),
+            204 => Ok(session),
             410 => Err(SessionError::Ended(response.json::<Ended>().await.map_err(failed)?)),
             _ => Err(SessionError::Unknown),
         }

@@ -99,7 +99,7 @@ impl DurableObject for Session {
         if path == path::BEGIN {
             return self.begin(&live, &request.text().await?).await;
         }
-        if ![path::START, path::OPEN, path::RUN, path::ANSWER, path::SHARED].contains(&path.as_str()) {
+        if ![path::START, path::OPEN, path::END, path::RUN, path::ANSWER, path::SHARED].contains(&path.as_str()) {
             return self.mcp(&live, request, principal).await;
         }
         let shared = path == path::SHARED;
@@ -125,6 +125,10 @@ impl DurableObject for Session {
             return status(404);
         }
         if path == path::OPEN {
+            return status(204);
+        }
+        if path == path::END {
+            self.end_because(&live, Ended::Asked).await?;
             return status(204);
         }
         let body = request.text().await?;

@@ -6,16 +6,16 @@ import base64
 import sys
 import warnings
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import anyio
 from anyio.from_thread import start_blocking_portal
 
 from . import results
-from ._connection import CancelledError, Connection, SandboxError, start
+from ._connection import END_TIME, CancelledError, Connection, SandboxError, start
 from ._program import arguments, program
-from .results import TOOL, Output, Result, RunError, RunSuccess
+from .results import END_TOOL, TOOL, Output, Result, RunError, RunSuccess
 
 if sys.version_info >= (3, 11):
     from typing import Unpack
@@ -152,6 +152,15 @@ class CodeSandbox:
             self._session = answer['structuredContent'].get('session', self._session)
         return result
 
+    async def _end_session(self) -> None:
+        if self._session is None:
+            return
+        params = {'name': END_TOOL, 'arguments': {'session': self._session}}
+        with anyio.move_on_after(END_TIME, shield=True):
+            # If not now, it ends by itself when nobody uses it.
+            with suppress(SandboxError):
+                await self._connection.request('tools/call', params)
+
     def heard(self, level: str, text: str, logger: str | None) -> None:
         """Takes a log message of the connection."""
         if self._listener and logger is None:
@@ -248,7 +257,12 @@ async def code_sandbox(
             # What cannot be installed is told now, and not by the first program.
             (await CodeSandbox(connection).run('')).unwrap()
         sandbox = CodeSandbox(connection, persistent=persistent, parallel=parallel)
-        yield sandbox
+        try:
+            yield sandbox
+        finally:
+            if url is not None:
+                # A server of our own ends with its process.
+                await sandbox._end_session()
 
 
 def _placed(content: str | bytes) -> str | dict[str, str]:

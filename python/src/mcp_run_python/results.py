@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 # The server's tool.
 TOOL = 'run_python_code'
+END_TOOL = 'end_python_session'
 
 # Images that are pixels, and nothing else, to whatever shows them.
 SHOWN = ('image/png', 'image/jpeg', 'image/gif', 'image/webp')

@@ -1,4 +1,4 @@
-//! The one tool: how it is described, and what its arguments must be.
+//! The tool that runs code: how it is described, and what its arguments must be.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -9,6 +9,7 @@ use rmcp::{
 };
 use serde_json::{Map, Value, json};
 
+use super::{invalid, wrong};
 use crate::{
     json::shape,
     limits::{Limits, MAX_PLACED},
@@ -221,22 +222,6 @@ fn placed(files: Map<String, Value>, limits: &Limits) -> Result<Vec<PlacedFile>,
         all.push(PlacedFile { path: path.clone(), base64 });
     }
     Ok(all)
-}
-
-fn wrong(argument: &str, expected: &str, actual: &Value) -> ErrorData {
-    let actual = match actual {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    };
-    invalid(format!("argument `{argument}` must be {expected}, not {actual}"))
-}
-
-fn invalid(why: String) -> ErrorData {
-    ErrorData::invalid_params(format!("Invalid params: {why}"), None)
 }
 
 #[cfg(test)]

@@ -44,6 +44,32 @@ fn tools_are_the_originals_and_may_be_cached() {
     assert_eq!(tool["inputSchema"]["required"], json!(["python_code"]));
     assert_eq!(tool["inputSchema"]["properties"]["global_variables"]["default"], json!({}));
     assert_eq!(tool["outputSchema"]["type"], "object");
+    let tool = &result["tools"][1];
+    assert_eq!(tool["name"], "end_python_session");
+    assert_eq!(tool["inputSchema"]["required"], json!(["session"]));
+    let hints = json!({
+        "readOnlyHint": false, "destructiveHint": true, "idempotentHint": true, "openWorldHint": false,
+    });
+    assert_eq!(tool["annotations"], hints);
+    assert_eq!(result["tools"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_session_is_ended_and_one_that_is_unknown_is_an_error_of_the_tool() {
+    let end = |session: Value| {
+        send(Call::modern("tools/call", json!({ "name": "end_python_session", "arguments": { "session": session } })))
+    };
+    for (session, is_error, text) in [
+        ("h1", false, "the session has ended, with its variables and files"),
+        ("h2", true, "there is no such session"),
+        ("new", true, "there is no such session"),
+    ] {
+        let reply = end(session.into());
+        let result = &reply.last()["result"];
+        assert_eq!((&result["isError"], &result["content"][0]["text"]), (&json!(is_error), &json!(text)), "{session}");
+        assert_eq!(result["content"].as_array().unwrap().len(), 1);
+    }
+    assert_eq!(end(json!(1)).error_code(), -32602);
 }
 
 #[test]

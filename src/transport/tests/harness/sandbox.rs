@@ -136,4 +136,9 @@ impl Host for TestHost {
         let sandbox = Rc::new(Scripted { seen: self.seen.clone(), fresh });
         Box::pin(async move { Ok(Opened { sandbox, handle: handle? }) })
     }
+
+    fn end(&self, handle: String) -> LocalBoxFuture<'static, Result<(), SessionError>> {
+        let ended = if handle == "h1" { Ok(()) } else { Err(SessionError::Unknown) };
+        Box::pin(async move { ended })
+    }
 }
