@@ -22,6 +22,8 @@ pub struct Config {
     pub quotas: Quotas,
     /// How much memory all interpreters may hold, in bytes, where the home can measure it (the desk); `None`: not set.
     pub memory_total: Option<usize>,
+    /// The folder whose files every run can read, where the home has folders (the desk).
+    pub files: Option<String>,
     /// How long a session may be idle.
     pub session_idle: Duration,
     /// What runs of no session share.
@@ -65,6 +67,7 @@ impl Config {
         let return_mode = settings.parsed::<ReturnMode>("RETURN_MODE")?.unwrap_or_default();
         let [access, tokens] = ["ACCESS", "ACCESS_TOKENS"].map(|name| settings.get(name).unwrap_or_default());
         let door = Door::parse(&access, &tokens)?;
+        let files = settings.get("FILES");
         let isolation = settings.parsed::<Isolation>("ISOLATION")?.unwrap_or_default();
         // **Boundary.** Who needs no token is of the same principal as every stranger.
         if isolation == Isolation::Principal && !matches!(door, Door::Tokens(_)) {
@@ -80,7 +83,7 @@ impl Config {
             names => Hosts::Only(names.to_vec()),
         };
         Ok(Self {
-            server: ServerOptions { limits, return_mode },
+            server: ServerOptions { limits, return_mode, has_data: files.is_some() },
             transport: TransportOptions {
                 access: Access { hosts, origins: settings.list("ALLOWED_ORIGINS"), door },
                 legacy_sessions: settings.parsed("LEGACY_SESSIONS")?.unwrap_or(true),
@@ -89,6 +92,7 @@ impl Config {
             packages: settings.packages(&limits)?,
             quotas: settings.quotas()?,
             memory_total: settings.size_if_set("MEMORY_LIMIT_TOTAL_MB", MIB)?,
+            files,
             session_idle: settings.seconds("SESSION_IDLE_SECONDS", Duration::from_secs(30 * 60))?,
             isolation,
             booted_ahead: settings.booted_ahead()?,
@@ -119,14 +123,17 @@ impl Config {
         }
     }
 
-    /// The same, of a home that cannot measure its memory.
+    /// The same, of a home that is no program on a machine: it has no folders, and cannot measure its memory.
     ///
     /// # Errors
-    /// The settings limit it.
-    pub fn with_no_measured_memory(self) -> Result<Self, String> {
-        match self.memory_total {
+    /// The settings name a folder, or limit the memory.
+    pub fn with_no_machine(self) -> Result<Self, String> {
+        if self.memory_total.is_some() {
+            return Err("MEMORY_LIMIT_TOTAL_MB: that is for the desk only, which can measure it".into());
+        }
+        match self.files {
             None => Ok(self),
-            Some(_) => Err("MEMORY_LIMIT_TOTAL_MB: that is for the desk only, which can measure it".into()),
+            Some(_) => Err("FILES: that is for the desk only, which has folders".into()),
         }
     }
 }
@@ -313,8 +320,12 @@ mod tests {
     fn a_limit_that_a_home_cannot_keep_is_refused() {
         let limited = read(&[("MEMORY_LIMIT_TOTAL_MB", "500")]).unwrap();
         assert_eq!(limited.memory_total, Some(500 * MIB));
-        assert!(limited.with_no_measured_memory().unwrap_err().contains("MEMORY_LIMIT_TOTAL_MB"));
-        assert_eq!(read(&[]).unwrap().with_no_measured_memory().unwrap().memory_total, None);
+        assert!(limited.with_no_machine().unwrap_err().contains("MEMORY_LIMIT_TOTAL_MB"));
+        let with_files = read(&[("FILES", "/srv/data")]).unwrap();
+        assert!(with_files.server.has_data);
+        assert!(with_files.with_no_machine().unwrap_err().contains("FILES"));
+        let neither = read(&[]).unwrap().with_no_machine().unwrap();
+        assert_eq!((neither.memory_total, neither.files, neither.server.has_data), (None, None, false));
     }
 
     #[test]

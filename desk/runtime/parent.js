@@ -2,7 +2,7 @@
 // frames out. It looks at neither.
 //
 // First of all it is sent what isolates are made of: POST /assets, an envelope. Files that are embedded in workerd's
-// configuration stay in its memory several times over.
+// configuration stay in its memory several times over. POST /data before it: an archive of files that each interpreter has.
 //
 // An interpreter is a Durable Object whose facet is of a class from an isolate of its own; its name is whatever the
 // supervisor calls it. POST /NAME/boot (an envelope with its packages), then /NAME/run (the JSON of a run: its frames),
@@ -17,6 +17,8 @@ const modules = {};
 const archives = [];
 /** @type {ArrayBuffer} */
 let snapshot;
+/** @type {ArrayBuffer | undefined} */
+let data;
 
 const FACET = 'python';
 
@@ -75,7 +77,8 @@ export class Interpreter extends DurableObject {
         const { packages, isSnapshotted } = JSON.parse(sent.text);
         const bytes = await sent.parts();
         const added = this.#add(packages, bytes);
-        return this.#send(url, '', ...archives, ...added, isSnapshotted ? bytes[0] : snapshot);
+        const booted = await this.#send(url, '', ...archives, ...added, isSnapshotted ? bytes[0] : snapshot);
+        return data && booted.ok ? this.#send('http://sandbox/data', '', data) : booted;
       }
       case 'snapshot': {
         const sent = await Envelope.open(request.body);
@@ -137,6 +140,10 @@ export default {
     const [, name] = new URL(request.url).pathname.split('/');
     // Whether this process still answers.
     if (!name) return new Response(null, { status: 204 });
+    if (name === 'data') {
+      data = await request.arrayBuffer();
+      return new Response(null, { status: 204 });
+    }
     if (name === 'assets') {
       await takeAssets(request, env);
       return new Response(null, { status: 204 });

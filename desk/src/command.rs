@@ -47,6 +47,7 @@ options:
                          packages to install, separated by commas
   --return-mode xml|json
                          how the text of results is written [xml]
+  --files DIR            a folder whose files programs can read, in data/
   --time-limit SECONDS   wall-clock limit of a run [60]
   --processes N          workerd processes at most [the cores, at least 2]
   --set NAME=VALUE       any other setting of docs/settings.md, for example SESSION_IDLE_SECONDS=600
@@ -145,7 +146,7 @@ fn grammar() -> Command {
         .disable_version_flag(true)
         .arg(flag("help").short('h'))
         .args(["version", "disable-networking", "verbose"].map(flag))
-        .args(["port", "host", "return-mode", "time-limit", "processes", "log-format"].map(option))
+        .args(["port", "host", "files", "return-mode", "time-limit", "processes", "log-format"].map(option))
         .arg(option("deps").alias("dependencies"))
         .arg(Arg::new("set").long("set").action(ArgAction::Append))
         .arg(Arg::new("words").num_args(0..))
@@ -196,7 +197,7 @@ fn settings(matches: &ArgMatches, mode: &str, rest: &[&str]) -> Result<HashMap<S
     if let Some(mode) = one_of(matches, "return-mode", &["xml", "json"])? {
         set("RETURN_MODE", mode);
     }
-    for (option, name) in [("time-limit", "TIME_LIMIT_SECONDS"), ("deps", "DEPENDENCIES")] {
+    for (option, name) in [("time-limit", "TIME_LIMIT_SECONDS"), ("deps", "DEPENDENCIES"), ("files", "FILES")] {
         if let Some(value) = text(matches, option) {
             set(name, value);
         }
@@ -243,6 +244,7 @@ mod tests {
         assert_eq!(read.settings["DEPENDENCIES"], "numpy,pandas");
         assert_eq!(read.settings["A_1"], "b=c");
         assert_eq!(arguments("--dependencies six stdio").settings["DEPENDENCIES"], "six");
+        assert_eq!(arguments("--files a/b stdio").settings["FILES"], "a/b");
         assert_eq!(arguments("streamable-http-stateless").settings["LEGACY_SESSIONS"], "false");
         assert_eq!(arguments("print-config claude").rest, ["claude"]);
         assert_eq!(arguments("print-config cursor streamable-http").rest, ["cursor", "streamable-http"]);

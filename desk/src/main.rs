@@ -9,6 +9,7 @@ mod command;
 #[cfg(target_os = "linux")]
 mod doctor;
 mod errors;
+mod files;
 mod http;
 mod installation;
 mod interpreter;

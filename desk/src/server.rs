@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, num::NonZero, path::PathBuf, rc::Rc, thread};
 
+use bytes::Bytes;
 use futures::{
     FutureExt,
     channel::oneshot,
@@ -24,6 +25,7 @@ use crate::{
     backend::Desk,
     cache,
     command::Arguments,
+    files,
     installation::Installation,
     log::Log,
     packages::{self, disk::Disk},
@@ -90,7 +92,9 @@ pub fn prepare(
     let config = read_settings(&arguments.settings, &HashMap::from(defaults))?;
     check(&arguments.settings)?;
     let processes = thread::available_parallelism().map_or(2, NonZero::get).max(2);
-    let launch = Launch { installation, memory: PROCESS_MEMORY.min(installed_memory()), log: arguments.log };
+    let read = config.files.as_deref().map(|folder| files::read(folder.as_ref(), &config.server.limits));
+    let data = read.transpose()?.map(Bytes::from);
+    let launch = Launch { installation, data, memory: PROCESS_MEMORY.min(installed_memory()), log: arguments.log };
     let first = launch.start()?;
     let (tell, checked) = oneshot::channel();
     let installation = launch.installation.clone();

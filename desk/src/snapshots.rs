@@ -28,7 +28,7 @@ impl Drop for Own {
 /// It cannot be taken.
 pub async fn take(launch: &Launch, parts: &Parts, modules: &[String]) -> Result<Bytes, NotTaken> {
     let failed = |_| NotTaken::Failed;
-    let process = Own(Workerd::watch(launch.start().map_err(failed)?));
+    let process = Own(Workerd::watch(Launch { data: None, ..launch.clone() }.start().map_err(failed)?));
     process.0.ready().await.map_err(failed)?;
     let (text, bytes) = parts.to_be_imported(modules);
     let asked = process.0.ask(Method::POST, "/interpreter/snapshot", Pieces::envelope(text, bytes));

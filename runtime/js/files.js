@@ -1,9 +1,12 @@
 // The files of a program: placed before a run, told of after it, and carried over into another interpreter of the same
 // session.
-import { filesOf } from './packages.js';
+import { filesOf, mountArchives } from './packages.js';
 
 /** The program's folder, its working directory at the start: paths that are told are relative to it. */
 const HOME = '/home/pyodide';
+
+/** Where files are that programs can only read, as src/files.rs has it. */
+const DATA = `${HOME}/data`;
 
 /** The longest path, its longest part, and the most parts, as src/files.rs has them. */
 const LONGEST = 512;
@@ -13,6 +16,12 @@ const DEEPEST = 32;
 /** Letters that make a name look like another one, as src/files.rs has them; and what is no Unicode. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it looks for
 const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\\\p{Cs}]/u;
+
+/** What errno calls them; Emscripten's numbers: no room; `EACCES`, `EPERM`. */
+const ENOSPC = 51;
+const READ_ONLY = new Set([2, 63]);
+
+const IN_ITS_WAY = 'a file or folder is in its way';
 
 /** How many bytes become text at once. */
 const CHUNK = 1 << 15;
@@ -35,11 +44,26 @@ export function placeFiles(FS, files) {
         Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0)),
       );
     } catch (error) {
+      const { errno } = /** @type {any} */ (error) ?? {};
       const why =
-        /** @type {any} */ (error)?.errno === 51 ? 'there is no room for it' : 'a file or folder is in its way';
+        errno === ENOSPC
+          ? 'there is no room for it'
+          : READ_ONLY.has(errno)
+            ? 'nothing can be written there'
+            : IN_ITS_WAY;
       throw new Error(`OSError: the file ${path} could not be placed: ${why}`);
     }
   }
+}
+
+/**
+ * Mounts files that programs can only read, where they lie. What is mounted is no file of the program's: it is not told of,
+ * and goes into no other interpreter from here.
+ * @param {any} module Emscripten's @param {ArrayBuffer} archive
+ */
+export function mountData(module, archive) {
+  mountArchives(module.FS, [archive], DATA);
+  module.archived += archive.byteLength;
 }
 
 /** What a run does to the files in the program's folder. */
@@ -148,7 +172,7 @@ export function packFiles(FS) {
   /** @param {string} path */
   const visit = (path) => {
     const { mode } = FS.lstat(path);
-    if (FS.isDir(mode)) {
+    if (FS.isDir(mode) && !FS.isRoot(FS.lookupPath(path).node)) {
       for (const name of FS.readdir(path)) if (name !== '.' && name !== '..') visit(`${path}/${name}`);
     } else if (FS.isFile(mode)) {
       const bytes = FS.readFile(path);

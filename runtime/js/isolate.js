@@ -3,7 +3,7 @@
 // A POST has an envelope (envelope.js) for its body. The parts of the first begin with the standard library, the
 // packages' archives and the snapshot. `POST /run`: a run's JSON; without an envelope, if the isolate has got those parts
 // before. `POST /boot`: only those parts. `GET /files` gives a
-// session's files, `POST /files` takes them, as the last part. `POST /stop` has no body; that of `POST /answer` is the
+// session's files, `POST /files` takes them, as the last part; `POST /data` takes those that are only to be read. `POST /stop` has no body; that of `POST /answer` is the
 // answer to a call of the run that goes on. `POST /snapshot`, instead of any of them, with those parts, too, gives a
 // snapshot: its text is JSON of the modules that it has imported. 409 with the name of a module that it cannot have. docs/protocol.md has what runs and frames look like.
 //
@@ -14,7 +14,7 @@ import './shim.js';
 import { DurableObject } from 'cloudflare:workers';
 import { Drawing, Interpreter } from './boot.js';
 import { Envelope } from './envelope.js';
-import { packFiles, unpackFiles } from './files.js';
+import { mountData, packFiles, unpackFiles } from './files.js';
 import kdf from './kdf.wasm';
 import packages from './packages/index.js';
 import createPyodideModule from './pyodide.asm.mjs';
@@ -62,6 +62,9 @@ async function serve(request) {
       break;
     case '/files': // what its session has written in the interpreter before
       unpackFiles(interpreter.pyodide.FS, (await sent.part()) ?? new ArrayBuffer());
+      break;
+    case '/data': // what every interpreter of its home can read
+      mountData(interpreter.pyodide._module, (await sent.part()) ?? new ArrayBuffer());
       break;
     default:
       return run(interpreter, JSON.parse(sent.text));

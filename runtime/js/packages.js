@@ -46,9 +46,21 @@ export function mountPackages(module, packages) {
       module.libraries.set(`${PACKAGES}/${path}`, library);
     }
   }
-  const { FS } = module;
-  FS.mkdirTree(PACKAGES);
-  FS.mount(fileSystem(FS, root), {}, PACKAGES);
+  mountTree(module.FS, root, PACKAGES);
+}
+
+/** Mounts the files of archives as a read-only tree. @param {any} FS @param {ArrayBuffer[]} archives @param {string} at */
+export function mountArchives(FS, archives, at) {
+  /** @type {Folder} */
+  const root = new Map();
+  for (const archive of archives) for (const [path, bytes] of filesOf(archive)) place(root, path, bytes);
+  mountTree(FS, root, at);
+}
+
+/** @param {any} FS @param {Folder} root @param {string} at */
+function mountTree(FS, root, at) {
+  FS.mkdirTree(at);
+  FS.mount(fileSystem(FS, root), {}, at);
 }
 
 /**

@@ -48,6 +48,8 @@ pub struct ServerOptions {
     pub limits: Limits,
     /// How the text of a result is written.
     pub return_mode: ReturnMode,
+    /// Whether the home gives files to every run, in [`DATA`](crate::run::files::DATA).
+    pub has_data: bool,
 }
 
 /// The rmcp handler. Clones share the log level: the server of a legacy session is cloned for each
@@ -107,7 +109,7 @@ impl Server {
 
     fn tool(&self) -> Tool {
         let packages = self.packages.as_ref().map(|packages| packages.options());
-        run_python_code::definition(self.host.offers_sessions(), &self.options.limits, packages)
+        run_python_code::definition(self.host.offers_sessions(), &self.options, packages)
     }
 
     fn tools(&self) -> Vec<Tool> {

@@ -237,10 +237,14 @@ fn is_library(path: &str) -> bool {
     name.ends_with(".so") || name.contains(".so.")
 }
 
-fn archive(mut files: Vec<(String, Vec<u8>)>) -> Result<Vec<u8>, String> {
+/// Makes an archive of files, as `runtime/js/packages.js` reads it.
+///
+/// # Errors
+/// Two of them are in one place, or they are too many.
+pub fn archive(mut files: Vec<(String, Vec<u8>)>) -> Result<Vec<u8>, String> {
     files.sort();
     if files.windows(2).any(|pair| matches!(pair, [(one, _), (two, _)] if one == two)) {
-        return Err("it installs two files in one place".into());
+        return Err("there are two files in one place".into());
     }
     #[derive(Serialize)]
     struct Header<'a> {

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::{MAX_PATH, MAX_PATH_DEPTH, MAX_PATH_PART};
 
+/// The folder, in the program's own, of files that it can only read: those of a home that has some for every run.
+pub const DATA: &str = "data";
+
 /// A file that is placed before a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]

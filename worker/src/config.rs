@@ -18,7 +18,7 @@ thread_local! {
 pub fn read(env: &Env) -> Result<Config, String> {
     // A secret, as ACCESS_TOKENS is to be, looks like a variable.
     let setting = |name: &str| env.var(name).ok().map(|value| value.to_string());
-    let read = || Config::read(&setting, PLATFORM)?.with_no_measured_memory();
+    let read = || Config::read(&setting, PLATFORM)?.with_no_machine();
     CONFIG.with(|config| config.get_or_init(read).clone())
 }
 

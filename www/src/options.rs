@@ -20,10 +20,8 @@ pub fn read(options: &JsValue) -> Result<Config, String> {
         known.borrow_mut().push(member);
         text(&value?)
     };
-    let config = Config::read(&setting, PLATFORM)?
-        .with_no_shared_interpreters()?
-        .with_none_booted_ahead()?
-        .with_no_measured_memory()?;
+    let config =
+        Config::read(&setting, PLATFORM)?.with_no_shared_interpreters()?.with_none_booted_ahead()?.with_no_machine()?;
     let known = known.into_inner();
     let given = options.dyn_ref::<Object>().map(Object::keys).unwrap_or_default();
     match given.iter().filter_map(|member| member.as_string()).find(|member| !known.contains(member)) {

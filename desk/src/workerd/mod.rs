@@ -35,6 +35,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures::{FutureExt, channel::oneshot, future::LocalBoxFuture, future::Shared};
 use hyper::{Method, StatusCode};
 use tokio::{
@@ -64,6 +65,8 @@ const SOCKET: &str = "runs";
 pub struct Launch {
     /// Where workerd is.
     pub installation: Installation,
+    /// An archive of files that every interpreter has.
+    pub data: Option<Bytes>,
     /// Most memory of a process, in bytes.
     pub memory: u64,
     /// What it says.
@@ -128,7 +131,8 @@ impl Launch {
         }
         let (tell_ready, ready) = oneshot::channel();
         let (tell_ended, ended) = oneshot::channel();
-        let (assets, authorization, place) = (self.installation.assets(), secret.clone(), folder.to_owned());
+        let (assets, data) = (self.installation.assets(), self.data.clone());
+        let (authorization, place) = (secret.clone(), folder.to_owned());
         let told = alive.as_ref().map(|pipe| pipe.as_fd().try_clone_to_owned()).transpose().map_err(failed)?;
         let pid = Arc::<OnceLock<u32>>::default();
         let of_workerd = pid.clone();
@@ -142,7 +146,7 @@ impl Launch {
                     let _ = of_workerd.set(pid);
                 }
                 // Whoever does not wait for it any longer has closed its pipe.
-                let _ = tell_ready.send(send_assets(&socket, &authorization, &assets));
+                let _ = tell_ready.send(send_all(&socket, &authorization, &assets, data.as_deref()));
                 let status = wait(guard);
                 // The guard removes it, unless it was ended itself.
                 let _ = fs::remove_dir_all(place);
@@ -170,21 +174,29 @@ fn describe_status(status: ExitStatus) -> String {
     }
 }
 
-/// Sends what isolates are made of. By a plain socket, so that the system copies them, and nobody else holds them.
-fn send_assets(socket: &Path, secret: &str, assets: &Path) -> Result<(), String> {
+/// Sends what isolates are made of, and the files that each has.
+fn send_all(socket: &Path, secret: &str, assets: &Path, data: Option<&[u8]>) -> Result<(), String> {
+    let assets = File::open(assets).and_then(|file| Ok((file.metadata()?.len(), file)));
+    let (length, file) = assets.map_err(|error| describe(&error))?;
+    if let Some(data) = data {
+        send(socket, secret, "/data", data.len() as u64, data)?;
+    }
+    send(socket, secret, "/assets", length, file)
+}
+
+/// Sends something by a plain socket, so that the system copies it, and nobody else holds it.
+fn send(socket: &Path, secret: &str, path: &str, length: u64, mut content: impl Read) -> Result<(), String> {
     let silent = || "workerd did not start; --verbose shows what it says".to_owned();
-    let send = || -> io::Result<[u8; 12]> {
-        let mut file = File::open(assets)?;
-        let length = file.metadata()?.len();
+    let mut send = || -> io::Result<[u8; 12]> {
         let mut stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(START_LIMIT))?;
         stream.set_write_timeout(Some(START_LIMIT))?;
         write!(
             stream,
-            "POST /assets HTTP/1.1\r\nhost: desk\r\nauthorization: {secret}\r\ncontent-length: {length}\r\n\
+            "POST {path} HTTP/1.1\r\nhost: desk\r\nauthorization: {secret}\r\ncontent-length: {length}\r\n\
              connection: close\r\n\r\n"
         )?;
-        io::copy(&mut file, &mut stream)?;
+        io::copy(&mut content, &mut stream)?;
         let mut head = [0; 12];
         stream.read_exact(&mut head)?;
         Ok(head)

@@ -13,9 +13,10 @@ use super::{invalid, wrong};
 use crate::{
     json::shape,
     limits::{Limits, MAX_PLACED},
+    mcp::ServerOptions,
     packages::{PYTHON_VERSION, PackageOptions, Source},
     run::RunRequest,
-    run::files::{PlacedFile, check_path},
+    run::files::{DATA, PlacedFile, check_path},
     run::result::output_schema,
     session::SessionChoice,
 };
@@ -28,7 +29,11 @@ const MAX_NAMED: usize = 300;
 
 /// `run_python_code`, in the original's words, and what else a model has to know: what stays, what is there, and what is
 /// not. `packages`: how runs get theirs, if they get any.
-pub(in crate::mcp) fn definition(offers_sessions: bool, limits: &Limits, packages: Option<&PackageOptions>) -> Tool {
+pub(in crate::mcp) fn definition(
+    offers_sessions: bool,
+    options: &ServerOptions,
+    packages: Option<&PackageOptions>,
+) -> Tool {
     let state = match offers_sessions {
         true => "Variables do not stay from one call to the next, unless a session is used (`session`).",
         false => "Variables do not stay from one call to the next.",
@@ -48,14 +53,18 @@ pub(in crate::mcp) fn definition(offers_sessions: bool, limits: &Limits, package
         }
         _ => "Nothing can be installed.",
     };
+    let data = match options.has_data {
+        true => format!(" Files to read are in `{DATA}/`."),
+        false => String::new(),
+    };
     let description = format!(
         "Tool to execute Python code and return stdout, stderr, and return value.\n\n\
          The code may be async, and the value on the last line will be returned as the return value.\n\n\
          The code will be executed with Python {PYTHON_VERSION}.\n\n\
          {state} {packages}{installed} Figures of matplotlib come back as images, and files that the code writes to its working \
-         directory come back with the result; give it input files with `files`. There is no network, and there are no \
+         directory come back with the result; give it input files with `files`.{data} There is no network, and there are no \
          threads, processes or user input. A call may take {} s.\n",
-        limits.time.as_secs_f64()
+        options.limits.time.as_secs_f64()
     );
     Tool::new(NAME, description, input_schema(offers_sessions))
         .with_title("Run Python code")

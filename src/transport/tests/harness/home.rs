@@ -63,7 +63,7 @@ impl Home {
 
     /// A server whose runs are noted in `seen`, and have an interpreter each if they are `fresh`.
     pub(in crate::transport::tests) fn server(seen: &Rc<Seen>, fresh: bool, packages: Option<&Rc<Packages>>) -> Server {
-        let options = ServerOptions { limits: Limits::default(), return_mode: ReturnMode::Xml };
+        let options = ServerOptions { limits: Limits::default(), return_mode: ReturnMode::Xml, has_data: false };
         let server = Server::new(Rc::new(TestHost { seen: seen.clone(), fresh }), options);
         match packages {
             Some(packages) => server.with_packages(packages.clone()),
