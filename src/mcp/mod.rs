@@ -42,7 +42,7 @@ const TOOLS_TTL_MS: u64 = 60 * 60 * 1000;
 const WHOLE_RESULT: &str = "mcp-run-python/whole-result";
 
 /// What a home configures.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct ServerOptions {
     /// Limits of each run.
     pub limits: Limits,

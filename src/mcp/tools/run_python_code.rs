@@ -330,8 +330,11 @@ mod tests {
     #[test]
     fn the_description_says_what_there_is_and_what_not() {
         let of = |sessions, packages: Option<&PackageOptions>| {
-            definition(sessions, &Limits::default(), packages).description.unwrap_or_default().into_owned()
+            definition(sessions, &ServerOptions::default(), packages).description.unwrap_or_default().into_owned()
         };
+        let with_data = ServerOptions { has_data: true, ..ServerOptions::default() };
+        let with_data = definition(false, &with_data, None).description.unwrap_or_default();
+        assert!(with_data.contains("Files to read are in `data/`.") && !of(false, None).contains("data/"));
         let with = |change: &dyn Fn(&mut PackageOptions)| {
             let mut options = PackageOptions { source: Source::Pypi, ..PackageOptions::default() };
             change(&mut options);

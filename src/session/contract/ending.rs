@@ -16,6 +16,10 @@ const TOKENS: &str = "ann:70b418541da77d413246ec0d700eebb8b23852493cfaa4ab4f3900
     bob:f6dbcfeb957b327b63c0705f1348f75715f09f5020903b696c43e66a53d0f189";
 
 fn home(fake: &Fake) -> Home<Fake> {
+    home_that(fake, true)
+}
+
+fn home_that(fake: &Fake, keeps_sessions: bool) -> Home<Fake> {
     let setting = |name: &str| match name {
         "ACCESS" => Some("token".to_owned()),
         "ACCESS_TOKENS" => Some(TOKENS.to_owned()),
@@ -28,7 +32,7 @@ fn home(fake: &Fake) -> Home<Fake> {
         places: Places::default(),
         snapshots: Snapshots::default(),
         packages: None,
-        keeps_sessions: true,
+        keeps_sessions,
     };
     Home::new(parts, Config::read(&setting, PLATFORM).unwrap())
 }
@@ -61,8 +65,7 @@ async fn call(home: &Home<Fake>, who: &str, tool: &str, arguments: Value) -> Val
         Body::Events(events) => events.collect::<Vec<_>>().await.concat(),
         Body::Empty => panic!("no answer: {}", response.status),
     };
-    let message =
-        text.lines().map(|line| line.trim_start_matches("data: ")).filter(|line| line.starts_with('{')).last();
+    let message = text.lines().map(|line| line.trim_start_matches("data: ")).rfind(|line| line.starts_with('{'));
     let message: Value = serde_json::from_str(message.unwrap()).unwrap();
     message.get("result").unwrap_or(&message["error"]).clone()
 }
@@ -135,5 +138,14 @@ fn nobody_else_ends_it_or_learns_that_there_is_one() {
         assert_eq!(run_in(&home, "ann", "read", &handle).await["return_value"], "x");
         end(&home, "ann", &handle).await;
         assert_eq!(end(&home, "bob", &handle).await, unknown, "nor that there was one");
+    });
+}
+
+#[test]
+fn where_there_are_no_sessions_nothing_ends_them() {
+    check(async {
+        let home = home_that(&Fake::default(), false);
+        let answer = call(&home, "ann", "end_python_session", json!({ "session": "0" })).await;
+        assert_eq!(answer["message"], "Unknown tool: end_python_session");
     });
 }
