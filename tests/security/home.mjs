@@ -20,7 +20,7 @@ import { answer, meta, modernHeaders, post, startWorker } from '../edge/worker.m
  * @property {(code: string, options?: RunOptions) => Promise<Ran>} run as ann, unless another token is given
  */
 
-/** @typedef {{ session?: string, token?: string, headers?: Record<string, string> }} RunOptions */
+/** @typedef {{ session?: string, token?: string, headers?: Record<string, string>, tool?: string }} RunOptions */
 
 /** @typedef {{ structured: any, text: string, messages: any[] }} Ran */
 
@@ -87,14 +87,14 @@ export function homeAt(name, { url, said }, tokens) {
     own: url,
     tokens,
     said,
-    async run(code, { session, token = tokens.ann, headers: more } = {}) {
+    async run(code, { session, token = tokens.ann, headers: more, tool = 'run_python_code' } = {}) {
       const params = {
-        name: 'run_python_code',
+        name: tool,
         arguments: { python_code: code, ...(session && { session }) },
         _meta: meta({ 'io.modelcontextprotocol/logLevel': 'debug' }),
       };
       const body = { jsonrpc: '2.0', id: 1, method: 'tools/call', params };
-      const headers = { ...modernHeaders('tools/call', 'run_python_code'), authorization: `Bearer ${token}`, ...more };
+      const headers = { ...modernHeaders('tools/call', tool), authorization: `Bearer ${token}`, ...more };
       const found = await answer(await post(url, body, headers));
       if (!found.result) throw new Error(found.error?.message ?? found.text);
       const finals = found.text.match(/"id":1,"result"/g) ?? [];

@@ -155,6 +155,10 @@ export function attackTenants(home, { shared = false } = {}) {
       await home().run('x = 1', { session });
       const stolen = home().run('x', { session, token: home().tokens.bob, headers: { 'x-principal': 'ann' } });
       await assert.rejects(stolen, /unknown or ended session/);
+      const theft = { token: home().tokens.bob, headers: { 'x-principal': 'ann' }, tool: 'end_python_session' };
+      const ended = await home().run('', { session, ...theft });
+      const unknown = await home().run('', { session: '0'.repeat(26), ...theft });
+      assert.deepEqual([ended.text, unknown.text], Array(2).fill('there is no such session'));
       assert.equal((await home().run('x', { session })).structured.return_value, 1);
       held();
     });
