@@ -5,7 +5,7 @@ use std::{
     env, fs,
     io::{self, BufRead, BufReader},
     os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
 };
 
 use mcp_run_python::packages::Room;
@@ -90,8 +90,13 @@ impl Installation {
     /// # Errors
     /// Says what is missing.
     pub fn find() -> Result<Self, String> {
-        let folder = match env::var_os(HOME).filter(|folder| !folder.is_empty()) {
-            Some(folder) => PathBuf::from(folder),
+        // Whoever opens them may be in another folder by then.
+        let named = |variable: &str| {
+            let named = env::var_os(variable).filter(|path| !path.is_empty());
+            named.map(path::absolute).transpose().map_err(|error| format!("{variable}: {}", describe(&error)))
+        };
+        let folder = match named(HOME)? {
+            Some(folder) => folder,
             None => {
                 let program = env::current_exe().and_then(fs::canonicalize);
                 let program = program.map_err(|error| format!("the program's own folder: {}", describe(&error)))?;
@@ -99,7 +104,7 @@ impl Installation {
             }
         };
         let runtime = folder.join("runtime");
-        let workerd = env::var_os(WORKERD).map_or_else(|| folder.join("workerd"), PathBuf::from);
+        let workerd = named(WORKERD)?.unwrap_or_else(|| folder.join("workerd"));
         if !workerd.is_file() {
             let (system, machine) = (env::consts::OS, env::consts::ARCH);
             return Err(format!(
