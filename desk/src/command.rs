@@ -2,62 +2,30 @@
 
 use std::{collections::HashMap, ffi::OsString};
 
-use clap::{Arg, ArgAction, ArgMatches, Command, error::ErrorKind};
+use clap::{Arg, ArgMatches, Command, error::ErrorKind};
 
-use crate::log::Log;
+use crate::{
+    log::Log,
+    words::{ABOUT, MODES, OPTIONS, modes, tables},
+};
 
 /// The version of the program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-const MODES: [&str; 8] =
-    ["stdio", "streamable-http", "streamable-http-stateless", "example", "print-config", "fetch", "cache", "doctor"];
+/// The names of the modes, in a row.
+fn names(between: &str) -> String {
+    modes().map(|mode| mode.name).collect::<Vec<_>>().join(between)
+}
 
 /// The first line of what is said about wrong words.
 pub fn usage() -> String {
-    format!("usage: mcp-run-python [-h] [--version] [options] {{{}}}", MODES.join(","))
+    format!("usage: mcp-run-python [-h] [--version] [options] {{{}}}", names(","))
 }
 
 /// What `--help` says.
 pub fn help() -> String {
-    format!(
-        "{}
-
-mcp-run-python v{VERSION}
-
-MCP server for running untrusted Python code.
-
-modes:
-  stdio                      MCP over stdin and stdout: what desktop clients start
-  streamable-http            MCP over HTTP, with sessions, at http://127.0.0.1:3001/mcp
-  streamable-http-stateless  the same without sessions
-  example                    runs a short program that needs numpy, and prints the result
-  print-config CLIENT [MODE]
-                             prints what to put into a client's configuration; without CLIENT, which there are
-  fetch REQUIREMENT...       fetches packages and what they need, and makes their first import quick: for
-                             when there is no network
-  cache [clear]              shows what packages take on the disk, or deletes them
-  doctor                     says what confines Python on this machine, and what a missing piece costs
-
-options:
-  -h, --help             show this help and exit
-  --version              show the version and exit
-  --port PORT            port of the HTTP server [3001]; 0 chooses a free one
-  --host ADDRESS         address that the HTTP server listens on [127.0.0.1]
-  --deps, --dependencies LIST
-                         packages to install, separated by commas
-  --return-mode xml|json
-                         how the text of results is written [xml]
-  --files DIR            a folder whose files programs can read, in data/
-  --time-limit SECONDS   wall-clock limit of a run [60]
-  --processes N          workerd processes at most [the cores, at least 2]
-  --set NAME=VALUE       any other setting of docs/settings.md, for example SESSION_IDLE_SECONDS=600
-  --disable-networking   for the original's sake: Python has no network anyway
-  --verbose              say more, on stderr
-  --log-format text|json
-                         how that is written [text]
-",
-        usage()
-    )
+    let usage = usage();
+    format!("{usage}\n\nmcp-run-python v{VERSION}\n\n{ABOUT}.\n\n{}", tables())
 }
 
 /// What the words ask for.
@@ -78,6 +46,10 @@ pub struct Arguments {
     pub mode: String,
     /// What follows it: `print-config CLIENT MODE`, `cache clear`.
     pub rest: Vec<String>,
+    /// The options, as words that ask for the same; without those of `print-config`.
+    pub options: Vec<String>,
+    /// The address of a server that runs already.
+    pub url: Option<String>,
     /// The address to listen on.
     pub host: String,
     /// The port to listen on.
@@ -107,8 +79,8 @@ pub fn read(words: &[OsString]) -> Result<Asked, String> {
     }
     let mut words = matches.get_many::<String>("words").unwrap_or_default();
     let mode = words.next().ok_or("Mode is required")?;
-    if !MODES.contains(&mode.as_str()) {
-        return Err(format!("argument mode: invalid choice: '{mode}' (choose from {})", MODES.join(", ")));
+    if !MODES.iter().any(|known| known.name == mode) {
+        return Err(format!("argument mode: invalid choice: '{mode}' (choose from {})", names(", ")));
     }
     let mut rest: Vec<&str> = words.map(String::as_str).collect();
     let takes = match (mode.as_str(), rest.first()) {
@@ -116,14 +88,22 @@ pub fn read(words: &[OsString]) -> Result<Asked, String> {
         ("cache", Some(&"clear")) => 1,
         ("fetch", Some(_)) => rest.len(),
         ("fetch", None) => return Err("fetch needs the names of packages".to_owned()),
+        ("completions", Some(_)) => 1,
+        ("completions", None) => return Err("completions needs the name of a shell".to_owned()),
         _ => 0,
     };
     let unknown = rest.split_off(takes);
     if !unknown.is_empty() {
         return Err(format!("unrecognized arguments: {}", unknown.join(" ")));
     }
+    let url = text(&matches, "url").map(str::to_owned);
+    if url.is_some() && mode != "print-config" {
+        return Err("argument --url: it is for print-config".to_owned());
+    }
     Ok(Asked::Mode(Box::new(Arguments {
         rest: rest.iter().map(|word| (*word).to_owned()).collect(),
+        options: options(&matches),
+        url,
         host: text(&matches, "host").unwrap_or("127.0.0.1").to_owned(),
         port: whole(&matches, "port", 0, u16::MAX.into())?.and_then(|port| port.try_into().ok()).unwrap_or(3001),
         processes: whole(&matches, "processes", 1, 256)?,
@@ -136,20 +116,31 @@ pub fn read(words: &[OsString]) -> Result<Asked, String> {
     })))
 }
 
-/// Every option may stand once or several times, the last of which counts, in any place.
+/// Options may stand in any place.
 fn grammar() -> Command {
-    let option = |name: &'static str| Arg::new(name).long(name).overrides_with(name);
-    let flag = |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue).overrides_with(name);
     Command::new("mcp-run-python")
         .no_binary_name(true)
         .disable_help_flag(true)
         .disable_version_flag(true)
-        .arg(flag("help").short('h'))
-        .args(["version", "disable-networking", "verbose"].map(flag))
-        .args(["port", "host", "files", "return-mode", "time-limit", "processes", "log-format"].map(option))
-        .arg(option("deps").alias("dependencies"))
-        .arg(Arg::new("set").long("set").action(ArgAction::Append))
+        .args(OPTIONS.iter().map(|option| option.argument()))
         .arg(Arg::new("words").num_args(0..))
+}
+
+/// The options that were given, in the order of the table.
+fn options(matches: &ArgMatches) -> Vec<String> {
+    let mut words = Vec::new();
+    for option in OPTIONS.iter().filter(|option| option.name != "url") {
+        let dashed = format!("--{}", option.name);
+        if option.value.is_empty() {
+            words.extend(matches.get_flag(option.name).then_some(dashed));
+            continue;
+        }
+        // Of one that is not added up, there is one value.
+        for value in matches.get_many::<String>(option.name).unwrap_or_default() {
+            words.extend([dashed.clone(), value.clone()]);
+        }
+    }
+    words
 }
 
 /// What is wrong, in a line.
@@ -249,7 +240,17 @@ mod tests {
         assert_eq!(arguments("print-config claude").rest, ["claude"]);
         assert_eq!(arguments("print-config cursor streamable-http").rest, ["cursor", "streamable-http"]);
         assert_eq!(arguments("cache clear").rest, ["clear"]);
+        assert_eq!(arguments("completions bash").rest, ["bash"]);
         assert_eq!(arguments("fetch numpy>=2 pandas --deps six").settings["DEPENDENCIES"], "six,numpy>=2,pandas");
+    }
+
+    #[test]
+    fn options_are_given_on_as_they_count() {
+        let read =
+            arguments("--port 1 --deps cursor print-config cursor stdio --port=2 --set A=1 --verbose --set B=stdio");
+        assert_eq!(read.options, ["--port", "2", "--deps", "cursor", "--set", "A=1", "--set", "B=stdio", "--verbose"]);
+        let read = arguments("print-config cursor --url https://a.example/mcp");
+        assert_eq!((read.options.len(), read.url.as_deref()), (0, Some("https://a.example/mcp")));
     }
 
     #[test]
@@ -260,6 +261,9 @@ mod tests {
             ("stdio more", "unrecognized arguments: more"),
             ("cache all", "unrecognized arguments: all"),
             ("fetch", "fetch needs the names of packages"),
+            ("completions", "completions needs the name of a shell"),
+            ("completions bash zsh", "unrecognized arguments: zsh"),
+            ("stdio --url http://a.example", "argument --url: it is for print-config"),
             ("print-config cursor stdio more", "unrecognized arguments: more"),
             ("--nonsense stdio", "Unknown option '--nonsense'"),
             ("stdio --port", "Option '--port <value>' argument missing"),

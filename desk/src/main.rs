@@ -22,6 +22,7 @@ mod server;
 mod site;
 mod snapshots;
 mod stdio;
+mod words;
 mod workerd;
 
 use std::{env, ffi::OsString, net::IpAddr, process::ExitCode};
@@ -75,8 +76,8 @@ impl From<String> for Failed {
     }
 }
 
-fn asked(words: &[OsString]) -> Result<u8, Failed> {
-    let arguments = match command::read(words).map_err(Failed::Usage)? {
+fn asked(given: &[OsString]) -> Result<u8, Failed> {
+    let arguments = match command::read(given).map_err(Failed::Usage)? {
         Asked::Help => {
             print!("{}", command::help());
             return Ok(0);
@@ -89,7 +90,16 @@ fn asked(words: &[OsString]) -> Result<u8, Failed> {
     };
     match arguments.mode.as_str() {
         "print-config" => {
-            print!("{}", print_config::print(&arguments, words).map_err(Failed::Usage)?);
+            print!("{}", print_config::print(&arguments).map_err(Failed::Usage)?);
+            Ok(0)
+        }
+        "completions" => {
+            let shell = arguments.rest.first().map_or("", String::as_str);
+            print!("{}", words::completions(shell).map_err(Failed::Usage)?);
+            Ok(0)
+        }
+        words::MANUAL => {
+            print!("{}", words::manual()?);
             Ok(0)
         }
         "cache" => Ok(cache::run(!arguments.rest.is_empty())?),

@@ -1,29 +1,75 @@
 //! The mode `print-config`: what to put into a client's configuration.
 
-use std::{env, ffi::OsString};
+use std::env;
 
-use serde_json::{Value, json};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Map, Value, json};
 
 use crate::command::Arguments;
 
 /// How this program was started, as JSON: a list of words. Whoever starts it for others says so (the npm package).
 const COMMAND: &str = "MCP_RUN_PYTHON_COMMAND";
 
-/// A client, where it has its configuration, and what that is for a server.
-type Client = (&'static str, &'static str, fn(&Server) -> Result<String, String>);
+/// The longest address of a server.
+const MAX_URL: usize = 2048;
+
+/// A client.
+struct Client {
+    /// Its name, to be written in any case.
+    name: &'static str,
+    /// Where it has its configuration.
+    place: &'static str,
+    /// What that is for a server.
+    snippet: fn(&Server) -> Result<String, String>,
+    /// Links that have it install a server, if it knows any, each with what it is for.
+    links: Option<Links>,
+}
+
+/// Gives a link's purpose, and the link.
+type Links = fn(&Server) -> Result<Vec<(&'static str, String)>, String>;
+
+const fn client(name: &'static str, place: &'static str, snippet: fn(&Server) -> Result<String, String>) -> Client {
+    Client { name, place, snippet, links: None }
+}
 
 /// The clients.
 const CLIENTS: [Client; 9] = [
-    ("claude", "claude_desktop_config.json (Claude Desktop: Settings, Developer)", claude),
-    ("claude-code", "a terminal", claude_code),
-    ("cursor", "~/.cursor/mcp.json", |server| servers("mcpServers", server, None, "url")),
-    ("vscode", ".vscode/mcp.json", |server| servers("servers", server, Some(["stdio", "http"]), "url")),
-    ("windsurf", "~/.codeium/windsurf/mcp_config.json", |server| servers("mcpServers", server, None, "serverUrl")),
-    ("zed", "settings.json", |server| servers("context_servers", server, None, "url")),
-    ("pydantic-ai", "Python", pydantic_ai),
-    ("openai-agents", "Python", openai_agents),
-    ("langchain", "Python", langchain),
+    client("claude", "claude_desktop_config.json (Claude Desktop: Settings, Developer)", claude),
+    client("claude-code", "a terminal", claude_code),
+    Client {
+        links: Some(of_cursor),
+        ..client("cursor", "~/.cursor/mcp.json", |server| servers("mcpServers", server, None, "url"))
+    },
+    Client {
+        links: Some(of_vscode),
+        ..client("vscode", ".vscode/mcp.json", |server| servers("servers", server, Some(VSCODE), "url"))
+    },
+    client("windsurf", "~/.codeium/windsurf/mcp_config.json", |server| {
+        servers("mcpServers", server, None, "serverUrl")
+    }),
+    client("zed", "settings.json", |server| servers("context_servers", server, None, "url")),
+    client("pydantic-ai", "Python", pydantic_ai),
+    client("openai-agents", "Python", openai_agents),
+    client("langchain", "Python", langchain),
 ];
+
+/// Their names.
+pub const NAMES: [&str; CLIENTS.len()] = {
+    let mut names = [""; CLIENTS.len()];
+    let mut index = 0;
+    while index < names.len() {
+        names[index] = CLIENTS[index].name;
+        index += 1;
+    }
+    names
+};
+
+/// How a server can be reached.
+pub const MODES: [&str; 3] = ["stdio", "streamable-http", "streamable-http-stateless"];
+
+/// What VS Code calls a server that it starts, and one at an address.
+const VSCODE: [&str; 2] = ["stdio", "http"];
 
 /// How a client reaches the server.
 enum Server {
@@ -38,36 +84,54 @@ enum Server {
 ///
 /// # Errors
 /// There is no such client, or no such way to reach a server.
-pub fn print(arguments: &Arguments, words: &[OsString]) -> Result<String, String> {
-    let names = CLIENTS.map(|(name, ..)| name).join(", ");
+pub fn print(arguments: &Arguments) -> Result<String, String> {
+    let names = NAMES.join(", ");
     let [asked, mode @ ..] = arguments.rest.as_slice() else { return Ok(format!("print-config knows: {names}\n")) };
-    let (_, place, snippet) = CLIENTS
+    let client = CLIENTS
         .iter()
-        .find(|(name, ..)| name.eq_ignore_ascii_case(asked))
+        .find(|client| client.name.eq_ignore_ascii_case(asked))
         .ok_or_else(|| format!("argument print-config: there is no client '{asked}'; there are: {names}"))?;
-    let mode = mode.first().map_or("stdio", String::as_str);
+    let (server, first) = server(arguments, mode.first().map(String::as_str))?;
+    let snippet = (client.snippet)(&server)?;
+    let place = if client.place == "Python" { String::new() } else { format!("{}:\n\n", client.place) };
+    let mut text = format!("{first}{place}{snippet}\n");
+    for (what, link) in client.links.map(|links| links(&server)).transpose()?.unwrap_or_default() {
+        text += &format!("\n{what}:\n\n{link}\n");
+    }
+    Ok(text)
+}
+
+/// What the client is to reach; and what is to be done before.
+fn server(arguments: &Arguments, mode: Option<&str>) -> Result<(Server, String), String> {
+    if let Some(url) = &arguments.url {
+        let is_one = url.parse::<http::Uri>().is_ok_and(|url| {
+            matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some_and(|host| !host.is_empty())
+        });
+        // It is written between quotes.
+        if !is_one || url.len() > MAX_URL || url.contains(['\'', '"', '\\']) {
+            return Err(format!("argument --url: '{url}' is no address such as https://host.example/mcp"));
+        }
+        return match mode {
+            Some("stdio") => Err("argument --url: a server at an address is not reached by stdio".to_owned()),
+            _ => Ok((Server::At(url.clone()), String::new())),
+        };
+    }
+    let mode = mode.unwrap_or("stdio");
     let mut command = started_by();
-    let options = words.iter().map(|word| word.to_string_lossy().into_owned());
-    command.extend(options.filter(|word| word != "print-config" && word != asked && word != mode));
+    command.extend_from_slice(&arguments.options);
     command.push(mode.to_owned());
-    let (server, first) = match mode {
-        "stdio" => (Server::Started(command), String::new()),
+    match mode {
+        "stdio" => Ok((Server::Started(command), String::new())),
         "streamable-http" | "streamable-http-stateless" => {
             let (host, port) = (&arguments.host, arguments.port);
             let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-            let first = format!("Start the server:\n\n{}\n\n", command.join(" "));
-            (Server::At(format!("http://{host}:{port}/mcp")), first)
+            let first = format!("Start the server:\n\n{}\n\n", for_shell(&command));
+            Ok((Server::At(format!("http://{host}:{port}/mcp")), first))
         }
         _ => {
-            return Err(format!(
-                "argument print-config: '{mode}' is no way to reach a server; there are: stdio, streamable-http, \
-                 streamable-http-stateless"
-            ));
+            Err(format!("argument print-config: '{mode}' is no way to reach a server; there are: {}", MODES.join(", ")))
         }
-    };
-    let snippet = snippet(&server)?;
-    let place = if *place == "Python" { String::new() } else { format!("{place}:\n\n") };
-    Ok(format!("{first}{place}{snippet}\n"))
+    }
 }
 
 /// The words that start this program again, from anywhere.
@@ -77,6 +141,17 @@ fn started_by() -> Vec<String> {
         let program = env::current_exe().map(|program| program.to_string_lossy().into_owned());
         vec![program.unwrap_or_else(|_| "mcp-run-python".to_owned())]
     })
+}
+
+/// Words, as a shell reads them.
+fn for_shell(words: &[String]) -> String {
+    let is_plain =
+        |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c));
+    let quoted = |word: &String| match is_plain(word) {
+        true => word.clone(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    };
+    words.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 /// A list of texts, as Python and JSON have them.
@@ -101,8 +176,8 @@ fn claude(server: &Server) -> Result<String, String> {
 
 fn claude_code(server: &Server) -> Result<String, String> {
     Ok(match server {
-        Server::Started(words) => format!("claude mcp add python -- {}", words.join(" ")),
-        Server::At(url) => format!("claude mcp add --transport http python {url}"),
+        Server::Started(words) => format!("claude mcp add python -- {}", for_shell(words)),
+        Server::At(url) => format!("claude mcp add --transport http python {}", for_shell(std::slice::from_ref(url))),
     })
 }
 
@@ -156,10 +231,52 @@ tools = await client.get_tools()"
     ))
 }
 
-/// JSON with the server under `key`; `kinds` are what the client calls one that it starts, and one at an address, which it
-/// has in the member `address`.
+/// Cursor's link: the server's name, and its configuration as `mcp.json` has it.
+fn of_cursor(server: &Server) -> Result<Vec<(&'static str, String)>, String> {
+    let configuration = STANDARD.encode(Value::from(told(server, None, "url")?).to_string());
+    let link = format!("cursor://anysphere.cursor-deeplink/mcp/install?name=python&config={}", encoded(&configuration));
+    Ok(vec![("Or open this link, upon which Cursor asks", link)])
+}
+
+/// Those of VS Code: the configuration with the server's name in it.
+fn of_vscode(server: &Server) -> Result<Vec<(&'static str, String)>, String> {
+    let mut configuration = Map::from_iter([("name".to_owned(), "python".into())]);
+    configuration.extend(told(server, Some(VSCODE), "url")?);
+    let configuration = encoded(&Value::from(configuration).to_string());
+    let link = format!("vscode:mcp/install?{configuration}");
+    let of_web = format!("https://insiders.vscode.dev/redirect?url={}", encoded(&link));
+    Ok(vec![
+        ("Or open this link, upon which VS Code asks", link),
+        ("The same for pages that may have links of the web alone", of_web),
+        ("For VS Code Insiders", format!("vscode-insiders:mcp/install?{configuration}")),
+    ])
+}
+
+/// As `encodeURIComponent` of JavaScript.
+fn encoded(text: &str) -> String {
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'_')
+        .remove(b'.')
+        .remove(b'!')
+        .remove(b'~')
+        .remove(b'*')
+        .remove(b'\'')
+        .remove(b'(')
+        .remove(b')');
+    utf8_percent_encode(text, KEPT).to_string()
+}
+
+/// JSON with the server under `key`.
 fn servers(key: &str, server: &Server, kinds: Option<[&str; 2]>, address: &str) -> Result<String, String> {
-    let mut told = serde_json::Map::new();
+    let configuration = json!({ key: { "python": told(server, kinds, address)? } });
+    serde_json::to_string_pretty(&configuration).map_err(|error| error.to_string())
+}
+
+/// What a client is told of the server. `kinds` are what it calls one that it starts, and one at an address, which it has
+/// in the member `address`.
+fn told(server: &Server, kinds: Option<[&str; 2]>, address: &str) -> Result<Map<String, Value>, String> {
+    let mut told = Map::new();
     if let Some([started, at]) = kinds {
         let kind = if matches!(server, Server::Started(_)) { started } else { at };
         told.insert("type".to_owned(), kind.into());
@@ -172,6 +289,5 @@ fn servers(key: &str, server: &Server, kinds: Option<[&str; 2]>, address: &str) 
         }
         Server::At(url) => drop(told.insert(address.to_owned(), url.as_str().into())),
     }
-    let configuration: Value = json!({ key: { "python": told } });
-    serde_json::to_string_pretty(&configuration).map_err(|error| error.to_string())
+    Ok(told)
 }

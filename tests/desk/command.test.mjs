@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readdirSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { dirname, join } from 'node:path';
+import { createRequire } from 'node:module';
+import { dirname, join, relative } from 'node:path';
 import { describe, test } from 'node:test';
 import { COMMAND, run, StdioClient, Temporary } from './desk.mjs';
 
@@ -30,6 +31,12 @@ describe('the command', () => {
     [['--return-mode', 'yaml', 'stdio'], /'yaml' \(choose from xml, json\)/],
     [['--set', 'nonsense', 'stdio'], /NAME=VALUE/],
     [['print-config', 'nonsense'], /there is no client 'nonsense'/],
+    [['print-config', 'cursor', '--url', 'ftp://a.example'], /'ftp:\/\/a\.example' is no address/],
+    [['print-config', 'cursor', '--url', "http://a.example/'"], /is no address/],
+    [['print-config', 'cursor', 'stdio', '--url', 'http://a.example'], /is not reached by stdio/],
+    [['print-config', 'claude', '--url', 'http://a.example'], /Claude Desktop starts servers of this machine itself/],
+    [['stdio', '--url', 'http://a.example'], /--url: it is for print-config/],
+    [['completions', 'tcsh'], /there is no shell 'tcsh'; there are: bash, fish, powershell, zsh/],
   ])) {
     test(`refuses ${args.join(' ') || 'nothing'}`, async () => {
       const { code, stdout, stderr } = await run(args);
@@ -158,7 +165,7 @@ describe('the command', () => {
     /** @param {Record<string, string>} env @param {string[]} args */
     const cursor = async (env, ...args) => {
       const { stdout } = await run(['print-config', 'CURSOR', ...args], '', env);
-      return JSON.parse(stdout.slice(stdout.indexOf('{'))).mcpServers.python;
+      return JSON.parse(stdout.slice(stdout.indexOf('{'), stdout.lastIndexOf('}') + 1)).mcpServers.python;
     };
     // What works where it is run: the very command, or npx where npx has started it.
     assert.deepEqual(await cursor({}), { command: COMMAND, args: ['stdio'] });
@@ -189,6 +196,131 @@ describe('the command', () => {
     assert.equal(code, 2);
     assert.match(stderr, /Claude Desktop starts servers of this machine itself: use stdio/);
   });
+});
+
+describe('print-config gives links', () => {
+  /** @param {string[]} args */
+  const links = async (...args) => {
+    const { code, stdout, stderr } = await run(['print-config', ...args], '', { npm_command: 'exec' });
+    assert.equal(code, 0, stderr);
+    return stdout.split('\n').filter((line) => /^(vscode|vscode-insiders|cursor|https):/.test(line));
+  };
+  const words = ['--deps', 'numpy>=2,päck', '--return-mode', 'json'];
+  const started = { command: 'npx', args: ['-y', 'mcp-run-python', ...words, 'stdio'] };
+  const url = 'https://python.example/mcp?a=1&b=%20';
+
+  test('that VS Code opens', async () => {
+    for (const [args, server] of /** @type {[string[], object][]} */ ([
+      [words, { name: 'python', type: 'stdio', ...started }],
+      [['--url', url], { name: 'python', type: 'http', url }],
+    ])) {
+      const [link, ofWeb, insiders, ...others] = await links('VSCode', ...args);
+      assert.deepEqual(others, []);
+      /** @param {string} link @param {string} scheme */
+      const decoded = (link, scheme) => {
+        const { protocol, pathname, search } = new URL(link);
+        assert.deepEqual([protocol, pathname], [scheme, 'mcp/install']);
+        return JSON.parse(decodeURIComponent(search.slice(1)));
+      };
+      assert.deepEqual(decoded(link, 'vscode:'), server);
+      assert.deepEqual(decoded(insiders, 'vscode-insiders:'), server);
+      const redirect = new URL(ofWeb);
+      assert.equal(redirect.origin + redirect.pathname, 'https://insiders.vscode.dev/redirect');
+      assert.equal(redirect.searchParams.get('url'), link);
+    }
+  });
+
+  test('that Cursor opens', async () => {
+    for (const [args, server] of /** @type {[string[], object][]} */ ([
+      [words, started],
+      [['--url', url], { url }],
+      [['streamable-http', '--port', '4567'], { url: 'http://127.0.0.1:4567/mcp' }],
+    ])) {
+      const [link, ...others] = await links('cURSOR', ...args);
+      assert.deepEqual(others, []);
+      const { protocol, host, pathname, searchParams } = new URL(link);
+      assert.deepEqual([protocol, host, pathname], ['cursor:', 'anysphere.cursor-deeplink', '/mcp/install']);
+      assert.deepEqual([...searchParams.keys()], ['name', 'config']);
+      assert.equal(searchParams.get('name'), 'python');
+      const config = Buffer.from(searchParams.get('config') ?? '', 'base64').toString();
+      assert.deepEqual(JSON.parse(config), server);
+    }
+  });
+
+  test('for the clients that have such links alone', async () => {
+    for (const client of ['claude', 'claude-code', 'windsurf', 'zed', 'langchain'])
+      assert.deepEqual(await links(client), []);
+    const { stdout } = await run(['print-config', 'Claude-Code', '--url', url]);
+    assert.ok(stdout.endsWith(`claude mcp add --transport http python '${url}'\n`), stdout);
+  });
+});
+
+describe('what the command tells of itself', () => {
+  const modes = [
+    'stdio',
+    'streamable-http',
+    'streamable-http-stateless',
+    'print-config',
+    'fetch',
+    'doctor',
+    'completions',
+  ];
+
+  test('bash completes', async () => {
+    const { stdout: script } = await run(['completions', 'bash']);
+    /** What bash offers after these words. @param {string[]} words */
+    const offered = (...words) => {
+      const asked = `eval "$(cat)"; read -ra of <<<"$(complete -p mcp-run-python)"
+        f=; for ((i = 0; i < \${#of[@]}; i++)); do [[ \${of[i]} == -F ]] && f=\${of[i + 1]}; done
+        COMP_WORDS=(mcp-run-python "$@"); COMP_CWORD=$#
+        "$f" mcp-run-python "\${COMP_WORDS[COMP_CWORD]}" "\${COMP_WORDS[COMP_CWORD - 1]}"
+        printf '%s\\n' "\${COMPREPLY[@]}"`;
+      const { stdout, stderr } = spawnSync('bash', ['--norc', '-c', asked, 'bash', ...words], { input: script });
+      assert.equal(stderr.toString(), '');
+      return stdout.toString().split('\n').filter(Boolean);
+    };
+    const all = offered('');
+    for (const mode of [...modes, '--port', '--dependencies', '--set'])
+      assert.ok(all.includes(mode), `${mode}: ${all}`);
+    assert.ok(!all.includes('man'));
+    assert.deepEqual(offered('str'), ['streamable-http', 'streamable-http-stateless']);
+    const clients = offered('print-config', 'c');
+    for (const client of ['claude', 'claude-code', 'cursor']) assert.ok(clients.includes(client), `${clients}`);
+    assert.deepEqual(offered('stdio', '--return-mode', ''), ['xml', 'json']);
+  });
+
+  test('other shells are told the same words', async () => {
+    for (const shell of ['zsh', 'fish', 'powershell']) {
+      const { code, stdout } = await run(['completions', shell]);
+      assert.equal(code, 0);
+      for (const word of [...modes, 'time-limit', 'xml']) assert.ok(stdout.includes(word), `${shell}: ${word}`);
+    }
+  });
+
+  test('the manual', async () => {
+    const { code, stdout: page } = await run(['man']);
+    assert.equal(code, 0);
+    const sections = ['NAME', 'SYNOPSIS', 'DESCRIPTION', 'OPTIONS', 'MODES', 'ENVIRONMENT', 'EXAMPLES', 'EXIT STATUS'];
+    const found = [...page.matchAll(/^\.SH "?([^"\n]+)"?$/gm)].map(([, name]) => name);
+    assert.deepEqual(found, sections);
+    assert.match(page, new RegExp(`^\\.TH mcp-run-python 1 .*${manifest.version.replaceAll('.', '\\.')}`, 'm'));
+    const rendered = spawnSync('groff', ['-man', '-ww', '-Tascii', '-P-cbou'], { input: page, encoding: 'utf8' });
+    // Not every system has it.
+    if (rendered.error) return;
+    assert.equal(rendered.stderr, '');
+    for (const word of [...sections, ...modes, '--time-limit', 'MCP_RUN_PYTHON_HOME', 'fetch pandas'])
+      assert.ok(rendered.stdout.includes(word), `${word}: ${rendered.stdout}`);
+  });
+});
+
+test('its files are found by a path that is relative to where it is started', async () => {
+  const modules = dirname(realpathSync(PACKAGE));
+  const program = join(modules, `mcp-run-python-${process.platform}-${process.arch}`, 'mcp-run-python');
+  const workerd = createRequire(join(PACKAGE, 'package.json'))('workerd').default;
+  const env = { MCP_RUN_PYTHON_HOME: 'mcp-run-python', MCP_RUN_PYTHON_WORKERD: relative(modules, workerd) };
+  await using client = new StdioClient([], env, ['env', '-C', modules, program]);
+  await client.initialize();
+  assert.equal((await client.run('6 * 7')).return_value, 42);
 });
 
 test('the package has what it needs, and nothing else', () => {
