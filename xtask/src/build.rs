@@ -162,6 +162,12 @@ impl Machine {
     }
 }
 
+/// What Node calls this machine's system and processor.
+pub const THIS_MACHINE: (&str, &str) = (
+    if cfg!(target_os = "macos") { "darwin" } else { "linux" },
+    if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" },
+);
+
 /// Builds the desk's program for this machine; gives its place.
 pub fn program() -> Result<PathBuf> {
     let out = target().join("native/mcp-run-python");
@@ -256,8 +262,7 @@ pub fn desk() -> Result<PathBuf> {
 pub fn npm_packages(into: &Path, others: &[Machine]) -> Result<Vec<PathBuf>> {
     let cli = desk()?;
     fs::create_dir_all(into)?;
-    let system = if cfg!(target_os = "macos") { "darwin" } else { "linux" };
-    let processor = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
+    let (system, processor) = THIS_MACHINE;
     let mut packages = vec![pack(&cli, into)?, pack(&platform_package(&cli, system, processor, &program()?)?, into)?];
     for machine in others {
         let (system, processor) = match machine {
@@ -285,6 +290,8 @@ fn platform_package(cli: &Path, system: &str, processor: &str, program: &Path) -
         "version": manifest["version"],
         "description": format!("The program of mcp-run-python for {system} {processor}"),
         "license": manifest["license"],
+        "homepage": manifest["homepage"],
+        "repository": manifest["repository"],
         "os": [system],
         "cpu": [processor],
         "files": ["mcp-run-python"],
@@ -419,8 +426,16 @@ fn size(folder: &Path) -> Result<(usize, usize)> {
     Ok((raw, packed))
 }
 
+/// Has a file in another place, too: the same, where the file system can.
+pub fn link(from: &Path, to: &Path) -> Result<()> {
+    if fs::hard_link(from, to).is_err() {
+        fs::copy(from, to).with_context(|| format!("{} cannot be copied", from.display()))?;
+    }
+    Ok(())
+}
+
 /// Copies a folder with everything in it.
-fn copy(from: &Path, to: &Path) -> Result<()> {
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
     for entry in WalkDir::new(from) {
         let entry = entry?;
         let place = to.join(entry.path().strip_prefix(from)?);

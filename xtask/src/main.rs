@@ -3,14 +3,18 @@
 mod bench;
 mod browser;
 mod build;
+mod bundle;
 mod corpus;
 mod deny;
 mod dev;
+mod formula;
+mod manifests;
 mod mirror;
 mod node;
 mod packages;
 mod page;
 mod python;
+mod release;
 mod sbom;
 mod soak;
 mod step;
@@ -46,6 +50,8 @@ enum Command {
         #[arg(long, value_enum)]
         also: Vec<build::Machine>,
     },
+    /// Makes all files of a release into dist/.
+    Release(release::Release),
     /// Runs the benchmarks: a table, and target/bench.json.
     Bench(bench::Bench),
     /// Runs programs that others wrote, here and in this machine's Python, and prints what does not pass here.
@@ -76,6 +82,7 @@ fn main() -> ExitCode {
         Command::Core => build::core(build::Variant::Release).map(|_| ()),
         Command::Desk => build::desk().map(drop),
         Command::Packages(bundle) => bundle.run(),
+        Command::Release(release) => release.run(),
         Command::Token(token) => token.run(),
         Command::Worker => build::worker(build::Variant::Release).map(|_| ()),
     };

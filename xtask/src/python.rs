@@ -25,6 +25,10 @@ pub const EXAMPLES: Environment =
 pub const PACKAGE: Environment =
     Environment { name: "venv-package", requirements: "python/tests/requirements.txt", has: "pytest" };
 
+/// For checking what the registry of MCP servers is told.
+pub const REGISTRY: Environment =
+    Environment { name: "venv-registry", requirements: "tests/deploy/requirements.txt", has: "skillsaw" };
+
 /// What the benchmark of packages compares with.
 pub const NATIVE: Environment =
     Environment { name: "venv-native", requirements: "xtask/native-requirements.txt", has: "f2py" };

@@ -1,23 +1,41 @@
-//! What a deployed worker is made of, as CycloneDX (1.6).
+//! What everything in dist/ is made of, as CycloneDX (1.6).
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use anyhow::{Context, Result};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use crate::{
-    step::{output, root},
+    manifests,
+    step::{hexadecimal, output},
     toolchain::{WASM, cargo},
 };
 
-/// Writes it: the crates that are compiled in, with their licences, and Pyodide, with the hashes of its files.
+/// The crates that something is compiled from, each with the target that it is compiled for; `None` is this machine.
+const CRATES: [(&str, Option<&str>); 4] =
+    [("worker-edge", Some(WASM)), ("core-js", Some(WASM)), ("kdf", Some(WASM)), ("desk", None)];
+
+/// The npm packages of which something is shipped: their names, or how those begin. What they need is, too.
+const PACKAGES: [&str; 4] = ["workerd", "codemirror", "@codemirror/", "@lezer/"];
+
+/// Writes it: the crates that are compiled in, the npm packages that are bundled or brought along, with their licences, and
+/// Pyodide, with the hashes of its files.
 pub fn write(path: &Path) -> Result<usize> {
-    let mut tree = cargo();
-    tree.args(["tree", "--locked", "--package", "worker-edge", "--target", WASM, "--edges", "normal"]);
-    tree.args(["--prefix", "none", "--no-dedupe", "--format", "{p}|{l}"]);
-    let lines = output(&mut tree)?;
-    let crates: BTreeSet<&str> = lines.lines().collect();
-    let mut components: Vec<Value> = crates.into_iter().filter_map(component).collect();
+    let mut lines = BTreeSet::new();
+    for (package, target) in CRATES {
+        let mut tree = cargo();
+        tree.args(["tree", "--locked", "--package", package, "--edges", "normal"]);
+        tree.args(["--prefix", "none", "--no-dedupe", "--format", "{p}|{l}"]);
+        tree.args(target.into_iter().flat_map(|target| ["--target", target]));
+        lines.extend(output(&mut tree)?.lines().map(str::to_owned));
+    }
+    let mut components: Vec<Value> = lines.iter().filter_map(|line| component(line)).collect();
+    components.extend(npm(&manifests::json("package.json")?, &manifests::json("package-lock.json")?)?);
     components.push(pyodide()?);
     let count = components.len();
     let sbom = json!({
@@ -25,12 +43,53 @@ pub fn write(path: &Path) -> Result<usize> {
         "specVersion": "1.6",
         "version": 1,
         "metadata": {
-            "component": { "type": "application", "name": "mcp-run-python", "version": env!("CARGO_PKG_VERSION") },
+            "component": { "type": "application", "name": manifests::NAME, "version": manifests::VERSION },
         },
         "components": components,
     });
     fs::write(path, serde_json::to_string_pretty(&sbom)?)?;
     Ok(count)
+}
+
+/// Those of the npm packages that are shipped, by what is asked for and the lock file.
+fn npm(asked: &Value, lock: &Value) -> Result<Vec<Value>> {
+    let locked = lock["packages"].as_object().context("the lock file has no packages")?;
+    let names = |of: &Value, member: &str| -> Vec<String> {
+        of[member].as_object().into_iter().flat_map(|names| names.keys().cloned()).collect()
+    };
+    let is_shipped =
+        |name: &String| PACKAGES.iter().any(|known| name == known || (known.ends_with('/') && name.starts_with(known)));
+    // workerd comes with wrangler, in the version that the npm package asks for.
+    let mut next: Vec<String> = names(asked, "devDependencies").into_iter().filter(is_shipped).collect();
+    next.push("workerd".to_owned());
+    let mut found = BTreeMap::new();
+    while let Some(name) = next.pop() {
+        if found.contains_key(&name) {
+            continue;
+        }
+        let package =
+            locked.get(&format!("node_modules/{name}")).with_context(|| format!("{name} is not in the lock file"))?;
+        next.extend(names(package, "dependencies"));
+        // The program of workerd is in those, one for each machine; what it is not for is not asked for.
+        next.extend(names(package, "optionalDependencies").into_iter().filter(|name| !name.contains("windows")));
+        found.insert(name.clone(), of_npm(&name, package));
+    }
+    Ok(found.into_values().collect())
+}
+
+/// An npm package, by its entry in the lock file.
+fn of_npm(name: &str, package: &Value) -> Value {
+    let version = package["version"].as_str().unwrap_or_default();
+    let purl = format!("pkg:npm/{}@{version}", name.replace('@', "%40"));
+    let mut component = json!({ "type": "library", "name": name, "version": version, "purl": purl, "bom-ref": purl });
+    if let Some(licence) = package["license"].as_str() {
+        component["licenses"] = json!([{ "expression": licence }]);
+    }
+    let hash = package["integrity"].as_str().and_then(|integrity| integrity.strip_prefix("sha512-"));
+    if let Some(hash) = hash.and_then(|hash| STANDARD.decode(hash).ok()) {
+        component["hashes"] = json!([{ "alg": "SHA-512", "content": hexadecimal(&hash) }]);
+    }
+    component
 }
 
 /// A line of `cargo tree`, such as `serde v1.0.228|MIT OR Apache-2.0`. Crates of this workspace are no components.
@@ -50,12 +109,8 @@ fn component(line: &str) -> Option<Value> {
 }
 
 fn pyodide() -> Result<Value> {
-    let read = |path: &str| -> Result<Value> {
-        let text = fs::read_to_string(root().join(path)).with_context(|| format!("{path} cannot be read"))?;
-        Ok(serde_json::from_str(&text)?)
-    };
-    let version = read("node_modules/pyodide/package.json")?["version"].clone();
-    let files = read("runtime/pyodide/assets.json")?;
+    let version = manifests::json("node_modules/pyodide/package.json")?["version"].clone();
+    let files = manifests::json("runtime/pyodide/assets.json")?;
     let files: Vec<Value> = files
         .as_object()
         .into_iter()
@@ -83,5 +138,24 @@ mod tests {
         assert_eq!(found["licenses"][0]["expression"], "MIT OR Apache-2.0");
         assert!(component("mcp-run-python v0.1.0 (/somewhere)|MIT").is_none());
         assert!(component("").is_none());
+    }
+
+    #[test]
+    fn npm_packages_come_with_what_they_need() {
+        let asked = json!({ "devDependencies": { "@codemirror/view": "1", "esbuild": "1" } });
+        let lock = json!({ "packages": {
+            "node_modules/@codemirror/view": { "version": "1.0.0", "license": "MIT", "dependencies": { "crelt": "^1" } },
+            "node_modules/crelt": { "version": "1.2.3", "integrity": "sha512-AAH/" },
+            "node_modules/workerd": { "version": "1.1.1", "optionalDependencies": { "@a/linux": "1", "@a/windows-64": "1" } },
+            "node_modules/@a/linux": { "version": "1.1.1" },
+            "node_modules/esbuild": { "version": "1.0.0" },
+        } });
+        let found = npm(&asked, &lock).unwrap();
+        let names: Vec<_> = found.iter().filter_map(|found| found["purl"].as_str()).collect();
+        let wanted = ["%40a/linux@1.1.1", "%40codemirror/view@1.0.0", "crelt@1.2.3", "workerd@1.1.1"];
+        assert_eq!(names, wanted.map(|name| format!("pkg:npm/{name}")));
+        assert_eq!(found[2]["hashes"][0]["content"], "0001ff");
+        assert_eq!(found[1]["licenses"][0]["expression"], "MIT");
+        assert!(npm(&asked, &json!({ "packages": {} })).is_err());
     }
 }

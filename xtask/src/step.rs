@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    io::Read,
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
@@ -65,7 +66,26 @@ impl Inputs {
 
     /// All of it as one hash.
     pub fn fingerprint(self) -> String {
-        self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hexadecimal(&self.0.finalize())
+    }
+}
+
+/// Bytes in hexadecimal.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The sha256 of a file, in hexadecimal.
+pub fn sha256(file: &Path) -> Result<String> {
+    let mut sum = Sha256::new();
+    let mut file = fs::File::open(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let mut bytes = vec![0; 1 << 20];
+    loop {
+        let length = file.read(&mut bytes)?;
+        if length == 0 {
+            return Ok(hexadecimal(&sum.finalize()));
+        }
+        sum.update(&bytes[..length]);
     }
 }
 

@@ -237,10 +237,20 @@ fn conformance() -> Result<Prepared> {
     Ok(Prepared { commands: vec![command], servers: vec![server] })
 }
 
-/// What would be deployed can be, and has no tools of tests in it.
+/// What would be deployed can be, and has no tools of tests in it; and what would be released can be installed.
 fn deploy() -> Result<Prepared> {
-    of([
-        with(Command::new(std::env::current_exe()?), ["build"]),
-        with(node::command("node"), ["tests/deploy/check.mjs"]),
-    ])
+    python::REGISTRY.install()?;
+    let xtask = std::env::current_exe()?;
+    let mut files = with(
+        node::command("node"),
+        [
+            "--test",
+            "--test-reporter=spec",
+            "--test-concurrency=1",
+            "tests/deploy/check.mjs",
+            "tests/deploy/release.mjs",
+        ],
+    );
+    files.env("SKILLSAW", python::REGISTRY.commands().join("skillsaw"));
+    of([with(Command::new(&xtask), ["build"]), with(Command::new(&xtask), ["release", "--dry-run"]), files])
 }

@@ -1,0 +1,153 @@
+//! What the project says of itself: the workspace's `Cargo.toml` has its version and its addresses, and every other
+//! manifest repeats them, as its readers look nowhere else.
+
+use std::fs;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::step::root;
+
+/// The version of everything.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Where the source is.
+pub const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
+
+/// Where one reads about it.
+pub const HOMEPAGE: &str = env!("CARGO_PKG_HOMEPAGE");
+
+/// The name of the command, and of most of what it comes in.
+pub const NAME: &str = "mcp-run-python";
+
+/// The address of a file of the release.
+pub fn address(file: &str) -> String {
+    format!("{REPOSITORY}/releases/download/v{VERSION}/{file}")
+}
+
+/// A file of JSON of the project.
+pub fn json(path: &str) -> Result<Value> {
+    parsed(&read(path)?, path)
+}
+
+/// Fails, and names what differs, if a manifest says something else than `Cargo.toml`.
+pub fn check() -> Result<()> {
+    let differ = differences(read)?;
+    if !differ.is_empty() {
+        bail!("the workspace's Cargo.toml says something else than\n  {}", differ.join("\n  "));
+    }
+    Ok(())
+}
+
+fn read(path: &str) -> Result<String> {
+    fs::read_to_string(root().join(path)).with_context(|| format!("{path} cannot be read"))
+}
+
+fn parsed(text: &str, path: &str) -> Result<Value> {
+    serde_json::from_str(text).with_context(|| path.to_owned())
+}
+
+/// What says something else, as `FILE: WHAT`; each file is as `read` gives it.
+fn differences(read: impl Fn(&str) -> Result<String>) -> Result<Vec<String>> {
+    let mut differ = Vec::new();
+    let mut expect = |what: String, is_so: bool| {
+        if !is_so {
+            differ.push(what);
+        }
+    };
+
+    let path = "Cargo.toml";
+    let cargo = read(path)?;
+    // Where the Python package's build finds its version.
+    let first = cargo.lines().find_map(|line| line.strip_prefix("version = "));
+    expect(format!("{path}: the first version in it"), first == Some(&format!("\"{VERSION}\"")));
+
+    let path = "cli/package.json";
+    let npm = parsed(&read(path)?, path)?;
+    let name = REPOSITORY.trim_start_matches("https://github.com/");
+    let name = format!("io.github.{name}");
+    for (pointer, wanted) in [
+        ("/version", VERSION),
+        ("/homepage", HOMEPAGE),
+        ("/repository/url", &format!("git+{REPOSITORY}.git")),
+        ("/mcpName", &name),
+    ] {
+        expect(format!("{path}: {pointer}"), npm.pointer(pointer).and_then(Value::as_str) == Some(wanted));
+    }
+    let programs = npm["optionalDependencies"].as_object().context("cli/package.json has no programs")?;
+    for (program, version) in programs {
+        expect(format!("{path}: {program}"), version == VERSION);
+    }
+
+    let path = "server.json";
+    let server = parsed(&read(path)?, path)?;
+    for (pointer, wanted) in
+        [("/version", VERSION), ("/name", &name), ("/repository/url", REPOSITORY), ("/websiteUrl", HOMEPAGE)]
+    {
+        expect(format!("{path}: {pointer}"), server.pointer(pointer).and_then(Value::as_str) == Some(wanted));
+    }
+    for package in server["packages"].as_array().context("server.json has no packages")? {
+        expect(format!("{path}: the version of {}", package["identifier"]), package["version"] == VERSION);
+    }
+
+    let path = "python/pyproject.toml";
+    let python = read(path)?;
+    for line in [
+        "dynamic = [\"version\"]",
+        "path = \"../Cargo.toml\"",
+        &format!("Homepage = \"{HOMEPAGE}\""),
+        &format!("Repository = \"{REPOSITORY}\""),
+    ] {
+        expect(format!("{path}: {line}"), python.lines().any(|of_file| of_file == line));
+    }
+
+    // By which the registry of servers knows that whoever has the package has the name, too.
+    let path = "python/README.md";
+    expect(format!("{path}: mcp-name"), read(path)?.contains(&format!("mcp-name: {name} ")));
+    let path = "CHANGELOG.md";
+    expect(
+        format!("{path}: a heading"),
+        read(path)?.lines().any(|line| line.starts_with("## ") && line.contains(VERSION)),
+    );
+    Ok(differ)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn manifests_say_what_the_workspace_says() {
+        check().unwrap();
+    }
+
+    #[test]
+    fn one_that_differs_is_named() {
+        for (file, from, to) in [
+            ("Cargo.toml", "version = \"0.1.0\"", "version = \"0.1.1\""),
+            ("cli/package.json", "\"version\": \"0.1.0\"", "\"version\": \"0.2.0\""),
+            ("cli/package.json", "-linux-x64\": \"0.1.0\"", "-linux-x64\": \"^0.1.0\""),
+            ("cli/package.json", "git+https", "git"),
+            ("cli/package.json", "\"mcpName\": \"io", "\"mcpName\": \"org"),
+            ("server.json", "\"identifier\": \"mcp-run-python\",\n      \"version\": \"0", "\"version\": \"1"),
+            ("server.json", "\"websiteUrl\": \"", "\"websiteUrl\": \"x"),
+            ("server.json", "{ \"url\": \"", "{ \"url\": \"x"),
+            ("python/pyproject.toml", "Homepage = \"", "Homepage = \"x"),
+            ("python/pyproject.toml", "dynamic = [\"version\"]", "version = \"0.1.0\""),
+            ("python/README.md", "mcp-name: ", "mcp-name: x"),
+            ("CHANGELOG.md", VERSION, "0.0.9"),
+        ] {
+            let (from, to) = (from.replace("0.1.0", VERSION), to.replace("0.1.0", VERSION));
+            let differ = differences(|path| {
+                let text = read(path)?;
+                if path != file {
+                    return Ok(text);
+                }
+                assert!(text.contains(&from), "{file}: {from}");
+                Ok(text.replacen(&from, &to, 1))
+            });
+            let differ = differ.unwrap();
+            assert!(differ.len() == 1 && differ[0].starts_with(file), "{file}: {from}: {differ:?}");
+        }
+    }
+}
