@@ -1,6 +1,9 @@
 //! The mode `print-config`: what to put into a client's configuration.
 
-use std::env;
+use std::{
+    env, fs,
+    path::{self, PathBuf},
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -138,9 +141,26 @@ fn server(arguments: &Arguments, mode: Option<&str>) -> Result<(Server, String),
 fn started_by() -> Vec<String> {
     let told = env::var(COMMAND).ok().and_then(|words| serde_json::from_str::<Vec<String>>(&words).ok());
     told.filter(|words| !words.is_empty()).unwrap_or_else(|| {
-        let program = env::current_exe().map(|program| program.to_string_lossy().into_owned());
-        vec![program.unwrap_or_else(|_| "mcp-run-python".to_owned())]
+        let program = called().map(|program| program.to_string_lossy().into_owned());
+        vec![program.unwrap_or_else(|| "mcp-run-python".to_owned())]
     })
+}
+
+/// The path by which this program was called: a link to it stays when a newer version takes its place.
+fn called() -> Option<PathBuf> {
+    let program = env::current_exe().ok()?;
+    let found = || {
+        let word = PathBuf::from(env::args_os().next()?);
+        let path = match word.components().count() {
+            1 => {
+                env::split_paths(&env::var_os("PATH")?).map(|folder| folder.join(&word)).find(|path| path.is_file())?
+            }
+            _ => word,
+        };
+        let is_it = fs::canonicalize(&path).ok()? == fs::canonicalize(&program).ok()?;
+        is_it.then(|| path::absolute(path).ok())?
+    };
+    Some(found().unwrap_or(program))
 }
 
 /// Words, as a shell reads them.

@@ -313,14 +313,33 @@ describe('what the command tells of itself', () => {
   });
 });
 
-test('its files are found by a path that is relative to where it is started', async () => {
+describe('the program itself', () => {
   const modules = dirname(realpathSync(PACKAGE));
   const program = join(modules, `mcp-run-python-${process.platform}-${process.arch}`, 'mcp-run-python');
-  const workerd = createRequire(join(PACKAGE, 'package.json'))('workerd').default;
-  const env = { MCP_RUN_PYTHON_HOME: 'mcp-run-python', MCP_RUN_PYTHON_WORKERD: relative(modules, workerd) };
-  await using client = new StdioClient([], env, ['env', '-C', modules, program]);
-  await client.initialize();
-  assert.equal((await client.run('6 * 7')).return_value, 42);
+
+  test('finds its files by paths that are relative to where it is started', async () => {
+    const workerd = createRequire(join(PACKAGE, 'package.json'))('workerd').default;
+    const env = { MCP_RUN_PYTHON_HOME: 'mcp-run-python', MCP_RUN_PYTHON_WORKERD: relative(modules, workerd) };
+    await using client = new StdioClient([], env, ['env', '-C', modules, program]);
+    await client.initialize();
+    assert.equal((await client.run('6 * 7')).return_value, 42);
+  });
+
+  test('is configured by the link that it was called by, which stays', async () => {
+    const place = new Temporary();
+    const link = join(place.path, 'mcp-run-python');
+    symlinkSync(program, link);
+    for (const [command, wanted] of [
+      [link, link],
+      ['mcp-run-python', link],
+      [program, program],
+    ]) {
+      const env = { PATH: `${place.path}:${process.env.PATH}` };
+      const { stdout } = await run(['print-config', 'langchain'], '', env, [command]);
+      assert.ok(stdout.includes(`'command': "${wanted}"`), stdout);
+    }
+    place.remove();
+  });
 });
 
 test('the package has what it needs, and nothing else', () => {
