@@ -16,7 +16,7 @@ use walkdir::WalkDir;
 use crate::{
     mirror::{self, Addresses},
     node, packages, page, python, sbom,
-    step::{Inputs, output, root, run, step, target, timed},
+    step::{Inputs, alone, output, root, run, step, target, timed},
     toolchain::{self, cargo},
     wasm,
 };
@@ -261,6 +261,7 @@ pub fn desk() -> Result<PathBuf> {
 /// Packs the npm package, and those with the program for this machine and for others, into a folder; gives their files.
 pub fn npm_packages(into: &Path, others: &[Machine]) -> Result<Vec<PathBuf>> {
     let cli = desk()?;
+    let _alone = alone("packing the npm packages", &target().join("xtask/packing"))?;
     fs::create_dir_all(into)?;
     let (system, processor) = THIS_MACHINE;
     let mut packages = vec![pack(&cli, into)?, pack(&platform_package(&cli, system, processor, &program()?)?, into)?];
@@ -305,6 +306,7 @@ fn platform_package(cli: &Path, system: &str, processor: &str, program: &Path) -
 /// Installs the npm packages into an empty folder, as their users do; gives the path of the command.
 pub fn installed_desk() -> Result<PathBuf> {
     let folder = target().join("desk");
+    let _alone = alone("installing the npm package", &target().join("xtask/installing"))?;
     let packages = npm_packages(&folder, &[])?;
     let app = folder.join("app");
     let inputs = packages.iter().try_fold(Inputs::default(), |inputs, package| inputs.path(package))?;
@@ -372,6 +374,10 @@ fn sources(file: &Path) -> Result<()> {
     }
     let (mirror, index) = (json!(mirror), json!(index.unwrap_or_default()));
     let text = format!("// Written by the build.\nexport const mirror = {mirror};\nexport const index = {index};\n");
+    if fs::read_to_string(file).is_ok_and(|written| written == text) {
+        // Nobody is to find half of it.
+        return Ok(());
+    }
     Ok(fs::write(file, text)?)
 }
 
