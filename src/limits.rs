@@ -153,6 +153,21 @@ pub const MAX_PLACED: usize = 1000;
 /// Bytes of all files together that are part of one result.
 pub const MAX_EMBEDDED: usize = 2 * MIB;
 
+/// Most bundles that a run displays.
+pub const MAX_DISPLAYS: usize = 64;
+
+/// Bytes of one type of a bundle: a page's worth of HTML. A chart of more points than that is better an image.
+pub const MAX_DISPLAY: usize = 256 * 1024;
+
+/// Bytes of the frames of all bundles of a run.
+pub const MAX_DISPLAYED: usize = MIB;
+
+/// Deepest nesting of a bundle's JSON: what serde_json allows by default is more.
+pub const MAX_DISPLAY_DEPTH: usize = 64;
+
+/// Most values in the JSON of all bundles of a run: a parsed one takes about 90 bytes.
+pub const MAX_DISPLAY_ITEMS: usize = 100_000;
+
 /// Limits of one run; a home may set each.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -185,6 +200,10 @@ pub struct Limits {
     pub images: usize,
     /// Bytes of one image, as PNG.
     pub image_bytes: usize,
+    /// Rows of a table that is shown of a DataFrame: of more, the first and the last.
+    pub table_rows: usize,
+    /// Its columns, likewise.
+    pub table_columns: usize,
     /// How many values the returned one consists of.
     pub value_items: usize,
     /// Deepest nesting of the returned value; what is deeper is elided. By default where `pydantic_core` gives up.
@@ -249,6 +268,8 @@ impl Default for Limits {
             time: Duration::from_secs(60),
             grace: Duration::from_secs(1),
             result_bytes: 64 * 1024,
+            table_rows: 30,
+            table_columns: 20,
             images: 8,
             image_bytes: MIB,
             fuel: 200_000_000,

@@ -228,6 +228,8 @@ impl Settings<'_> {
             result_bytes: self.size("RESULT_LIMIT_KB", defaults.result_bytes, KIB)?,
             images: self.size("IMAGES_LIMIT", defaults.images, 1)?,
             image_bytes: self.size("IMAGE_LIMIT_KB", defaults.image_bytes, KIB)?,
+            table_rows: self.size("TABLE_ROWS", defaults.table_rows, 1)?,
+            table_columns: self.size("TABLE_COLUMNS", defaults.table_columns, 1)?,
             code_bytes: self.size("CODE_LIMIT_KB", defaults.code_bytes, KIB)?,
             globals_bytes: self.size("GLOBALS_LIMIT_KB", defaults.globals_bytes, KIB)?,
             globals_depth: self.size("GLOBALS_LIMIT_DEPTH", defaults.globals_depth, 1)?,

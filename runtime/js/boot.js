@@ -90,7 +90,7 @@ export class Interpreter {
       indexURL: 'http://pyodide/',
       packageBaseUrl: 'http://pyodide/',
       lockFileContents: assets.lockFile,
-      env: { HOME: '/home/pyodide', MPLBACKEND: 'agg' },
+      env: { HOME: '/home/pyodide', MPLBACKEND: 'module://_sandbox.matplotlib_backend' },
       _makeSnapshot: assets.takesSnapshot,
       _loadSnapshot: snapshot?.header,
       /** @param {object} settings */
@@ -170,7 +170,11 @@ export class Interpreter {
     if (Calls) this.calls ??= new Calls(this.pyodide);
     this.pulse.calls = (calls && this.calls) ?? null;
     const changes = new FileChanges(FS, this.storage);
-    const start = () => this.#promising(this.runner.run, code, globals, keep, JSON.stringify(limits));
+    const show = (/** @type {string} */ frame) => {
+      output.flush();
+      send(frame);
+    };
+    const start = () => this.#promising(this.runner.run, code, globals, keep, JSON.stringify(limits), show);
     const callOut = (/** @type {Frame} */ frame) => {
       output.flush();
       tell(frame);

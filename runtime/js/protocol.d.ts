@@ -1,7 +1,7 @@
 // Written by the core's tests, from src/run/protocol.rs.
 
 /** The version of the protocol. */
-export declare const VERSION: 1;
+export declare const VERSION: 2;
 
 /**
  * What starts a run.
@@ -81,6 +81,26 @@ images: number,
  */
 imageBytes: number, 
 /**
+ * How many bundles are displayed at most.
+ */
+displays: number, 
+/**
+ * Bytes of one type of a bundle.
+ */
+displayBytes: number, 
+/**
+ * Bytes of all their frames.
+ */
+displayAll: number, 
+/**
+ * Rows of a table.
+ */
+tableRows: number, 
+/**
+ * Columns of one.
+ */
+tableColumns: number, 
+/**
  * How deep the returned value may nest.
  */
 depth: number, 
@@ -142,7 +162,12 @@ wait: number, };
 /**
  * What comes out of an isolate: a JSON object a line, of one member.
  */
-export type Frame = { "protocol": number } | { "stdout": Array<string> } | { "stderr": Array<string> } | { "image": string } | { "file": FileFrame } | { "omitted": number } | { "call": CallFrame } | { "cancel": number } | { "end": EndFrame };
+export type Frame = { "protocol": number } | { "stdout": Array<string> } | { "stderr": Array<string> } | { "image": string } | { "display": DisplayFrame } | { "file": FileFrame } | { "omitted": number } | { "call": CallFrame } | { "cancel": number } | { "end": EndFrame };
+
+/**
+ * A value as it is displayed: its texts, and its JSON as texts, by their MIME types.
+ */
+export type DisplayFrame = { "text/html"?: string, "text/markdown"?: string, "text/latex"?: string, "image/svg+xml"?: string, "application/vnd.plotly.v1+json"?: string, "application/vnd.vegalite.v5+json"?: string, "application/vnd.vegalite.v6+json"?: string, };
 
 /**
  * A file that was made, changed or deleted.

@@ -48,6 +48,10 @@ _REASONS = tuple(
             'The sandbox has no processes: neither subprocess nor multiprocessing can start one.',
         ),
         (
+            r'EOFError: EOF when reading a line',
+            'There is no user input: write the values into the code, or give them as global variables or files.',
+        ),
+        (
             r"NameError: name 'get_ipython' is not defined",
             "This is Python without IPython's magics: use plain Python instead.",
         ),

@@ -22,8 +22,7 @@ from typing import Any
 from zipimport import zipimporter
 
 from . import calls as calls  # in the snapshot: calls.js imports it
-from . import errors, lacks, stdlib
-from .images import images
+from . import display, errors, lacks, stdlib
 from .program import evaluate
 from .to_json import to_json, to_unicode
 
@@ -115,8 +114,10 @@ def preload(modules: str, drawn: Callable[[], int] | None = None) -> str | None:
     return None
 
 
-def run(code: str, global_variables: str, keep: bool, limits: str) -> str | asyncio.Task[str]:
-    """Runs `code`; gives its last frames: what it drew, and how it ended: `status`, and `text`, `json` or `error`.
+def run(
+    code: str, global_variables: str, keep: bool, limits: str, emit: Callable[[str], None]
+) -> str | asyncio.Task[str]:
+    """Runs `code`; gives its last frame: its `status`, and `text`, `json` or `error`. What it shows, `emit` takes.
 
     A program that awaits nothing has ended when this returns; for another, it gives the task that goes on.
     """
@@ -124,11 +125,13 @@ def run(code: str, global_variables: str, keep: bool, limits: str) -> str | asyn
     _held = 0
     for signum in (signal.SIGINT, signal.SIGALRM, signal.SIGXCPU):
         signal.signal(signum, _on_signal)
-    task = asyncio.Task(_run(code, global_variables, keep, limits), loop=asyncio.get_running_loop(), eager_start=True)
+    task = asyncio.Task(
+        _run(code, global_variables, keep, limits, emit), loop=asyncio.get_running_loop(), eager_start=True
+    )
     return task.result() if task.done() else task
 
 
-async def _run(code: str, global_variables: str, keep: bool, limits: str) -> str:
+async def _run(code: str, global_variables: str, keep: bool, limits: str, emit: Callable[[str], None]) -> str:
     global _task, _limits, _cancelled_by, _interruptible
     task = _task = asyncio.current_task()
     _limits, _cancelled_by = loads(limits), 0
@@ -136,6 +139,7 @@ async def _run(code: str, global_variables: str, keep: bool, limits: str) -> str
     sys.stdin, sys.stdout, sys.stderr = _streams
     linecache.cache.pop(FILENAME, None)
     before = asyncio.all_tasks()
+    show = display.begin(_limits, emit)
     value = None
     try:
         namespace = _begin(keep, loads(global_variables))
@@ -150,10 +154,11 @@ async def _run(code: str, global_variables: str, keep: bool, limits: str) -> str
     except BaseException as error:
         _interruptible = False
         ended = _failed(error, max_bytes)
-    frames = []
     # Drawing runs the program's code, too: its failure is not the run's.
     with _program_code():
-        frames.extend(dumps({'image': png}) for png in images(value, _limits['images'], _limits['imageBytes']))
+        show.figures()
+        show.value(value)
+    display.end()
     _task = None
     with _program_code():
         await _leave(asyncio.all_tasks() - before - {task})
@@ -167,7 +172,7 @@ async def _run(code: str, global_variables: str, keep: bool, limits: str) -> str
         # Control characters, six bytes each: the host takes no more.
         error = f'ValueError: the return value, as it is sent, is longer than {2 * max_bytes} bytes'
         end = dumps({'end': {'status': 'run-error', 'error': error}})
-    return '\n'.join([*frames, end])
+    return end
 
 
 def _begin(keep: bool, variables: dict[str, object]) -> dict[str, object]:
@@ -208,6 +213,7 @@ def _on_signal(signum: int, frame: FrameType | None) -> None:
     if not _interruptible:
         _held = signum
         return
+    display.interrupted = True
     if _task is not None and _is_event_loop(frame):
         # The loop would print an exception, and forget whom it was about to wake: the run would never end.
         _cancelled_by = signum

@@ -171,7 +171,7 @@ impl Server {
         // A run that has shown nothing, and whose interpreter is gone, did nothing that anybody could see twice. Each of the
         // two has the whole time and all other limits; the place among the runs that go on is held by `sandbox`, and the
         // first is gone when the second starts: whoever makes two of one gets no more than by calling twice.
-        let is_unseen = outcome.output.is_empty() && outcome.images.is_empty();
+        let is_unseen = outcome.output.is_empty() && outcome.images.is_empty() && outcome.displayed.is_empty();
         if is_unseen
             && sandbox.is_fresh()
             && self.install_missed(&request.code, &outcome, &mut installed, &*sandbox, context, &mut progress).await

@@ -10,15 +10,16 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Ending, Line, Outcome, Png, Returned, Stream,
+    Ending, Line, Outcome, Returned, Stream,
     calls::Calls,
+    display::{Displayed, Image},
     files::{ChangedFile, Changes, Content, check_path},
-    protocol::{EndFrame, FileFrame, Frame, Status, VERSION},
+    protocol::{DisplayFrame, EndFrame, FileFrame, Frame, Status, VERSION},
     sandbox::SandboxError,
 };
 use crate::{
     json::shape,
-    limits::{FRAME_OVERHEAD, Limits, MAX_EMBEDDED, NOTES},
+    limits::{FRAME_OVERHEAD, Limits, MAX_DISPLAYED, MAX_EMBEDDED, NOTES},
 };
 
 /// Brackets and commas of a frame that are not between lines of output.
@@ -38,7 +39,10 @@ pub(super) struct Decoder<F> {
     partial: Vec<u8>,
     output: Vec<String>,
     output_bytes: usize,
-    images: Vec<Png>,
+    images: Vec<Image>,
+    displayed: Displayed,
+    /// Bytes of the frames of what was displayed.
+    displayed_bytes: usize,
     changes: Changes,
     embedded: usize,
 }
@@ -53,6 +57,8 @@ impl<F: FnMut(&Line)> Decoder<F> {
             output: Vec::new(),
             output_bytes: 0,
             images: Vec::new(),
+            displayed: Displayed::default(),
+            displayed_bytes: 0,
             changes: Changes::default(),
             embedded: 0,
         }
@@ -67,7 +73,8 @@ impl<F: FnMut(&Line)> Decoder<F> {
             if let Some(ending) = self.frame(&frame, calls)? {
                 let output = std::mem::take(&mut self.output);
                 let (images, changes) = (std::mem::take(&mut self.images), std::mem::take(&mut self.changes));
-                return Ok(Some(Outcome { output, images, changes, ending }));
+                let displayed = std::mem::take(&mut self.displayed);
+                return Ok(Some(Outcome { output, displayed, images, changes, ending }));
             }
             bytes = rest.get(1..).unwrap_or_default();
         }
@@ -80,7 +87,7 @@ impl<F: FnMut(&Line)> Decoder<F> {
         let Limits { value_bytes, line_bytes, image_bytes, embed_bytes, .. } = self.limits;
         let largest = value_bytes.max(line_bytes.saturating_mul(3)).max(image_bytes).max(embed_bytes);
         let largest = largest.max(calls.largest());
-        let longest = largest.saturating_mul(2).saturating_add(FRAME_OVERHEAD);
+        let longest = largest.saturating_mul(2).saturating_add(FRAME_OVERHEAD).max(MAX_DISPLAYED);
         if self.partial.len() + bytes.len() > longest {
             return Err(SandboxError::Protocol("a frame that is too long"));
         }
@@ -103,6 +110,7 @@ impl<F: FnMut(&Line)> Decoder<F> {
             (Frame::Stdout(lines), true) => self.lines(Stream::Stdout, lines)?,
             (Frame::Stderr(lines), true) => self.lines(Stream::Stderr, lines)?,
             (Frame::Image(image), true) => self.image(image)?,
+            (Frame::Display(shown), true) => self.display(shown, frame.len())?,
             (Frame::File(file), true) => self.file(file)?,
             (Frame::Omitted(omitted), true) => self.changes.omitted = omitted,
             (Frame::Call(call), true) => calls.begin(call)?,
@@ -154,18 +162,24 @@ impl<F: FnMut(&Line)> Decoder<F> {
     }
 
     fn image(&mut self, base64: String) -> Result<(), SandboxError> {
-        /// How every PNG begins (PNG specification, section 5.2).
-        const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
-        let png = BASE64.decode(&base64).map_err(|_| SandboxError::Protocol("an image that is not base64"))?;
+        let bytes = BASE64.decode(&base64).map_err(|_| SandboxError::Protocol("an image that is not base64"))?;
         // The isolate keeps to both limits by itself.
-        if self.images.len() >= self.limits.images || png.len() > self.limits.image_bytes {
+        if self.images.len() >= self.limits.images || bytes.len() > self.limits.image_bytes {
             return Err(SandboxError::Protocol("more images than it may send"));
         }
-        if !png.starts_with(SIGNATURE) {
-            return Err(SandboxError::Protocol("an image that is no PNG"));
-        }
-        self.images.push(Png { base64 });
+        let image = Image::new(&bytes, base64).ok_or(SandboxError::Protocol("an image that is no PNG or JPEG"))?;
+        self.images.push(image);
         Ok(())
+    }
+
+    /// Takes a bundle out of a frame of `size` bytes.
+    fn display(&mut self, shown: DisplayFrame, size: usize) -> Result<(), SandboxError> {
+        // The isolate keeps to this by itself: it counts the same bytes.
+        self.displayed_bytes += size;
+        if self.displayed_bytes > MAX_DISPLAYED {
+            return Err(SandboxError::Protocol("more to display than it may send"));
+        }
+        self.displayed.add(shown)
     }
 
     fn file(&mut self, FileFrame { path, change, size, base64 }: FileFrame) -> Result<(), SandboxError> {

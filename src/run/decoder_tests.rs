@@ -55,11 +55,11 @@ fn an_isolate_of_another_version_is_refused() {
         let mut calls = Calls::new(None, &Limits::default(), PLATFORM);
         Decoder::new(Limits::default(), |_: &Line| {}).push(frame.as_bytes(), &mut calls).map(|_| ())
     };
-    assert_eq!(first("{\"protocol\":1}\n"), Ok(()));
-    assert_eq!(first("{\"protocol\":2}\n"), Err(SandboxError::Version(2)));
+    assert_eq!(first("{\"protocol\":2}\n"), Ok(()));
+    assert_eq!(first("{\"protocol\":1}\n"), Err(SandboxError::Version(1)));
     assert_eq!(
-        SandboxError::Version(2).to_string(),
-        "the sandbox broke its protocol: it is of another build, as it speaks version 2 and not 1"
+        SandboxError::Version(1).to_string(),
+        "the sandbox broke its protocol: it is of another build, as it speaks version 1 and not 2"
     );
     for none in
         ["{\"end\":{\"status\":\"success\"}}\n", "{\"stream\":\"stdout\",\"lines\":[]}\n", "{\"protocol\":\"1\"}\n"]
@@ -104,6 +104,22 @@ fn what_is_no_frame_is_refused() {
         "{\"file\":{\"path\":\"a\",\"change\":\"created\",\"size\":11,\"base64\":\"eHh4eHh4eHh4eHg=\"}}",
         "{\"file\":{\"path\":\"a\",\"change\":\"created\",\"size\":1,\"uri\":\"file:///etc\"}}",
         "{\"file\":{\"path\":\"a\",\"change\":\"created\",\"size\":1},\"omitted\":1}",
+        "{\"display\":{}}",
+        "{\"display\":[]}",
+        "{\"display\":\"text/html\"}",
+        "{\"display\":{\"text/plain\":\"x\"}}",
+        "{\"display\":{\"application/javascript\":\"x\"}}",
+        "{\"display\":{\"text/html\":\"x\",\"image/png\":\"x\"}}",
+        "{\"display\":{\"text/html\":\"x\",\"text/html\":\"y\"}}",
+        "{\"display\":{\"TEXT/HTML\":\"x\"}}",
+        "{\"display\":{\"text/html\":[\"x\"]}}",
+        "{\"display\":{\"__proto__\":\"x\"}}",
+        "{\"display\":{\"text/html\":\"\\ud800\"}}",
+        "{\"display\":{\"application/vnd.plotly.v1+json\":{}}}",
+        "{\"display\":{\"application/vnd.plotly.v1+json\":\"[]\"}}",
+        "{\"display\":{\"application/vnd.plotly.v1+json\":\"{} {}\"}}",
+        "{\"display\":{\"application/vnd.plotly.v1+json\":\"{\\\"a\\\": NaN}\"}}",
+        "{\"display\":{\"application/vnd.vegalite.v4+json\":\"{}\"}}",
         "{\"omitted\":-1}",
         "{\"omitted\":\"1\"}",
     ] {
@@ -149,7 +165,7 @@ fn sizes_are_bounded() {
         Err(SandboxError::Protocol(found)) => assert_eq!(found, what),
         other => panic!("{what}: {other:?}"),
     };
-    let (_, outcome) = decode(&[&"x".repeat(6 * 500 + FRAME_OVERHEAD + 1)]);
+    let (_, outcome) = decode(&[&"x".repeat((6 * 500 + FRAME_OVERHEAD).max(MAX_DISPLAYED) + 1)]);
     protocol(outcome, "a frame that is too long");
     let line = format!("{{\"stdout\":[\"{}\"]}}\n", "x".repeat(3000));
     let (_, outcome) = decode(&vec![line.as_str(); 100]);
@@ -184,7 +200,7 @@ proptest! {
 
     /// The same, nearer to the truth.
     #[test]
-    fn any_text_is_decoded_or_refused(frame in r#"\{"(protocol|stdout|stderr|end|call|cancel|image|file|omitted)":([0-9]{1,21}|\["[a-z]*"(,"[a-z]*")*\]|\{"(status|id)":(1|"success"|"run-error"),"(json|text|error|name)":"[\[\]{}0-9a\\"]{0,9}"\})\}\n"#) {
+    fn any_text_is_decoded_or_refused(frame in r#"\{"(protocol|stdout|stderr|end|call|cancel|image|display|file|omitted)":([0-9]{1,21}|\["[a-z]*"(,"[a-z]*")*\]|\{"(status|id)":(1|"success"|"run-error"),"(json|text|error|name|text/html)":"[\[\]{}0-9a\\"]{0,9}"\})\}\n"#) {
         let (mut decoder, mut calls) = decoder(Limits::default(), |_: &Line| {});
         let _ = decoder.push(frame.as_bytes(), &mut calls);
     }
@@ -205,7 +221,7 @@ fn constants_that_json_does_not_know_are_quoted() {
 }
 
 #[test]
-fn images_are_pngs_few_and_small() {
+fn images_are_what_they_say_few_and_small() {
     let limits = Limits { images: 2, image_bytes: 20, ..Limits::default() };
     let with = |images: &[&[u8]]| {
         let (mut decoder, mut calls) = decoder(limits, |_: &Line| ());
@@ -214,11 +230,67 @@ fn images_are_pngs_few_and_small() {
         decoder.push((frames + "{\"end\":{\"status\":\"success\"}}\n").as_bytes(), &mut calls)
     };
     let png = b"\x89PNG\r\n\x1a\n 1";
-    let outcome = with(&[png, png]).unwrap().unwrap();
-    assert_eq!(outcome.images, [BASE64.encode(png), BASE64.encode(png)].map(|base64| Png { base64 }));
+    let jpeg = b"\xff\xd8\xff\xe0";
+    let outcome = with(&[png, jpeg]).unwrap().unwrap();
+    let expected = [("image/png", &png[..]), ("image/jpeg", &jpeg[..])];
+    assert_eq!(outcome.images, expected.map(|(media_type, bytes)| Image { base64: BASE64.encode(bytes), media_type }));
     assert!(with(&[png, png, png]).is_err(), "too many");
     assert!(with(&[b"\x89PNG\r\n\x1a\n and too long"]).is_err());
     assert!(with(&[b"GIF89a"]).is_err());
     let (_, outcome) = decode(&["{\"image\":\"=\"}\n"]);
     assert!(matches!(outcome, Err(SandboxError::Protocol(_))));
+}
+
+/// The frames of displays, and how the run ended.
+fn displayed(frames: impl IntoIterator<Item = Value>) -> Result<Displayed, SandboxError> {
+    let (mut decoder, mut calls) = decoder(Limits::default(), |_: &Line| ());
+    let frames: String = frames.into_iter().map(|shown| json!({ "display": shown }).to_string() + "\n").collect();
+    let outcome = decoder.push((frames + "{\"end\":{\"status\":\"success\"}}\n").as_bytes(), &mut calls)?;
+    Ok(outcome.unwrap().displayed)
+}
+
+#[test]
+fn bundles_have_texts_and_json() {
+    let plotly = "application/vnd.plotly.v1+json";
+    let shown = displayed([
+        json!({ "text/html": "<script>", "text/markdown": "| a |" }),
+        json!({ plotly: "{\"data\": [1.0]}", "text/latex": "$x$" }),
+    ]);
+    let shown = shown.unwrap();
+    let expected = [
+        json!({ "text/html": "<script>", "text/markdown": "| a |" }),
+        json!({ "text/latex": "$x$", plotly: { "data": [1.0] } }),
+    ];
+    assert_eq!(json!(shown.bundles), json!(expected));
+    assert_eq!(shown.omitted, 0);
+    assert_eq!(shown.readable().collect::<Vec<_>>(), ["| a |", "$x$"]);
+}
+
+#[test]
+fn bundles_are_few_and_small() {
+    use crate::limits::{MAX_DISPLAY, MAX_DISPLAY_DEPTH, MAX_DISPLAY_ITEMS, MAX_DISPLAYS};
+    let html = |size: usize| json!({ "text/html": "x".repeat(size) });
+    let many = |count: usize, one: Value| displayed(vec![one; count]);
+    assert_eq!(many(MAX_DISPLAYS, html(1)).unwrap().bundles.len(), MAX_DISPLAYS);
+    const MORE: SandboxError = SandboxError::Protocol("more to display than it may send");
+    assert_eq!(many(MAX_DISPLAYS + 1, html(1)).unwrap_err(), MORE);
+    assert!(many(1, html(MAX_DISPLAY)).is_ok());
+    assert_eq!(many(1, html(MAX_DISPLAY + 1)).unwrap_err(), MORE);
+    assert_eq!(many(MAX_DISPLAYED / MAX_DISPLAY, html(MAX_DISPLAY)).unwrap_err(), MORE, "as frames");
+    // What is sent with escapes is longer than what it says.
+    assert_eq!(many(1, json!({ "text/html": "\u{1}".repeat(MAX_DISPLAYED / 6) })).unwrap_err(), MORE);
+    // An isolate does not count these.
+    let plotly = |text: String| json!({ "application/vnd.plotly.v1+json": text });
+    let deep = |depth: usize| plotly(format!("{{\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1)));
+    assert_eq!(many(1, deep(MAX_DISPLAY_DEPTH)).unwrap().omitted, 0);
+    assert_eq!(many(1, deep(MAX_DISPLAY_DEPTH + 1)).unwrap().omitted, 1);
+    let wide = plotly(format!("{{\"a\":[{}0]}}", "0,".repeat(MAX_DISPLAY_ITEMS / 2)));
+    let shown = many(3, wide).unwrap();
+    assert_eq!((shown.omitted, shown.bundles.len()), (2, 3));
+}
+
+#[test]
+fn nothing_is_displayed_after_the_end() {
+    let (_, outcome) = decode(&["{\"end\":{\"status\":\"success\"}}\n{\"display\":{\"text/html\":\"x\"}}\n"]);
+    assert!(outcome.unwrap().unwrap().displayed.is_empty());
 }

@@ -5,6 +5,7 @@
 
 pub mod calls;
 mod decoder;
+pub mod display;
 pub mod files;
 pub mod protocol;
 pub mod result;
@@ -20,6 +21,7 @@ use serde_json::Value;
 use self::{
     calls::{Caller, Calls},
     decoder::Decoder,
+    display::{Displayed, Image},
     files::{Changes, PlacedFile},
     protocol::{Answer, to_isolate},
     sandbox::{RunEvent, Sandbox, SandboxError},
@@ -89,20 +91,15 @@ pub enum Ending {
     InstallError(String),
 }
 
-/// What a program drew, or an image that it returned.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Png {
-    /// Its bytes in base64 (RFC 4648, section 4).
-    pub base64: String,
-}
-
 /// The result of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// Lines of stdout and stderr in the order in which they were written.
     pub output: Vec<String>,
-    /// Figures, in the order of their numbers, and a returned image.
-    pub images: Vec<Png>,
+    /// What it showed as text or JSON.
+    pub displayed: Displayed,
+    /// Figures and images that it showed.
+    pub images: Vec<Image>,
     /// What it did to files in its folder.
     pub changes: Changes,
     /// How it ended.
@@ -110,10 +107,10 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// One of a run that drew nothing and left no files.
+    /// One of a run that showed nothing but its output, and left no files.
     #[must_use]
     pub fn without_files(output: Vec<String>, ending: Ending) -> Self {
-        Self { output, images: Vec::new(), changes: Changes::default(), ending }
+        Self { output, displayed: Displayed::default(), images: Vec::new(), changes: Changes::default(), ending }
     }
 }
 

@@ -13,10 +13,10 @@ use super::{
     files::{Change, PlacedFile},
     sandbox::SandboxError,
 };
-use crate::limits::{CallLimits, Limits, MAX_EMBEDDED};
+use crate::limits::{CallLimits, Limits, MAX_DISPLAY, MAX_DISPLAYED, MAX_DISPLAYS, MAX_EMBEDDED};
 
 /// The version of the protocol. Core and isolate are of one build, so there is no other that either understands.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What starts a run.
 #[derive(Serialize)]
@@ -66,6 +66,16 @@ struct RunLimits {
     images: usize,
     /// Bytes of one image.
     image_bytes: usize,
+    /// How many bundles are displayed at most.
+    displays: usize,
+    /// Bytes of one type of a bundle.
+    display_bytes: usize,
+    /// Bytes of all their frames.
+    display_all: usize,
+    /// Rows of a table.
+    table_rows: usize,
+    /// Columns of one.
+    table_columns: usize,
     /// How deep the returned value may nest.
     depth: usize,
     /// Files and folders, besides those that were there at the start.
@@ -114,8 +124,9 @@ pub(super) enum Frame {
     Stdout(Vec<String>),
     /// Lines of `sys.stderr`.
     Stderr(Vec<String>),
-    /// A PNG, in base64.
+    /// A PNG or a JPEG, in base64.
     Image(String),
+    Display(DisplayFrame),
     File(FileFrame),
     /// How many files there are besides those that were told of.
     Omitted(u64),
@@ -124,6 +135,34 @@ pub(super) enum Frame {
     Cancel(u64),
     /// The last.
     End(EndFrame),
+}
+
+/// A value as it is displayed: its texts, and its JSON as texts, by their MIME types.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(test, derive(TS))]
+pub(super) struct DisplayFrame {
+    #[serde(rename = "text/html")]
+    #[cfg_attr(test, ts(optional))]
+    pub(super) html: Option<String>,
+    #[serde(rename = "text/markdown")]
+    #[cfg_attr(test, ts(optional))]
+    pub(super) markdown: Option<String>,
+    #[serde(rename = "text/latex")]
+    #[cfg_attr(test, ts(optional))]
+    pub(super) latex: Option<String>,
+    #[serde(rename = "image/svg+xml")]
+    #[cfg_attr(test, ts(optional))]
+    pub(super) svg: Option<String>,
+    #[serde(rename = "application/vnd.plotly.v1+json")]
+    #[cfg_attr(test, ts(optional))]
+    pub(super) plotly: Option<String>,
+    #[serde(rename = "application/vnd.vegalite.v5+json")]
+    #[cfg_attr(test, ts(optional))]
+    pub(super) vega_lite_5: Option<String>,
+    #[serde(rename = "application/vnd.vegalite.v6+json")]
+    #[cfg_attr(test, ts(optional))]
+    pub(super) vega_lite_6: Option<String>,
 }
 
 /// A file that was made, changed or deleted.
@@ -234,6 +273,11 @@ pub(super) fn to_isolate(
             value: limits.value_bytes,
             images: limits.images,
             image_bytes: limits.image_bytes,
+            displays: MAX_DISPLAYS,
+            display_bytes: MAX_DISPLAY,
+            display_all: MAX_DISPLAYED,
+            table_rows: limits.table_rows,
+            table_columns: limits.table_columns,
             depth: limits.value_depth,
             files: limits.files,
             file_bytes: limits.file_bytes,

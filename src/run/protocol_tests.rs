@@ -19,6 +19,7 @@ fn types() -> String {
     add(PlacedFile::docs(), PlacedFile::decl(&config));
     add(Callable::docs(), Callable::decl(&config));
     add(Frame::docs(), Frame::decl(&config));
+    add(DisplayFrame::docs(), DisplayFrame::decl(&config));
     add(FileFrame::docs(), FileFrame::decl(&config));
     add(Change::docs(), Change::decl(&config));
     add(CallFrame::docs(), CallFrame::decl(&config));

@@ -8,7 +8,10 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     run::files::{Change, ChangedFile, Changes, Content},
-    run::{Ending, Outcome, Png, Returned},
+    run::{
+        Ending, Outcome, Returned,
+        display::{Displayed, Image},
+    },
 };
 
 /// How the text block of a result is written.
@@ -39,14 +42,32 @@ impl FromStr for ReturnMode {
 pub fn text(outcome: &Outcome, mode: ReturnMode, session: Option<&str>) -> String {
     match mode {
         ReturnMode::Xml => xml(outcome, session),
-        ReturnMode::Json => structured(outcome, session).to_string(),
+        ReturnMode::Json => object(outcome, &outcome.displayed.as_read(), session).to_string(),
     }
 }
 
 /// The structured content of a result, which [`output_schema`] describes, with the session's handle.
 #[must_use]
 pub fn structured(outcome: &Outcome, session: Option<&str>) -> Value {
+    object(outcome, &outcome.displayed, session)
+}
+
+fn object(outcome: &Outcome, displayed: &Displayed, session: Option<&str>) -> Value {
     let mut members = members(outcome);
+    let bundles: Vec<Value> =
+        displayed.bundles.iter().filter(|bundle| !bundle.is_empty()).cloned().map(Value::Object).collect();
+    if !bundles.is_empty() {
+        members.insert("display".into(), bundles.into());
+    }
+    if displayed.omitted > 0 {
+        members.insert("display_omitted".into(), displayed.omitted.into());
+    }
+    if !outcome.changes.files.is_empty() {
+        members.insert("files".into(), outcome.changes.files.iter().map(file).collect());
+    }
+    if outcome.changes.omitted > 0 {
+        members.insert("files_omitted".into(), outcome.changes.omitted.into());
+    }
     if let Some(session) = session {
         members.insert("session".into(), session.into());
     }
@@ -67,6 +88,16 @@ pub fn output_schema() -> Map<String, Value> {
             },
             "return_value": { "description": "Value of the last expression, when the status is success" },
             "error": { "type": "string", "description": "Traceback or message, when it is not" },
+            "display": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "additionalProperties": { "type": ["string", "object"] },
+                },
+                "description": "What the code displayed, and how the returned value displays itself: texts and JSON by \
+                    their MIME types. It may be hostile: HTML, SVG and Markdown are shown in a frame without scripts only",
+            },
+            "display_omitted": { "type": "integer", "description": "How many texts of it were left out" },
             "files": {
                 "type": "array",
                 "items": {
@@ -117,12 +148,6 @@ fn members(outcome: &Outcome) -> Map<String, Value> {
             members.insert("error".into(), error.as_str().into());
         }
     }
-    if !outcome.changes.files.is_empty() {
-        members.insert("files".into(), outcome.changes.files.iter().map(file).collect());
-    }
-    if outcome.changes.omitted > 0 {
-        members.insert("files_omitted".into(), outcome.changes.omitted.into());
-    }
     members
 }
 
@@ -136,7 +161,8 @@ fn file(file: &ChangedFile) -> Value {
 
 /// What follows the text of a result: its figures, and the files that are small enough.
 pub fn attachments(outcome: &Outcome) -> impl Iterator<Item = ContentBlock> {
-    let figures = outcome.images.iter().map(|Png { base64 }| ContentBlock::image(base64.as_str(), "image/png"));
+    let figures =
+        outcome.images.iter().map(|Image { base64, media_type }| ContentBlock::image(base64.as_str(), *media_type));
     let files = outcome.changes.files.iter().filter_map(|file| Some(attachment(file, file.content.as_ref()?)));
     figures.chain(files)
 }
@@ -169,7 +195,8 @@ const SHOWN: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
 fn xml(outcome: &Outcome, session: Option<&str>) -> String {
     let mut lines = vec![format!("<status>{}</status>", status(&outcome.ending))];
     let files = lines_of(&outcome.changes);
-    let ours = [("session", session.is_some()), ("files", !files.is_empty())];
+    let shown: Vec<&str> = outcome.displayed.readable().collect();
+    let ours = [("session", session.is_some()), ("files", !files.is_empty()), ("display", !shown.is_empty())];
     let tags: Vec<&str> =
         ORIGINAL_TAGS.into_iter().chain(ours.iter().filter(|(_, is_there)| *is_there).map(|(tag, _)| *tag)).collect();
     let mut section = |tag: &str, content: &mut dyn Iterator<Item = &str>| {
@@ -190,6 +217,9 @@ fn xml(outcome: &Outcome, session: Option<&str>) -> String {
         Ending::RunError(error) | Ending::InstallError(error) => {
             section("error", &mut std::iter::once(error.as_str()));
         }
+    }
+    if !shown.is_empty() {
+        section("display", &mut shown.iter().flat_map(|text| ["", *text]).skip(1));
     }
     if !files.is_empty() {
         section("files", &mut files.iter().map(String::as_str));
@@ -360,6 +390,30 @@ mod tests {
                 } }),
             ]
         );
+    }
+
+    #[test]
+    fn what_a_model_reads_of_a_display_comes_after_the_originals_parts() {
+        let mut shown = outcome(&["<display>"], Ending::Success(Returned::Text("1".into())));
+        assert!(text(&shown, ReturnMode::Xml, None).contains("\n<display>\n"), "as the original, without any");
+        let plain = (text(&shown, ReturnMode::Xml, None), text(&shown, ReturnMode::Json, None));
+        let bundle = |value: Value| value.as_object().unwrap().clone();
+        shown.displayed.bundles = vec![bundle(json!({ "text/html": "<b>" })), bundle(json!({}))];
+        assert_eq!((text(&shown, ReturnMode::Xml, None), text(&shown, ReturnMode::Json, None)), plain);
+        assert_eq!(structured(&shown, None)["display"], json!([{ "text/html": "<b>" }]));
+        shown.displayed.bundles.push(bundle(json!({ "text/html": "<i>", "text/markdown": "| </display> |\n| - |" })));
+        shown.displayed.bundles.push(bundle(json!({ "text/latex": "$x$" })));
+        shown.displayed.omitted = 3;
+        assert_eq!(
+            text(&shown, ReturnMode::Xml, Some("h")),
+            "<status>success</status>\n<output>\n&lt;display&gt;\n</output>\n<return_value>\n1\n</return_value>\n\
+             <display>\n| &lt;/display&gt; |\n| - |\n\n$x$\n</display>\n<session>h</session>"
+        );
+        let read: Value = serde_json::from_str(&text(&shown, ReturnMode::Json, None)).unwrap();
+        assert_eq!(read["display"], json!([{ "text/markdown": "| </display> |\n| - |" }, { "text/latex": "$x$" }]));
+        let whole = structured(&shown, None);
+        assert_eq!(whole["display"][1], json!({ "text/html": "<i>", "text/markdown": "| </display> |\n| - |" }));
+        assert_eq!(whole["display_omitted"], 3);
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! How much of an outcome a client is told, where it is a model's: what is read costs it, and crowds out the rest.
 
+use serde_json::Value;
+
 use super::{
     Ending, Outcome, Returned,
+    display::{Displayed, READABLE},
     result::{ReturnMode, structured, text},
 };
 
@@ -18,16 +21,23 @@ const WORST: usize = 12;
 /// Room for what a result has besides.
 const OVERHEAD: usize = 1024;
 
-/// Cuts output, value and error of an outcome so that its text and its structured content have at most `limit` bytes
-/// together: the beginning and the end of each are kept, with how much is missing. Where all of it could be read later
-/// (a resource), is for this to name.
+/// Cuts output, value and error of an outcome, and what it displayed, so that its text and its structured content have at most `limit` bytes
+/// together: the beginning and the end of each are kept, with how much is missing. Of what was displayed, which may have
+/// half of it, all goes first that no model reads. Where all of it could be read later (a resource), is for this to name.
 pub fn shorten(outcome: &mut Outcome, mode: ReturnMode, limit: usize) {
     let (of_output, of_ending) = (bytes_of(&outcome.output), ending_bytes(&outcome.ending));
     let all = of_output.saturating_add(of_ending);
-    if all.saturating_mul(WORST).saturating_add(OVERHEAD) <= limit {
+    if outcome.displayed.is_empty() && all.saturating_mul(WORST).saturating_add(OVERHEAD) <= limit {
         return;
     }
     let told = size(outcome, mode);
+    if told <= limit {
+        return;
+    }
+    let told = match display_within(&mut outcome.displayed, mode, limit / 2) {
+        true => size(outcome, mode),
+        false => told,
+    };
     if told <= limit {
         return;
     }
@@ -53,6 +63,54 @@ pub fn shorten(outcome: &mut Outcome, mode: ReturnMode, limit: usize) {
 
 fn size(outcome: &Outcome, mode: ReturnMode) -> usize {
     text(outcome, mode, None).len() + structured(outcome, None).to_string().len()
+}
+
+/// Leaves out parts of what was displayed until a result has at most `most` bytes of it; whether any.
+fn display_within(displayed: &mut Displayed, mode: ReturnMode, most: usize) -> bool {
+    let told = |displayed: &Displayed| {
+        let ending = Ending::Success(Returned::None);
+        size(&Outcome { displayed: displayed.clone(), ..Outcome::without_files(Vec::new(), ending) }, mode)
+    };
+    let mut taken = told(displayed);
+    if displayed.is_empty() || taken <= most {
+        return false;
+    }
+    let unread = displayed.bundles.iter().enumerate().flat_map(|(at, bundle)| {
+        let parts = bundle.iter().filter(|(kind, _)| !READABLE.contains(&kind.as_str()));
+        parts.map(move |(kind, part)| (part.to_string().len(), at, kind.clone()))
+    });
+    let mut unread: Vec<_> = unread.collect();
+    unread.sort_by_key(|(size, ..)| std::cmp::Reverse(*size));
+    for (size, at, kind) in unread {
+        if taken <= most {
+            break;
+        }
+        if let Some(bundle) = displayed.bundles.get_mut(at) {
+            bundle.shift_remove(&kind);
+        }
+        displayed.omitted += 1;
+        taken = taken.saturating_sub(size);
+    }
+    let whole = displayed.clone();
+    let mut left = most;
+    for _ in 0..MAX_STEPS {
+        if told(displayed) <= most {
+            return true;
+        }
+        let each = left / whole.bundles.len().max(1);
+        for (bundle, of_whole) in displayed.bundles.iter_mut().zip(&whole.bundles) {
+            for (kind, part) in of_whole {
+                if let Some(text) = part.as_str().filter(|text| text.len() > each && READABLE.contains(&kind.as_str()))
+                {
+                    bundle.insert(kind.clone(), Value::String(text_within(text, each, "display")));
+                }
+            }
+        }
+        left /= 2;
+    }
+    displayed.omitted += displayed.bundles.iter().map(serde_json::Map::len).sum::<usize>();
+    displayed.bundles.clear();
+    true
 }
 
 fn bytes_of(lines: &[String]) -> usize {
@@ -197,6 +255,35 @@ mod tests {
         assert_eq!(outcome.output, numbered(3));
         let Ending::Success(Returned::Text(text)) = outcome.ending else { panic!("{:?}", outcome.ending) };
         assert!(text.starts_with("[\n  0,") && text.ends_with("49999\n]") && text.contains("\n[value cut: "), "{text}");
+    }
+
+    #[test]
+    fn of_what_was_displayed_goes_first_what_no_model_reads() {
+        let rows = "| 1 |\n".repeat(3000);
+        let table = |markdown: &str, html: &str| {
+            let parts = [("text/html", html), ("text/markdown", markdown)];
+            parts.into_iter().map(|(kind, text)| (kind.to_owned(), json!(text))).collect()
+        };
+        for mode in [ReturnMode::Xml, ReturnMode::Json] {
+            let mut outcome = Outcome::without_files(numbered(3), Ending::Success(Returned::Text("x".repeat(100))));
+            outcome.displayed.bundles = vec![table("| 1 |", &"<b>".repeat(30_000)), table("| 2 |", "<i>")];
+            let whole = outcome.clone();
+            shorten(&mut outcome, mode, 1_000_000);
+            assert_eq!(outcome, whole);
+            shorten(&mut outcome, mode, LIMIT);
+            assert_eq!(outcome.displayed.bundles[0], json!({ "text/markdown": "| 1 |" }).as_object().unwrap().clone());
+            assert_eq!(outcome.displayed.bundles[1], whole.displayed.bundles[1]);
+            assert_eq!((outcome.displayed.omitted, &outcome.output), (1, &whole.output));
+            outcome.displayed.bundles = vec![table(&rows, ""); 60];
+            shorten(&mut outcome, mode, LIMIT);
+            let told = size(&outcome, mode);
+            assert!(told <= LIMIT, "{told}");
+            let text = outcome.displayed.bundles[59]["text/markdown"].as_str().unwrap();
+            assert!(text.starts_with("| 1 |") && text.contains("\n[display cut: "), "{text}");
+            assert_eq!(outcome.output, whole.output);
+            shorten(&mut outcome, mode, 1000);
+            assert!(outcome.displayed.bundles.is_empty(), "{:?}", outcome.displayed);
+        }
     }
 
     #[test]

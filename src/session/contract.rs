@@ -18,6 +18,7 @@ use crate::{
 };
 
 mod calls;
+mod display;
 mod ending;
 mod places;
 

@@ -80,6 +80,10 @@ export interface EvalResult {
   return_value?: unknown;
   /** Traceback or message, if it did not. */
   error?: string;
+  /** What the run displayed: texts and JSON by their MIME types. */
+  display?: Record<string, string | object>[];
+  /** How many texts of it were left out. */
+  display_omitted?: number;
   /** What the run did to files in its working directory. */
   files?: EvalFile[];
   /** How many files there are besides. */

@@ -79,13 +79,16 @@ const python = (path) => readFileSync(join(root, 'runtime/python', path), 'utf8'
 const pythonSources = {
   __init__: '',
   calls: python('calls.py'),
+  display: python('display.py'),
   errors: python('errors.py'),
   images: python('images.py'),
   lacks: python('lacks.py'),
+  matplotlib_backend: python('matplotlib_backend.py'),
   network: python('network.py'),
   program: python('program.py'),
   runner: python('runner.py'),
   stdlib: python('stdlib.py'),
+  table: python('table.py'),
   to_json: python('to_json.py'),
 };
 

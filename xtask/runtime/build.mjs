@@ -52,7 +52,20 @@ const OWN = [
   'isolate.js',
 ];
 
-const PYTHON = ['calls', 'errors', 'images', 'lacks', 'network', 'program', 'runner', 'stdlib', 'to_json'];
+const PYTHON = [
+  'calls',
+  'display',
+  'errors',
+  'images',
+  'lacks',
+  'matplotlib_backend',
+  'network',
+  'program',
+  'runner',
+  'stdlib',
+  'table',
+  'to_json',
+];
 
 const [target, kdf, packagesFolder] = process.argv.slice(2);
 if (!target || !kdf) throw new Error('usage: node build.mjs OUTPUT_FOLDER KDF_WASM [PACKAGES_FOLDER]');

@@ -3,11 +3,13 @@
 import './shim.js';
 import { Interpreter } from './boot.js';
 import calls from './calls.txt';
+import display from './display.txt';
 import { Envelope } from './envelope.js';
 import errors from './errors.txt';
 import images from './images.txt';
 import kdf from './kdf.wasm';
 import lacks from './lacks.txt';
+import matplotlibBackend from './matplotlib_backend.txt';
 import network from './network.txt';
 import packages from './packages/index.js';
 import program from './program.txt';
@@ -16,6 +18,7 @@ import { loadPyodide } from './pyodide.mjs';
 import lockFile from './pyodide-lock.txt';
 import runner from './runner.txt';
 import library from './stdlib.txt';
+import table from './table.txt';
 import toJson from './to_json.txt';
 
 export default {
@@ -33,13 +36,16 @@ export default {
       pythonSources: {
         __init__: '',
         calls,
+        display,
         errors,
         images,
         lacks,
+        matplotlib_backend: matplotlibBackend,
         network,
         program,
         runner,
         stdlib: library,
+        table,
         to_json: toJson,
       },
       packages: packages.map((found, i) => ({ ...found, archive: archives[i] })),

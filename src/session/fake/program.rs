@@ -4,6 +4,7 @@
 //! - `wait SECONDS`: the same, after so long
 //! - `loop`: writes until it is stopped
 //! - `write TEXT`, `read`: the session's file
+//! - `show FRAMES`: sends these frames, and its end after them
 //! - `die`: the interpreter goes away in the middle
 //! - `mute`: it begins, and nothing more is heard of it
 //! - `import ...`: the modules that it misses
@@ -104,6 +105,9 @@ fn steps(
                     return Some((Ok(line), false));
                 }
                 "wait" => sleep(Duration::from_secs_f64(rest.parse().unwrap())).await,
+                "show" if written == 1 => {
+                    return Some((Ok(RunEvent::Frames(format!("{rest}\n").into_bytes())), false));
+                }
                 "die" if written == 1 => return Some((Ok(line), false)),
                 "die" => {
                     state.dead.set(true);

@@ -16,7 +16,7 @@ const LOST = /lost|run-error/;
 const BYTES = `
 import js
 from pyodide.ffi import create_proxy, to_js
-first = [b'{"protocol":1}\\n']
+first = [b'{"protocol":2}\\n']
 def send(sent):
     def encode(text):
         return to_js(first.pop() + sent().to_bytes()) if first else sent()
@@ -50,7 +50,7 @@ const TEXTS = `
 import js
 from pyodide.ffi import create_proxy
 post = js.MessagePort.prototype.postMessage
-first = ['{"protocol":1}\\n']
+first = ['{"protocol":2}\\n']
 def send(forge):
     def posted(this, message):
         if hasattr(message, "frame"):
