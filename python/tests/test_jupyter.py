@@ -1,6 +1,7 @@
 """What Jupyter shows, by IPython's own formatter."""
 
 import base64
+from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -32,6 +33,56 @@ async def test_a_result_and_its_images() -> None:
     assert base64.b64decode(shown(image)['image/png']) == PNG
     assert shown(image)['text/plain'] == "<Image 'image/png', 28 bytes>"
     assert 'ValueError: &lt;i&gt;' in shown(failed)['text/html']
+
+
+async def test_what_a_program_displays() -> None:
+    code = """class Value:
+    def __init__(self, **texts): self.texts = texts
+    def _repr_mimebundle_(self, **_): return {f'text/{kind}': text for kind, text in self.texts.items()}
+    def __repr__(self): return 'value'
+display(Value(markdown='[x](javascript:1) <b>'), {'application/vnd.plotly.v1+json': {'data': []}}, raw=False)
+display({'application/vnd.plotly.v1+json': {'data': [{'y': [1, 2.5]}]}}, raw=True)
+Value(html='<script>1</script>"\\'&quot;', markdown='*')"""
+    async with code_sandbox() as sandbox:
+        result = await sandbox.run(code)
+    plotly = 'application/vnd.plotly.v1+json'
+    markup = '<script>1</script>"\'&quot;'
+    assert result.display == [
+        {'text/markdown': '[x](javascript:1) <b>'},
+        {plotly: {'data': [{'y': [1, 2.5]}]}},
+        {'text/html': markup, 'text/markdown': '*'},
+    ]
+    assert result.text.endswith('<display>\n[x](javascript:1) <b>\n\n*\n</display>')
+    data = shown(result)
+    assert set(data) == {'text/plain', 'text/html'}
+    assert '<pre>[x](javascript:1) &lt;b&gt;</pre>' in data['text/html']
+    assert f'<pre>{plotly}: in `display`</pre>' in data['text/html']
+    # Its markup is in a frame in a frame, and nowhere else.
+    frames = Frames(data['text/html'])
+    assert frames.tags == ['pre', 'pre', 'pre', 'pre', 'iframe']
+    outer = Frames(frames.documents[0])
+    assert outer.tags == ['meta', 'meta', 'iframe']
+    assert outer.documents[0].endswith(markup)
+    for document in (*frames.documents, *outer.documents):
+        assert document.startswith('<meta http-equiv="Content-Security-Policy" content="default-src \'none\'')
+
+
+class Frames(HTMLParser):
+    """The tags of a document, and the documents of its frames."""
+
+    def __init__(self, document: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.documents: list[str] = []
+        self.feed(document)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keeps it."""
+        self.tags.append(tag)
+        if tag == 'iframe':
+            found = dict(attrs)
+            assert found['sandbox'] == ''
+            self.documents.append(found['srcdoc'] or '')
 
 
 def test_what_may_have_scripts_is_not_shown() -> None:

@@ -3,13 +3,20 @@
 /** A value that JSON can carry. A `bigint` is an integer that no `number` holds exactly; see `numbers` for more. */
 export type Json = null | boolean | number | bigint | string | Json[] | { [key: string]: Json };
 
-/** A figure that a run has drawn. */
+/** A figure that a run has drawn, or an image that it has shown. */
 export interface Image {
   /** For example `image/png`. */
   mimeType: string;
   /** Base64. */
   data: string;
 }
+
+/**
+ * What a program displayed: texts and JSON by their MIME types, as Jupyter has them: `text/html`, `text/markdown`, `text/latex`,
+ * `image/svg+xml`, `application/vnd.plotly.v1+json`, `application/vnd.vegalite.v5+json`. It may be hostile: HTML and SVG belong
+ * into a frame with `sandbox=""` and a policy, never into a page.
+ */
+export type Bundle = { [type: string]: string | { [key: string]: Json } };
 
 /** A file in the working directory that a run created, changed or deleted. */
 export interface ChangedFile {
@@ -29,6 +36,10 @@ export type Result = {
   /** Lines of stdout and stderr, in the order in which they were written. */
   output: string[];
   images: Image[];
+  /** What `display()` was given, in order, and how the returned value displays itself. Missing if there is nothing. */
+  display?: Bundle[];
+  /** How many texts and charts of it were left out, as they have too many parts. */
+  display_omitted?: number;
   /** Missing if there are none. Hidden files and `__pycache__` are left out. */
   files?: ChangedFile[];
   /** How many there are beyond `resultFilesLimit`. */

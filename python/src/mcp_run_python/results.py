@@ -16,6 +16,12 @@ END_TOOL = 'end_python_session'
 # Images that are pixels, and nothing else, to whatever shows them.
 SHOWN = ('image/png', 'image/jpeg', 'image/gif', 'image/webp')
 
+# How documents begin in which something is shown that a program has displayed: nothing is loaded.
+_POLICY = (
+    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
+    'img-src data:; base-uri \'none\'; form-action \'none\'"><meta name="referrer" content="no-referrer">'
+)
+
 # Where results say that a file is.
 PLACE = 'sandbox:///'
 
@@ -77,13 +83,20 @@ class Result:
     files: list[File] = field(default_factory=list[File])
     text: str = field(default='', repr=False)
     """All of it but the content of images and files, as a model is told it."""
+    display: list[dict[str, JsonData]] = field(default_factory=list['dict[str, JsonData]'])
+    """What the program displayed, and how its value displays itself, by MIME types. It may be hostile."""
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        """How Jupyter shows it: output, error or value, and images. All of it is the program's, and none of it HTML."""
+        """How Jupyter shows it: output, error or value, what was displayed, and images.
+
+        **Boundary.** All of it is the program's. HTML and SVG are in a frame that runs no scripts and reaches nothing;
+        all else is text, also Markdown and LaTeX, of which notebooks make HTML and links.
+        """
         parts = [('', '\n'.join(self.output)), ('color: #b00', self.error or '')]
         if self.value is not None:
             parts.append(('', repr(self.value)))
         shown = [f'<pre style="{style}">{html.escape(text)}</pre>' for style, text in parts if text]
+        shown.extend(_shown(bundle) for bundle in self.display)
         for image in self.images:
             if image.media_type in SHOWN:
                 data = base64.b64encode(image.data).decode()
@@ -105,6 +118,24 @@ class Result:
         if self.error is not None:
             raise ProgramError(self.error)
         return self.value
+
+
+def _shown(bundle: Mapping[str, JsonData]) -> str:
+    """The best of a bundle, as HTML of ours."""
+    for kind in ('text/html', 'image/svg+xml'):
+        if isinstance(markup := bundle.get(kind), str):
+            # Where a link leads a frame is for the policy of the document around it: ours, which lets it go nowhere.
+            inner = _frame(markup, 'position: fixed; inset: 0; width: 100%; height: 100%; border: 0')
+            return _frame(inner, 'width: 100%; height: 20em; resize: vertical; border: 0; background: white')
+    for kind in ('text/markdown', 'text/latex'):
+        if isinstance(text := bundle.get(kind), str):
+            return f'<pre>{html.escape(text)}</pre>'
+    return f'<pre>{html.escape(", ".join(bundle))}: in `display`</pre>'
+
+
+def _frame(markup: str, style: str) -> str:
+    """A frame of no origin, without scripts, forms and windows (`sandbox`), and that loads nothing."""
+    return f'<iframe sandbox="" style="{style}" srcdoc="{html.escape(_POLICY + markup)}"></iframe>'
 
 
 class ProgramError(Exception):
@@ -150,4 +181,6 @@ def _read(answer: Mapping[str, Any]) -> Result:
     if status not in ('success', 'install-error', 'run-error') or (status == 'success') != (error is None):
         raise ValueError(f'its status is {status!r}')
     lines = [str(line) for line in output]
-    return Result(status, lines, told.get('return_value'), error, images, files, str(answer['content'][0]['text']))
+    display = [dict(bundle) for bundle in told.get('display', [])]
+    text = str(answer['content'][0]['text'])
+    return Result(status, lines, told.get('return_value'), error, images, files, text, display)

@@ -1,8 +1,10 @@
 // What a run has printed, returned, drawn or raised.
 //
-// **Boundary.** All of it was made by the code that was run. It becomes text and pixels, never HTML.
+// **Boundary.** All of it was made by the code that was run. It becomes text and pixels here, never HTML; what is markup,
+// display.js shows elsewhere.
 
 import { float, json } from '../json.js';
+import { displayed } from './display.js';
 
 /** The most lines of output that are shown; the rest is counted. */
 const MAX_LINES = 2000;
@@ -59,6 +61,7 @@ export class Results {
     void this.#figures(result.images);
     if (result.status === 'success') this.#value(result.return_value);
     else this.fail(result.error);
+    this.#element.append(...displayed(result.display ?? [], result.display_omitted ?? 0));
     const { files = [], files_omitted: omitted = 0 } = result;
     if (files.length || omitted) this.#files(files, omitted);
   }
@@ -156,7 +159,7 @@ export class Results {
     try {
       const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
       // **Boundary.** 31 KB can be an image of gigabytes: it says how large it is before it is decoded.
-      const { width, height } = pngSize(bytes);
+      const { width, height } = mimeType === 'image/jpeg' ? jpegSize(bytes) : pngSize(bytes);
       if (width * height > left) throw new Error(`it is too large: ${width} x ${height} pixels`);
       const bitmap = await createImageBitmap(new Blob([bytes], { type: mimeType }));
       Object.assign(canvas, { width, height });
@@ -189,6 +192,22 @@ function pngSize(bytes) {
   if (bytes.length < 24 || SIGNATURE.some((byte, at) => bytes[at] !== byte)) throw new Error('it is no PNG');
   const view = new DataView(bytes.buffer);
   return { width: view.getUint32(16), height: view.getUint32(20) };
+}
+
+/** Width and height of a JPEG (ITU-T T.81, section B.2.2), the largest that it names. @param {Uint8Array<ArrayBuffer>} bytes */
+function jpegSize(bytes) {
+  const view = new DataView(bytes.buffer);
+  let [width, height] = [0, 0];
+  // Wherever a frame could begin, a decoder may take it for one.
+  for (let at = 2; at + 9 <= bytes.length; at++) {
+    const kind = bytes[at + 1];
+    const isFrame = bytes[at] === 0xff && kind >= 0xc0 && kind <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(kind);
+    if (!isFrame || view.getUint16(at + 2) !== 8 + 3 * bytes[at + 9]) continue;
+    height = Math.max(height, view.getUint16(at + 5));
+    width = Math.max(width, view.getUint16(at + 7));
+  }
+  if (!width || !height) throw new Error('it is no JPEG');
+  return { width, height };
 }
 
 /** A table, for what is a list of objects with the same members. @param {Json} value */
