@@ -23,6 +23,7 @@ from zipimport import zipimporter
 
 from . import calls as calls  # in the snapshot: calls.js imports it
 from . import display, errors, lacks, stdlib
+from . import matplotlib_backend as matplotlib_backend  # in the snapshot: pyplot looks it up
 from .program import evaluate
 from .to_json import to_json, to_unicode
 

@@ -52,6 +52,23 @@ test('a bundle of its own has the types that are known, and JSON', async () => {
   assert.ok(!content[0].text.includes('<display>'), content[0].text);
 });
 
+test('a chart is of the version that its schema names', async () => {
+  const chart = (/** @type {string} */ schema) => `import sys, types
+class TopLevelMixin:
+    def to_dict(self): return {'$schema': '${schema}', 'mark': 'bar'}
+    def _repr_html_(self): raise SystemExit
+sys.modules['altair'] = module = types.ModuleType('altair')
+module.TopLevelMixin = TopLevelMixin
+TopLevelMixin()`;
+  const of = async (/** @type {string} */ schema) =>
+    Object.keys((await run(worker.url, chart(schema))).display?.[0] ?? {});
+  const schema = 'https://vega.github.io/schema/vega-lite';
+  assert.deepEqual(await of(`${schema}/v5.20.1.json`), ['application/vnd.vegalite.v5+json']);
+  assert.deepEqual(await of(`${schema}/v6.1.0.json`), ['application/vnd.vegalite.v6+json']);
+  assert.deepEqual(await of(`${schema}/v55.json`), []);
+  assert.deepEqual(await of('https://example.com/v5.json'), []);
+});
+
 test('`display` shows at once, in order, and what has no bundle as a text', async () => {
   const code = `import base64
 class Rich:

@@ -98,17 +98,22 @@ test('an image of Pillow comes once, a formula as LaTeX', async () => {
   assert.match(text, /<display>\n\$\\displaystyle/);
 });
 
-test('charts of plotly and altair come as their JSON', async () => {
-  const plotly = await call(
+test('a chart of plotly comes as its JSON', async () => {
+  const { display } = await call(
     "# /// script\n# dependencies = ['plotly']\n# ///\nimport plotly.graph_objects as go\ngo.Figure(go.Bar(y=[2, 1]))",
   );
-  assert.deepEqual(Object.keys(plotly.display[0]), ['application/vnd.plotly.v1+json']);
-  assert.deepEqual(plotly.display[0]['application/vnd.plotly.v1+json'].data, [{ y: [2, 1], type: 'bar' }]);
-  const altair = await call(
-    "import altair as alt, pandas as pd\nalt.Chart(pd.DataFrame({'a': [1]})).mark_bar().encode(x='a')",
+  assert.deepEqual(Object.keys(display[0]), ['application/vnd.plotly.v1+json']);
+  assert.deepEqual(display[0]['application/vnd.plotly.v1+json'].data, [{ y: [2, 1], type: 'bar' }]);
+});
+
+test('a chart of altair comes as its JSON', async (t) => {
+  const { status, display, text } = await call(
+    "# /// script\n# dependencies = ['altair>=5', 'pandas']\n# ///\nimport altair as alt, pandas as pd\nalt.Chart(pd.DataFrame({'a': [1]})).mark_bar().encode(x='a')",
   );
-  const [kind] = Object.keys(altair.display[0]);
+  // Some mirrors do not have all that it needs.
+  if (status === 'install-error') return t.skip('it cannot be installed');
+  const [kind] = Object.keys(display[0]);
   assert.match(kind, /^application\/vnd\.vegalite\.v[56]\+json$/);
-  assert.equal(altair.display[0][kind].mark.type, 'bar');
-  assert.equal(altair.text.includes('<display>'), false);
+  assert.equal(display[0][kind].mark.type, 'bar');
+  assert.equal(text.includes('<display>'), false);
 });
