@@ -120,6 +120,9 @@ fn what_is_no_frame_is_refused() {
         "{\"display\":{\"application/vnd.plotly.v1+json\":\"{} {}\"}}",
         "{\"display\":{\"application/vnd.plotly.v1+json\":\"{\\\"a\\\": NaN}\"}}",
         "{\"display\":{\"application/vnd.vegalite.v4+json\":\"{}\"}}",
+        r#"{"display":{"application/vnd.plotly.v1+json":"{\"$serde_json::private::Number\":\"x\"}"}}"#,
+        r#"{"display":{"application/vnd.plotly.v1+json":"{\"a\":{\"$serde_json::private::Number\":\"x\"}}"}}"#,
+        r#"{"display":{"application/vnd.plotly.v1+json":"{\"$serde_json::private::Number\":\"1\"}"}}"#,
         "{\"omitted\":-1}",
         "{\"omitted\":\"1\"}",
     ] {

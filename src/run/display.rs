@@ -87,8 +87,11 @@ impl Displayed {
                 self.omitted += 1;
                 continue;
             }
-            let spec: Map<String, Value> = serde_json::from_str(&text).map_err(|_| BAD)?;
-            bundle.insert(kind.into(), Value::Object(spec));
+            // As a value first: an object with serde_json's own name of a number in it is none, and would not be read again.
+            match serde_json::from_str(&text) {
+                Ok(spec @ Value::Object(_)) => bundle.insert(kind.into(), spec),
+                _ => return Err(BAD),
+            };
         }
         // One of which all was left out has its place, too: it counts.
         self.bundles.push(bundle);
