@@ -22,7 +22,7 @@ from typing import Any
 from zipimport import zipimporter
 
 from . import calls as calls  # in the snapshot: calls.js imports it
-from . import display, errors, lacks, stdlib
+from . import display, errors, ipython, lacks, stdlib
 from . import matplotlib_backend as matplotlib_backend  # in the snapshot: pyplot looks it up
 from .program import evaluate
 from .to_json import to_json, to_unicode
@@ -299,4 +299,5 @@ for _name in PRELOADED:
     importlib.import_module(_name)
 sys.path.append(PACKAGES)
 lacks.make_up()
+ipython.stand_in()
 stdlib.name_sources()

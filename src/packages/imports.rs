@@ -17,6 +17,11 @@ use crate::limits::{MAX_IMPORTS, MAX_NESTING};
 /// and Pyodide's own.
 const PRESENT: &str = include_str!("present.txt");
 
+/// What `runtime/python/ipython.py` has of `IPython.display`. Whoever imports more of IPython gets the package, which knows
+/// nothing of results.
+const OF_IPYTHON: [&str; 11] =
+    ["DisplayObject", "HTML", "Image", "JSON", "Latex", "Markdown", "Math", "Pretty", "SVG", "clear_output", "display"];
+
 /// Modules whose distribution has another name and is not in the lock file, which knows the names of its own.
 const DISTRIBUTIONS: &str = include_str!("distributions.txt");
 
@@ -84,6 +89,13 @@ pub fn imports(code: &str) -> Result<Imports, TooDeep> {
 pub fn is_present(module: &str) -> bool {
     let top = module.split('.').next().unwrap_or(module);
     top.starts_with('_') || PRESENT.split_whitespace().any(|present| present == top)
+}
+
+/// Whether there is something in place of a module, or of what is imported from it, unless its distribution is asked for.
+#[must_use]
+pub fn is_stood_in(module: &str) -> bool {
+    matches!(module, "IPython" | "IPython.display" | "IPython.get_ipython")
+        || module.strip_prefix("IPython.display.").is_some_and(|name| OF_IPYTHON.contains(&name))
 }
 
 /// The name under which an index may have a module that the lock file does not.

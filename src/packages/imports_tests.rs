@@ -123,6 +123,10 @@ fn code_that_is_not_valid_imports_nothing() {
 fn modules_are_present_or_have_a_distribution() {
     assert!(is_present("os.path") && is_present("js") && is_present("_sandbox.runner") && is_present("__main__"));
     assert!(!is_present("numpy") && !is_present("osx"));
+    assert!(is_stood_in("IPython") && is_stood_in("IPython.display.HTML") && is_stood_in("IPython.get_ipython"));
+    assert!(
+        !is_stood_in("IPython.core.display.HTML") && !is_stood_in("IPython.display.Audio") && !is_stood_in("numpy")
+    );
     assert_eq!(distribution("cv2"), "opencv-python");
     assert_eq!(distribution("google.protobuf.message"), "protobuf");
     assert_eq!(distribution("some_module.x"), "some_module");

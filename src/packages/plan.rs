@@ -37,7 +37,8 @@ impl Plan {
         });
         imports.modules.extend(missed.map(|module| (module.to_owned(), false)));
         let mut known: Vec<_> = plan.required.iter().map(|wanted| wanted.requirement.name.clone()).collect();
-        for (module, guarded) in imports.modules.into_iter().filter(|(module, _)| !imports::is_present(module)) {
+        let is_there = |module: &str| imports::is_present(module) || imports::is_stood_in(module);
+        for (module, guarded) in imports.modules.into_iter().filter(|(module, _)| !is_there(module)) {
             let locked = lock.of_import(&module);
             let name = locked.cloned().or_else(|| name_of(imports::distribution(&module)));
             // What is no name of a distribution is none.

@@ -40,6 +40,35 @@ def __repr__(self): return 'one'`),
   );
 });
 
+test('what notebooks import of IPython is there', async () => {
+  const code = `import base64, IPython
+from pathlib import Path
+from IPython import get_ipython
+from IPython.display import HTML, Image, JSON, Latex, Markdown, Math, Pretty, SVG, clear_output, display
+assert get_ipython() is None and IPython.display.HTML is HTML
+clear_output(True)
+Path('a.png').write_bytes(png := base64.b64decode('${PNG}'))
+display(HTML('<b>'), Markdown(data='*1*'), Math('x^2'), Latex('$y$'), SVG(data='<svg/>'), Pretty('as is'), JSON({'a': 1}))
+display(Image('a.png'))
+Image(data=png)`;
+  const { structuredContent, content } = await call(code);
+  assert.deepEqual(structuredContent.display, [
+    { 'text/html': '<b>' },
+    { 'text/markdown': '*1*' },
+    { 'text/latex': '$\\displaystyle x^2$' },
+    { 'text/latex': '$y$' },
+    { 'image/svg+xml': '<svg/>' },
+  ]);
+  assert.deepEqual(structuredContent.output, ['as is', "{'a': 1}"]);
+  const image = { type: 'image', data: PNG, mimeType: 'image/png' };
+  assert.deepEqual(
+    content.filter((/** @type {any} */ block) => block.type === 'image'),
+    [image, image],
+  );
+  const far = await run(worker.url, 'from IPython.display import Image\nImage("https://example.com/a.png")');
+  assert.match(far.error, /OSError: there is no network to get https:\/\/example\.com\/a\.png by/);
+});
+
 test('a bundle of its own has the types that are known, and JSON', async () => {
   const code = value(`def _repr_mimebundle_(self, include=None, exclude=None):
     return {'text/html': '<i>', 'text/x-evil': 'x', 'application/javascript': 'x', 'text/plain': 'x',

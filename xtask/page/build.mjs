@@ -82,6 +82,7 @@ const pythonSources = {
   display: python('display.py'),
   errors: python('errors.py'),
   images: python('images.py'),
+  ipython: python('ipython.py'),
   lacks: python('lacks.py'),
   matplotlib_backend: python('matplotlib_backend.py'),
   network: python('network.py'),

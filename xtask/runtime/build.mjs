@@ -57,6 +57,7 @@ const PYTHON = [
   'display',
   'errors',
   'images',
+  'ipython',
   'lacks',
   'matplotlib_backend',
   'network',

@@ -7,6 +7,7 @@ import display from './display.txt';
 import { Envelope } from './envelope.js';
 import errors from './errors.txt';
 import images from './images.txt';
+import ipython from './ipython.txt';
 import kdf from './kdf.wasm';
 import lacks from './lacks.txt';
 import matplotlibBackend from './matplotlib_backend.txt';
@@ -39,6 +40,7 @@ export default {
         display,
         errors,
         images,
+        ipython,
         lacks,
         matplotlib_backend: matplotlibBackend,
         network,
