@@ -17,7 +17,7 @@ async def main() -> str:
     async with client.session('python') as session:
         tools: list[BaseTool] = await load_mcp_tools(session)
         # For an agent: `create_agent(model, tools)`.
-        [run_python_code] = tools
+        run_python_code = next(tool for tool in tools if tool.name == 'run_python_code')
         content = await run_python_code.ainvoke({'python_code': 'sum(range(10))'})
     return content[0]['text']
 

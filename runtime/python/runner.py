@@ -21,6 +21,8 @@ from types import FrameType, ModuleType
 from typing import Any
 from zipimport import zipimporter
 
+from pyodide.ffi import ConversionError
+
 from . import calls as calls  # in the snapshot: calls.js imports it
 from . import display, errors, ipython, lacks, stdlib
 from . import matplotlib_backend as matplotlib_backend  # in the snapshot: pyplot looks it up
@@ -71,7 +73,8 @@ _main = sys.modules['__main__']
 _task: asyncio.Task[object] | None = None
 _program = _Program('__main__')
 _limits: dict[str, Any] = {}
-_cancelled_by = 0
+# The signal that ended the program.
+_ended_by = 0
 # Whether the program's code runs, which a signal may interrupt, and not this module's.
 _interruptible = False
 # The signal that came before the program began.
@@ -133,9 +136,9 @@ def run(
 
 
 async def _run(code: str, global_variables: str, keep: bool, limits: str, emit: Callable[[str], None]) -> str:
-    global _task, _limits, _cancelled_by, _interruptible
+    global _task, _limits, _ended_by, _interruptible
     task = _task = asyncio.current_task()
-    _limits, _cancelled_by = loads(limits), 0
+    _limits, _ended_by = loads(limits), 0
     max_bytes, max_depth = _limits['value'], _limits['depth']
     sys.stdin, sys.stdout, sys.stderr = _streams
     linecache.cache.pop(FILENAME, None)
@@ -190,10 +193,10 @@ def _begin(keep: bool, variables: dict[str, object]) -> dict[str, object]:
 
 def cancel(signum: int) -> bool:
     """Ends a run that only waits: where no bytecode runs, no signal is seen. False: it does not wait in an `await`."""
-    global _cancelled_by
+    global _ended_by
     if _task is None or _task._fut_waiter is None:
         return False
-    _cancelled_by = signum
+    _ended_by = signum
     return _task.cancel()
 
 
@@ -210,14 +213,14 @@ def _program_code() -> Iterator[None]:
 
 
 def _on_signal(signum: int, frame: FrameType | None) -> None:
-    global _held, _cancelled_by
+    global _held, _ended_by
     if not _interruptible:
         _held = signum
         return
     display.interrupted = True
+    _ended_by = signum
     if _task is not None and _is_event_loop(frame):
         # The loop would print an exception, and forget whom it was about to wake: the run would never end.
-        _cancelled_by = signum
         _task.cancel()
         return
     if asyncio.current_task() is not _task:
@@ -263,8 +266,9 @@ def _returned(value: object, max_bytes: int, max_depth: int) -> dict[str, str]:
 def _failed(error: BaseException, max_bytes: int) -> dict[str, str]:
     if isinstance(error, SystemExit) and not error.code:
         return {'status': 'success'}
-    if isinstance(error, asyncio.CancelledError) and _cancelled_by:
-        error = _interruption(_cancelled_by).with_traceback(error.__traceback__)
+    # The second is what becomes of a signal that comes while a value is converted for JavaScript.
+    if _ended_by and isinstance(error, asyncio.CancelledError | ConversionError):
+        error = _interruption(_ended_by).with_traceback(error.__traceback__)
     # An error of the program may be anything.
     with contextlib.suppress(BaseException):
         if isinstance(error, MemoryError):
