@@ -67,6 +67,8 @@ async def test_a_persistent_one_keeps_variables() -> None:
         await sandbox.run('x = [1]')
         await sandbox.run('x.append(2)')
         assert (await sandbox.run('x')).unwrap() == [1, 2]
+        await sandbox.end_session()
+        assert (await sandbox.run('"x" in globals()')).unwrap() is False
 
 
 async def test_files_go_in_and_come_out() -> None:
@@ -202,6 +204,8 @@ def test_without_async() -> None:
     with CodeSandbox.sync(persistent=True) as sandbox:
         sandbox.run('x = 20')
         assert sandbox.eval('x + 1')['return_value'] == 21  # type: ignore[typeddict-item]
+        sandbox.end_session()
+        assert sandbox.run('"x" in globals()').value is False
         *lines, result = sandbox.stream('print(1)\nprint(2)\n3')
         assert lines == [Output('stdout', '1'), Output('stdout', '2')]
         assert isinstance(result, Result)

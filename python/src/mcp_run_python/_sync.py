@@ -62,3 +62,7 @@ class SyncCodeSandbox:
     def cancel(self) -> bool:
         """See `CodeSandbox.cancel`. From another thread."""
         return self._portal.call(self._sandbox.cancel)
+
+    def end_session(self) -> None:
+        """See `CodeSandbox.end_session`."""
+        self._portal.call(self._sandbox.end_session)

@@ -152,10 +152,12 @@ class CodeSandbox:
             self._session = answer['structuredContent'].get('session', self._session)
         return result
 
-    async def _end_session(self) -> None:
+    async def end_session(self) -> None:
+        """Ends the session with its variables and files, and frees its memory: the next program begins another one."""
         if self._session is None:
             return
         params = {'name': END_TOOL, 'arguments': {'session': self._session}}
+        self._session = None
         with anyio.move_on_after(END_TIME, shield=True):
             # If not now, it ends by itself when nobody uses it.
             with suppress(SandboxError):
@@ -262,7 +264,7 @@ async def code_sandbox(
         finally:
             if url is not None:
                 # A server of our own ends with its process.
-                await sandbox._end_session()
+                await sandbox.end_session()
 
 
 def _placed(content: str | bytes) -> str | dict[str, str]:
