@@ -30,7 +30,7 @@ PACKAGES = 'import matplotlib, numpy, pandas, PIL, pydantic'
 def post(mode: str, method: str, params: dict[str, Any], headers: dict[str, str]) -> httpx.Response:
     accept = {'accept': 'application/json, text/event-stream'}
     call = {'jsonrpc': '2.0', 'id': 1, 'method': method, 'params': params}
-    return httpx.post(URLS[mode], json=call, headers={**accept, **headers}, timeout=120)
+    return httpx.post(URLS[mode], json=call, headers={**accept, **headers}, timeout=300)
 
 
 def read(response: httpx.Response) -> dict[str, Any]:
