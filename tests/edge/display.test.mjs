@@ -47,9 +47,9 @@ from IPython import get_ipython
 from IPython.display import HTML, Image, JSON, Latex, Markdown, Math, Pretty, SVG, clear_output, display
 assert get_ipython() is None and IPython.display.HTML is HTML
 clear_output(True)
-Path('a.png').write_bytes(png := base64.b64decode('${PNG}'))
+Path('/tmp/a.png').write_bytes(png := base64.b64decode('${PNG}'))
 display(HTML('<b>'), Markdown(data='*1*'), Math('x^2'), Latex('$y$'), SVG(data='<svg/>'), Pretty('as is'), JSON({'a': 1}))
-display(Image('a.png'))
+display(Image('/tmp/a.png'))
 Image(data=png)`;
   const { structuredContent, content } = await call(code);
   assert.deepEqual(structuredContent.display, [

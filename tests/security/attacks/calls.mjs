@@ -59,13 +59,13 @@ export const FORGED_CALLS = [
   ['an answer', lines('{"answer":{"id":1,"value":"owned"}}'), BROKE],
   ['permission for another name', lines('{"calls":{"names":["run_python_code"]}}', call(1, 'run_python_code')), BROKE],
   [
-    'a million calls',
-    `b"".join(b'{"call":{"id":%d,"name":"never","arguments":"{}"}}\\n' % n for n in range(1, 1_000_001))`,
+    'a hundred thousand calls',
+    `b"".join(b'{"call":{"id":%d,"name":"never","arguments":"{}"}}\\n' % n for n in range(1, 100_001))`,
     /broke its protocol|ended the interpreter|MemoryError/,
   ],
   [
-    'a million calls that are let go of',
-    `b"".join(b'{"call":{"id":%d,"name":"never","arguments":"{}"}}\\n{"cancel":%d}\\n' % (n, n) for n in range(1, 1_000_001))`,
+    'a hundred thousand calls that are let go of',
+    `b"".join(b'{"call":{"id":%d,"name":"never","arguments":"{}"}}\\n{"cancel":%d}\\n' % (n, n) for n in range(1, 100_001))`,
     /broke its protocol|ended the interpreter|MemoryError/,
   ],
 ];
