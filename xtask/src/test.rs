@@ -56,48 +56,64 @@ impl fmt::Display for Count {
 }
 
 impl Test {
-    /// Runs them all, also after one failed.
+    /// Runs them all, also after one failed. What failed beside another suite is run again alone: its tests may have lacked
+    /// the processor. That it did is told.
     pub fn run(self) -> Result<()> {
         dev::end_with_signals()?;
         let chosen = |suite: &&Suite| self.names.is_empty() || self.names.iter().any(|name| name == suite.name);
         let suites: Vec<&Suite> = SUITES.iter().filter(chosen).collect();
-        let next = Mutex::new(suites.iter().enumerate());
-        let counted = Mutex::new(Vec::new());
+        let beside = self.jobs > 1 && suites.len() > 1;
+        let next = Mutex::new(suites.into_iter().enumerate());
+        let done = Mutex::new(Vec::new());
         thread::scope(|scope| {
             for _ in 0..self.jobs {
                 scope.spawn(|| {
                     loop {
-                        // Of its own, so that the lock is not held while the suite runs.
+                        // A statement of its own: the lock is not held while the suite runs.
                         let suite = next.lock().unwrap_or_else(PoisonError::into_inner).next();
                         let Some((at, suite)) = suite else { break };
-                        let start = Instant::now();
-                        eprintln!("==> suite {}", suite.name);
-                        let count = run_suite(suite).unwrap_or_else(|error| {
-                            eprintln!("error: {error:#}");
-                            Count { failed: 1, ..Count::default() }
-                        });
-                        let line = format!("{:12} {count}, {:.0} s", suite.name, start.elapsed().as_secs_f32());
-                        eprintln!("==> suite {line}");
-                        counted.lock().unwrap_or_else(PoisonError::into_inner).push((at, line, count));
+                        let (count, line) = counted(suite);
+                        done.lock().unwrap_or_else(PoisonError::into_inner).push((at, suite, count, line));
                     }
                 });
             }
         });
-        let mut counted = counted.into_inner().unwrap_or_else(PoisonError::into_inner);
-        counted.sort_by_key(|(at, ..)| *at);
+        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        done.sort_by_key(|(at, ..)| *at);
+        for (_, suite, count, line) in done.iter_mut().filter(|(_, _, count, _)| beside && count.failed > 0) {
+            let (again, told) = counted(suite);
+            *line = format!("{told}; beside another suite {} failed", count.failed);
+            *count = again;
+        }
         let mut total = Count::default();
         println!();
-        for (_, line, count) in counted {
+        for (.., count, line) in done {
             println!("{line}");
             total += count;
         }
-        println!("{total}");
+        if total.skipped > 0 {
+            println!("{} could not be tried here", total.skipped);
+        }
+        println!("{} passed, {} failed", total.passed, total.failed);
         std::io::stdout().flush()?;
         if total.failed > 0 {
             std::process::exit(1);
         }
         Ok(())
     }
+}
+
+/// Runs a suite; gives its tests, and the line that tells of them.
+fn counted(suite: &Suite) -> (Count, String) {
+    let start = Instant::now();
+    eprintln!("==> suite {}", suite.name);
+    let count = run_suite(suite).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        Count { failed: 1, ..Count::default() }
+    });
+    let line = format!("{:12} {count}, {:.0} s", suite.name, start.elapsed().as_secs_f32());
+    eprintln!("==> suite {line}");
+    (count, line)
 }
 
 /// Prints lines with the name of their suite, as those of two suites mingle.
