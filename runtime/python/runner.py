@@ -231,7 +231,7 @@ def _on_signal(signum: int, frame: FrameType | None) -> None:
 
 def _is_event_loop(frame: FrameType | None) -> bool:
     """Whether a stack has nothing on it but the event loop's own code."""
-    while frame and frame.f_globals.get('__name__', '').partition('.')[0] in ('asyncio', 'pyodide'):
+    while frame and str(frame.f_globals.get('__name__')).startswith(('asyncio.', 'pyodide.')):
         frame = frame.f_back
     return frame is None
 

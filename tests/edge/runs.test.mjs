@@ -210,6 +210,7 @@ describe('the time limit', () => {
       'for _ in range(20):\n    turn()\nawait asyncio.Event().wait()',
       'asyncio.get_running_loop().call_soon(burn)\nawait asyncio.Event().wait()',
       'task = asyncio.ensure_future(burn_later())\nawait asyncio.Event().wait()',
+      '__name__ = 5\nburn()',
     ];
     const start = `import asyncio
 loop = asyncio.get_running_loop()

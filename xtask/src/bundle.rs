@@ -66,10 +66,13 @@ fn written(system: &str) -> Result<Value> {
                 "env": {},
             },
         },
-        "tools": [{
-            "name": "run_python_code",
-            "description": "Runs Python in an isolate: no network, no files of this machine",
-        }],
+        "tools": [
+            {
+                "name": "run_python_code",
+                "description": "Runs Python in an isolate: no network, no files of this machine",
+            },
+            { "name": "end_python_session", "description": "Ends a session, and frees its memory" },
+        ],
         "compatibility": { "platforms": [system] },
         "user_config": {
             "memory_limit": {
