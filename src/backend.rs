@@ -1,8 +1,6 @@
 //! What a home implements: interpreters, and how bytes get into them and out. `session::contract` says what each method
 //! promises, and in which order; everything else about sessions and runs is the core's.
 
-use std::time::Duration;
-
 use futures::{
     FutureExt, Stream,
     future::{self, LocalBoxFuture},
@@ -12,19 +10,9 @@ use futures::{
 use crate::run::sandbox::Running;
 use crate::{
     packages::PackageSet,
+    platform::Platform,
     run::sandbox::{RunEvent, SandboxError},
 };
-
-/// Timers, tasks and the clock of a platform: this target has none of its own.
-#[derive(Debug, Clone, Copy)]
-pub struct Platform {
-    /// Resolves after a duration.
-    pub sleep: fn(Duration) -> LocalBoxFuture<'static, ()>,
-    /// Runs a task to its end, whoever listens. (`wasm_bindgen_futures::spawn_local`)
-    pub spawn: fn(LocalBoxFuture<'static, ()>),
-    /// Time since 1970. It may stand still while code runs.
-    pub now: fn() -> Duration,
-}
 
 /// A home's interpreters.
 pub trait Backend: 'static {

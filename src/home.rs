@@ -17,9 +17,10 @@ use futures::{
 
 use crate::{
     auth::Principal,
-    backend::{Backend, Platform},
+    backend::Backend,
     mcp::Server,
     packages::Packages,
+    platform::Platform,
     run::sandbox::{Sandbox, SandboxError},
     session::{
         self, Ended, Fresh, Host, Known, Opened, Places, Remembered, SessionChoice, SessionError, SessionInterpreter,

@@ -4,18 +4,16 @@
 //! [`backend::Backend`] (interpreters, and how bytes get into them and out) and hands HTTP requests or messages to
 //! [`transport`].
 //!
-//! The layers, outermost first, each of which uses only what stands below it: `home` -> `transport` -> `mcp` -> `session` ->
-//! `run` -> `backend`. `auth`, `packages` and `settings` stand beside them.
+//! What each of these may use is a table in `docs/architecture.md`.
 
 pub mod auth;
 pub mod backend;
-#[cfg(feature = "conformance")]
-mod fixtures;
 pub mod home;
 mod json;
 pub mod limits;
 pub mod mcp;
 pub mod packages;
+pub mod platform;
 pub mod run;
 pub mod session;
 pub mod settings;

@@ -15,7 +15,7 @@ use futures::{
     task::LocalSpawnExt,
 };
 
-use crate::backend::Platform;
+use crate::platform::Platform;
 
 thread_local! {
     static NOW: Cell<Duration> = const { Cell::new(Duration::ZERO) };

@@ -13,9 +13,10 @@ use futures::{
     future::{LocalBoxFuture, Shared},
 };
 use mcp_run_python::{
-    backend::{Backend, Going, Interpreter as CoreInterpreter, NotTaken, Platform},
+    backend::{Backend, Going, Interpreter as CoreInterpreter, NotTaken},
     limits::MAX_SNAPSHOT,
     packages::{InstallError, PackageSet, Packages},
+    platform::Platform,
     run::sandbox::{RunEvent, SandboxError},
 };
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::{FutureExt, future::LocalBoxFuture};
-use mcp_run_python::backend::Platform;
+use mcp_run_python::platform::Platform;
 use tokio::sync::mpsc;
 
 /// For the core.

@@ -3,6 +3,8 @@
 // Logging is deprecated from 2026-07-28 on (SEP-2577), and specified in every version served here.
 #![allow(deprecated)]
 
+#[cfg(feature = "conformance")]
+mod fixtures;
 mod install;
 mod tools;
 
@@ -17,7 +19,6 @@ use crate::{
     run::{self, Ending, Line, Outcome, RunRequest, Stream},
     run::{calls::Caller, sandbox::Sandbox},
     session::{Host, Opened, SessionError},
-    transport::RawArguments,
 };
 use futures::{FutureExt, StreamExt, channel::mpsc, select_biased};
 use rmcp::{
@@ -30,6 +31,7 @@ use rmcp::{
     },
     service::RequestContext,
 };
+use serde_json::{Map, Value};
 
 /// How often a long run reports progress, to a client that gave a progress token.
 const PROGRESS_PERIOD: Duration = Duration::from_secs(2);
@@ -40,6 +42,11 @@ const TOOLS_TTL_MS: u64 = 60 * 60 * 1000;
 
 /// Set to `true` in a call's `_meta`, this has its result left whole, whatever `RESULT_LIMIT_KB` says.
 const WHOLE_RESULT: &str = "mcp-run-python/whole-result";
+
+/// The arguments of `tools/call`, with every number as it was written. The
+/// transport puts them into the request's extensions.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RawArguments(pub(crate) Map<String, Value>);
 
 /// What a home configures.
 #[derive(Debug, Clone, Copy, Default)]
@@ -87,15 +94,9 @@ impl Server {
     #[cfg(feature = "conformance")]
     fn with_fixtures(&self) -> Self {
         let mut options = self.options;
-        options.limits.calls = crate::fixtures::CALL_LIMITS;
-        let host = Rc::new(crate::fixtures::Repeating(self.host.clone()));
-        Self {
-            host,
-            packages: None,
-            caller: Some(Rc::new(crate::fixtures::Answers)),
-            options,
-            level: self.level.clone(),
-        }
+        options.limits.calls = fixtures::CALL_LIMITS;
+        let host = Rc::new(fixtures::Repeating(self.host.clone()));
+        Self { host, packages: None, caller: Some(Rc::new(fixtures::Answers)), options, level: self.level.clone() }
     }
 
     /// What `logging/setLevel` set, in the legacy eras.
@@ -118,7 +119,7 @@ impl Server {
             tools.push(end_python_session::definition());
         }
         #[cfg(feature = "conformance")]
-        tools.splice(0..0, crate::fixtures::tools()); // first: the suite calls the first one without arguments
+        tools.splice(0..0, fixtures::tools()); // first: the suite calls the first one without arguments
         tools
     }
 
@@ -403,11 +404,11 @@ impl ServerHandler for Server {
         mut context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         #[cfg(feature = "conformance")]
-        if let Some(result) = crate::fixtures::call(&request.name, self, &context).await {
+        if let Some(result) = fixtures::call(&request.name, self, &context).await {
             return result.map(Into::into);
         }
         #[cfg(feature = "conformance")]
-        if request.name == crate::fixtures::CALLING {
+        if request.name == fixtures::CALLING {
             let arguments = context.extensions.remove::<RawArguments>().unwrap_or_default();
             let call = run_python_code::arguments(arguments.0, &self.options.limits, self.host.offers_sessions())?;
             return self.with_fixtures().run(call, &context).await.map(Into::into);

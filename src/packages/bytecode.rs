@@ -15,10 +15,8 @@ use super::{
     wheel::{self, sha256},
 };
 use crate::{
-    backend::Platform,
     limits::{Limits, MAX_BYTECODE, SNAPSHOT_TIME, WATCHDOG_MARGIN},
-    run::sandbox::Sandbox,
-    run::{Ending, Outcome, Returned, RunRequest, execute},
+    platform::Platform,
 };
 
 /// The program that compiles.
@@ -31,10 +29,23 @@ pub struct Compiling {
     until: Rc<Cell<Duration>>,
 }
 
+/// Runs programs of ours, each in an isolate of its own.
+pub trait Programs {
+    /// The text that a program returns which finds these packages; `None` if it does anything else. `globals` is the JSON of
+    /// an object: its global variables.
+    fn returned(
+        &self,
+        code: &str,
+        globals: String,
+        packages: PackageSet,
+        limits: Limits,
+    ) -> LocalBoxFuture<'static, Option<String>>;
+}
+
 /// What compiles wheels.
 pub struct Compiler {
-    /// Fresh isolates.
-    pub sandbox: Rc<dyn Sandbox>,
+    /// What runs the program that does.
+    pub programs: Box<dyn Programs>,
     /// Those of any run: whoever sets them, sets what a stranger's sources may cost.
     pub limits: Limits,
     /// The home's clock.
@@ -148,11 +159,8 @@ impl Compiler {
     /// The bytecode of a package, packed.
     async fn compile(&self, name: &str, set: PackageSet) -> Option<Vec<u8>> {
         let globals = json!({ "name": name }).to_string();
-        let request = RunRequest { code: PROGRAM.into(), globals, keep_variables: false, files: Vec::new() };
         let limits = Limits { value_bytes: MAX_BYTECODE, ..self.limits };
-        let outcome = execute(self.sandbox.clone(), &request, set, limits, None, |_| {}).await.ok()?;
-        let Outcome { ending: Ending::Success(Returned::Text(text)), .. } = outcome else { return None };
-        BASE64.decode(text).ok()
+        BASE64.decode(self.programs.returned(PROGRAM, globals, set, limits).await?).ok()
     }
 }
 

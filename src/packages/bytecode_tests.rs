@@ -11,8 +11,9 @@ use crate::{
         wheel::{Size, tests::wheel as zip},
     },
     run::{
+        InSandbox,
         protocol::VERSION,
-        sandbox::{Deaf, Run, RunEvent},
+        sandbox::{Deaf, Run, RunEvent, Sandbox},
     },
     virtual_clock::{now, sleep, spawn},
 };
@@ -50,7 +51,7 @@ fn compiling(end: Value, compiling: &Compiling) -> (Test, Rc<Packages>, Asked, T
     let (asked, tasks) = (Asked::default(), Tasks::default());
     let later = tasks.clone();
     let compiler = Compiler {
-        sandbox: Rc::new(Ends { end, asked: asked.clone() }),
+        programs: Box::new(InSandbox(Rc::new(Ends { end, asked: asked.clone() }))),
         limits: Limits::default(),
         platform: Platform { sleep, spawn, now },
         later: Box::new(move |task| later.borrow_mut().push(task)),

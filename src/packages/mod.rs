@@ -30,7 +30,7 @@ pub mod wheel;
 
 pub(crate) use self::usual::snapshot_key;
 pub use self::{
-    bytecode::{Compiler, Compiling},
+    bytecode::{Compiler, Compiling, Programs},
     explain::Unresolved,
     install::{Event, InstallError, Installed, Log, Packages},
     missing::Missed,

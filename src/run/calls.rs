@@ -23,9 +23,9 @@ use super::{
     sandbox::SandboxError,
 };
 use crate::{
-    backend::Platform,
     json::shape,
     limits::{CallLimits, Limits},
+    platform::Platform,
 };
 
 /// The largest id: the largest integer that JavaScript holds exactly.

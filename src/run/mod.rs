@@ -14,7 +14,7 @@ pub mod sandbox;
 
 use std::{rc::Rc, time::Duration};
 
-use futures::{FutureExt, StreamExt, select_biased};
+use futures::{FutureExt, StreamExt, future::LocalBoxFuture, select_biased};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -28,7 +28,7 @@ use self::{
 };
 use crate::{
     limits::{Limits, MAX_QUEUE, WATCHDOG_MARGIN},
-    packages::PackageSet,
+    packages::{PackageSet, Programs},
 };
 
 /// What a client asked to be run.
@@ -181,5 +181,28 @@ pub async fn execute(
             Some(Err(error)) => return Err(error),
             None => return Err(SandboxError::Lost("it ended without a result".into())),
         }
+    }
+}
+
+/// Runs programs in a sandbox whose every run is fresh.
+pub struct InSandbox(pub Rc<dyn Sandbox>);
+
+impl Programs for InSandbox {
+    fn returned(
+        &self,
+        code: &str,
+        globals: String,
+        packages: PackageSet,
+        limits: Limits,
+    ) -> LocalBoxFuture<'static, Option<String>> {
+        let request = RunRequest { code: code.to_owned(), globals, keep_variables: false, files: Vec::new() };
+        let sandbox = self.0.clone();
+        async move {
+            match execute(sandbox, &request, packages, limits, None, |_| {}).await.ok()?.ending {
+                Ending::Success(Returned::Text(text)) => Some(text),
+                _ => None,
+            }
+        }
+        .boxed_local()
     }
 }

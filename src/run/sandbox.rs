@@ -5,7 +5,7 @@ use std::fmt;
 use futures::{Stream, future::LocalBoxFuture};
 
 use super::protocol::VERSION;
-use crate::{backend::Platform, packages::PackageSet};
+use crate::{packages::PackageSet, platform::Platform};
 
 /// Why a sandbox could not do its part. Never the fault of the Python code: that is an
 /// [`Outcome`](crate::run::Outcome).

@@ -20,8 +20,9 @@ use futures::{
 use serde_json::{Value, json};
 
 use crate::{
-    backend::{Backend, Going, Interpreter, NotTaken, Platform},
+    backend::{Backend, Going, Interpreter, NotTaken},
     packages::{PackageSet, Wheel},
+    platform::Platform,
     run::sandbox::{RunEvent, SandboxError},
     virtual_clock::{PLATFORM, now, sleep, spawn},
 };

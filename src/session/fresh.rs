@@ -14,9 +14,10 @@ use futures::{
 
 use super::{places::Places, snapshots::Snapshots};
 use crate::{
-    backend::{Backend, Going, Interpreter, Platform},
+    backend::{Backend, Going, Interpreter},
     limits::{PARTS_TIME, START_TIME},
     packages::PackageSet,
+    platform::Platform,
     run::sandbox::{Run, RunEvent, Running, Sandbox, SandboxError},
 };
 

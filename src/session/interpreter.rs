@@ -23,9 +23,10 @@ use super::{
     places::{Place, Places, Yields},
 };
 use crate::{
-    backend::{Backend, Going, Interpreter, Platform},
+    backend::{Backend, Going, Interpreter},
     limits::{FILES_TIME, LAST_BYTE, PARTS_TIME, START_TIME, STOP_MARGIN},
     packages::PackageSet,
+    platform::Platform,
     run::sandbox::{Run, RunEvent, Running, Sandbox, SandboxError},
 };
 

@@ -10,7 +10,7 @@ use std::{
 
 use futures::{FutureExt, channel::oneshot, select_biased};
 
-use crate::{backend::Platform, limits::PLACE_TIME, run::sandbox::SandboxError};
+use crate::{limits::PLACE_TIME, platform::Platform, run::sandbox::SandboxError};
 
 /// How often those who wait look for interpreters that may go.
 const AGAIN: Duration = Duration::from_secs(1);

@@ -4,9 +4,9 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use crate::{
     auth::Principal,
-    backend::Platform,
     limits::Quotas,
     packages::PackageSet,
+    platform::Platform,
     run::sandbox::{Run, Sandbox},
     session::SessionError,
 };

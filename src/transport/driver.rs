@@ -40,7 +40,7 @@ pub(super) struct Driver {
 enum Tasks {
     /// Of a runtime of their own.
     Own(LocalRuntime),
-    /// Of the runtime of whoever polls. What a home is to run to its end ([`Platform::spawn`](crate::backend::Platform)), it
+    /// Of the runtime of whoever polls. What a home is to run to its end ([`Platform::spawn`](crate::platform::Platform)), it
     /// runs outside of this set, which ends with its driver.
     Ambient(RefCell<LocalSet>),
 }

@@ -15,8 +15,8 @@ use rmcp::{
 };
 
 use crate::{
-    backend::Platform,
     limits::{BODY_TIME, MAX_BODY, MAX_DRAINED},
+    platform::Platform,
     session::SessionError,
 };
 

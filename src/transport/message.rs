@@ -18,11 +18,8 @@ use serde_json::{Map, Value};
 use crate::{
     json::shape,
     limits::{MAX_BATCH, MAX_REQUEST_DEPTH, MAX_REQUEST_ITEMS},
+    mcp::RawArguments,
 };
-
-/// The arguments of `tools/call`, with every number as it was written. In the request's extensions.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct RawArguments(pub(crate) Map<String, Value>);
 
 /// The `_meta` key that makes a request a modern one (2026-07-28, Versioning).
 pub(super) const META_PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";

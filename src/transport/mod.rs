@@ -33,7 +33,6 @@ mod route;
 
 use std::time::Duration;
 
-pub(crate) use self::message::RawArguments;
 pub use self::{
     access::{Access, Entered, Hosts},
     channel::Channel,
@@ -41,7 +40,7 @@ pub use self::{
     legacy_session::{Change, LegacySession, NewSession, SessionRecord},
     route::{Endpoint, Routed},
 };
-pub use crate::backend::Platform;
+pub use crate::platform::Platform;
 
 /// What a home configures.
 #[derive(Debug, Clone)]

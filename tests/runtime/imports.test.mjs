@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join, normalize } from 'node:path';
 import { test } from 'node:test';
+import { circle } from './circles.mjs';
 
 const FOLDERS = ['runtime', 'www/js', 'cli', 'desk/runtime', 'worker', 'xtask/runtime', 'tests'];
 const BUILT = /node_modules|\/build\/|cli\/(browser|core|runtime)\/|\.wrangler/;
@@ -11,31 +12,6 @@ const BUILT = /node_modules|\/build\/|cli\/(browser|core|runtime)\/|\.wrangler/;
 function imported(text) {
   const code = text.replace(/^\s*(\/\/|\/?\*).*$/gm, '');
   return [...code.matchAll(/(?:\bfrom|^import|\bimport\()\s*'(\.[^']+)'/gm)].map(([, path = '']) => path);
-}
-
-/**
- * A circle among files, if there is one.
- * @param {Map<string, string[]>} graph
- */
-function circle(graph) {
-  /** @type {Set<string>} */
-  const done = new Set();
-  /** @type {(file: string, path: string[]) => string[] | undefined} */
-  const visit = (file, path) => {
-    if (path.includes(file)) return [...path.slice(path.indexOf(file)), file];
-    if (done.has(file)) return undefined;
-    for (const next of graph.get(file) ?? []) {
-      const found = visit(next, [...path, file]);
-      if (found) return found;
-    }
-    done.add(file);
-    return undefined;
-  };
-  for (const file of graph.keys()) {
-    const found = visit(file, []);
-    if (found) return found;
-  }
-  return undefined;
 }
 
 test('no file imports itself over others', async () => {

@@ -18,8 +18,9 @@ use futures::{
 };
 use js_sys::{ArrayBuffer, Reflect};
 use mcp_run_python::{
-    backend::{Backend, Going, Interpreter, NotTaken, Platform},
+    backend::{Backend, Going, Interpreter, NotTaken},
     packages::PackageSet,
+    platform::Platform,
     run::sandbox::{RunEvent, SandboxError},
     session::{self, Ahead},
 };

@@ -11,9 +11,10 @@ use std::{
 use futures::{FutureExt, Stream, StreamExt, future::LocalBoxFuture, stream, stream::LocalBoxStream};
 use js_sys::{ArrayBuffer, Uint8Array};
 use mcp_run_python::{
-    backend::{Backend, Going, Interpreter, NotTaken, Platform},
+    backend::{Backend, Going, Interpreter, NotTaken},
     limits::{MAX_CARRIED, MAX_SNAPSHOT},
     packages::PackageSet,
+    platform::Platform,
     run::sandbox::{RunEvent, SandboxError},
 };
 use wasm_bindgen::JsValue;

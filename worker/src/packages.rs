@@ -12,6 +12,7 @@ use mcp_run_python::packages::{
     supply::{Claim, FetchError, FetchRequest, Supply},
     wheel::{PreparedWheel, Size},
 };
+use mcp_run_python::run::InSandbox;
 use mcp_run_python::session::{Fresh, Places, Snapshots, snapshots::Maker};
 use wasm_bindgen::{JsCast, prelude::wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
@@ -59,7 +60,7 @@ pub fn compiling(options: PackageOptions, limits: Limits, env: &Env, later: Late
     let isolates = Isolates(env.clone());
     let snapshots = Maker { backend: isolates.clone(), snapshots: snapshots(&options), limits };
     let compiler = Compiler {
-        sandbox: Rc::new(Fresh::new(isolates, Places::default(), Snapshots::default())),
+        programs: Box::new(InSandbox(Rc::new(Fresh::new(isolates, Places::default(), Snapshots::default())))),
         limits,
         platform: PLATFORM,
         later: Box::new(move |task| later(task)),

@@ -13,9 +13,9 @@ use futures::{FutureExt, Stream, StreamExt, future::LocalBoxFuture};
 use js_sys::Reflect;
 use mcp_run_python::{
     auth::Principal,
-    backend::Platform,
     limits::Quotas,
     packages::{PackageSet, Wheel},
+    platform::Platform,
     run::sandbox::{Run, RunEvent, Running, Sandbox, SandboxError},
     session::{
         self, Ended, Known, Opened, SessionError,

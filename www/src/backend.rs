@@ -15,9 +15,10 @@ use futures::{
 };
 use js_sys::Array;
 use mcp_run_python::{
-    backend::{Backend, Going, Interpreter, Platform},
+    backend::{Backend, Going, Interpreter},
     home::{self, Home},
     packages::{InstallError, PackageSet, Packages},
+    platform::Platform,
     run::sandbox::{RunEvent, SandboxError},
     session::Snapshots,
     settings::Config,

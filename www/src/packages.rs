@@ -14,7 +14,7 @@ use mcp_run_python::{
         supply::{Claim, FetchError, FetchRequest, Supply},
         wheel::{PreparedWheel, Size},
     },
-    run::sandbox::SandboxError,
+    run::{InSandbox, sandbox::SandboxError},
     session::{Fresh, Places, Snapshots},
 };
 use wasm_bindgen::JsValue;
@@ -41,7 +41,7 @@ pub fn installer(
     }
     let isolates = HostBackend { host: host.clone(), wheels, packages: None, kept: false };
     let compiler = Compiler {
-        sandbox: Rc::new(Fresh::new(isolates, Places::default(), Snapshots::default())),
+        programs: Box::new(InSandbox(Rc::new(Fresh::new(isolates, Places::default(), Snapshots::default())))),
         limits,
         platform: PLATFORM,
         later: Box::new(PLATFORM.spawn),

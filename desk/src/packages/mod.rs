@@ -17,7 +17,7 @@ use mcp_run_python::{
         supply::{Claim, FetchError, FetchRequest, Supply},
         wheel::{PreparedWheel, Size, sha256},
     },
-    run::sandbox::SandboxError,
+    run::{InSandbox, sandbox::SandboxError},
     session::{Fresh, Places, Snapshots, snapshots::Maker},
 };
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ pub fn installer(
     let packages = Packages::new(lock, options, PackageSet::default(), Rc::new(supply));
     let maker = Maker { backend: isolates.clone(), snapshots: snapshots.clone(), limits };
     Ok(Rc::new(packages.with_compiler(Compiler {
-        sandbox: Rc::new(Fresh::new(isolates.clone(), Places::default(), Snapshots::default())),
+        programs: Box::new(InSandbox(Rc::new(Fresh::new(isolates.clone(), Places::default(), Snapshots::default())))),
         limits,
         platform: PLATFORM,
         later: Box::new(PLATFORM.spawn),

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use super::sleep;
 use crate::{
-    backend::Platform,
     packages::PackageSet,
+    platform::Platform,
     run::{
         protocol::VERSION,
         sandbox::{Deaf, Run, RunEvent, Sandbox, SandboxError},

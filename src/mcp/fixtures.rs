@@ -22,10 +22,10 @@ use rmcp::{
 use serde_json::{Map, Value, json};
 
 use crate::{
-    backend::Platform,
     limits::CallLimits,
     mcp::{Server, log},
     packages::PackageSet,
+    platform::Platform,
     run::{
         calls::{Call, CallError, Caller},
         sandbox::{Run, RunEvent, Running, Sandbox, SandboxError},
