@@ -2,6 +2,8 @@
 // assets, carries a run's JSON in and the frames out.
 
 import { FileChanges, placeFiles } from './files.js';
+import * as required from './hooks/required.js';
+import * as startup from './hooks/startup.js';
 import { KeyDerivation } from './kdf.js';
 import { recordLibraries } from './libraries.js';
 import { OutputLines } from './output.js';
@@ -101,6 +103,7 @@ export class Interpreter {
             pollSignals: pulse.pollSignals,
             waitFor: (/** @type {unknown} */ promise) => pulse.waitFor(promise),
             symbols: assets.symbols,
+            hooks: { ...required, ...startup },
           }),
         );
         pulse.attach(module);

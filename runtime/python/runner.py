@@ -39,7 +39,7 @@ PRELOADED = (
 ).split()
 
 # Where packages are mounted: packages.js.
-PACKAGES = '/lib/python3.14/packages'
+PACKAGES = '/lib/python{}.{}/packages'.format(*sys.version_info)
 
 # Modules that draw random numbers when they are imported, and how they draw others.
 RENEWED: dict[str, Callable[[Any], object]] = {

@@ -5,7 +5,7 @@ use pep508_rs::PackageName;
 
 use super::requirement::name_of;
 
-/// The Python that runs: Pyodide 314's.
+/// The Python that runs: that of `runtime/pyodide/version.json`.
 pub const PYTHON_VERSION: &str = "3.14";
 
 /// This interpreter and platform.
@@ -97,6 +97,13 @@ impl Tags {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_python_is_that_of_the_build() {
+        let version: serde_json::Value =
+            serde_json::from_str(include_str!("../../runtime/pyodide/version.json")).unwrap();
+        assert_eq!(version["python"], PYTHON_VERSION);
+    }
 
     fn rank(tags: &str) -> Option<u32> {
         let file = format!("a_b-1.0-{tags}.whl");

@@ -54,7 +54,7 @@ async function script(entry, alias) {
     alias,
     external: ['node:*', 'ws'],
     define: { 'import.meta.url': '"http://pyodide/pyodide.mjs"' },
-    plugins: [given({ '#kdf': kdf, '#python-sources': pythonSources, '#symbols': symbols })],
+    plugins: [given({ '#kdf': kdf, '#python-sources': PYTHON, '#symbols': symbols })],
   });
   return outputFiles?.[0]?.text ?? '';
 }
@@ -72,26 +72,6 @@ function given(modules) {
     },
   };
 }
-
-/** @param {string} path */
-const python = (path) => readFileSync(join(root, 'runtime/python', path), 'utf8');
-/** For a start without a snapshot. */
-const pythonSources = {
-  __init__: '',
-  calls: python('calls.py'),
-  display: python('display.py'),
-  errors: python('errors.py'),
-  images: python('images.py'),
-  ipython: python('ipython.py'),
-  lacks: python('lacks.py'),
-  matplotlib_backend: python('matplotlib_backend.py'),
-  network: python('network.py'),
-  program: python('program.py'),
-  runner: python('runner.py'),
-  stdlib: python('stdlib.py'),
-  table: python('table.py'),
-  to_json: python('to_json.py'),
-};
 
 /** What libraries link to. */
 const symbols = readFileSync(join(runtime, 'symbols.txt'), 'utf8');

@@ -2,8 +2,9 @@
 // our own code; and a memory snapshot, made and checked in workerd itself, so that what the engine can do (JSPI) is
 // in it.
 //
-// usage: node build.mjs OUTPUT_FOLDER KDF_WASM [PACKAGES_FOLDER]
+// usage: node build.mjs [--plain] OUTPUT_FOLDER KDF_WASM [PACKAGES_FOLDER]
 //
+// --plain leaves out what only makes a start quicker: whether Pyodide has changed there, or elsewhere, is seen so.
 // KDF_WASM is `runtime/kdf`, compiled.
 // PACKAGES_FOLDER has `packages.json` and what it names, see packages.mjs: they are in the snapshot, imported.
 //
@@ -15,13 +16,17 @@ import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { envelope } from '../../runtime/js/envelope.js';
 import { POLL_WASM } from '../../runtime/js/poll_wasm.js';
-import { loaderPatches, patch, patches } from '../../runtime/pyodide/patches.js';
+import { patch } from '../../runtime/pyodide/patches/patch.js';
+import { required } from '../../runtime/pyodide/patches/required.js';
+import { loaderStartup, startup } from '../../runtime/pyodide/patches/startup.js';
 import { check } from './check.mjs';
 import { packForEdge } from './edge.mjs';
 import { hideExports, placeExports } from './link.mjs';
 import { addPackages } from './packages.mjs';
+import { PYTHON } from './python.mjs';
 import { compileEagerly, shake, trimExports, wordsOf } from './shake.mjs';
 import { withBytecode } from './stdlib.mjs';
 import { withWorkerd } from './workerd.mjs';
@@ -29,9 +34,6 @@ import { withWorkerd } from './workerd.mjs';
 const here = dirname(fileURLToPath(import.meta.url));
 const source = join(here, '../../runtime');
 const pyodide = dirname(createRequire(import.meta.url).resolve('pyodide/package.json'));
-
-/** The Pyodide that the patches and the lock file are for. */
-const PYODIDE = '314.0.3';
 
 const OWN = [
   'shim.js',
@@ -46,36 +48,28 @@ const OWN = [
   'packages.js',
   'libraries.js',
   'files.js',
+  'hooks/required.js',
+  'hooks/startup.js',
   'envelope.js',
   'storage.js',
   'kdf.js',
   'isolate.js',
 ];
 
-const PYTHON = [
-  'calls',
-  'display',
-  'errors',
-  'images',
-  'ipython',
-  'lacks',
-  'matplotlib_backend',
-  'network',
-  'program',
-  'runner',
-  'stdlib',
-  'table',
-  'to_json',
-];
-
-const [target, kdf, packagesFolder] = process.argv.slice(2);
-if (!target || !kdf) throw new Error('usage: node build.mjs OUTPUT_FOLDER KDF_WASM [PACKAGES_FOLDER]');
+const {
+  values: { plain },
+  positionals: [target, kdf, packagesFolder],
+} = parseArgs({ options: { plain: { type: 'boolean', default: false } }, allowPositionals: true });
+if (!target || !kdf) throw new Error('usage: node build.mjs [--plain] OUTPUT_FOLDER KDF_WASM [PACKAGES_FOLDER]');
 const out = join(target, 'isolate');
+/** The Pyodide that the patches and the lock file are for. */
+const made = JSON.parse(readFileSync(join(source, 'pyodide/version.json'), 'utf8'));
 const { version } = JSON.parse(readFileSync(join(pyodide, 'package.json'), 'utf8'));
-if (version !== PYODIDE) throw new Error(`the runtime is made for pyodide ${PYODIDE}, and ${version} is installed`);
+if (version !== made.pyodide)
+  throw new Error(`the runtime is made for pyodide ${made.pyodide}, and ${version} is installed`);
 
 // What is not what it was when it was read is not built.
-for (const [file, expected] of Object.entries(JSON.parse(readFileSync(join(source, 'pyodide/assets.json'), 'utf8')))) {
+for (const [file, expected] of Object.entries(made.assets)) {
   const sha256 = createHash('sha256')
     .update(readFileSync(join(pyodide, file)))
     .digest('hex');
@@ -84,17 +78,22 @@ for (const [file, expected] of Object.entries(JSON.parse(readFileSync(join(sourc
 
 rmSync(target, { recursive: true, force: true });
 mkdirSync(join(out, 'generated'), { recursive: true });
-for (const file of OWN) cpSync(join(source, 'js', file), join(out, file));
+for (const file of OWN) {
+  mkdirSync(dirname(join(out, file)), { recursive: true });
+  cpSync(join(source, 'js', file), join(out, file));
+}
 cpSync(join(pyodide, 'pyodide-lock.json'), join(out, 'pyodide-lock.txt'));
 cpSync(kdf, join(out, 'kdf.wasm'));
 const text = (/** @type {string} */ file) => readFileSync(file, 'utf8');
-const loader = patch(text(join(pyodide, 'pyodide.mjs')), loaderPatches);
+const loader = patch(text(join(pyodide, 'pyodide.mjs')), plain ? [] : loaderStartup);
 writeFileSync(join(out, 'pyodide.mjs'), loader);
 /** What may name something in Pyodide's module. */
 const others = [loader, ...OWN.map((file) => text(join(source, 'js', file)))].join('\n');
-const lean = trimExports(shake(patch(text(join(pyodide, 'pyodide.asm.mjs')), patches), others), others);
-writeFileSync(join(out, 'pyodide.asm.mjs'), compileEagerly(lean));
-const whole = placeExports(readFileSync(join(pyodide, 'pyodide.asm.wasm')));
+const able = patch(text(join(pyodide, 'pyodide.asm.mjs')), required);
+const lean = plain ? able : trimExports(shake(patch(able, startup), others), others);
+writeFileSync(join(out, 'pyodide.asm.mjs'), plain ? able : compileEagerly(lean));
+const main = readFileSync(join(pyodide, 'pyodide.asm.wasm'));
+const whole = plain ? main : placeExports(main);
 writeFileSync(join(out, 'pyodide.asm.wasm'), whole);
 
 console.log('recording the modules that Pyodide generates');
@@ -111,20 +110,15 @@ export default [${generated.map((hex, i) => `['${hex}', m${i}]`).join(',\n')}];
 `,
 );
 
-/** Our own modules in the snapshot. */
-const python = Object.fromEntries(PYTHON.map((name) => [name, text(join(source, 'python', `${name}.py`))]));
 console.log("compiling what packages import of Python's standard library");
-const stdlib = new Uint8Array(await withBytecode(readFileSync(join(pyodide, 'python_stdlib.zip')), python)).buffer;
+const stdlib = new Uint8Array(await withBytecode(readFileSync(join(pyodide, 'python_stdlib.zip')), PYTHON)).buffer;
 writeFileSync(join(out, 'python_stdlib.zip'), new Uint8Array(stdlib));
 
 const { packages, archives, modules } = addPackages(out, packagesFolder);
 console.log(`making the snapshot${modules.length ? `, with ${modules.join(', ')}` : ''}`);
-const making = [join(out, 'maker.js')];
+const making = [join(out, 'maker.js'), join(out, 'python.js')];
 cpSync(join(here, 'maker.js'), making[0]);
-for (const [name, code] of Object.entries(python)) {
-  making.push(join(out, `${name}.txt`));
-  writeFileSync(join(out, `${name}.txt`), code);
-}
+writeFileSync(making[1], `export default ${JSON.stringify(PYTHON)};\n`);
 const snapshot = await withWorkerd(out, 'maker.js', async (url) => {
   const sent = envelope(JSON.stringify(modules), [stdlib, ...archives]);
   const response = await fetch(url, { method: 'POST', body: new Blob(sent) });
@@ -132,9 +126,11 @@ const snapshot = await withWorkerd(out, 'maker.js', async (url) => {
   return response.arrayBuffer();
 });
 for (const file of making) rmSync(file);
-const { wasm, symbols } = hideExports(whole, wordsOf(`${lean}\n${others}`));
+const { wasm, symbols } = plain
+  ? { wasm: whole, symbols: undefined }
+  : hideExports(whole, wordsOf(`${lean}\n${others}`));
 writeFileSync(join(out, 'pyodide.asm.wasm'), wasm);
-writeFileSync(join(out, 'symbols.txt'), JSON.stringify(symbols));
+writeFileSync(join(out, 'symbols.txt'), symbols ? JSON.stringify(symbols) : '');
 writeFileSync(join(out, 'snapshot.bin'), new Uint8Array(snapshot));
 
 console.log('checking the snapshot');

@@ -1,5 +1,5 @@
 // Links Pyodide's main module ahead of time: what Emscripten does at each start for each of its 8556 exports is
-// done here, once, or left until somebody asks for it (`runtime/pyodide/patches.js`).
+// done here, once, or left until somebody asks for it (`runtime/js/hooks/startup.js`).
 
 const SECTION = { imports: 2, table: 4, globals: 6, exports: 7, elements: 9 };
 /** Kinds of what is imported or exported. */

@@ -17,8 +17,7 @@ export async function withBytecode(archive, sources) {
   const { FS, _api } = pyodide;
   const folder = `${_api.sitepackages}/_sandbox`;
   FS.mkdirTree(folder);
-  for (const [name, source] of Object.entries({ __init__: '', ...sources }))
-    FS.writeFile(`${folder}/${name}.py`, source);
+  for (const [name, source] of Object.entries(sources)) FS.writeFile(`${folder}/${name}.py`, source);
   pyodide.pyimport('_sandbox.runner');
   FS.writeFile('/home/pyodide/bytecode.py', readFileSync(join(here, 'bytecode.py')));
   FS.writeFile('/tmp/in.zip', archive);

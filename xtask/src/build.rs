@@ -344,7 +344,7 @@ fn runtime(dependencies: &str) -> Result<PathBuf> {
 }
 
 /// Builds what isolates derive keys with; gives its WebAssembly.
-fn kdf() -> Result<PathBuf> {
+pub fn kdf() -> Result<PathBuf> {
     node::install()?;
     toolchain::install()?;
     let out = target().join("kdf.wasm");

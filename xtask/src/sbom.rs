@@ -110,7 +110,7 @@ fn component(line: &str) -> Option<Value> {
 
 fn pyodide() -> Result<Value> {
     let version = manifests::json("node_modules/pyodide/package.json")?["version"].clone();
-    let files = manifests::json("runtime/pyodide/assets.json")?;
+    let files = manifests::json("runtime/pyodide/version.json")?;
     let files: Vec<Value> = files
         .as_object()
         .into_iter()

@@ -10,7 +10,7 @@ use crate::{
     corpus, deny,
     dev::Server,
     mirror, node, python,
-    toolchain::{WASM, cargo},
+    toolchain::{WASM, cargo, target},
     wheel,
 };
 
@@ -100,10 +100,12 @@ fn rust() -> Result<Prepared> {
     of([with(with(cargo(), ["test", "--quiet"]), of_native())])
 }
 
-/// Files of the isolates' runtime, one by one.
+/// Files of the isolates' runtime, one by one; and all of it without what only makes a start quicker.
 fn of_runtime() -> Result<Prepared> {
     node::install()?;
-    of([with(node::command("node"), ["--test", "--test-reporter=spec", "tests/runtime/*.test.mjs"])])
+    let mut plain = with(node::command("node"), ["xtask/runtime/build.mjs", "--plain"]);
+    plain.arg(target().join("plain")).arg(build::kdf()?);
+    of([with(node::command("node"), ["--test", "--test-reporter=spec", "tests/runtime/*.test.mjs"]), plain])
 }
 
 /// The worker as it is, driven from outside.
