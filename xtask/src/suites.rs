@@ -9,8 +9,8 @@ use crate::{
     build::{self, Variant},
     corpus, deny,
     dev::Server,
-    mirror, node, python,
-    toolchain::{WASM, cargo, target},
+    mirror, node, python, step,
+    toolchain::{WASM, cargo},
     wheel,
 };
 
@@ -104,7 +104,7 @@ fn rust() -> Result<Prepared> {
 fn of_runtime() -> Result<Prepared> {
     node::install()?;
     let mut plain = with(node::command("node"), ["xtask/runtime/build.mjs", "--plain"]);
-    plain.arg(target().join("plain")).arg(build::kdf()?);
+    plain.arg(step::target().join("plain")).arg(build::kdf()?);
     of([with(node::command("node"), ["--test", "--test-reporter=spec", "tests/runtime/*.test.mjs"]), plain])
 }
 
