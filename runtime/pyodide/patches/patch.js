@@ -5,11 +5,12 @@
 
 /** @param {string} source @param {Patch[]} changes @returns {string} */
 export function patch(source, changes) {
+  const lost = [];
   for (const { why, find, replace } of changes) {
     const found = source.split(find).length - 1;
-    if (found !== 1)
-      throw new Error(`Pyodide has changed: found ${found} times instead of once, the place for: ${why}`);
-    source = source.replace(find, () => replace);
+    if (found === 1) source = source.replace(find, () => replace);
+    else lost.push(`found ${found} times instead of once, the place for: ${why}\n    ${find}`);
   }
+  if (lost.length) throw new Error(`Pyodide has changed (docs/upgrading-pyodide.md):\n  ${lost.join('\n  ')}`);
   return source;
 }

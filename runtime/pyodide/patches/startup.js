@@ -29,8 +29,8 @@ export const startup = [
   },
   {
     why: 'up to here.',
-    find: 'qr(),u}})()}',
-    replace: 'qr(),u}})()});',
+    find: '(),u}})()}var StackSwitching=',
+    replace: '(),u}})()});var StackSwitching=',
   },
   // Emscripten links each of 8556 exports at each start, and hardly any is asked for.
   {
