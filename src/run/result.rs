@@ -2,12 +2,12 @@
 
 use std::str::FromStr;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rmcp::model::{ContentBlock, ImageContent, MetaObject, ResourceContents};
 use serde_json::{Map, Value, json};
 
 use crate::{
     run::files::{Change, ChangedFile, Changes, Content},
+    run::uri::encode,
     run::{
         Ending, Outcome, Returned,
         display::{Displayed, Image},
@@ -169,7 +169,7 @@ pub fn attachments(outcome: &Outcome) -> impl Iterator<Item = ContentBlock> {
 
 fn attachment(file: &ChangedFile, content: &Content) -> ContentBlock {
     let media_type = file.media_type();
-    let uri = format!("{PLACE}{}", utf8_percent_encode(&file.path, IN_PATH));
+    let uri = format!("{PLACE}{}", encode(&file.path));
     let content = match content {
         Content::Base64(base64) if SHOWN.contains(&&*media_type) => {
             let image = ImageContent::new(base64.as_str(), media_type);
@@ -185,9 +185,6 @@ fn attachment(file: &ChangedFile, content: &Content) -> ContentBlock {
 
 /// How the URI of a file that is part of a result begins. It names it there, and nothing can be read from it.
 pub const PLACE: &str = "sandbox:///";
-
-/// What a path has in a URI as it is (RFC 3986, section 2.3).
-const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Images that clients and models take.
 const SHOWN: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
