@@ -242,3 +242,6 @@ async def test_options_that_exclude_each_other() -> None:
 def test_without_async(url: str) -> None:
     with CodeSandbox.sync(url=url, token=TOKEN) as sandbox:
         assert sandbox.run('6 * 7').value == 42
+    with CodeSandbox.sync(url=url, token=TOKEN, persistent=True) as sandbox:
+        sandbox.upload('a', b'b')
+        assert sandbox.run('open("a").read()').value == 'b'
