@@ -161,7 +161,7 @@ pub const FILES_LISTED: usize = 200;
 pub const UPLOAD_STALL: Duration = Duration::from_secs(30);
 
 /// How long an upload may take in all, with the runs that it waits for.
-pub const UPLOAD_TIME: Duration = Duration::from_secs(30 * 60);
+pub const UPLOAD_TIME: Duration = Duration::from_secs(10 * 60);
 
 /// Most files that are placed before one run.
 pub const MAX_PLACED: usize = 1000;
