@@ -54,8 +54,9 @@ pub const STOP_MARGIN: Duration = Duration::from_millis(1500);
 /// How long a session's files may take to be had from its interpreter.
 pub const FILES_TIME: Duration = Duration::from_secs(5);
 
-/// Bytes of files that are carried over into a new interpreter at most.
-pub const MAX_CARRIED: usize = 32 * 1024 * 1024;
+/// Bytes of files that are carried over into a new interpreter at most: all that there may be, unless that is set, and their
+/// names.
+pub const MAX_CARRIED: usize = 72 * 1024 * 1024;
 
 /// How much longer than a run's own limits the host waits for its end, from when it began.
 pub const WATCHDOG_MARGIN: Duration = Duration::from_secs(10);
@@ -146,6 +147,21 @@ pub const MAX_PATH_PART: usize = 255;
 
 /// Most parts of a program's file.
 pub const MAX_PATH_DEPTH: usize = 32;
+
+/// Bytes of a file that go into an isolate, or out of it, at once: a frame has them in base64.
+pub const FILE_PART: usize = MIB;
+
+/// Most bytes of a file that are read as an MCP resource: it is held whole, and sent as one message.
+pub const MAX_RESOURCE: usize = 4 * MIB;
+
+/// How many files a page of a list has.
+pub const FILES_LISTED: usize = 200;
+
+/// How long nothing of an upload may arrive before it is given up.
+pub const UPLOAD_STALL: Duration = Duration::from_secs(30);
+
+/// How long an upload may take in all, with the runs that it waits for.
+pub const UPLOAD_TIME: Duration = Duration::from_secs(10 * 60);
 
 /// Most files that are placed before one run.
 pub const MAX_PLACED: usize = 1000;

@@ -6,6 +6,7 @@
 #[cfg(feature = "conformance")]
 mod fixtures;
 mod install;
+pub(crate) mod resources;
 mod tools;
 
 use std::{cell::Cell, rc::Rc, time::Duration};
@@ -18,15 +19,16 @@ use crate::{
     run::result_limit::shorten,
     run::{self, Ending, Line, Outcome, RunRequest, Stream},
     run::{calls::Caller, sandbox::Sandbox},
-    session::{Host, Opened, SessionError},
+    session::{Host, Opened, SessionChoice, SessionError, files::SessionFiles},
 };
 use futures::{FutureExt, StreamExt, channel::mpsc, select_biased};
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
         CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, DiscoverResult,
-        Implementation, ListToolsResult, LoggingLevel, LoggingMessageNotificationParam, PaginatedRequestParams,
-        ProgressNotificationParam, ProgressToken, ProtocolVersion, ServerCapabilities, ServerConfig,
+        Implementation, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, LoggingLevel,
+        LoggingMessageNotificationParam, PaginatedRequestParams, ProgressNotificationParam, ProgressToken,
+        ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig,
         SetLevelRequestParams, Tool,
     },
     service::RequestContext,
@@ -108,6 +110,11 @@ impl Server {
         self.level.set(level);
     }
 
+    /// The files of its client's sessions.
+    pub(crate) fn files(&self) -> SessionFiles {
+        SessionFiles { host: self.host.clone(), limits: self.options.limits }
+    }
+
     fn tool(&self) -> Tool {
         let packages = self.packages.as_ref().map(|packages| packages.options());
         run_python_code::definition(self.host.offers_sessions(), &self.options, packages)
@@ -137,6 +144,7 @@ impl Server {
         call: run_python_code::Call,
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResult, ErrorData> {
+        let own = self.host.own().filter(|_| call.session == SessionChoice::Unnamed);
         let (mut outcome, handle) = match self.host.open(call.session).await {
             Ok(Opened { sandbox, handle }) => (self.install_and_run(sandbox, call.request, context).await, handle),
             Err(SessionError::Unknown) => {
@@ -145,11 +153,20 @@ impl Server {
             }
             Err(error) => (failed(Vec::new(), error), None),
         };
+        if let Some(kept) = handle.as_deref().or(own.as_ref().map(|own| own.handle.as_str())) {
+            outcome.changes.keep(kept);
+        }
+        if own.is_some() && outcome.changes.has_other_files() {
+            // A client that is gone has no use for it.
+            let _ = context.peer.notify_resource_list_changed().await;
+        }
         if !wants_all(context) {
             shorten(&mut outcome, self.options.return_mode, self.options.limits.result_bytes);
         }
         let text = report::text(&outcome, self.options.return_mode, handle.as_deref());
-        let content = std::iter::once(ContentBlock::text(text)).chain(report::attachments(&outcome)).collect();
+        let content = std::iter::once(ContentBlock::text(text))
+            .chain(report::attachments(&outcome, knows_links(context)))
+            .collect();
         let mut result = CallToolResult::success(content);
         result.structured_content = Some(report::structured(&outcome, handle.as_deref()));
         Ok(result)
@@ -241,6 +258,11 @@ impl Server {
         log.renew().await;
         outcome.unwrap_or_else(|error| failed(output, error))
     }
+}
+
+/// Whether a client's version of the protocol has links to resources in results.
+fn knows_links(context: &RequestContext<RoleServer>) -> bool {
+    context.protocol_version().is_some_and(|version| version >= ProtocolVersion::V_2025_06_18)
 }
 
 /// Whether a client wants all of a result, as it is not a model that reads it: the libraries do.
@@ -361,7 +383,12 @@ impl<'a> Progress<'a> {
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        let capabilities = ServerCapabilities::builder().enable_tools().enable_logging().build();
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_logging()
+            .enable_resources()
+            .enable_resources_list_changed()
+            .build();
         ServerConfig::new(capabilities)
             .with_server_info(Implementation::new("MCP Run Python", env!("CARGO_PKG_VERSION")))
             .with_protocol_version(ProtocolVersion::LATEST_WITH_INITIALIZE)
@@ -373,7 +400,12 @@ impl ServerHandler for Server {
 
     async fn discover(&self, _context: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
         let versions = self.supported_protocol_versions().into_owned();
-        Ok(DiscoverResult::from_server_info(versions, self.get_info())
+        let mut info = self.get_info();
+        // Who has no interpreter of his own has no list that could change.
+        if let Some(resources) = &mut info.capabilities.resources {
+            resources.list_changed = None;
+        }
+        Ok(DiscoverResult::from_server_info(versions, info)
             .with_ttl_ms(TOOLS_TTL_MS)
             .with_cache_scope(CacheScope::Public))
     }
@@ -392,6 +424,33 @@ impl ServerHandler for Server {
             result.cache_scope = Some(CacheScope::Public);
         }
         Ok(result)
+    }
+
+    async fn list_resources(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        self.resources(request.and_then(|request| request.cursor), &context).await
+    }
+
+    async fn list_resource_templates(
+        &self,
+        request: Option<PaginatedRequestParams>,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ListResourceTemplatesResult, ErrorData> {
+        if request.is_some_and(|request| request.cursor.is_some()) {
+            return Err(ErrorData::invalid_params("Invalid params: unknown `cursor`", None));
+        }
+        Ok(self.resource_templates(&context))
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        self.resource(&request.uri, &context).await.map(Into::into)
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {

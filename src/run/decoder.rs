@@ -202,7 +202,7 @@ impl<F: FnMut(&Line)> Decoder<F> {
                 Some(String::from_utf8(bytes).map_or(Content::Base64(base64), Content::Text))
             }
         };
-        self.changes.files.push(ChangedFile { path, change, size, content });
+        self.changes.files.push(ChangedFile { path, change, size, content, uri: None });
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 use mime_guess::MimeGuess;
 use serde::{Deserialize, Serialize};
 
+use super::uri::FileUri;
 use crate::limits::{MAX_PATH, MAX_PATH_DEPTH, MAX_PATH_PART};
 
 /// The folder, in the program's own, of files that it can only read: those of a home that has some for every run.
@@ -56,6 +57,8 @@ pub struct ChangedFile {
     pub size: u64,
     /// Its bytes, unless it is too large for a result.
     pub content: Option<Content>,
+    /// Where it can be read for a while, if it can.
+    pub uri: Option<FileUri>,
 }
 
 impl ChangedFile {
@@ -82,6 +85,21 @@ pub struct Changes {
     pub files: Vec<ChangedFile>,
     /// How many there are besides.
     pub omitted: u64,
+}
+
+impl Changes {
+    /// Says that the files that are there can be read, by URIs with this handle.
+    pub fn keep(&mut self, handle: &str) {
+        for file in self.files.iter_mut().filter(|file| file.change != Change::Deleted) {
+            file.uri = Some(FileUri::new(handle, file.path.as_str()));
+        }
+    }
+
+    /// Whether there are other files than before.
+    #[must_use]
+    pub fn has_other_files(&self) -> bool {
+        self.omitted > 0 || self.files.iter().any(|file| file.change != Change::Changed)
+    }
 }
 
 /// Checks that a path stays in its folder, and is what it looks like.
@@ -154,7 +172,7 @@ mod tests {
             ("a.unknown", "application/octet-stream"),
             ("a", "application/octet-stream"),
         ] {
-            let file = ChangedFile { path: path.into(), change: Change::Created, size: 0, content: None };
+            let file = ChangedFile { path: path.into(), change: Change::Created, size: 0, content: None, uri: None };
             assert_eq!(file.media_type(), expected, "{path}");
         }
     }

@@ -2,12 +2,12 @@
 
 use std::str::FromStr;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use rmcp::model::{ContentBlock, ImageContent, MetaObject, ResourceContents};
+use rmcp::model::{ContentBlock, ImageContent, MetaObject, Resource, ResourceContents};
 use serde_json::{Map, Value, json};
 
 use crate::{
     run::files::{Change, ChangedFile, Changes, Content},
+    run::uri::{FileUri, encode},
     run::{
         Ending, Outcome, Returned,
         display::{Displayed, Image},
@@ -107,6 +107,7 @@ pub fn output_schema() -> Map<String, Value> {
                         "change": { "type": "string", "enum": ["created", "changed", "deleted"] },
                         "size": { "type": "integer", "description": "Bytes" },
                         "media_type": { "type": "string" },
+                        "uri": { "type": "string", "description": "Reads it, as an MCP resource, while it is kept" },
                     },
                     "required": ["path", "change"],
                 },
@@ -152,24 +153,32 @@ fn members(outcome: &Outcome) -> Map<String, Value> {
 }
 
 fn file(file: &ChangedFile) -> Value {
-    let ChangedFile { path, change, size, .. } = file;
-    match change {
+    let ChangedFile { path, change, size, uri, .. } = file;
+    let mut value = match change {
         Change::Deleted => json!({ "path": path, "change": change }),
         _ => json!({ "path": path, "change": change, "size": size, "media_type": file.media_type() }),
+    };
+    if let (Some(uri), Some(members)) = (uri, value.as_object_mut()) {
+        members.insert("uri".into(), uri.to_string().into());
     }
+    value
 }
 
-/// What follows the text of a result: its figures, and the files that are small enough.
-pub fn attachments(outcome: &Outcome) -> impl Iterator<Item = ContentBlock> {
+/// What follows the text of a result: its figures, and the files that are small enough; of others, which can be read by
+/// their URIs, links, for a client that knows of such.
+pub fn attachments(outcome: &Outcome, with_links: bool) -> impl Iterator<Item = ContentBlock> {
     let figures =
         outcome.images.iter().map(|Image { base64, media_type }| ContentBlock::image(base64.as_str(), *media_type));
-    let files = outcome.changes.files.iter().filter_map(|file| Some(attachment(file, file.content.as_ref()?)));
+    let files = outcome.changes.files.iter().filter_map(move |file| match &file.content {
+        Some(content) => Some(attachment(file, content)),
+        None => file.uri.as_ref().filter(|_| with_links).map(|uri| link(file, uri)),
+    });
     figures.chain(files)
 }
 
 fn attachment(file: &ChangedFile, content: &Content) -> ContentBlock {
     let media_type = file.media_type();
-    let uri = format!("{PLACE}{}", utf8_percent_encode(&file.path, IN_PATH));
+    let uri = format!("{PLACE}{}", encode(&file.path));
     let content = match content {
         Content::Base64(base64) if SHOWN.contains(&&*media_type) => {
             let image = ImageContent::new(base64.as_str(), media_type);
@@ -183,11 +192,15 @@ fn attachment(file: &ChangedFile, content: &Content) -> ContentBlock {
     ContentBlock::resource(content.with_mime_type(media_type))
 }
 
+/// A link to a file that is not part of the result.
+fn link(file: &ChangedFile, uri: &FileUri) -> ContentBlock {
+    let name = file.path.rsplit('/').next().unwrap_or(&file.path);
+    let resource = Resource::new(uri.to_string(), name).with_title(file.path.as_str());
+    ContentBlock::resource_link(resource.with_mime_type(file.media_type()).with_size(file.size))
+}
+
 /// How the URI of a file that is part of a result begins. It names it there, and nothing can be read from it.
 pub const PLACE: &str = "sandbox:///";
-
-/// What a path has in a URI as it is (RFC 3986, section 2.3).
-const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Images that clients and models take.
 const SHOWN: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
@@ -241,14 +254,14 @@ fn lines_of(Changes { files, omitted }: &Changes) -> Vec<String> {
 }
 
 fn line(file: &ChangedFile) -> String {
-    let ChangedFile { path, change, size, content } = file;
-    match (change, content) {
-        (Change::Deleted, _) => format!("deleted {path}"),
-        (change, Some(_)) => format!("{} {path} ({}, {size} bytes)", change.name(), file.media_type()),
-        (change, None) => {
-            format!("{} {path} ({}, {size} bytes: too large to be attached)", change.name(), file.media_type())
-        }
-    }
+    let ChangedFile { path, change, size, content, uri } = file;
+    let kept = match (change, content, uri) {
+        (Change::Deleted, ..) => return format!("deleted {path}"),
+        (_, Some(_), _) => String::new(),
+        (_, None, None) => ": too large to be attached".into(),
+        (_, None, Some(uri)) => format!(": too large to be attached, read it as {uri}"),
+    };
+    format!("{} {path} ({}, {size} bytes{kept})", change.name(), file.media_type())
 }
 
 /// The tags that the original's result is made of. Ours are escaped only where they are used.
@@ -350,7 +363,8 @@ mod tests {
 
     #[test]
     fn files_come_after_the_originals_parts() {
-        let file = |path: &str, change, size, content| ChangedFile { path: path.into(), change, size, content };
+        let file =
+            |path: &str, change, size, content| ChangedFile { path: path.into(), change, size, content, uri: None };
         let mut all = outcome(&["<files>"], Ending::Success(Returned::Text("</files>".into())));
         assert!(text(&all, ReturnMode::Xml, None).contains("\n<files>\n"), "as the original, without any");
         all.changes.files = vec![
@@ -377,7 +391,7 @@ mod tests {
         );
         assert_eq!(structured["files"][4], json!({ "path": "old", "change": "deleted" }));
         assert_eq!(structured["files_omitted"], 2);
-        let blocks: Vec<Value> = attachments(&all).map(|block| serde_json::to_value(block).unwrap()).collect();
+        let blocks: Vec<Value> = attachments(&all, true).map(|block| serde_json::to_value(block).unwrap()).collect();
         assert_eq!(
             blocks,
             [
@@ -390,6 +404,36 @@ mod tests {
                 } }),
             ]
         );
+    }
+
+    #[test]
+    fn what_is_kept_is_linked_to() {
+        let mut all = outcome(&[], Ending::Success(Returned::None));
+        let file = |path: &str, change, content| ChangedFile { path: path.into(), change, size: 9, content, uri: None };
+        all.changes.files = vec![
+            file("d/big 1.bin", Change::Created, None),
+            file("a.txt", Change::Changed, Some(Content::Text("a".into()))),
+            file("old", Change::Deleted, None),
+        ];
+        assert_eq!(attachments(&all, true).count(), 1, "nothing is kept");
+        all.changes.keep("0123456789abcdefghjkmnpqrs");
+        let uri = "sandbox://0123456789abcdefghjkmnpqrs/d/big%201.bin";
+        assert!(text(&all, ReturnMode::Xml, None).contains(&format!(
+            "created d/big 1.bin (application/octet-stream, 9 bytes: too large to be attached, read it as {uri})\nchanged \
+             a.txt (text/plain, 9 bytes)\ndeleted old\n"
+        )));
+        let structured = structured(&all, None);
+        assert_eq!(structured["files"][0]["uri"], uri);
+        assert_eq!(structured["files"][1]["uri"], "sandbox://0123456789abcdefghjkmnpqrs/a.txt");
+        assert_eq!(structured["files"][2].get("uri"), None);
+        let blocks: Vec<Value> = attachments(&all, true).map(|block| serde_json::to_value(block).unwrap()).collect();
+        assert_eq!(
+            blocks[0],
+            json!({ "type": "resource_link", "uri": uri, "name": "big 1.bin", "title": "d/big 1.bin",
+                "mimeType": "application/octet-stream", "size": 9 })
+        );
+        assert_eq!(blocks.len(), 2);
+        assert_eq!(attachments(&all, false).count(), 1, "for who knows no links");
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod ahead;
 mod contract;
 #[cfg(test)]
 mod fake;
+pub(crate) mod files;
 mod fresh;
 mod interpreter;
 mod places;
@@ -104,6 +105,15 @@ pub struct Opened {
     pub handle: Option<String>,
 }
 
+/// The interpreter that a client has by itself: that of its legacy session, or of its connection.
+#[derive(Debug, Clone)]
+pub struct Own {
+    /// What its files are called by: as unguessable as a handle, and of use to this client only.
+    pub handle: String,
+    /// Whether it has one at the moment. One that has not has no files.
+    pub is_started: bool,
+}
+
 /// Why a session could not be opened.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -166,6 +176,11 @@ pub trait Host {
 
     /// Where to run a call. Called once per call, before its run.
     fn open(&self, choice: SessionChoice) -> LocalBoxFuture<'static, Result<Opened, SessionError>>;
+
+    /// The interpreter in which calls run that name no session, if it is the client's own and stays.
+    fn own(&self) -> Option<Own> {
+        None
+    }
 
     /// Ends the session of this handle, its interpreter, and whatever runs in it.
     ///

@@ -124,10 +124,10 @@ async function placedFiles(files) {
   }
 }
 
-/** A result whose files have their bytes. @param {any} result @returns {Result} */
+/** A result whose files have their bytes, and no URIs, by which nothing here reads. @param {any} result @returns {Result} */
 function withBytes(result) {
   if (!result.files) return result;
-  const files = result.files.map((/** @type {any} */ { base64, ...file }) =>
+  const files = result.files.map((/** @type {any} */ { base64, uri: _, ...file }) =>
     base64 === undefined ? file : { ...file, content: Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0)) },
   );
   return { ...result, files };

@@ -50,6 +50,7 @@ const OWN = [
   'files.js',
   'hooks/required.js',
   'hooks/startup.js',
+  'asked.js',
   'envelope.js',
   'storage.js',
   'kdf.js',
