@@ -18,6 +18,7 @@ use futures::{
 use crate::{
     auth::Principal,
     backend::{Backend, Platform},
+    kept::{Keeper, Kept},
     mcp::Server,
     packages::Packages,
     run::sandbox::{Sandbox, SandboxError},
@@ -51,6 +52,7 @@ struct Inner<B: Backend> {
     config: Config,
     fresh: Rc<dyn Sandbox>,
     runs: Runs,
+    store: Option<Rc<dyn Kept>>,
     sessions: RefCell<HashMap<String, Rc<Session<B>>>>,
     ended: RefCell<Remembered>,
     /// Counts connections. Requests over HTTP are of none: 0.
@@ -77,6 +79,8 @@ pub struct Parts<B: Backend> {
     pub snapshots: Snapshots<B::Snapshot>,
     /// What installs packages, if it can.
     pub packages: Option<Rc<Packages>>,
+    /// What it keeps, if anything.
+    pub store: Option<Rc<dyn Kept>>,
     /// Whether its interpreters take more than one run. If not, there are no sessions.
     pub keeps_sessions: bool,
 }
@@ -84,7 +88,7 @@ pub struct Parts<B: Backend> {
 impl<B: Backend + Clone> Home<B> {
     /// One without sessions yet.
     pub fn new(parts: Parts<B>, config: Config) -> Self {
-        let Parts { kept, fresh, places, snapshots, packages, keeps_sessions } = parts;
+        let Parts { kept, fresh, places, snapshots, packages, store, keeps_sessions } = parts;
         Self(Rc::new(Inner {
             backend: kept,
             fresh: Rc::new(Fresh::new(fresh, places.clone(), snapshots.clone())),
@@ -92,6 +96,7 @@ impl<B: Backend + Clone> Home<B> {
             snapshots,
             packages,
             keeps_sessions,
+            store: store.filter(|_| config.kept.each > 0),
             config,
             runs: Runs::default(),
             sessions: RefCell::default(),
@@ -359,6 +364,10 @@ impl<B: Backend + Clone> Host for Client<B> {
             Ok(Opened { sandbox: slot.hold(sandbox), handle })
         }
         .boxed_local()
+    }
+
+    fn keeper(&self) -> Option<Keeper> {
+        self.home.0.store.clone().map(|store| Keeper::new(store, self.principal.clone()))
     }
 
     fn end(&self, handle: String) -> LocalBoxFuture<'static, Result<(), SessionError>> {

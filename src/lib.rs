@@ -5,7 +5,7 @@
 //! [`transport`].
 //!
 //! The layers, outermost first, each of which uses only what stands below it: `home` -> `transport` -> `mcp` -> `session` ->
-//! `run` -> `backend`. `auth`, `packages` and `settings` stand beside them.
+//! `run` -> `backend`. `auth`, `kept`, `packages` and `settings` stand beside them.
 
 pub mod auth;
 pub mod backend;
@@ -13,6 +13,7 @@ pub mod backend;
 mod fixtures;
 pub mod home;
 mod json;
+pub mod kept;
 pub mod limits;
 pub mod mcp;
 pub mod packages;

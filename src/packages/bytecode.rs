@@ -150,7 +150,7 @@ impl Compiler {
         let globals = json!({ "name": name }).to_string();
         let request = RunRequest { code: PROGRAM.into(), globals, keep_variables: false, files: Vec::new() };
         let limits = Limits { value_bytes: MAX_BYTECODE, ..self.limits };
-        let outcome = execute(self.sandbox.clone(), &request, set, limits, None, |_| {}).await.ok()?;
+        let outcome = execute(self.sandbox.clone(), &request, set, limits, None, None, |_| {}).await.ok()?;
         let Outcome { ending: Ending::Success(Returned::Text(text)), .. } = outcome else { return None };
         BASE64.decode(text).ok()
     }

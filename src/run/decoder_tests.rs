@@ -140,7 +140,7 @@ fn files_are_told_of_and_those_that_are_sent_are_what_they_say() {
         "{\"omitted\":7}\n{\"end\":{\"status\":\"success\"}}\n",
     ]);
     let Changes { files, omitted } = outcome.unwrap().unwrap().changes;
-    let file = |path: &str, change, size, content| ChangedFile { path: path.into(), change, size, content };
+    let file = |path: &str, change, size, content| ChangedFile { path: path.into(), change, size, content, uri: None };
     let expected = [
         file("a/b.txt", Change::Created, 2, Some(Content::Text("ä".into()))),
         file("c.bin", Change::Changed, 1, Some(Content::Base64("/w==".into()))),

@@ -3,6 +3,7 @@
 //! **Boundary.** A path is a label, relative to that folder. It names a file in the isolate, and never one of the host.
 
 use mime_guess::MimeGuess;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{MAX_PATH, MAX_PATH_DEPTH, MAX_PATH_PART};
@@ -56,14 +57,22 @@ pub struct ChangedFile {
     pub size: u64,
     /// Its bytes, unless it is too large for a result.
     pub content: Option<Content>,
+    /// Where it can be read, if it is not in the result.
+    pub uri: Option<String>,
 }
 
 impl ChangedFile {
     /// Its media type, by its name.
     #[must_use]
     pub fn media_type(&self) -> String {
-        MimeGuess::from_path(&self.path).first_or_octet_stream().to_string()
+        media_type(&self.path)
     }
+}
+
+/// The media type of a file, by its name.
+#[must_use]
+pub fn media_type(path: &str) -> String {
+    MimeGuess::from_path(path).first_or_octet_stream().to_string()
 }
 
 /// The bytes of a file.
@@ -83,6 +92,16 @@ pub struct Changes {
     /// How many there are besides.
     pub omitted: u64,
 }
+
+/// The URI of a file that can be read later: `id` is of whatever has it.
+#[must_use]
+pub fn uri(id: &str, path: &str) -> String {
+    format!("sandbox://{id}/{}", utf8_percent_encode(path, IN_PATH))
+}
+
+/// What a path has in a URI as it is (RFC 3986, section 2.3).
+pub(super) const IN_PATH: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Checks that a path stays in its folder, and is what it looks like.
 ///
@@ -154,7 +173,7 @@ mod tests {
             ("a.unknown", "application/octet-stream"),
             ("a", "application/octet-stream"),
         ] {
-            let file = ChangedFile { path: path.into(), change: Change::Created, size: 0, content: None };
+            let file = ChangedFile { path: path.into(), change: Change::Created, size: 0, content: None, uri: None };
             assert_eq!(file.media_type(), expected, "{path}");
         }
     }

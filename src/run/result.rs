@@ -2,12 +2,12 @@
 
 use std::str::FromStr;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use rmcp::model::{ContentBlock, ImageContent, MetaObject, ResourceContents};
+use percent_encoding::utf8_percent_encode;
+use rmcp::model::{ContentBlock, ImageContent, MetaObject, Resource, ResourceContents};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    run::files::{Change, ChangedFile, Changes, Content},
+    run::files::{Change, ChangedFile, Changes, Content, IN_PATH, media_type},
     run::{
         Ending, Outcome, Returned,
         display::{Displayed, Image},
@@ -107,6 +107,7 @@ pub fn output_schema() -> Map<String, Value> {
                         "change": { "type": "string", "enum": ["created", "changed", "deleted"] },
                         "size": { "type": "integer", "description": "Bytes" },
                         "media_type": { "type": "string" },
+                        "uri": { "type": "string", "description": "Where it can be read, with `resources/read`" },
                     },
                     "required": ["path", "change"],
                 },
@@ -152,19 +153,33 @@ fn members(outcome: &Outcome) -> Map<String, Value> {
 }
 
 fn file(file: &ChangedFile) -> Value {
-    let ChangedFile { path, change, size, .. } = file;
-    match change {
-        Change::Deleted => json!({ "path": path, "change": change }),
-        _ => json!({ "path": path, "change": change, "size": size, "media_type": file.media_type() }),
+    let ChangedFile { path, change, size, uri, .. } = file;
+    let mut told = json!({ "path": path, "change": change });
+    let Some(members) = told.as_object_mut().filter(|_| *change != Change::Deleted) else { return told };
+    members.insert("size".into(), (*size).into());
+    members.insert("media_type".into(), file.media_type().into());
+    if let Some(uri) = uri {
+        members.insert("uri".into(), uri.as_str().into());
     }
+    told
 }
 
-/// What follows the text of a result: its figures, and the files that are small enough.
+/// What follows the text of a result: its figures, the files that are small enough, and links to those that can be read.
 pub fn attachments(outcome: &Outcome) -> impl Iterator<Item = ContentBlock> {
     let figures =
         outcome.images.iter().map(|Image { base64, media_type }| ContentBlock::image(base64.as_str(), *media_type));
-    let files = outcome.changes.files.iter().filter_map(|file| Some(attachment(file, file.content.as_ref()?)));
+    let files = outcome.changes.files.iter().filter_map(|file| match (&file.content, &file.uri) {
+        (Some(content), _) => Some(attachment(file, content)),
+        (None, Some(uri)) => Some(link(uri, &file.path, file.size)),
+        (None, None) => None,
+    });
     figures.chain(files)
+}
+
+/// A link to what can be read with `resources/read`.
+#[must_use]
+pub fn link(uri: &str, path: &str, size: u64) -> ContentBlock {
+    ContentBlock::resource_link(Resource::new(uri, path).with_mime_type(media_type(path)).with_size(size))
 }
 
 fn attachment(file: &ChangedFile, content: &Content) -> ContentBlock {
@@ -185,9 +200,6 @@ fn attachment(file: &ChangedFile, content: &Content) -> ContentBlock {
 
 /// How the URI of a file that is part of a result begins. It names it there, and nothing can be read from it.
 pub const PLACE: &str = "sandbox:///";
-
-/// What a path has in a URI as it is (RFC 3986, section 2.3).
-const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Images that clients and models take.
 const SHOWN: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
@@ -241,14 +253,14 @@ fn lines_of(Changes { files, omitted }: &Changes) -> Vec<String> {
 }
 
 fn line(file: &ChangedFile) -> String {
-    let ChangedFile { path, change, size, content } = file;
-    match (change, content) {
-        (Change::Deleted, _) => format!("deleted {path}"),
-        (change, Some(_)) => format!("{} {path} ({}, {size} bytes)", change.name(), file.media_type()),
-        (change, None) => {
-            format!("{} {path} ({}, {size} bytes: too large to be attached)", change.name(), file.media_type())
-        }
-    }
+    let ChangedFile { path, change, size, content, uri } = file;
+    let why = match (change, content, uri) {
+        (Change::Deleted, ..) => return format!("deleted {path}"),
+        (_, Some(_), _) => "",
+        (_, None, Some(_)) => ": linked",
+        (_, None, None) => ": too large to be attached",
+    };
+    format!("{} {path} ({}, {size} bytes{why})", change.name(), file.media_type())
 }
 
 /// The tags that the original's result is made of. Ours are escaped only where they are used.
@@ -350,7 +362,8 @@ mod tests {
 
     #[test]
     fn files_come_after_the_originals_parts() {
-        let file = |path: &str, change, size, content| ChangedFile { path: path.into(), change, size, content };
+        let file =
+            |path: &str, change, size, content| ChangedFile { path: path.into(), change, size, content, uri: None };
         let mut all = outcome(&["<files>"], Ending::Success(Returned::Text("</files>".into())));
         assert!(text(&all, ReturnMode::Xml, None).contains("\n<files>\n"), "as the original, without any");
         all.changes.files = vec![
@@ -359,6 +372,10 @@ mod tests {
             file("x.bin", Change::Changed, 1, Some(Content::Base64("/w==".into()))),
             file("big", Change::Created, 9_000_000, None),
             file("old", Change::Deleted, 0, None),
+            ChangedFile {
+                uri: Some("sandbox://x/a%20b.csv".into()),
+                ..file("a b.csv", Change::Created, 300_000, None)
+            },
         ];
         all.changes.omitted = 2;
         assert_eq!(
@@ -366,7 +383,7 @@ mod tests {
             "<status>success</status>\n<output>\n&lt;files&gt;\n</output>\n<return_value>\n&lt;/files&gt;\n\
              </return_value>\n<files>\ncreated a b/&lt;files&gt;.csv (text/csv, 3 bytes)\nchanged plot.png (image/png, 1 \
              bytes)\nchanged x.bin (application/octet-stream, 1 bytes)\ncreated big (application/octet-stream, 9000000 \
-             bytes: too large to be attached)\ndeleted old\nand 2 more\n</files>\n<session>h</session>"
+             bytes: too large to be attached)\ndeleted old\ncreated a b.csv (text/csv, 300000 bytes: linked)\nand 2 more\n</files>\n<session>h</session>"
         );
         let unnamed = Changes { omitted: 2, ..Changes::default() };
         assert_eq!(lines_of(&unnamed), ["2 that cannot be named"]);
@@ -376,6 +393,7 @@ mod tests {
             json!({ "path": "a b/<files>.csv", "change": "created", "size": 3, "media_type": "text/csv" })
         );
         assert_eq!(structured["files"][4], json!({ "path": "old", "change": "deleted" }));
+        assert_eq!(structured["files"][5]["uri"], "sandbox://x/a%20b.csv");
         assert_eq!(structured["files_omitted"], 2);
         let blocks: Vec<Value> = attachments(&all).map(|block| serde_json::to_value(block).unwrap()).collect();
         assert_eq!(
@@ -388,6 +406,10 @@ mod tests {
                 json!({ "type": "resource", "resource": {
                     "uri": "sandbox:///x.bin", "mimeType": "application/octet-stream", "blob": "/w==",
                 } }),
+                json!({
+                    "type": "resource_link", "uri": "sandbox://x/a%20b.csv", "name": "a b.csv", "mimeType": "text/csv",
+                    "size": 300_000,
+                }),
             ]
         );
     }

@@ -31,7 +31,10 @@ pub use self::{
     registry::{Ended, Known, Remembered},
     snapshots::Snapshots,
 };
-use crate::run::sandbox::{Sandbox, SandboxError};
+use crate::{
+    kept::Keeper,
+    run::sandbox::{Sandbox, SandboxError},
+};
 
 /// Stderr frame put after an isolate's first when a session's interpreter was replaced.
 pub const RESTARTED: &str = concat!(
@@ -166,6 +169,11 @@ pub trait Host {
 
     /// Where to run a call. Called once per call, before its run.
     fn open(&self, choice: SessionChoice) -> LocalBoxFuture<'static, Result<Opened, SessionError>>;
+
+    /// Keeps what is too large for a result, of whom this serves; if the home keeps anything.
+    fn keeper(&self) -> Option<Keeper> {
+        None
+    }
 
     /// Ends the session of this handle, its interpreter, and whatever runs in it.
     ///
