@@ -16,7 +16,10 @@ use futures::{
 };
 use rmcp::{
     ErrorData, RoleServer,
-    model::{CallToolResult, ClientCapabilities, ContentBlock, LoggingLevel, ProgressNotificationParam, Tool},
+    model::{
+        CallToolResult, ClientCapabilities, ContentBlock, LoggingLevel, ProgressNotificationParam, Resource,
+        ResourceContents, ResourceTemplate, Tool,
+    },
     service::RequestContext,
 };
 use serde_json::{Map, Value, json};
@@ -168,6 +171,40 @@ pub(crate) async fn call(
         _ => return None,
     };
     Some(Ok(CallToolResult::success(content)))
+}
+
+/// The resource templates that the suite reads by.
+pub(crate) fn resource_templates() -> Vec<ResourceTemplate> {
+    vec![
+        ResourceTemplate::new("test://template/{id}/data", "test-template")
+            .with_description("A resource of a template")
+            .with_mime_type("application/json"),
+    ]
+}
+
+/// The resources that the suite expects in the list.
+pub(crate) fn resources() -> Vec<Resource> {
+    [("test://static-text", "static-text", "text/plain"), ("test://static-binary", "static-binary", "image/png")]
+        .map(|(uri, name, kind)| {
+            Resource::new(uri, name).with_description("A resource of the suite").with_mime_type(kind)
+        })
+        .to_vec()
+}
+
+/// A resource that the suite reads; `None` if `uri` is none.
+pub(crate) fn resource(uri: &str) -> Option<ResourceContents> {
+    match uri {
+        "test://static-text" => {
+            let text = "This is the content of the static text resource.";
+            Some(ResourceContents::text(text, uri).with_mime_type("text/plain"))
+        }
+        "test://static-binary" => Some(ResourceContents::blob(PNG, uri).with_mime_type("image/png")),
+        _ => {
+            let id = uri.strip_prefix("test://template/")?.strip_suffix("/data")?;
+            let data = json!({ "id": id, "templateTest": true, "data": format!("Data for ID: {id}") });
+            Some(ResourceContents::text(data.to_string(), uri).with_mime_type("application/json"))
+        }
+    }
 }
 
 /// Answers `echo` with its arguments, `long` with a megabyte, `fail` with an error, and `never`.

@@ -23,8 +23,8 @@ use crate::{
     packages::Packages,
     run::sandbox::{Sandbox, SandboxError},
     session::{
-        self, Ended, Fresh, Host, Known, Opened, Places, Remembered, SessionChoice, SessionError, SessionInterpreter,
-        Snapshots,
+        self, Ended, Fresh, Host, Known, Opened, Own, Places, Remembered, SessionChoice, SessionError,
+        SessionInterpreter, Snapshots,
         quota::Runs,
         registry::{Count, Register, admit, evictable},
     },
@@ -165,7 +165,8 @@ impl<B: Backend + Clone> Home<B> {
 
     /// A server for the client `client` of `principal`, with an interpreter of its `own`, or with one for each run.
     fn server(&self, own: Option<&SessionInterpreter<B>>, principal: Principal, client: u32) -> Server {
-        let host = Rc::new(Client { own: own.cloned(), home: self.clone(), principal, client });
+        let own = own.map(|own| (session::new_handle(), own.clone()));
+        let host = Rc::new(Client { own, home: self.clone(), principal, client });
         let server = Server::new(host, self.0.config.server);
         match &self.0.packages {
             Some(packages) => server.with_packages(packages.clone()),
@@ -188,7 +189,8 @@ impl<B: Backend + Clone> Home<B> {
 
     /// Answers a request of a legacy session.
     async fn answer(&self, id: &str, request: Entered) -> Response {
-        let Some(session) = self.find(id) else { return Response::session_not_found() };
+        let found = self.find(id, &request.principal);
+        let Some(session) = found else { return Response::session_not_found() };
         let Some(legacy) = &session.legacy else { return Response::session_not_found() };
         let (response, change) = legacy.handle(request).await;
         if matches!(change, Some(Change::End)) {
@@ -216,15 +218,16 @@ impl<B: Backend + Clone> Home<B> {
     ///
     /// **Boundary.** Who has the handle of another's session has nothing.
     fn find_own(&self, handle: &str, principal: &Principal) -> Result<Rc<Session<B>>, SessionError> {
-        let session = self.find(handle).filter(|session| session.legacy.is_none() && session.owner == *principal);
+        let session = self.find(handle, principal).filter(|session| session.legacy.is_none());
         session.ok_or_else(|| match self.0.ended.borrow().find(handle, principal) {
             Some(why) => SessionError::Ended(why),
             None => SessionError::Unknown,
         })
     }
 
-    fn find(&self, id: &str) -> Option<Rc<Session<B>>> {
-        let session = self.0.sessions.borrow().get(id).cloned()?;
+    /// The session of this id, if it is `principal`'s: nobody else keeps it from being idle.
+    fn find(&self, id: &str, principal: &Principal) -> Option<Rc<Session<B>>> {
+        let session = self.0.sessions.borrow().get(id).filter(|session| session.owner == *principal).cloned()?;
         session.seen_at.set(self.now());
         Some(session)
     }
@@ -333,8 +336,8 @@ impl<B: Backend> Drop for Connection<B> {
 
 /// Serves the calls of one client.
 struct Client<B: Backend> {
-    /// Where those run that name no session, if not in an interpreter each.
-    own: Option<SessionInterpreter<B>>,
+    /// Where those run that name no session, if not in an interpreter each; and what its files are called by.
+    own: Option<(String, SessionInterpreter<B>)>,
     home: Home<B>,
     principal: Principal,
     client: u32,
@@ -352,7 +355,7 @@ impl<B: Backend + Clone> Host for Client<B> {
             Err(error) => return future::ready(Err(error)).boxed_local(),
         };
         let unnamed: Rc<dyn Sandbox> = match &self.own {
-            Some(own) if self.offers_sessions() => Rc::new(own.clone()),
+            Some((_, own)) if self.offers_sessions() => Rc::new(own.clone()),
             _ => fresh.clone(),
         };
         let (home, principal, client) = (self.home.clone(), self.principal.clone(), self.client);
@@ -368,6 +371,11 @@ impl<B: Backend + Clone> Host for Client<B> {
 
     fn keeper(&self) -> Option<Keeper> {
         self.home.0.store.clone().map(|store| Keeper::new(store, self.principal.clone()))
+    }
+
+    fn own(&self) -> Option<Own> {
+        let (handle, own) = self.own.as_ref().filter(|_| self.offers_sessions())?;
+        Some(Own { handle: handle.clone(), is_started: own.is_alive() })
     }
 
     fn end(&self, handle: String) -> LocalBoxFuture<'static, Result<(), SessionError>> {

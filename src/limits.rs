@@ -147,6 +147,21 @@ pub const MAX_PATH_PART: usize = 255;
 /// Most parts of a program's file.
 pub const MAX_PATH_DEPTH: usize = 32;
 
+/// Bytes of a file that go into an isolate, or out of it, at once: a frame has them in base64.
+pub const FILE_PART: usize = MIB;
+
+/// Most bytes of a file that are read as an MCP resource: it is held whole, and sent as one message.
+pub const MAX_RESOURCE: usize = 4 * MIB;
+
+/// How many files a page of a list has.
+pub const FILES_LISTED: usize = 200;
+
+/// How long nothing of an upload may arrive before it is given up.
+pub const UPLOAD_STALL: Duration = Duration::from_secs(30);
+
+/// How long an upload may take in all, with the runs that it waits for.
+pub const UPLOAD_TIME: Duration = Duration::from_secs(30 * 60);
+
 /// Most files that are placed before one run.
 pub const MAX_PLACED: usize = 1000;
 

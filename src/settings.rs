@@ -338,6 +338,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_may_be_nothing() {
+        let of = |settings: &[(&str, &str)]| {
+            let config = read(settings).unwrap();
+            (config.server.limits.kept_bytes, config.kept.each, config.kept.all, config.kept.time.as_secs())
+        };
+        let mib = MIB as u64;
+        assert_eq!(of(&[]), (64 * MIB, 256 * mib, 1024 * mib, 900));
+        assert_eq!(of(&[("KEPT_FILES_LIMIT_MB", "8"), ("KEPT_MINUTES", "0.5")]), (8 * MIB, 32 * mib, 128 * mib, 30));
+        assert_eq!(of(&[("KEPT_FILES_LIMIT_MB", "0")]), (0, 0, 0, 900));
+        let why = read(&[("KEPT_MINUTES", "0")]).unwrap_err();
+        assert_eq!(why, "KEPT_MINUTES is `0`: it must be a number of minutes, more than 0 and at most 33333");
+    }
+
+    #[test]
     fn a_limit_that_a_home_cannot_keep_is_refused() {
         let limited = read(&[("MEMORY_LIMIT_TOTAL_MB", "500")]).unwrap();
         assert_eq!(limited.memory_total, Some(500 * MIB));

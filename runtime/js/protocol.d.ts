@@ -33,6 +33,72 @@ files: Array<PlacedFile>, limits: Limits,
 calls?: Callable, };
 
 /**
+ * What asks for files, instead of a [`Request`]: see [`FileRequest`].
+ */
+export type FileRun = { 
+/**
+ * The first member: it tells the one from the other.
+ */
+file: FileRequest, 
+/**
+ * The version of the protocol.
+ */
+protocol: number, limits: Limits, };
+
+/**
+ * What is asked of the files in a program's folder. Every path was checked.
+ */
+export type FileRequest = { "list": { 
+/**
+ * The last that is known.
+ */
+after: string, 
+/**
+ * How many.
+ */
+most: number, } } | { "read": { 
+/**
+ * Its path.
+ */
+path: string, 
+/**
+ * Where they begin.
+ */
+at: number, 
+/**
+ * How many at most.
+ */
+bytes: number, } } | { "write": { 
+/**
+ * Names the upload: 128 random bits.
+ */
+upload: string, 
+/**
+ * Where it goes.
+ */
+path: string, 
+/**
+ * How many came before.
+ */
+at: number, 
+/**
+ * Its bytes in base64.
+ */
+base64: string, 
+/**
+ * Whether they are the last.
+ */
+last: boolean, } } | { "abandon": { 
+/**
+ * Its name.
+ */
+upload: string, } } | { "delete": { 
+/**
+ * Its path.
+ */
+path: string, } };
+
+/**
  * What a run may use. Times are milliseconds.
  */
 export type Limits = { 
@@ -123,7 +189,15 @@ embedBytes: number,
 /**
  * Bytes of all that are sent.
  */
-embedAll: number, };
+embedAll: number, 
+/**
+ * Bytes of all larger ones that follow in parts.
+ */
+keptBytes: number, 
+/**
+ * Bytes of one part.
+ */
+partBytes: number, };
 
 /**
  * A file that is placed before a run.
@@ -162,7 +236,7 @@ wait: number, };
 /**
  * What comes out of an isolate: a JSON object a line, of one member.
  */
-export type Frame = { "protocol": number } | { "stdout": Array<string> } | { "stderr": Array<string> } | { "image": string } | { "display": DisplayFrame } | { "file": FileFrame } | { "omitted": number } | { "call": CallFrame } | { "cancel": number } | { "end": EndFrame };
+export type Frame = { "protocol": number } | { "stdout": Array<string> } | { "stderr": Array<string> } | { "image": string } | { "display": DisplayFrame } | { "file": FileFrame } | { "part": string } | { "omitted": number } | { "call": CallFrame } | { "cancel": number } | { "end": EndFrame };
 
 /**
  * A value as it is displayed: its texts, and its JSON as texts, by their MIME types.
@@ -218,6 +292,56 @@ text?: string,
 json?: string, error?: string, };
 
 export type Status = "success" | "run-error";
+
+/**
+ * What an isolate answers: the one frame after the first.
+ */
+export type FileAnswer = { "protocol": number } | { "listed": ListedFrame } | { "read": ReadFrame } | { "done": Done } | { "refused": Refusal };
+
+/**
+ * Files by their names.
+ */
+export type ListedFrame = { files: Array<ListedFile>, 
+/**
+ * Whether there are more after them.
+ */
+more: boolean, };
+
+/**
+ * A file in a program's folder.
+ */
+export type ListedFile = { 
+/**
+ * Relative to the program's folder.
+ */
+path: string, 
+/**
+ * In bytes.
+ */
+size: number, };
+
+/**
+ * Bytes of a file.
+ */
+export type ReadFrame = { 
+/**
+ * Of the whole file, in bytes.
+ */
+size: number, 
+/**
+ * Another after each change of it.
+ */
+version: number, base64: string, };
+
+/**
+ * What was done.
+ */
+export type Done = "taken" | "created" | "replaced" | "deleted";
+
+/**
+ * Why it was not done.
+ */
+export type Refusal = "missing" | "nofile" | "link" | "obstructed" | "readonly" | "full" | "busy" | "broken";
 
 /**
  * The answer to a call.

@@ -7,8 +7,8 @@ use crate::{
     kept::Keeper,
     run::{
         Ending, Outcome, Returned,
-        files::uri,
         result_limit::{Whole, shorten},
+        uri::FileUri,
     },
 };
 
@@ -46,7 +46,7 @@ impl Server {
 
 /// Gives its URI, if it is kept.
 async fn keep(keeper: &Keeper, name: &str, text: &str, links: &mut Vec<ContentBlock>) -> Option<String> {
-    let uri = uri(&keeper.keep(name, text).await?, name);
-    links.push(report::link(&uri, name, text.len() as u64));
-    Some(uri)
+    let uri = FileUri::new(keeper.keep(name, text).await?, name);
+    links.push(ContentBlock::resource_link(report::link(&uri, text.len() as u64)));
+    Some(uri.to_string())
 }

@@ -3,9 +3,9 @@
 //! **Boundary.** A path is a label, relative to that folder. It names a file in the isolate, and never one of the host.
 
 use mime_guess::MimeGuess;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
+use super::uri::FileUri;
 use crate::limits::{MAX_PATH, MAX_PATH_DEPTH, MAX_PATH_PART};
 
 /// The folder, in the program's own, of files that it can only read: those of a home that has some for every run.
@@ -58,7 +58,7 @@ pub struct ChangedFile {
     /// Its bytes, unless it is too large for a result.
     pub content: Option<Content>,
     /// Where it can be read, if it is not in the result.
-    pub uri: Option<String>,
+    pub uri: Option<FileUri>,
 }
 
 impl ChangedFile {
@@ -92,16 +92,6 @@ pub struct Changes {
     /// How many there are besides.
     pub omitted: u64,
 }
-
-/// The URI of a file that can be read later: `id` is of whatever has it.
-#[must_use]
-pub fn uri(id: &str, path: &str) -> String {
-    format!("sandbox://{id}/{}", utf8_percent_encode(path, IN_PATH))
-}
-
-/// What a path has in a URI as it is (RFC 3986, section 2.3).
-pub(super) const IN_PATH: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Checks that a path stays in its folder, and is what it looks like.
 ///

@@ -4,10 +4,7 @@ use std::rc::Rc;
 
 use futures::{FutureExt, select_biased};
 
-use super::{
-    decoder::Part,
-    files::{Changes, uri},
-};
+use super::{decoder::Part, files::Changes, uri::FileUri};
 use crate::{
     backend::Platform,
     kept::{Item, Keeper},
@@ -48,7 +45,7 @@ impl<'a> Keeping<'a> {
     pub(super) fn tell(self, changes: &mut Changes) {
         for Item { id, path, .. } in self.items.iter().map(|item| &**item) {
             if let Some(file) = changes.files.iter_mut().find(|file| file.path == *path) {
-                file.uri = Some(uri(id, path));
+                file.uri = Some(FileUri::new(id.as_str(), path.as_str()));
             }
         }
     }

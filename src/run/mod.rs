@@ -3,6 +3,7 @@
 //! [`execute`] runs a request in a [`Sandbox`], in the messages of [`protocol`]; `decoder` reads what comes back, [`calls`]
 //! has the program's calls answered, and [`result`] writes what became of it for a client.
 
+pub mod asking;
 pub mod calls;
 mod decoder;
 pub mod display;
@@ -12,6 +13,7 @@ pub mod protocol;
 pub mod result;
 pub mod result_limit;
 pub mod sandbox;
+pub mod uri;
 
 use std::{rc::Rc, time::Duration};
 

@@ -10,6 +10,7 @@ use ts_rs::TS;
 
 use super::{
     RunRequest,
+    asking::FileRequest,
     files::{Change, PlacedFile},
     sandbox::SandboxError,
 };
@@ -115,6 +116,17 @@ impl Callable {
         let CallLimits { at_once, in_all, argument_bytes, wait, .. } = *limits;
         Self { names, at_once, in_all, argument_bytes, wait: milliseconds(wait) }
     }
+}
+
+/// What asks for files, instead of a [`Request`]: see [`FileRequest`].
+#[derive(Serialize)]
+#[cfg_attr(test, derive(TS))]
+pub(super) struct FileRun<'a> {
+    /// The first member: it tells the one from the other.
+    file: &'a FileRequest,
+    /// The version of the protocol.
+    protocol: u32,
+    limits: RunLimits,
 }
 
 /// What comes out of an isolate: a JSON object a line, of one member.
@@ -267,7 +279,26 @@ pub(super) fn to_isolate(
         globals: &request.globals,
         keep: request.keep_variables,
         files: &request.files,
-        limits: RunLimits {
+        limits: RunLimits::new(limits),
+        calls,
+    })
+    .map_err(|error| SandboxError::Start(error.to_string()))
+}
+
+/// The JSON that asks for files.
+pub(super) fn file_request(request: &FileRequest, limits: Limits) -> Result<String, SandboxError> {
+    serde_json::to_string(&FileRun { file: request, protocol: VERSION, limits: RunLimits::new(limits) })
+        .map_err(|error| SandboxError::Start(error.to_string()))
+}
+
+/// Whether the JSON of a request asks for files, and runs nothing. It is the core's own.
+pub(crate) fn asks_for_files(request: &str) -> bool {
+    request.starts_with(r#"{"file":"#)
+}
+
+impl RunLimits {
+    fn new(limits: Limits) -> Self {
+        Self {
             time: milliseconds(limits.time),
             grace: milliseconds(limits.grace),
             fuel: limits.fuel,
@@ -292,10 +323,8 @@ pub(super) fn to_isolate(
             embed_all: MAX_EMBEDDED,
             kept_bytes: limits.kept_bytes,
             part_bytes: PART_BYTES,
-        },
-        calls,
-    })
-    .map_err(|error| SandboxError::Start(error.to_string()))
+        }
+    }
 }
 
 fn milliseconds(duration: Duration) -> u64 {

@@ -3,6 +3,7 @@ use std::{fmt::Write, fs, path::Path};
 use ts_rs::Config;
 
 use super::*;
+use crate::run::asking;
 
 /// The types as JavaScript has them: `protocol.d.ts`.
 fn types() -> String {
@@ -15,6 +16,8 @@ fn types() -> String {
         let _ = write!(text, "\n{}export {decl}\n", docs.unwrap_or_default());
     };
     add(Request::docs(), Request::decl(&config));
+    add(FileRun::docs(), FileRun::decl(&config));
+    add(FileRequest::docs(), FileRequest::decl(&config));
     add(RunLimits::docs(), RunLimits::decl(&config));
     add(PlacedFile::docs(), PlacedFile::decl(&config));
     add(Callable::docs(), Callable::decl(&config));
@@ -25,6 +28,9 @@ fn types() -> String {
     add(CallFrame::docs(), CallFrame::decl(&config));
     add(EndFrame::docs(), EndFrame::decl(&config));
     add(Status::docs(), Status::decl(&config));
+    for (docs, decl) in asking::types(&config) {
+        add(docs, decl);
+    }
     add(Answer::docs(), Answer::decl(&config));
     add(CallError::docs(), CallError::decl(&config));
     text

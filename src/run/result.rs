@@ -2,12 +2,12 @@
 
 use std::str::FromStr;
 
-use percent_encoding::utf8_percent_encode;
 use rmcp::model::{ContentBlock, ImageContent, MetaObject, Resource, ResourceContents};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    run::files::{Change, ChangedFile, Changes, Content, IN_PATH, media_type},
+    run::files::{Change, ChangedFile, Changes, Content, media_type},
+    run::uri::{FileUri, encode},
     run::{
         Ending, Outcome, Returned,
         display::{Displayed, Image},
@@ -159,7 +159,7 @@ fn file(file: &ChangedFile) -> Value {
     members.insert("size".into(), (*size).into());
     members.insert("media_type".into(), file.media_type().into());
     if let Some(uri) = uri {
-        members.insert("uri".into(), uri.as_str().into());
+        members.insert("uri".into(), uri.to_string().into());
     }
     told
 }
@@ -170,21 +170,22 @@ pub fn attachments(outcome: &Outcome) -> impl Iterator<Item = ContentBlock> {
         outcome.images.iter().map(|Image { base64, media_type }| ContentBlock::image(base64.as_str(), *media_type));
     let files = outcome.changes.files.iter().filter_map(|file| match (&file.content, &file.uri) {
         (Some(content), _) => Some(attachment(file, content)),
-        (None, Some(uri)) => Some(link(uri, &file.path, file.size)),
+        (None, Some(uri)) => Some(ContentBlock::resource_link(link(uri, file.size))),
         (None, None) => None,
     });
     figures.chain(files)
 }
 
-/// A link to what can be read with `resources/read`.
+/// A link to what can be read with `resources/read`. It is part of each result: as short as can be.
 #[must_use]
-pub fn link(uri: &str, path: &str, size: u64) -> ContentBlock {
-    ContentBlock::resource_link(Resource::new(uri, path).with_mime_type(media_type(path)).with_size(size))
+pub fn link(uri: &FileUri, size: u64) -> Resource {
+    let name = uri.path.rsplit('/').next().unwrap_or(&uri.path);
+    Resource::new(uri.to_string(), name).with_mime_type(media_type(&uri.path)).with_size(size)
 }
 
 fn attachment(file: &ChangedFile, content: &Content) -> ContentBlock {
     let media_type = file.media_type();
-    let uri = format!("{PLACE}{}", utf8_percent_encode(&file.path, IN_PATH));
+    let uri = format!("{PLACE}{}", encode(&file.path));
     let content = match content {
         Content::Base64(base64) if SHOWN.contains(&&*media_type) => {
             let image = ImageContent::new(base64.as_str(), media_type);
@@ -372,10 +373,7 @@ mod tests {
             file("x.bin", Change::Changed, 1, Some(Content::Base64("/w==".into()))),
             file("big", Change::Created, 9_000_000, None),
             file("old", Change::Deleted, 0, None),
-            ChangedFile {
-                uri: Some("sandbox://x/a%20b.csv".into()),
-                ..file("a b.csv", Change::Created, 300_000, None)
-            },
+            ChangedFile { uri: Some(FileUri::new("x", "a b.csv")), ..file("a b.csv", Change::Created, 300_000, None) },
         ];
         all.changes.omitted = 2;
         assert_eq!(

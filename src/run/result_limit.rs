@@ -315,6 +315,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_cut_says_where_all_of_it_is() {
+        let whole =
+            Whole { output: Some("sandbox://x/output.txt".into()), ending: Some("sandbox://y/error.txt".into()) };
+        let of = |lines: usize, error: usize| {
+            let mut outcome = Outcome::without_files(numbered(lines), Ending::RunError("x".repeat(error)));
+            let cut = shorten(&mut outcome, ReturnMode::Xml, 10_000, &whole);
+            (text(&outcome, ReturnMode::Xml, None), cut)
+        };
+        let all = [
+            "by RESULT_LIMIT_KB; all of it: sandbox://x/output.txt]",
+            "by RESULT_LIMIT_KB; all of it: sandbox://y/error.txt]",
+        ];
+        for (lines, error, expected) in
+            [(3, 3, [false, false]), (3000, 3, [true, false]), (3, 30_000, [false, true]), (3000, 30_000, [true, true])]
+        {
+            let (told, cut) = of(lines, error);
+            assert_eq!([cut.output, cut.ending], expected);
+            assert_eq!(all.map(|all| told.contains(all)), expected, "{told}");
+        }
+    }
+
+    #[test]
     fn a_limit_that_nothing_fits_into_leaves_the_notes() {
         let mut outcome = Outcome::without_files(numbered(1000), Ending::RunError("x".repeat(10_000)));
         shorten(&mut outcome, ReturnMode::Xml, 1, &Whole::default());

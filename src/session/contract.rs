@@ -20,6 +20,7 @@ use crate::{
 mod calls;
 mod display;
 mod ending;
+mod keeping;
 mod places;
 
 const GRACE: Duration = Duration::from_secs(1);

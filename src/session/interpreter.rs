@@ -26,6 +26,7 @@ use crate::{
     backend::{Backend, Going, Interpreter, Platform},
     limits::{FILES_TIME, LAST_BYTE, PARTS_TIME, START_TIME, STOP_MARGIN},
     packages::PackageSet,
+    run::protocol::asks_for_files,
     run::sandbox::{Run, RunEvent, Running, Sandbox, SandboxError},
 };
 
@@ -142,8 +143,9 @@ impl<B: Backend> SessionInterpreter<B> {
 
 impl<B: Backend> Sandbox for SessionInterpreter<B> {
     fn run(&self, request: String, packages: PackageSet) -> Run {
+        let of_files = asks_for_files(&request);
         let starting = self.0.clone().start(request, packages).boxed_local();
-        Box::new(SessionRun { state: State::Starting(starting) })
+        Box::new(SessionRun { state: State::Starting(starting), of_files })
     }
 
     fn is_fresh(&self) -> bool {
@@ -404,6 +406,8 @@ impl<B: Backend> Inner<B> {
 /// A run of a session, as its caller has it.
 struct SessionRun<B: Backend> {
     state: State<B>,
+    /// Whether nothing runs in it: then nobody reads what is to be said of the interpreter.
+    of_files: bool,
 }
 
 enum State<B: Backend> {
@@ -416,6 +420,7 @@ impl<B: Backend> Stream for SessionRun<B> {
     type Item = Result<RunEvent, SandboxError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let of_files = self.of_files;
         match &mut self.state {
             State::Starting(starting) => {
                 let started = ready!(starting.poll_unpin(cx));
@@ -444,6 +449,7 @@ impl<B: Backend> Stream for SessionRun<B> {
                         self.state = State::Over;
                         Poll::Ready(Some(Err(error)))
                     }
+                    Some(Ok(RunEvent::Frames(frames))) if of_files => Poll::Ready(Some(Ok(RunEvent::Frames(frames)))),
                     Some(Ok(RunEvent::Frames(frames))) => {
                         Poll::Ready(Some(Ok(RunEvent::Frames(held.inner.with_notice(frames)))))
                     }

@@ -107,6 +107,15 @@ pub struct Opened {
     pub handle: Option<String>,
 }
 
+/// The interpreter that a client has by itself: that of its legacy session, or of its connection.
+#[derive(Debug, Clone)]
+pub struct Own {
+    /// What its files are called by: as unguessable as a handle, and of use to this client only.
+    pub handle: String,
+    /// Whether it has one at the moment. One that has not has no files.
+    pub is_started: bool,
+}
+
 /// Why a session could not be opened.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -172,6 +181,11 @@ pub trait Host {
 
     /// Keeps what is too large for a result, of whom this serves; if the home keeps anything.
     fn keeper(&self) -> Option<Keeper> {
+        None
+    }
+
+    /// The interpreter in which calls run that name no session, if it is the client's own and stays.
+    fn own(&self) -> Option<Own> {
         None
     }
 

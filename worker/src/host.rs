@@ -2,10 +2,11 @@
 
 use std::rc::Rc;
 
-use crate::remote::Sessions;
+use crate::{kept::KeptElsewhere, remote::Sessions};
 use futures::{FutureExt, future::LocalBoxFuture};
 use mcp_run_python::{
     auth::Principal,
+    kept::Keeper,
     limits::Quotas,
     run::sandbox::Sandbox,
     session::quota::Runs,
@@ -23,6 +24,7 @@ pub struct EdgeHost {
     /// in the one that all such runs of its principal share.
     pub unnamed: Option<Rc<dyn Sandbox>>,
     pub sessions: Sessions,
+    pub kept: KeptElsewhere,
     pub principal: Principal,
     pub quotas: Quotas,
 }
@@ -48,6 +50,10 @@ impl Host for EdgeHost {
             Ok(Opened { sandbox: slot.hold(sandbox), handle })
         }
         .boxed_local()
+    }
+
+    fn keeper(&self) -> Option<Keeper> {
+        self.kept.keeper(&self.principal)
     }
 
     fn end(&self, handle: String) -> LocalBoxFuture<'static, Result<(), SessionError>> {

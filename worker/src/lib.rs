@@ -9,6 +9,7 @@ mod config;
 mod host;
 mod http;
 mod isolate;
+mod kept;
 mod loader;
 mod packages;
 mod pages;
@@ -31,7 +32,9 @@ use mcp_run_python::{
 };
 use worker::{Context, Env, Request, Response, Result, event};
 
-use crate::{ahead::BootedAhead, host::EdgeHost, isolate::Isolates, packages::Later, remote::Sessions};
+use crate::{
+    ahead::BootedAhead, host::EdgeHost, isolate::Isolates, kept::KeptElsewhere, packages::Later, remote::Sessions,
+};
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
@@ -75,7 +78,13 @@ async fn mcp(request: Request, core: CoreRequest, env: Env, config: Config, cont
         }
         _ => Some(Rc::new(Fresh::new(Isolates(env), Places::default(), snapshots)) as Rc<dyn Sandbox>),
     };
-    let host = EdgeHost { unnamed, sessions: sessions.clone(), principal: principal.clone(), quotas: config.quotas };
+    let host = EdgeHost {
+        unnamed,
+        sessions: sessions.clone(),
+        kept: KeptElsewhere::new(&env, config.kept)?,
+        principal: principal.clone(),
+        quotas: config.quotas,
+    };
     let server = Server::new(Rc::new(host), config.server).with_packages(packages);
     let endpoint = Endpoint::new(server, config.transport);
     let response = match endpoint.route(entered).await {

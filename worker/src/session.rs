@@ -28,6 +28,7 @@ use crate::{
     host::EdgeHost,
     http,
     isolate::{Facet, KEEP_ALIVE},
+    kept::KeptElsewhere,
     packages,
     quota::SessionQuotas,
     remote::{self, PRINCIPAL, Sessions, path},
@@ -230,6 +231,7 @@ impl Session {
         let host = Rc::new(EdgeHost {
             unnamed: Some(Rc::new(interpreter.clone())),
             sessions: Sessions::new(&self.env, config.quotas)?,
+            kept: KeptElsewhere::new(&self.env, config.kept)?,
             principal: record.owner(),
             quotas: config.quotas,
         });
