@@ -6,16 +6,17 @@
 use std::{rc::Rc, time::Duration};
 
 use futures::{FutureExt, future::LocalBoxFuture};
-use js_sys::Uint8Array;
+use js_sys::{Reflect, Uint8Array};
 use mcp_run_python::{
     auth::Principal,
     kept::{Item, Keeper, Kept, KeptOptions, Piece},
     limits::PART_BYTES,
 };
 use serde::{Deserialize, Serialize};
+use wasm_bindgen::JsValue;
 use worker::{
     Date, DurableObject, Env, Method, ObjectNamespace, Request, RequestInit, Response, ResponseBuilder, Result, State,
-    durable_object, sql::SqlStorageValue,
+    durable_object,
 };
 
 /// Tells how many bytes the whole has.
@@ -122,7 +123,7 @@ impl DurableObject for KeptFiles {
         let next: Vec<Number> = self.select("SELECT min(until) AS n FROM items WHERE until IS NOT NULL", vec![])?;
         let storage = self.state.storage();
         match next.first().and_then(|next| next.n) {
-            Some(until) => storage.set_alarm(Duration::from_millis((until - now()).max(0) as u64)).await?,
+            Some(until) => storage.set_alarm(Duration::from_millis((until - now()).max(0.0) as u64)).await?,
             None => storage.delete_all().await?,
         }
         Response::empty()
@@ -131,7 +132,7 @@ impl DurableObject for KeptFiles {
 
 #[derive(Deserialize)]
 struct Number {
-    n: Option<i64>,
+    n: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -156,21 +157,21 @@ impl KeptFiles {
     }
 
     async fn put(&self, Asked { id, path, at, .. }: &Asked, put: &Put, bytes: Vec<u8>) -> Result<Response> {
-        let (at, size, most) = (number(*at)?, number(put.size)?, number(put.most)?);
-        let end = at + number(bytes.len() as u64)?;
+        let (at, size, most) = (number(*at), number(put.size), number(put.most));
+        let end = at + number(bytes.len() as u64);
         if size > most || end > size || bytes.len() > PART_BYTES {
             return refused();
         }
-        if at == 0 {
+        if at == 0.0 {
             loop {
                 let all: Vec<Number> = self.select("SELECT sum(size) AS n FROM items", vec![])?;
-                if all.first().and_then(|all| all.n).unwrap_or(0) <= most - size {
+                if all.first().and_then(|all| all.n).unwrap_or(0.0) <= most - size {
                     break;
                 }
                 let oldest: Vec<Name> = self.select("SELECT id FROM items ORDER BY n LIMIT 1", vec![])?;
                 oldest.iter().try_for_each(|Name { id }| self.remove(id))?;
             }
-            let until = now() + number(u64::try_from(put.time.as_millis()).unwrap_or(u64::MAX))?;
+            let until = now() + put.time.as_secs_f64() * 1000.0;
             let values = vec![text(id), text(path), size.into(), until.into()];
             self.execute("INSERT INTO items (id, path, size, written, until) VALUES (?, ?, ?, 0, ?)", values)?;
         }
@@ -179,7 +180,7 @@ impl KeptFiles {
         if self.select::<Name>(next, values)?.is_empty() {
             return refused();
         }
-        let values = vec![text(id), at.into(), bytes.into()];
+        let values = vec![text(id), at.into(), Uint8Array::from(&*bytes).into()];
         self.execute("INSERT INTO pieces (id, at, bytes) VALUES (?, ?, ?)", values)?;
         let storage = self.state.storage();
         if storage.get_alarm().await?.is_none() {
@@ -189,22 +190,20 @@ impl KeptFiles {
     }
 
     fn get(&self, Asked { id, path, at, .. }: &Asked) -> Result<Response> {
-        let at = number(*at)?;
+        let at = number(*at);
         let whole = "SELECT size AS n FROM items WHERE id = ? AND path = ? AND written = size";
         let whole: Vec<Number> = self.select(whole, vec![text(id), text(path)])?;
         let Some(size) = whole.first().and_then(|size| size.n) else { return Response::error("Not Found", 404) };
         let piece = "SELECT at, bytes FROM pieces WHERE id = ? AND at <= ? ORDER BY at DESC LIMIT 1";
-        let found = self.state.storage().sql().exec(piece, vec![text(id), at.into()])?.raw().next().transpose()?;
-        let bytes = match found.as_deref() {
-            Some([begin, SqlStorageValue::Blob(bytes)]) => {
-                let begin = match begin {
-                    SqlStorageValue::Integer(begin) => *begin,
-                    SqlStorageValue::Float(begin) => *begin as i64,
-                    _ => 0,
-                };
-                usize::try_from(at - begin).ok().and_then(|from| bytes.get(from..)).unwrap_or_default().to_vec()
+        let mut found = self.state.storage().sql().exec_raw(piece, vec![text(id), at.into()])?;
+        let bytes = match Iterator::next(&mut found).transpose()? {
+            Some(row) => {
+                let begin = Reflect::get(&row, &"at".into())?.as_f64().unwrap_or(0.0);
+                let bytes = Uint8Array::new(&Reflect::get(&row, &"bytes".into())?);
+                // Behind the end there is nothing.
+                bytes.subarray((at - begin).min(f64::from(u32::MAX)) as u32, bytes.length()).to_vec()
             }
-            _ => Vec::new(),
+            None => Vec::new(),
         };
         let mut response = Response::from_bytes(bytes)?;
         response.headers_mut().set(SIZE, &size.to_string())?;
@@ -216,12 +215,12 @@ impl KeptFiles {
         self.execute("DELETE FROM items WHERE id = ?", vec![text(id)])
     }
 
-    fn execute(&self, query: &str, values: Vec<SqlStorageValue>) -> Result<()> {
-        self.state.storage().sql().exec(query, values).map(drop)
+    fn execute(&self, query: &str, values: Vec<JsValue>) -> Result<()> {
+        self.state.storage().sql().exec_raw(query, values).map(drop)
     }
 
-    fn select<T: serde::de::DeserializeOwned>(&self, query: &str, values: Vec<SqlStorageValue>) -> Result<Vec<T>> {
-        self.state.storage().sql().exec(query, values)?.to_array()
+    fn select<T: serde::de::DeserializeOwned>(&self, query: &str, values: Vec<JsValue>) -> Result<Vec<T>> {
+        self.state.storage().sql().exec_raw(query, values)?.to_array()
     }
 }
 
@@ -229,16 +228,16 @@ fn refused() -> Result<Response> {
     Ok(ResponseBuilder::new().with_status(409).empty())
 }
 
-fn text(text: &str) -> SqlStorageValue {
-    SqlStorageValue::String(text.to_owned())
+fn text(text: &str) -> JsValue {
+    JsValue::from_str(text)
 }
 
-/// As SQLite has it.
-fn number(number: u64) -> Result<i64> {
-    Ok(i64::try_from(number).map_err(|_| "a number that is too large")?)
+/// As JavaScript, and SQLite by it, has it.
+fn number(number: u64) -> f64 {
+    number as f64
 }
 
 /// Milliseconds since 1970.
-fn now() -> i64 {
-    i64::try_from(Date::now().as_millis()).unwrap_or(i64::MAX)
+fn now() -> f64 {
+    number(Date::now().as_millis())
 }

@@ -66,6 +66,7 @@ async fn mcp(request: Request, core: CoreRequest, env: Env, config: Config, cont
     let principal = entered.principal.clone();
     let sessions = Sessions::new(&env, config.quotas)?;
     let later: Later = Rc::new(move |task| context.wait_until(task));
+    let kept = KeptElsewhere::new(&env, config.kept)?;
     let limit = config.booted_ahead;
     ahead::arrived(limit);
     let snapshots = packages::snapshots(&config.packages);
@@ -78,13 +79,8 @@ async fn mcp(request: Request, core: CoreRequest, env: Env, config: Config, cont
         }
         _ => Some(Rc::new(Fresh::new(Isolates(env), Places::default(), snapshots)) as Rc<dyn Sandbox>),
     };
-    let host = EdgeHost {
-        unnamed,
-        sessions: sessions.clone(),
-        kept: KeptElsewhere::new(&env, config.kept)?,
-        principal: principal.clone(),
-        quotas: config.quotas,
-    };
+    let host =
+        EdgeHost { unnamed, sessions: sessions.clone(), kept, principal: principal.clone(), quotas: config.quotas };
     let server = Server::new(Rc::new(host), config.server).with_packages(packages);
     let endpoint = Endpoint::new(server, config.transport);
     let response = match endpoint.route(entered).await {
