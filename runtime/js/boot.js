@@ -1,6 +1,7 @@
 // Starts CPython from a snapshot and runs programs in it, one at a time. The same in every home: a home gives the
 // assets, carries a run's JSON in and the frames out.
 
+import { AskedFiles } from './asked.js';
 import { FileChanges, placeFiles } from './files.js';
 import { KeyDerivation } from './kdf.js';
 import { recordLibraries } from './libraries.js';
@@ -25,7 +26,7 @@ import { Storage } from './storage.js';
  * @property {boolean} [takesSnapshot] whether a snapshot is to be taken of it, see `Interpreter.snapshot`
  */
 
-/** @typedef {import('./protocol.js').Request} Run */
+/** @typedef {import('./protocol.js').Request | import('./protocol.js').FileRun} Run */
 /** @typedef {import('./protocol.js').Limits} Limits */
 /** @typedef {import('./protocol.js').Frame} Frame */
 
@@ -55,6 +56,7 @@ export class Interpreter {
     this.libraries = libraries;
     this.runner = pyodide.pyimport('_sandbox.runner');
     this.storage = new Storage(pyodide.FS);
+    this.asked = new AskedFiles(pyodide.FS, this.storage);
     /** @type {Pick<Limits, 'memory' | 'budget'>} */
     this.limits = { memory: Infinity, budget: null };
     const module = pyodide._module;
@@ -133,7 +135,8 @@ export class Interpreter {
   }
 
   /** @param {Run} run @param {Emit} emit @param {() => Promise<void>} drained */
-  async #run({ protocol, code, globals, keep, files, limits, calls }, emit, drained) {
+  async #run(run, emit, drained) {
+    const { protocol, limits } = run;
     const waiting = [JSON.stringify({ protocol: VERSION })];
     let sending = false;
     const send = (/** @type {string} */ frames) => {
@@ -152,9 +155,14 @@ export class Interpreter {
       tell({ end: { status: 'run-error', error: `RuntimeError: the run is of version ${protocol} of the protocol` } });
       return true;
     }
-    const output = new OutputLines(limits, tell);
     this.limits = limits;
     this.storage.limit(limits);
+    if ('file' in run) {
+      send(JSON.stringify(this.asked.answer(run.file)));
+      return true;
+    }
+    const { code, globals, keep, files, calls } = run;
+    const output = new OutputLines(limits, tell);
     this.pyodide.setStdout({ write: output.writer('stdout') });
     this.pyodide.setStderr({ write: output.writer('stderr') });
     this.pulse.onTurn = () => output.flush();

@@ -3,7 +3,7 @@
 import { filesOf, mountArchives } from './packages.js';
 
 /** The program's folder, its working directory at the start: paths that are told are relative to it. */
-const HOME = '/home/pyodide';
+export const HOME = '/home/pyodide';
 
 /** Where files are that programs can only read, as src/files.rs has it. */
 const DATA = `${HOME}/data`;
@@ -21,7 +21,11 @@ const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u20
 const ENOSPC = 51;
 const READ_ONLY = new Set([2, 63]);
 
-const IN_ITS_WAY = 'a file or folder is in its way';
+const WHY = {
+  full: 'there is no room for it',
+  readonly: 'nothing can be written there',
+  obstructed: 'a file or folder is in its way',
+};
 
 /** How many bytes become text at once. */
 const CHUNK = 1 << 15;
@@ -33,10 +37,7 @@ const CHUNK = 1 << 15;
 export function placeFiles(FS, files) {
   for (const { path, base64 } of files) {
     const place = `${HOME}/${path}`;
-    const parts = place.split('/');
-    const isLink = (/** @type {string} */ at) => FS.isLink(FS.analyzePath(at, true).object?.mode ?? 0);
-    if (parts.some((_, n) => n > 2 && isLink(parts.slice(0, n + 1).join('/'))))
-      throw new Error(`OSError: the file ${path} could not be placed: a link is in its way`);
+    if (linkIn(FS, place)) throw new Error(`OSError: the file ${path} could not be placed: a link is in its way`);
     try {
       FS.mkdirTree(place.slice(0, place.lastIndexOf('/')));
       FS.writeFile(
@@ -44,16 +45,22 @@ export function placeFiles(FS, files) {
         Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0)),
       );
     } catch (error) {
-      const { errno } = /** @type {any} */ (error) ?? {};
-      const why =
-        errno === ENOSPC
-          ? 'there is no room for it'
-          : READ_ONLY.has(errno)
-            ? 'nothing can be written there'
-            : IN_ITS_WAY;
-      throw new Error(`OSError: the file ${path} could not be placed: ${why}`);
+      throw new Error(`OSError: the file ${path} could not be placed: ${WHY[whyNot(error)]}`);
     }
   }
+}
+
+/** Why a file cannot be written. @param {unknown} error */
+export function whyNot(error) {
+  const { errno } = /** @type {any} */ (error) ?? {};
+  return errno === ENOSPC ? 'full' : READ_ONLY.has(errno) ? 'readonly' : 'obstructed';
+}
+
+/** Whether a part of a path below the program's folder is a link. @param {any} FS @param {string} place */
+export function linkIn(FS, place) {
+  const parts = place.split('/');
+  const isLink = (/** @type {string} */ at) => FS.isLink(FS.analyzePath(at, true).object?.mode ?? 0);
+  return parts.some((_, n) => n > 2 && isLink(parts.slice(0, n + 1).join('/')));
 }
 
 /**
@@ -142,7 +149,7 @@ export class FileChanges {
 }
 
 /** Files in the program's folder, but for hidden ones at its top, and what Python keeps of modules. @param {any} FS */
-function filesIn(FS) {
+export function filesIn(FS) {
   /** @type {Map<string, Node>} */
   const files = new Map();
   const home = FS.analyzePath(HOME, true).object;
@@ -161,7 +168,7 @@ function filesIn(FS) {
 }
 
 /** Whether the host takes such a path. @param {string} path */
-function isPlain(path) {
+export function isPlain(path) {
   const parts = path.split('/');
   const bytes = (/** @type {string} */ text) => new TextEncoder().encode(text).length;
   return (
@@ -173,7 +180,7 @@ function isPlain(path) {
 }
 
 /** @param {Uint8Array} bytes */
-function toBase64(bytes) {
+export function toBase64(bytes) {
   let text = '';
   for (let at = 0; at < bytes.length; at += CHUNK) text += String.fromCharCode(...bytes.subarray(at, at + CHUNK));
   return btoa(text);

@@ -14,6 +14,12 @@ export class Storage {
   #used = { files: 0, bytes: 0 };
   /** What was there at the start. */
   #own;
+  /** Bytes of what is no file yet, and is to become one. */
+  held = () => 0;
+  /** How often files were written to, and how often when each was last. */
+  #writes = 0;
+  /** @type {WeakMap<Node, number>} */
+  #versions = new WeakMap();
   /** Which files were written to, since whoever wants to know it began with an empty one. @type {WeakSet<Node>} */
   written = new WeakSet();
 
@@ -30,7 +36,7 @@ export class Storage {
     };
     MEMFS.resizeFileStorage = (/** @type {Node} */ node, /** @type {number} */ size) => {
       this.#take(0, size - (node.usedBytes ?? 0));
-      this.written.add(node);
+      this.note(node);
       return resizeFileStorage(node, size);
     };
     // The nodes of all files share this object, and `write` is looked up in it.
@@ -45,7 +51,7 @@ export class Storage {
       /** @type {boolean} */ canOwn,
     ) => {
       this.#take(0, position + length - (file.node.usedBytes ?? 0));
-      this.written.add(file.node);
+      this.note(file.node);
       return write(file, buffer, offset, length, position, canOwn);
     };
   }
@@ -54,6 +60,23 @@ export class Storage {
   limit({ files, fileBytes }) {
     this.#files = files + this.#own.files;
     this.#bytes = fileBytes + this.#own.bytes;
+  }
+
+  /** Notes that a file was written to. @param {Node} node */
+  note(node) {
+    this.written.add(node);
+    this.#writes += 1;
+    this.#versions.set(node, this.#writes);
+  }
+
+  /** Another number after each change of a file. @param {Node} node */
+  version(node) {
+    return this.#versions.get(node) ?? 0;
+  }
+
+  /** Counts bytes of what is no file yet. @param {number} bytes @throws if there is no room for them */
+  hold(bytes) {
+    this.#take(0, bytes);
   }
 
   /** At least the bytes of all files. */
@@ -73,7 +96,7 @@ export class Storage {
   }
 
   #count() {
-    const used = { files: 0, bytes: 0 };
+    const used = { files: 0, bytes: this.held() };
     /** @type {Set<Node>} */
     const open = new Set();
     for (const stream of this.#fs.streams) if (stream?.node?.usedBytes) open.add(stream.node);

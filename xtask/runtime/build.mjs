@@ -46,6 +46,7 @@ const OWN = [
   'packages.js',
   'libraries.js',
   'files.js',
+  'asked.js',
   'envelope.js',
   'storage.js',
   'kdf.js',
