@@ -113,7 +113,7 @@ async fn respond(
     peer: SocketAddr,
 ) -> Result<Response<Outgoing>, Infallible> {
     let response = match request.uri().path() {
-        "/mcp" => mcp(&served.server, request, peer.ip()).await,
+        path if path == "/mcp" || path.starts_with("/files/") => mcp(&served.server, request, peer.ip()).await,
         "/health" => {
             let health = json!({ "status": "ok", "version": VERSION, "python": PYTHON_VERSION });
             plain(StatusCode::OK, "application/json", health.to_string())
@@ -188,6 +188,7 @@ struct Outgoing {
 
 enum OutgoingBody {
     Full(Option<Bytes>),
+    Stream(LocalBoxStream<'static, Result<Vec<u8>, String>>),
     Events(LocalBoxStream<'static, String>),
 }
 
@@ -196,6 +197,7 @@ impl From<Body> for OutgoingBody {
         match body {
             Body::Empty => Self::Full(None),
             Body::Full(bytes) => Self::Full(Some(bytes.into())),
+            Body::Stream(bytes) => Self::Stream(bytes),
             Body::Events(events) => Self::Events(events),
         }
     }
@@ -209,11 +211,16 @@ impl Outgoing {
 
 impl HttpBody for Outgoing {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let bytes = match &mut self.body {
             OutgoingBody::Full(bytes) => bytes.take(),
+            // What breaks off must not look whole.
+            OutgoingBody::Stream(bytes) => match ready!(bytes.poll_next_unpin(cx)).transpose() {
+                Ok(bytes) => bytes.map(Bytes::from),
+                Err(why) => return Poll::Ready(Some(Err(io::Error::other(why)))),
+            },
             OutgoingBody::Events(events) => ready!(events.poll_next_unpin(cx)).map(Bytes::from),
         };
         Poll::Ready(bytes.map(|bytes| Ok(Frame::data(bytes))))
@@ -226,7 +233,7 @@ impl HttpBody for Outgoing {
     fn size_hint(&self) -> SizeHint {
         match &self.body {
             OutgoingBody::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            OutgoingBody::Events(_) => SizeHint::default(),
+            OutgoingBody::Stream(_) | OutgoingBody::Events(_) => SizeHint::default(),
         }
     }
 }

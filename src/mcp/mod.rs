@@ -17,7 +17,7 @@ use crate::{
     run::result::{self as report, ReturnMode},
     run::{self, Ending, Line, Outcome, RunRequest, Stream},
     run::{calls::Caller, sandbox::Sandbox},
-    session::{Host, Opened, SessionError},
+    session::{Host, Opened, SessionChoice, SessionError, files::SessionFiles},
     transport::RawArguments,
 };
 use futures::{FutureExt, StreamExt, channel::mpsc, select_biased};
@@ -109,6 +109,11 @@ impl Server {
         self.level.set(level);
     }
 
+    /// The files of its client's sessions.
+    pub(crate) fn files(&self) -> SessionFiles {
+        SessionFiles { host: self.host.clone(), limits: self.options.limits }
+    }
+
     fn tool(&self) -> Tool {
         let packages = self.packages.as_ref().map(|packages| packages.options());
         run_python_code::definition(self.host.offers_sessions(), &self.options, packages)
@@ -138,6 +143,7 @@ impl Server {
         call: run_python_code::Call,
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResult, ErrorData> {
+        let own = self.host.own().filter(|_| call.session == SessionChoice::Unnamed);
         let (mut outcome, handle) = match self.host.open(call.session).await {
             Ok(Opened { sandbox, handle }) => (self.install_and_run(sandbox, call.request, context).await, handle),
             Err(SessionError::Unknown) => {
@@ -147,12 +153,21 @@ impl Server {
             Err(error) => (failed(Vec::new(), error), None),
         };
         let mut links = Vec::new();
+        if let Some(kept) = handle.as_deref().or(own.as_ref().map(|own| own.handle.as_str())) {
+            outcome.changes.keep(kept);
+        }
+        if own.is_some() && outcome.changes.has_other_files() {
+            // A client that is gone has no use for it.
+            let _ = context.peer.notify_resource_list_changed().await;
+        }
         if !wants_all(context) {
             (outcome, links) = self.fit(outcome).await;
         }
         let text = report::text(&outcome, self.options.return_mode, handle.as_deref());
-        let content =
-            std::iter::once(ContentBlock::text(text)).chain(report::attachments(&outcome)).chain(links).collect();
+        let content = std::iter::once(ContentBlock::text(text))
+            .chain(report::attachments(&outcome, knows_links(context)))
+            .chain(links.into_iter().filter(|_| knows_links(context)))
+            .collect();
         let mut result = CallToolResult::success(content);
         result.structured_content = Some(report::structured(&outcome, handle.as_deref()));
         Ok(result)
@@ -245,6 +260,11 @@ impl Server {
         log.renew().await;
         outcome.unwrap_or_else(|error| failed(output, error))
     }
+}
+
+/// Whether a client's version of the protocol has links to resources in results.
+fn knows_links(context: &RequestContext<RoleServer>) -> bool {
+    context.protocol_version().is_some_and(|version| version >= ProtocolVersion::V_2025_06_18)
 }
 
 /// Whether a client wants all of a result, as it is not a model that reads it: the libraries do.
@@ -382,7 +402,12 @@ impl ServerHandler for Server {
 
     async fn discover(&self, _context: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
         let versions = self.supported_protocol_versions().into_owned();
-        Ok(DiscoverResult::from_server_info(versions, self.get_info())
+        let mut info = self.get_info();
+        // Who has no interpreter of his own has no list that could change.
+        if let Some(resources) = &mut info.capabilities.resources {
+            resources.list_changed = None;
+        }
+        Ok(DiscoverResult::from_server_info(versions, info)
             .with_ttl_ms(TOOLS_TTL_MS)
             .with_cache_scope(CacheScope::Public))
     }

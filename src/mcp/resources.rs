@@ -16,12 +16,12 @@ use super::{Server, TOOLS_TTL_MS};
 use crate::{
     limits::{FILE_PART, FILES_LISTED, MAX_RESOURCE, PART_BYTES},
     run::{
-        asking::{Answered, FileRequest, ListedFile, Refusal, ask},
+        asking::{Answered, FileRequest, ListedFile, Refusal},
         files::{check_path, media_type},
         result::link,
         uri::{FileUri, SCHEME},
     },
-    session::{Opened, SessionChoice, SessionError},
+    session::{SessionChoice, SessionError},
 };
 
 /// How long clients may take a list of files, or a file, as fresh, in milliseconds: the next run may change it.
@@ -75,9 +75,8 @@ impl Server {
     }
 
     async fn list(&self, after: String) -> Result<(Vec<ListedFile>, bool), SessionError> {
-        let Opened { sandbox, .. } = self.host.open(SessionChoice::Unnamed).await?;
         let request = FileRequest::List { after, most: FILES_LISTED };
-        match ask(&*sandbox, &request, self.options.limits).await.map_err(SessionError::Sandbox)? {
+        match self.files().ask(SessionChoice::Unnamed, &request).await? {
             Answered::Listed(files, more) => Ok((files, more)),
             _ => Ok((Vec::new(), false)),
         }
@@ -161,17 +160,17 @@ impl Server {
             None if self.host.offers_sessions() => SessionChoice::Handle(handle.clone()),
             None => return Err(missing()),
         };
-        let Opened { sandbox, .. } = self.host.open(choice).await.map_err(|error| match error {
-            SessionError::Unknown => missing(),
-            SessionError::Ended(why) => Unread::Unknown(why.to_string()),
-            other => Unread::Failed(other.to_string()),
-        })?;
+        let files = self.files();
         let mut file = Vec::new();
         let mut version = None;
         loop {
             let request = FileRequest::Read { path: path.clone(), at: begin + file.len() as u64, bytes: FILE_PART };
-            let answered = ask(&*sandbox, &request, self.options.limits).await;
-            let part = match answered.map_err(|error| Unread::Failed(error.to_string()))? {
+            let answered = files.ask(choice.clone(), &request).await.map_err(|error| match error {
+                SessionError::Unknown => missing(),
+                SessionError::Ended(why) => Unread::Unknown(why.to_string()),
+                other => Unread::Failed(other.to_string()),
+            });
+            let part = match answered? {
                 Answered::Read(part) => part,
                 Answered::Refused(Refusal::Missing) => return Err(missing()),
                 Answered::Refused(refusal) => return Err(Unread::Refused(refusal.to_string())),

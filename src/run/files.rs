@@ -57,7 +57,7 @@ pub struct ChangedFile {
     pub size: u64,
     /// Its bytes, unless it is too large for a result.
     pub content: Option<Content>,
-    /// Where it can be read, if it is not in the result.
+    /// Where it can be read for a while, if it can.
     pub uri: Option<FileUri>,
 }
 
@@ -91,6 +91,21 @@ pub struct Changes {
     pub files: Vec<ChangedFile>,
     /// How many there are besides.
     pub omitted: u64,
+}
+
+impl Changes {
+    /// Says that the files that are there can be read, by URIs with this handle.
+    pub fn keep(&mut self, handle: &str) {
+        for file in self.files.iter_mut().filter(|file| file.change != Change::Deleted) {
+            file.uri = Some(FileUri::new(handle, file.path.as_str()));
+        }
+    }
+
+    /// Whether there are other files than before.
+    #[must_use]
+    pub fn has_other_files(&self) -> bool {
+        self.omitted > 0 || self.files.iter().any(|file| file.change != Change::Changed)
+    }
 }
 
 /// Checks that a path stays in its folder, and is what it looks like.

@@ -107,7 +107,7 @@ pub fn output_schema() -> Map<String, Value> {
                         "change": { "type": "string", "enum": ["created", "changed", "deleted"] },
                         "size": { "type": "integer", "description": "Bytes" },
                         "media_type": { "type": "string" },
-                        "uri": { "type": "string", "description": "Where it can be read, with `resources/read`" },
+                        "uri": { "type": "string", "description": "Reads it, as an MCP resource, while it is kept" },
                     },
                     "required": ["path", "change"],
                 },
@@ -154,33 +154,34 @@ fn members(outcome: &Outcome) -> Map<String, Value> {
 
 fn file(file: &ChangedFile) -> Value {
     let ChangedFile { path, change, size, uri, .. } = file;
-    let mut told = json!({ "path": path, "change": change });
-    let Some(members) = told.as_object_mut().filter(|_| *change != Change::Deleted) else { return told };
-    members.insert("size".into(), (*size).into());
-    members.insert("media_type".into(), file.media_type().into());
-    if let Some(uri) = uri {
+    let mut value = match change {
+        Change::Deleted => json!({ "path": path, "change": change }),
+        _ => json!({ "path": path, "change": change, "size": size, "media_type": file.media_type() }),
+    };
+    if let (Some(uri), Some(members)) = (uri, value.as_object_mut()) {
         members.insert("uri".into(), uri.to_string().into());
     }
-    told
+    value
 }
 
-/// What follows the text of a result: its figures, the files that are small enough, and links to those that can be read.
-pub fn attachments(outcome: &Outcome) -> impl Iterator<Item = ContentBlock> {
+/// What follows the text of a result: its figures, and the files that are small enough; of others, which can be read by
+/// their URIs, links, for a client that knows of such.
+pub fn attachments(outcome: &Outcome, with_links: bool) -> impl Iterator<Item = ContentBlock> {
     let figures =
         outcome.images.iter().map(|Image { base64, media_type }| ContentBlock::image(base64.as_str(), *media_type));
-    let files = outcome.changes.files.iter().filter_map(|file| match (&file.content, &file.uri) {
-        (Some(content), _) => Some(attachment(file, content)),
-        (None, Some(uri)) => Some(ContentBlock::resource_link(link(uri, file.size))),
-        (None, None) => None,
+    let files = outcome.changes.files.iter().filter_map(move |file| match &file.content {
+        Some(content) => Some(attachment(file, content)),
+        None => file.uri.as_ref().filter(|_| with_links).map(|uri| ContentBlock::resource_link(link(uri, file.size))),
     });
     figures.chain(files)
 }
 
-/// A link to what can be read with `resources/read`. It is part of each result: as short as can be.
+/// A link to what can be read with `resources/read`. A model may have to read it: it says nothing twice.
 #[must_use]
 pub fn link(uri: &FileUri, size: u64) -> Resource {
     let name = uri.path.rsplit('/').next().unwrap_or(&uri.path);
-    Resource::new(uri.to_string(), name).with_mime_type(media_type(&uri.path)).with_size(size)
+    let link = Resource::new(uri.to_string(), name).with_mime_type(media_type(&uri.path)).with_size(size);
+    if name == uri.path { link } else { link.with_title(uri.path.as_str()) }
 }
 
 fn attachment(file: &ChangedFile, content: &Content) -> ContentBlock {
@@ -255,13 +256,13 @@ fn lines_of(Changes { files, omitted }: &Changes) -> Vec<String> {
 
 fn line(file: &ChangedFile) -> String {
     let ChangedFile { path, change, size, content, uri } = file;
-    let why = match (change, content, uri) {
+    let kept = match (change, content, uri) {
         (Change::Deleted, ..) => return format!("deleted {path}"),
-        (_, Some(_), _) => "",
-        (_, None, Some(_)) => ": linked",
-        (_, None, None) => ": too large to be attached",
+        (_, Some(_), _) => String::new(),
+        (_, None, None) => ": too large to be attached".into(),
+        (_, None, Some(uri)) => format!(": too large to be attached, read it as {uri}"),
     };
-    format!("{} {path} ({}, {size} bytes{why})", change.name(), file.media_type())
+    format!("{} {path} ({}, {size} bytes{kept})", change.name(), file.media_type())
 }
 
 /// The tags that the original's result is made of. Ours are escaped only where they are used.
@@ -381,7 +382,8 @@ mod tests {
             "<status>success</status>\n<output>\n&lt;files&gt;\n</output>\n<return_value>\n&lt;/files&gt;\n\
              </return_value>\n<files>\ncreated a b/&lt;files&gt;.csv (text/csv, 3 bytes)\nchanged plot.png (image/png, 1 \
              bytes)\nchanged x.bin (application/octet-stream, 1 bytes)\ncreated big (application/octet-stream, 9000000 \
-             bytes: too large to be attached)\ndeleted old\ncreated a b.csv (text/csv, 300000 bytes: linked)\nand 2 more\n</files>\n<session>h</session>"
+             bytes: too large to be attached)\ndeleted old\ncreated a b.csv (text/csv, 300000 bytes: too large to be \
+             attached, read it as sandbox://x/a%20b.csv)\nand 2 more\n</files>\n<session>h</session>"
         );
         let unnamed = Changes { omitted: 2, ..Changes::default() };
         assert_eq!(lines_of(&unnamed), ["2 that cannot be named"]);
@@ -393,7 +395,7 @@ mod tests {
         assert_eq!(structured["files"][4], json!({ "path": "old", "change": "deleted" }));
         assert_eq!(structured["files"][5]["uri"], "sandbox://x/a%20b.csv");
         assert_eq!(structured["files_omitted"], 2);
-        let blocks: Vec<Value> = attachments(&all).map(|block| serde_json::to_value(block).unwrap()).collect();
+        let blocks: Vec<Value> = attachments(&all, true).map(|block| serde_json::to_value(block).unwrap()).collect();
         assert_eq!(
             blocks,
             [
@@ -410,6 +412,36 @@ mod tests {
                 }),
             ]
         );
+    }
+
+    #[test]
+    fn what_is_kept_is_linked_to() {
+        let mut all = outcome(&[], Ending::Success(Returned::None));
+        let file = |path: &str, change, content| ChangedFile { path: path.into(), change, size: 9, content, uri: None };
+        all.changes.files = vec![
+            file("d/big 1.bin", Change::Created, None),
+            file("a.txt", Change::Changed, Some(Content::Text("a".into()))),
+            file("old", Change::Deleted, None),
+        ];
+        assert_eq!(attachments(&all, true).count(), 1, "nothing is kept");
+        all.changes.keep("0123456789abcdefghjkmnpqrs");
+        let uri = "sandbox://0123456789abcdefghjkmnpqrs/d/big%201.bin";
+        assert!(text(&all, ReturnMode::Xml, None).contains(&format!(
+            "created d/big 1.bin (application/octet-stream, 9 bytes: too large to be attached, read it as {uri})\nchanged \
+             a.txt (text/plain, 9 bytes)\ndeleted old\n"
+        )));
+        let structured = structured(&all, None);
+        assert_eq!(structured["files"][0]["uri"], uri);
+        assert_eq!(structured["files"][1]["uri"], "sandbox://0123456789abcdefghjkmnpqrs/a.txt");
+        assert_eq!(structured["files"][2].get("uri"), None);
+        let blocks: Vec<Value> = attachments(&all, true).map(|block| serde_json::to_value(block).unwrap()).collect();
+        assert_eq!(
+            blocks[0],
+            json!({ "type": "resource_link", "uri": uri, "name": "big 1.bin", "title": "d/big 1.bin",
+                "mimeType": "application/octet-stream", "size": 9 })
+        );
+        assert_eq!(blocks.len(), 2);
+        assert_eq!(attachments(&all, false).count(), 1, "for who knows no links");
     }
 
     #[test]

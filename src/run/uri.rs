@@ -63,7 +63,7 @@ impl fmt::Display for FileUri {
 }
 
 /// A path, as a URI has it.
-pub(super) fn encode(path: &str) -> impl fmt::Display + '_ {
+pub(crate) fn encode(path: &str) -> impl fmt::Display + '_ {
     utf8_percent_encode(path, IN_PATH)
 }
 

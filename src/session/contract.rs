@@ -20,6 +20,7 @@ use crate::{
 mod calls;
 mod display;
 mod ending;
+mod files;
 mod keeping;
 mod places;
 

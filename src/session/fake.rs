@@ -4,13 +4,14 @@ mod program;
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
     time::Duration,
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD as BASE64};
 use futures::{
     FutureExt, Stream, StreamExt,
     channel::{mpsc, oneshot},
@@ -79,6 +80,8 @@ pub(super) struct World {
     pub(super) kept: RefCell<HashMap<String, FakeSnapshot>>,
     /// What the next interpreter starts from.
     pub(super) from: RefCell<Option<FakeSnapshot>>,
+    /// What is answered to whoever asks for files, instead of them.
+    pub(super) forged: RefCell<Option<String>>,
     state: RefCell<Vec<Rc<State>>>,
 }
 
@@ -91,6 +94,10 @@ struct State {
     booted_at: Cell<Duration>,
     counted: Cell<usize>,
     file: RefCell<String>,
+    /// What is asked for by name, with its version; and what is uploaded, by the upload's.
+    files: RefCell<BTreeMap<String, (Vec<u8>, u64)>>,
+    uploads: RefCell<HashMap<String, Vec<u8>>>,
+    writes: Cell<u64>,
     packages: RefCell<Option<PackageSet>>,
     stop: RefCell<Option<oneshot::Sender<()>>>,
     last_call: Cell<u64>,
@@ -100,6 +107,57 @@ struct State {
 }
 
 impl State {
+    fn put(&self, path: &str, bytes: Vec<u8>) -> bool {
+        self.writes.set(self.writes.get() + 1);
+        self.files.borrow_mut().insert(path.to_owned(), (bytes, self.writes.get())).is_none()
+    }
+
+    /// What an honest isolate answers that is asked for files.
+    fn asked(&self, request: &str) -> Value {
+        let request: Value = serde_json::from_str(request).unwrap();
+        let (kind, asked) = request.as_object().unwrap().iter().next().unwrap();
+        let text = |name: &str| asked[name].as_str().unwrap_or_default();
+        let number = |name: &str| usize::try_from(asked[name].as_u64().unwrap()).unwrap();
+        match kind.as_str() {
+            "list" => {
+                let files = self.files.borrow();
+                let mut rest = files.iter().filter(|(path, _)| path.as_str() > text("after"));
+                let first: Vec<Value> = (&mut rest)
+                    .take(number("most"))
+                    .map(|(path, (bytes, _))| json!({ "path": path, "size": bytes.len() }))
+                    .collect();
+                json!({ "listed": { "files": first, "more": rest.next().is_some() } })
+            }
+            "read" => match self.files.borrow().get(text("path")) {
+                None => json!({ "refused": "missing" }),
+                Some((bytes, version)) => {
+                    let at = number("at").min(bytes.len());
+                    let part = &bytes[at..bytes.len().min(at + number("bytes"))];
+                    json!({ "read": { "size": bytes.len(), "version": version, "base64": BASE64.encode(part) } })
+                }
+            },
+            "write" => {
+                let mut uploads = self.uploads.borrow_mut();
+                let upload = uploads.entry(text("upload").to_owned()).or_default();
+                assert_eq!(upload.len(), number("at"));
+                upload.extend(BASE64.decode(text("base64")).unwrap());
+                if asked["last"] == false {
+                    return json!({ "done": "taken" });
+                }
+                let whole = uploads.remove(text("upload")).unwrap();
+                json!({ "done": if self.put(text("path"), whole) { "created" } else { "replaced" } })
+            }
+            "delete" => match self.files.borrow_mut().remove(text("path")) {
+                None => json!({ "refused": "missing" }),
+                Some(_) => json!({ "done": "deleted" }),
+            },
+            _ => {
+                self.uploads.borrow_mut().remove(text("upload"));
+                json!({ "done": "taken" })
+            }
+        }
+    }
+
     /// Makes calls: their frames.
     fn call(&self, number: usize, name: &str) -> Result<RunEvent, SandboxError> {
         let mut frames = String::new();
@@ -115,6 +173,23 @@ impl State {
 }
 
 impl World {
+    /// A program of the session that is there writes a file.
+    pub(super) fn write(&self, path: &str, bytes: &[u8]) {
+        for state in self.state.borrow().iter() {
+            state.put(path, bytes.to_vec());
+        }
+    }
+
+    /// The files of all interpreters that live, and how many uploads they wait for.
+    pub(super) fn files(&self) -> (Vec<(String, usize)>, usize) {
+        let (mut files, mut uploads) = (Vec::new(), 0);
+        for state in self.state.borrow().iter().filter(|state| !state.dead.get()) {
+            files.extend(state.files.borrow().iter().map(|(path, (bytes, _))| (path.clone(), bytes.len())));
+            uploads += state.uploads.borrow().len();
+        }
+        (files, uploads)
+    }
+
     /// Ends all interpreters behind everybody's back.
     pub(super) fn lose_all(&self) {
         for state in self.state.borrow().iter() {
@@ -255,7 +330,10 @@ impl Interpreter for FakeInterpreter {
 
     fn run(&self, request: &str) -> FakeRun {
         let request: Value = serde_json::from_str(request).unwrap();
-        let code = request["code"].as_str().unwrap().to_owned();
+        let code = match request.get("file") {
+            Some(asked) => format!("file {asked}"),
+            None => request["code"].as_str().unwrap().to_owned(),
+        };
         let (world, state) = (self.world.clone(), self.state.clone());
         if state.busy.replace(true) {
             world.violations.borrow_mut().push(format!("two runs at once: {code}"));

@@ -9,6 +9,7 @@ pub mod ahead;
 mod contract;
 #[cfg(test)]
 mod fake;
+pub(crate) mod files;
 mod fresh;
 mod interpreter;
 mod places;

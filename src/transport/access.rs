@@ -3,7 +3,10 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri::Authority};
 
-use super::http::{Request, Response};
+use super::{
+    files,
+    http::{Request, Response},
+};
 use crate::auth::{Denied, Door, Principal, is_loopback};
 
 /// Headers that a page may send.
@@ -174,10 +177,14 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
 
 /// Answers `OPTIONS`. The origin was checked.
 fn preflight(request: &Request) -> Option<Response> {
+    let methods = match request.uri.path().starts_with(files::PREFIX) {
+        true => files::METHODS,
+        false => "GET, POST, DELETE, OPTIONS",
+    };
     (request.method == Method::OPTIONS).then(|| {
         Response::empty(StatusCode::NO_CONTENT)
-            .with(header::ALLOW, "GET, POST, DELETE, OPTIONS")
-            .with(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE")
+            .with(header::ALLOW, methods)
+            .with(header::ACCESS_CONTROL_ALLOW_METHODS, methods.trim_end_matches(", OPTIONS"))
             .with(header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOW_HEADERS)
             .with(header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE)
     })

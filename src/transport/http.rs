@@ -67,12 +67,7 @@ impl Request {
     }
 
     async fn read(&mut self) -> Result<Vec<u8>, Response> {
-        let declared = self
-            .headers
-            .get(header::CONTENT_LENGTH)
-            .and_then(|length| length.to_str().ok())
-            .and_then(|length| length.parse::<u64>().ok());
-        if declared.is_some_and(|length| length > MAX_BODY as u64) {
+        if self.declared().is_some_and(|length| length > MAX_BODY as u64) {
             self.drain(0).await;
             return Err(too_large());
         }
@@ -92,9 +87,14 @@ impl Request {
         Ok(body)
     }
 
-    /// Drops the rest of a body that is too large, of which `size` bytes have come: many clients look for a response
+    /// How long its body is said to be.
+    pub(super) fn declared(&self) -> Option<u64> {
+        self.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    }
+
+    /// Drops the rest of a body that is not wanted, of which `size` bytes have come: many clients look for a response
     /// only after they have sent their request.
-    async fn drain(&mut self, mut size: usize) {
+    pub(super) async fn drain(&mut self, mut size: usize) {
         while size < MAX_DRAINED
             && let Some(Ok(piece)) = self.body.next().await
         {
@@ -114,7 +114,10 @@ impl fmt::Debug for Request {
 }
 
 fn too_large() -> Response {
-    Response::refusal(StatusCode::PAYLOAD_TOO_LARGE, format!("Payload Too Large: a body may have {MAX_BODY} bytes"))
+    let why = format!(
+        "Payload Too Large: a body may have {MAX_BODY} bytes; larger files are uploaded to a session: PUT /files/HANDLE/PATH"
+    );
+    Response::refusal(StatusCode::PAYLOAD_TOO_LARGE, why)
 }
 
 /// The body of a [`Response`].
@@ -123,6 +126,8 @@ pub enum Body {
     Empty,
     /// All of it.
     Full(Vec<u8>),
+    /// Bytes as they are read; an error is no end of them. Dropping the stream ends what makes them.
+    Stream(LocalBoxStream<'static, Result<Vec<u8>, String>>),
     /// Server-sent events as they come, UTF-8. Dropping the stream ends what makes them.
     Events(LocalBoxStream<'static, String>),
 }
@@ -132,6 +137,7 @@ impl fmt::Debug for Body {
         match self {
             Self::Empty => f.write_str("Empty"),
             Self::Full(bytes) => f.debug_tuple("Full").field(&String::from_utf8_lossy(bytes)).finish(),
+            Self::Stream(_) => f.write_str("Stream"),
             Self::Events(_) => f.write_str("Events"),
         }
     }

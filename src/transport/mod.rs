@@ -21,6 +21,7 @@
 mod access;
 mod channel;
 mod driver;
+mod files;
 mod headers;
 mod http;
 mod legacy;

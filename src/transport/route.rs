@@ -6,6 +6,7 @@ use rmcp::{model::ProtocolVersion, transport::common::http_header::HEADER_SESSIO
 use super::{
     TransportOptions,
     access::{Entered, with_cors},
+    files,
     headers::{self, check_post, legacy_version},
     http::{Request, Response},
     legacy::{is_initialize, session_required, stateless},
@@ -52,6 +53,10 @@ impl Endpoint {
 
     async fn method(&self, entered: Entered) -> Result<Routed, Response> {
         let request = &entered.request;
+        if request.uri.path().starts_with(files::PREFIX) {
+            let answer = files::answer(self.server.files(), self.options.platform, entered.request);
+            return Ok(Routed::Answered(answer.await));
+        }
         let modern = headers::is_modern(&request.headers);
         let sessions = self.options.legacy_sessions && !modern;
         if sessions && let Some(id) = request.headers.get(HEADER_SESSION_ID) {

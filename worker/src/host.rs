@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::{kept::KeptElsewhere, remote::Sessions};
+use crate::{isolate::Facet, kept::KeptElsewhere, remote::Sessions};
 use futures::{FutureExt, future::LocalBoxFuture};
 use mcp_run_python::{
     auth::Principal,
@@ -10,7 +10,7 @@ use mcp_run_python::{
     limits::Quotas,
     run::sandbox::Sandbox,
     session::quota::Runs,
-    session::{Host, Opened, SessionChoice, SessionError},
+    session::{Host, Opened, Own, SessionChoice, SessionError, SessionInterpreter},
 };
 
 thread_local! {
@@ -23,6 +23,8 @@ pub struct EdgeHost {
     /// Where a call runs that names no session: in an isolate of its own, or in the interpreter of its legacy session. `None`:
     /// in the one that all such runs of its principal share.
     pub unnamed: Option<Rc<dyn Sandbox>>,
+    /// The interpreter of its legacy session, and what its files are called by.
+    pub own: Option<(String, SessionInterpreter<Facet>)>,
     pub sessions: Sessions,
     pub kept: KeptElsewhere,
     pub principal: Principal,
@@ -54,6 +56,11 @@ impl Host for EdgeHost {
 
     fn keeper(&self) -> Option<Keeper> {
         self.kept.keeper(&self.principal)
+    }
+
+    fn own(&self) -> Option<Own> {
+        let (handle, own) = self.own.as_ref()?;
+        Some(Own { handle: handle.clone(), is_started: own.is_alive() })
     }
 
     fn end(&self, handle: String) -> LocalBoxFuture<'static, Result<(), SessionError>> {

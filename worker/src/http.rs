@@ -53,6 +53,7 @@ pub fn response(response: CoreResponse) -> Result<Response> {
     match response.body {
         Body::Empty => Ok(builder.empty()),
         Body::Full(bytes) => Ok(builder.fixed(bytes)),
+        Body::Stream(bytes) => builder.from_stream(bytes.map(|bytes| bytes.map_err(Error::RustError))),
         Body::Events(events) => builder.from_stream(events.map(|event| Ok::<_, Error>(event.into_bytes()))),
     }
 }

@@ -47,7 +47,7 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
         return http::response(refusal);
     }
     match request.path().as_str() {
-        "/mcp" => mcp(request, core, env, config, context).await,
+        path if path == "/mcp" || path.starts_with("/files/") => mcp(request, core, env, config, context).await,
         "/health" => pages::health(),
         path if path.starts_with("/packages/") => pages::package(&request, config.packages).await,
         #[cfg(feature = "conformance")]
@@ -79,8 +79,14 @@ async fn mcp(request: Request, core: CoreRequest, env: Env, config: Config, cont
         }
         _ => Some(Rc::new(Fresh::new(Isolates(env), Places::default(), snapshots)) as Rc<dyn Sandbox>),
     };
-    let host =
-        EdgeHost { unnamed, sessions: sessions.clone(), kept, principal: principal.clone(), quotas: config.quotas };
+    let host = EdgeHost {
+        unnamed,
+        own: None,
+        sessions: sessions.clone(),
+        kept,
+        principal: principal.clone(),
+        quotas: config.quotas,
+    };
     let server = Server::new(Rc::new(host), config.server).with_packages(packages);
     let endpoint = Endpoint::new(server, config.transport);
     let response = match endpoint.route(entered).await {

@@ -17,7 +17,7 @@ use mcp_run_python::{
     auth::Principal,
     mcp::Server,
     run::sandbox::{Run, RunEvent, Sandbox},
-    session::{Ended, Known, Places, SessionInterpreter},
+    session::{self, Ended, Known, Places, SessionInterpreter},
     settings::Config,
     transport::{Change, Entered, LegacySession, Response as CoreResponse, SessionRecord},
 };
@@ -94,9 +94,12 @@ impl DurableObject for Session {
         if path == path::YIELD {
             return self.make_room(&live).await;
         }
-        live.seen.set(Date::now().as_millis());
         // **Boundary.** The stateless side found out who asks, and nobody else reaches this.
         let principal = Principal::named(&request.headers().get(PRINCIPAL)?.unwrap_or_default());
+        // Nobody else keeps a session from being idle. One that begins is nobody's yet.
+        if live.owned_by().is_none_or(|owner| owner == principal) {
+            live.seen.set(Date::now().as_millis());
+        }
         if path == path::BEGIN {
             return self.begin(&live, &request.text().await?).await;
         }
@@ -230,6 +233,7 @@ impl Session {
         let record: SessionRecord = serde_json::from_value(serde_json::from_str(record)?)?;
         let host = Rc::new(EdgeHost {
             unnamed: Some(Rc::new(interpreter.clone())),
+            own: Some((session::new_handle(), interpreter.clone())),
             sessions: Sessions::new(&self.env, config.quotas)?,
             kept: KeptElsewhere::new(&self.env, config.kept)?,
             principal: record.owner(),
@@ -333,8 +337,12 @@ impl Session {
 
 impl Live {
     fn owner(&self) -> Principal {
+        self.owned_by().unwrap_or_default()
+    }
+
+    fn owned_by(&self) -> Option<Principal> {
         let of_legacy = || self.legacy.borrow().as_ref().map(|legacy| legacy.owner().clone());
-        self.handle.borrow().clone().or_else(of_legacy).unwrap_or_default()
+        self.handle.borrow().clone().or_else(of_legacy)
     }
 
     fn used_at(&self) -> u64 {

@@ -53,6 +53,14 @@ pub fn response(response: CoreResponse) -> Result<Response, JsValue> {
         Body::Full(bytes) => {
             Response::new_with_opt_buffer_source_and_init(Some(&Uint8Array::from(bytes.as_slice())), &init)
         }
+        Body::Stream(bytes) => {
+            let chunks = bytes.map(|piece| match piece {
+                Ok(bytes) => Ok(Uint8Array::from(bytes.as_slice()).into()),
+                Err(why) => Err(js_sys::Error::new(&why).into()),
+            });
+            let body = ReadableStream::from_stream(chunks).into_raw();
+            Response::new_with_opt_readable_stream_and_init(Some(&body.unchecked_into()), &init)
+        }
         Body::Events(events) => {
             let chunks = events.map(|event| Ok(Uint8Array::from(event.as_bytes()).into()));
             let body = ReadableStream::from_stream(chunks).into_raw();

@@ -15,7 +15,7 @@ use crate::{
 const TOKENS: &str = "ann:70b418541da77d413246ec0d700eebb8b23852493cfaa4ab4f39009cd68360f0, \
     bob:f6dbcfeb957b327b63c0705f1348f75715f09f5020903b696c43e66a53d0f189";
 
-fn home(fake: &Fake) -> Home<Fake> {
+pub(super) fn home(fake: &Fake) -> Home<Fake> {
     home_that(fake, true)
 }
 
@@ -23,6 +23,7 @@ fn home_that(fake: &Fake, keeps_sessions: bool) -> Home<Fake> {
     let setting = |name: &str| match name {
         "ACCESS" => Some("token".to_owned()),
         "ACCESS_TOKENS" => Some(TOKENS.to_owned()),
+        "FILES_LIMIT_MB" => Some("4".to_owned()),
         "SESSIONS_LIMIT_EACH" => Some("1".to_owned()),
         _ => None,
     };
@@ -39,13 +40,18 @@ fn home_that(fake: &Fake, keeps_sessions: bool) -> Home<Fake> {
 }
 
 /// What a tool answers to `who`: its result.
-async fn call(home: &Home<Fake>, who: &str, tool: &str, arguments: Value) -> Value {
+pub(super) async fn call(home: &Home<Fake>, who: &str, tool: &str, arguments: Value) -> Value {
+    ask(home, who, "tools/call", tool, json!({ "name": tool, "arguments": arguments })).await
+}
+
+/// What is answered to a request of `who` about `name`: its result, or its error.
+pub(super) async fn ask(home: &Home<Fake>, who: &str, method: &str, name: &str, mut params: Value) -> Value {
     let meta = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": {},
     });
-    let params = json!({ "name": tool, "arguments": arguments, "_meta": meta });
-    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params }).to_string();
+    params["_meta"] = meta;
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
     let mut headers = HeaderMap::new();
     let token = format!("Bearer secret-of-{who}");
     for (name, value) in [
@@ -54,8 +60,8 @@ async fn call(home: &Home<Fake>, who: &str, tool: &str, arguments: Value) -> Val
         ("content-type", "application/json"),
         ("accept", "application/json, text/event-stream"),
         ("mcp-protocol-version", "2026-07-28"),
-        ("mcp-method", "tools/call"),
-        ("mcp-name", tool),
+        ("mcp-method", method),
+        ("mcp-name", name),
     ] {
         headers.insert(name, value.parse().unwrap());
     }
@@ -64,20 +70,20 @@ async fn call(home: &Home<Fake>, who: &str, tool: &str, arguments: Value) -> Val
     let text = match response.body {
         Body::Full(bytes) => String::from_utf8(bytes).unwrap(),
         Body::Events(events) => events.collect::<Vec<_>>().await.concat(),
-        Body::Empty => panic!("no answer: {}", response.status),
+        Body::Empty | Body::Stream(_) => panic!("no answer: {}", response.status),
     };
     let message = text.lines().map(|line| line.trim_start_matches("data: ")).rfind(|line| line.starts_with('{'));
     let message: Value = serde_json::from_str(message.unwrap()).unwrap();
     message.get("result").unwrap_or(&message["error"]).clone()
 }
 
-async fn run_in(home: &Home<Fake>, who: &str, code: &str, session: &str) -> Value {
+pub(super) async fn run_in(home: &Home<Fake>, who: &str, code: &str, session: &str) -> Value {
     let arguments = json!({ "python_code": code, "session": session });
     let result = call(home, who, "run_python_code", arguments).await;
     result.get("structuredContent").unwrap_or(&result).clone()
 }
 
-async fn end(home: &Home<Fake>, who: &str, session: &str) -> (bool, String) {
+pub(super) async fn end(home: &Home<Fake>, who: &str, session: &str) -> (bool, String) {
     let result = call(home, who, "end_python_session", json!({ "session": session })).await;
     (result["isError"] == true, result["content"][0]["text"].as_str().unwrap().to_owned())
 }

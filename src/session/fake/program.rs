@@ -5,6 +5,7 @@
 //! - `loop`: writes until it is stopped
 //! - `write TEXT`, `read`: the session's file
 //! - `show FRAMES`: sends these frames, and its end after them
+//! - `file REQUEST`: answers what is asked of files
 //! - `die`: the interpreter goes away in the middle
 //! - `mute`: it begins, and nothing more is heard of it
 //! - `import ...`: the modules that it misses
@@ -136,6 +137,11 @@ fn steps(
                 "cancel" => {
                     let came = answers.lock().await.next().await;
                     return Some((end(json!([came])), true));
+                }
+                "file" => {
+                    let forged = world.forged.borrow().clone();
+                    let frames = forged.unwrap_or_else(|| state.asked(&rest).to_string());
+                    return Some((Ok(RunEvent::Frames(format!("{frames}\n").into_bytes())), true));
                 }
                 "write" => *state.file.borrow_mut() = rest,
                 word if word.starts_with("import") => {

@@ -123,6 +123,7 @@ impl Reply {
                 reply.text = String::from_utf8(bytes).unwrap();
                 reply.messages.push(serde_json::from_str(&reply.text).unwrap());
             }
+            Body::Stream(_) => panic!("no file was asked for"),
             Body::Events(events) => reply.read_events(events).await,
         }
         reply
