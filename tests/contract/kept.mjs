@@ -82,9 +82,19 @@ export function kept(name, start) {
       const told = { path: 'd/ä b.bin', change: 'created', size: 20 << 20, media_type: 'application/octet-stream' };
       assert.deepEqual(file, told);
       assert.match(uri, /^sandbox:\/\/[0-9a-z]{26}\/d\/%C3%A4%20b\.bin$/);
-      const link = { type: 'resource_link', uri, name: 'ä b.bin', title: told.path, mimeType: told.media_type, size: told.size };
+      const link = {
+        type: 'resource_link',
+        uri,
+        name: 'ä b.bin',
+        title: told.path,
+        mimeType: told.media_type,
+        size: told.size,
+      };
       assert.deepEqual(content.slice(1), [link]);
-      assert.match(content[0].text, /created d\/ä b\.bin \(application\/octet-stream, 20971520 bytes: too large to be attached, read it as sandbox:/);
+      assert.match(
+        content[0].text,
+        /created d\/ä b\.bin \(application\/octet-stream, 20971520 bytes: too large to be attached, read it as sandbox:/,
+      );
       assert.equal(sha256(await read(home.url, 'ann', uri)), structuredContent.return_value);
       const began = Date.now();
       // Whole, it is too large for one message; another's is as one that never was.
