@@ -153,9 +153,11 @@ function fromBase64(base64) {
 /** A result whose files have their bytes. @param {any} result @returns {Result} */
 function withBytes(result) {
   if (!result.files) return result;
-  const files = result.files.map((/** @type {any} */ { base64, ...file }) =>
-    base64 === undefined ? file : { ...file, content: fromBase64(base64) },
-  );
+  // What is here need not be read.
+  const files = result.files.map((/** @type {any} */ { base64, uri, ...file }) => {
+    if (base64 !== undefined) return { ...file, content: fromBase64(base64) };
+    return file.content === undefined && uri !== undefined ? { ...file, uri } : file;
+  });
   return { ...result, files };
 }
 
