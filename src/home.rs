@@ -18,13 +18,15 @@ use futures::{
 use crate::{
     auth::Principal,
     backend::Backend,
+    handle::new_handle,
+    kept::{Keeper, Kept},
     mcp::Server,
     packages::Packages,
     platform::Platform,
     run::sandbox::{Sandbox, SandboxError},
     session::{
-        self, Ended, Fresh, Host, Known, Opened, Own, Places, Remembered, SessionChoice, SessionError,
-        SessionInterpreter, Snapshots,
+        Ended, Fresh, Host, Known, Opened, Own, Places, Remembered, SessionChoice, SessionError, SessionInterpreter,
+        Snapshots,
         quota::Runs,
         registry::{Count, Register, admit, evictable},
     },
@@ -52,6 +54,7 @@ struct Inner<B: Backend> {
     config: Config,
     fresh: Rc<dyn Sandbox>,
     runs: Runs,
+    store: Option<Rc<dyn Kept>>,
     sessions: RefCell<HashMap<String, Rc<Session<B>>>>,
     ended: RefCell<Remembered>,
     /// Counts connections. Requests over HTTP are of none: 0.
@@ -78,6 +81,8 @@ pub struct Parts<B: Backend> {
     pub snapshots: Snapshots<B::Snapshot>,
     /// What installs packages, if it can.
     pub packages: Option<Rc<Packages>>,
+    /// What it keeps, if anything.
+    pub store: Option<Rc<dyn Kept>>,
     /// Whether its interpreters take more than one run. If not, there are no sessions.
     pub keeps_sessions: bool,
 }
@@ -85,7 +90,7 @@ pub struct Parts<B: Backend> {
 impl<B: Backend + Clone> Home<B> {
     /// One without sessions yet.
     pub fn new(parts: Parts<B>, config: Config) -> Self {
-        let Parts { kept, fresh, places, snapshots, packages, keeps_sessions } = parts;
+        let Parts { kept, fresh, places, snapshots, packages, store, keeps_sessions } = parts;
         Self(Rc::new(Inner {
             backend: kept,
             fresh: Rc::new(Fresh::new(fresh, places.clone(), snapshots.clone())),
@@ -93,6 +98,7 @@ impl<B: Backend + Clone> Home<B> {
             snapshots,
             packages,
             keeps_sessions,
+            store: store.filter(|_| config.kept.each > 0),
             config,
             runs: Runs::default(),
             sessions: RefCell::default(),
@@ -161,7 +167,7 @@ impl<B: Backend + Clone> Home<B> {
 
     /// A server for the client `client` of `principal`, with an interpreter of its `own`, or with one for each run.
     fn server(&self, own: Option<&SessionInterpreter<B>>, principal: Principal, client: u32) -> Server {
-        let own = own.map(|own| (session::new_handle(), own.clone()));
+        let own = own.map(|own| (new_handle(), own.clone()));
         let host = Rc::new(Client { own, home: self.clone(), principal, client });
         let server = Server::new(host, self.0.config.server);
         match &self.0.packages {
@@ -172,7 +178,7 @@ impl<B: Backend + Clone> Home<B> {
 
     /// Keeps a legacy session that was initialized.
     async fn begin(&self, new: NewSession, principal: Principal) -> Response {
-        let id = session::new_handle();
+        let id = new_handle();
         let interpreter = self.interpreter(0);
         let server = self.server(Some(&interpreter), principal, 0);
         let legacy = LegacySession::new(server, self.0.config.transport.clone(), SessionRecord::clone(&new.record));
@@ -200,7 +206,7 @@ impl<B: Backend + Clone> Home<B> {
         let id = match choice {
             SessionChoice::Handle(handle) => handle,
             SessionChoice::New | SessionChoice::Unnamed => {
-                let (id, interpreter) = (session::new_handle(), self.interpreter(client));
+                let (id, interpreter) = (new_handle(), self.interpreter(client));
                 let owner = principal.clone();
                 self.add(&id, Session { legacy: None, owner, interpreter, seen_at: self.now().into() }).await?;
                 id
@@ -363,6 +369,10 @@ impl<B: Backend + Clone> Host for Client<B> {
             Ok(Opened { sandbox: slot.hold(sandbox), handle })
         }
         .boxed_local()
+    }
+
+    fn keeper(&self) -> Option<Keeper> {
+        self.home.0.store.clone().map(|store| Keeper::new(store, self.principal.clone()))
     }
 
     fn own(&self) -> Option<Own> {

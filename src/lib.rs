@@ -8,8 +8,10 @@
 
 pub mod auth;
 pub mod backend;
+pub mod handle;
 pub mod home;
 mod json;
+pub mod kept;
 pub mod limits;
 pub mod mcp;
 pub mod packages;

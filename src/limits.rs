@@ -169,6 +169,18 @@ pub const MAX_PLACED: usize = 1000;
 /// Bytes of all files together that are part of one result.
 pub const MAX_EMBEDDED: usize = 2 * MIB;
 
+/// Bytes of one part of a file that is sent to be kept: a multiple of three, so that base64 of it needs no padding.
+pub const PART_BYTES: usize = 768 * 1024;
+
+/// How much is kept of one principal: as many times what one run may leave.
+pub const KEPT_EACH: u64 = 4;
+
+/// The same, of all.
+pub const KEPT_ALL: u64 = 16;
+
+/// How long one part of a file may take to be kept.
+pub const KEEP_TIME: Duration = Duration::from_secs(10);
+
 /// Most bundles that a run displays.
 pub const MAX_DISPLAYS: usize = 64;
 
@@ -238,6 +250,8 @@ pub struct Limits {
     pub files_told: usize,
     /// Bytes of one that is part of the result.
     pub embed_bytes: usize,
+    /// Bytes of all larger ones together that are kept, of a run without a session.
+    pub kept_bytes: usize,
     /// What a run may call.
     pub calls: CallLimits,
 }
@@ -305,6 +319,7 @@ impl Default for Limits {
             file_bytes: 64 * MIB,
             files_told: 100,
             embed_bytes: 256 * 1024,
+            kept_bytes: 64 * MIB,
             calls: CallLimits::default(),
         }
     }

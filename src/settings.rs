@@ -4,6 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use crate::{
     auth::Door,
+    kept::KeptOptions,
     limits::{Limits, MAX_AHEAD, Quotas},
     mcp::ServerOptions,
     packages::{PackageOptions, Room, requirement},
@@ -24,6 +25,8 @@ pub struct Config {
     pub memory_total: Option<usize>,
     /// The folder whose files every run can read, where the home has folders (the desk).
     pub files: Option<String>,
+    /// How much is kept that is too large for the results of runs, and for how long.
+    pub kept: KeptOptions,
     /// How long a session may be idle.
     pub session_idle: Duration,
     /// What runs of no session share.
@@ -93,6 +96,10 @@ impl Config {
             quotas: settings.quotas()?,
             memory_total: settings.size_if_set("MEMORY_LIMIT_TOTAL_MB", MIB)?,
             files,
+            kept: KeptOptions::new(
+                limits.kept_bytes,
+                settings.time("KEPT_MINUTES", Duration::from_secs(15 * 60), "minutes", 60.0)?,
+            ),
             session_idle: settings.seconds("SESSION_IDLE_SECONDS", Duration::from_secs(30 * 60))?,
             isolation,
             booted_ahead: settings.booted_ahead()?,
@@ -180,10 +187,7 @@ impl Settings<'_> {
             denied: names("DENIED_PACKAGES")?,
             mirrors: self.addresses("PACKAGE_MIRRORS")?,
             indexes: self.addresses("PACKAGE_INDEX")?,
-            snapshots: match self.get("SNAPSHOTS_LIMIT_MB").as_deref().map(str::trim) {
-                Some("0") => 0,
-                _ => self.size("SNAPSHOTS_LIMIT_MB", 0, MIB)?,
-            },
+            snapshots: self.size_or_none("SNAPSHOTS_LIMIT_MB", 0, MIB)?,
             room: Room { memory: limits.memory, budget: limits.budget, ..Room::default() },
         })
     }
@@ -237,6 +241,7 @@ impl Settings<'_> {
             file_bytes: self.size("FILES_LIMIT_MB", defaults.file_bytes, MIB)?,
             files_told: self.size("RESULT_FILES_LIMIT", defaults.files_told, 1)?,
             embed_bytes: self.size("RESULT_FILE_LIMIT_KB", defaults.embed_bytes, KIB)?,
+            kept_bytes: self.size_or_none("KEPT_FILES_LIMIT_MB", defaults.kept_bytes, MIB)?,
             // No client has a run that may call.
             calls: defaults.calls,
         })
@@ -258,6 +263,14 @@ impl Settings<'_> {
         Ok(self.size_if_set(name, unit)?.unwrap_or(default))
     }
 
+    /// The same, or 0.
+    fn size_or_none(&self, name: &str, default: usize, unit: usize) -> Result<usize, String> {
+        match self.get(name).as_deref().map(str::trim) {
+            Some("0") => Ok(0),
+            _ => self.size(name, default, unit),
+        }
+    }
+
     /// A whole number of `unit`s, at least one.
     fn size_if_set(&self, name: &str, unit: usize) -> Result<Option<usize>, String> {
         let Some(value) = self.get(name) else { return Ok(None) };
@@ -274,11 +287,17 @@ impl Settings<'_> {
     }
 
     fn seconds(&self, name: &str, default: Duration) -> Result<Duration, String> {
+        self.time(name, default, "seconds", 1.0)
+    }
+
+    /// A number of `units`, of so many seconds each.
+    fn time(&self, name: &str, default: Duration, units: &str, unit: f64) -> Result<Duration, String> {
         let Some(value) = self.get(name) else { return Ok(default) };
-        let seconds = value.trim().parse().ok().filter(|seconds| *seconds > 0.0 && *seconds <= MAX_SECONDS);
-        let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let most = (MAX_SECONDS / unit).floor();
+        let count = value.trim().parse().ok().filter(|count| *count > 0.0 && *count <= most);
+        let time = count.and_then(|count: f64| Duration::try_from_secs_f64(count * unit).ok());
         time.ok_or_else(|| {
-            format!("{name} is `{value}`: it must be a number of seconds, more than 0 and at most {MAX_SECONDS}")
+            format!("{name} is `{value}`: it must be a number of {units}, more than 0 and at most {most}")
         })
     }
 }
@@ -316,6 +335,20 @@ mod tests {
             assert!(why.starts_with(&format!("{name} is `{value}`: it must be {what}")), "{why}");
         }
         assert_eq!(read(&[("TIME_LIMIT_SECONDS", "0.5")]).unwrap().server.limits.time, Duration::from_millis(500));
+    }
+
+    #[test]
+    fn what_is_kept_may_be_nothing() {
+        let of = |settings: &[(&str, &str)]| {
+            let config = read(settings).unwrap();
+            (config.server.limits.kept_bytes, config.kept.each, config.kept.all, config.kept.time.as_secs())
+        };
+        let mib = MIB as u64;
+        assert_eq!(of(&[]), (64 * MIB, 256 * mib, 1024 * mib, 900));
+        assert_eq!(of(&[("KEPT_FILES_LIMIT_MB", "8"), ("KEPT_MINUTES", "0.5")]), (8 * MIB, 32 * mib, 128 * mib, 30));
+        assert_eq!(of(&[("KEPT_FILES_LIMIT_MB", "0")]), (0, 0, 0, 900));
+        let why = read(&[("KEPT_MINUTES", "0")]).unwrap_err();
+        assert_eq!(why, "KEPT_MINUTES is `0`: it must be a number of minutes, more than 0 and at most 33333");
     }
 
     #[test]

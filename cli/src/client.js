@@ -139,6 +139,12 @@ export class Client {
     return { ...structuredContent, images };
   }
 
+  /** Some bytes of a file; see `Backend.read`. @param {string} uri @param {number} at */
+  async read(uri, at) {
+    const { contents } = await this.request('resources/read', { uri, _meta: { 'mcp-run-python/at': at } });
+    return { base64: contents[0].blob, size: contents[0]._meta['mcp-run-python/size'] };
+  }
+
   close() {
     this.#closed = true;
     this.#child.stdin.destroy();

@@ -66,6 +66,11 @@ class Backend {
     return result;
   }
 
+  /** @param {string} uri @param {number} at */
+  read(uri, at) {
+    return this.#client.read(uri, at);
+  }
+
   interrupt() {
     const evaluating = this.#evaluating;
     this.#client.interrupt().then(

@@ -13,6 +13,7 @@ mod files;
 mod http;
 mod installation;
 mod interpreter;
+mod kept;
 mod log;
 mod packages;
 mod platform;

@@ -10,6 +10,7 @@ use futures::{
 };
 use mcp_run_python::{
     home::{self, Home},
+    kept::Shelf,
     packages::{Event, InstallError, Packages},
     session::{Places, Snapshots},
     settings::Config,
@@ -27,6 +28,7 @@ use crate::{
     command::Arguments,
     files,
     installation::Installation,
+    kept::Files,
     log::Log,
     packages::{self, disk::Disk},
     platform::{PLATFORM, spawn},
@@ -51,6 +53,7 @@ pub struct Server {
     /// The processes.
     pub pool: Pool,
     packages: Rc<Packages>,
+    kept: Files,
     /// Who may ask for the page.
     pub access: Access,
     /// Where the page is.
@@ -157,11 +160,20 @@ impl Server {
         let measured = pool.clone();
         let most = config.memory_total.unwrap_or_else(|| usize::try_from(installed_memory() / 2).unwrap_or(usize::MAX));
         let places = Places::default().with_memory(most, Rc::new(move || measured.memory()));
-        let parts =
-            home::Parts { kept, fresh, places, snapshots, packages: Some(installer.clone()), keeps_sessions: true };
+        let files = Files::new(log);
+        let parts = home::Parts {
+            kept,
+            fresh,
+            places,
+            snapshots,
+            packages: Some(installer.clone()),
+            store: Some(Rc::new(Shelf::new(files.clone(), PLATFORM, config.kept))),
+            keeps_sessions: true,
+        };
         let (access, site) = (config.transport.access.clone(), installation.site);
         let checked = checked.map(|checked| checked.unwrap_or(Ok(()))).boxed_local().shared();
-        let server = Self { home: Home::new(parts, config), pool, packages: installer, access, site, log, checked };
+        let home = Home::new(parts, config);
+        let server = Self { home, pool, packages: installer, kept: files, access, site, log, checked };
         let swept = server.home.clone();
         spawn(async move {
             let mut sweep = interval(SWEEP);
@@ -230,6 +242,7 @@ impl Server {
     pub async fn close(&self) {
         self.home.end_all();
         self.pool.close().await;
+        self.kept.close();
     }
 }
 

@@ -1,5 +1,6 @@
 """The library against the real program."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -78,6 +79,23 @@ async def test_files_go_in_and_come_out() -> None:
         assert result.unwrap() == [[0, 255], 'é']
         out = next(file for file in result.files if file.path == 'out é.txt')
         assert (out.change, out.size, out.content) == ('created', 4, b'text')
+
+
+@pytest.mark.parametrize('parallel', [None, 2])
+async def test_a_large_file_is_read_by_one_call(parallel: int | None) -> None:
+    code = 'open("big é.bin", "wb").write(bytes(range(256)) * 20_000)\nopen("small", "w").write("x")'
+    async with code_sandbox(parallel=parallel) as sandbox:
+        big, small = (await sandbox.run(code)).files
+        assert (big.path, big.content, small.content) == ('big é.bin', None, b'x')
+        assert await sandbox.read(big) == bytes(range(256)) * 20_000
+        assert await sandbox.read(small) == b'x'
+        with pytest.raises(SandboxError, match='was changed'):
+            await sandbox.read(dataclasses.replace(big, size=big.size - 1))
+        with pytest.raises(SandboxError, match='nowhere'):
+            await sandbox.read(dataclasses.replace(big, uri=None))
+    with CodeSandbox.sync(parallel=parallel) as sandbox:
+        (big, _) = sandbox.run(code).files
+        assert sandbox.read(big) == bytes(range(256)) * 20_000
 
 
 async def test_output_streams() -> None:

@@ -125,19 +125,20 @@ export class Interpreter {
    * Runs one program. Resolves when it has ended, one way or the other.
    * @param {Run} run
    * @param {Emit} emit takes each frame; the last is the one with `end`
+   * @param {() => Promise<void>} [drained] resolves once what was emitted has left
    * @returns {Promise<boolean>} whether the interpreter lived on
    */
-  async run(run, emit) {
+  async run(run, emit, drained = async () => {}) {
     if (this.running) throw new Error('one run at a time');
-    this.running = this.#run(run, emit);
+    this.running = this.#run(run, emit, drained);
     const alive = await this.running;
     // An interpreter that was ended is stuck in its run for good: it stays `running`.
     if (alive) this.running = null;
     return alive;
   }
 
-  /** @param {Run} run @param {Emit} emit */
-  async #run(run, emit) {
+  /** @param {Run} run @param {Emit} emit @param {() => Promise<void>} drained */
+  async #run(run, emit, drained) {
     const { protocol, limits } = run;
     const waiting = [JSON.stringify({ protocol: VERSION })];
     let sending = false;
@@ -196,7 +197,10 @@ export class Interpreter {
     output.end();
     if (ended.lost === undefined) {
       try {
-        for (const frame of changes.frames(limits)) tell(frame);
+        for (const frame of changes.frames(limits)) {
+          tell(frame);
+          if ('part' in frame) await drained();
+        }
       } catch {
         // What the program has made of its files, or of this JavaScript, does not cost it its result.
       }

@@ -87,12 +87,13 @@ export class FileChanges {
   /**
    * Frames that tell of it: how many, and how large, the host allows.
    * @returns {Generator<import('./protocol.js').Frame>}
-   * @param {Pick<import('./protocol.js').Limits, 'filesTold' | 'embedBytes' | 'embedAll'>} limits
+   * @param {Pick<import('./protocol.js').Limits, 'filesTold' | 'embedBytes' | 'embedAll' | 'keptBytes' | 'partBytes'>} limits
    */
-  *frames({ filesTold, embedBytes, embedAll }) {
+  *frames({ filesTold, embedBytes, embedAll, keptBytes, partBytes }) {
     const after = filesIn(this.#fs);
     let told = 0;
     let embedded = 0;
+    let kept = 0;
     let omitted = 0;
     for (const [path, node] of after) {
       const before = this.#before.get(path);
@@ -105,8 +106,12 @@ export class FileChanges {
       const size = node.usedBytes ?? 0;
       /** @type {import('./protocol.js').FileFrame} */
       const file = { path, change: before ? 'changed' : 'created', size };
-      if (size > embedBytes || embedded + size > embedAll) yield { file };
-      else {
+      if (size > embedBytes || embedded + size > embedAll) {
+        yield { file };
+        if (kept + size > keptBytes) continue;
+        kept += size;
+        yield* this.#parts(path, size, partBytes);
+      } else {
         embedded += size;
         yield { file: { ...file, base64: toBase64(this.#fs.readFile(`${HOME}/${path}`)) } };
       }
@@ -120,6 +125,23 @@ export class FileChanges {
       }
     }
     if (omitted) yield { omitted };
+  }
+
+  /**
+   * @returns {Generator<import('./protocol.js').Frame>}
+   * @param {string} path @param {number} size @param {number} partBytes
+   */
+  *#parts(path, size, partBytes) {
+    const file = this.#fs.open(`${HOME}/${path}`, 'r');
+    try {
+      const part = new Uint8Array(Math.min(partBytes, size));
+      for (let at = 0; at < size; at += part.length) {
+        const read = this.#fs.read(file, part, 0, Math.min(part.length, size - at), at);
+        yield { part: toBase64(part.subarray(0, read)) };
+      }
+    } finally {
+      this.#fs.close(file);
+    }
   }
 }
 

@@ -119,14 +119,29 @@ function run(interpreter, request) {
   const { promise, resolve: over } = Promise.withResolvers();
   const own = { begun: promise, stopped: false };
   starting = own;
+  // Whether more is asked for than was given, and who waits for that.
+  let hungry = false;
+  let feed = () => {};
+  const drained = async () => {
+    if (!wanted || hungry) return;
+    await new Promise((resolve) => {
+      feed = () => resolve(undefined);
+    });
+  };
   const body = new ReadableStream({
     type: 'bytes',
     pull(controller) {
+      hungry = true;
+      feed();
       if (began) return;
       began = true;
       if (own.stopped) return controller.close();
+      const send = (/** @type {string} */ frame) => {
+        hungry = false;
+        if (wanted) controller.enqueue(encoder.encode(`${frame}\n`));
+      };
       interpreter
-        .run(request, (frame) => wanted && controller.enqueue(encoder.encode(`${frame}\n`)))
+        .run(request, send, drained)
         // Without its end the parent takes a run for one that goes on, and asks `/stop` what became of it.
         .then((alive) => wanted && alive && controller.close())
         .catch((error) => controller.error(error));
@@ -134,6 +149,7 @@ function run(interpreter, request) {
     },
     async cancel() {
       wanted = false;
+      feed();
       over();
       await interpreter.stop();
     },

@@ -189,7 +189,15 @@ embedBytes: number,
 /**
  * Bytes of all that are sent.
  */
-embedAll: number, };
+embedAll: number, 
+/**
+ * Bytes of all larger ones that follow in parts.
+ */
+keptBytes: number, 
+/**
+ * Bytes of one part.
+ */
+partBytes: number, };
 
 /**
  * A file that is placed before a run.
@@ -228,7 +236,7 @@ wait: number, };
 /**
  * What comes out of an isolate: a JSON object a line, of one member.
  */
-export type Frame = { "protocol": number } | { "stdout": Array<string> } | { "stderr": Array<string> } | { "image": string } | { "display": DisplayFrame } | { "file": FileFrame } | { "omitted": number } | { "call": CallFrame } | { "cancel": number } | { "end": EndFrame };
+export type Frame = { "protocol": number } | { "stdout": Array<string> } | { "stderr": Array<string> } | { "image": string } | { "display": DisplayFrame } | { "file": FileFrame } | { "part": string } | { "omitted": number } | { "call": CallFrame } | { "cancel": number } | { "end": EndFrame };
 
 /**
  * A value as it is displayed: its texts, and its JSON as texts, by their MIME types.

@@ -3,6 +3,7 @@
 // Logging is deprecated from 2026-07-28 on (SEP-2577), and specified in every version served here.
 #![allow(deprecated)]
 
+mod fit;
 #[cfg(feature = "conformance")]
 mod fixtures;
 mod install;
@@ -16,7 +17,6 @@ use crate::{
     limits::Limits,
     packages::{Installed, Packages},
     run::result::{self as report, ReturnMode},
-    run::result_limit::shorten,
     run::{self, Ending, Line, Outcome, RunRequest, Stream},
     run::{calls::Caller, sandbox::Sandbox},
     session::{Host, Opened, SessionChoice, SessionError, files::SessionFiles},
@@ -153,6 +153,7 @@ impl Server {
             }
             Err(error) => (failed(Vec::new(), error), None),
         };
+        let mut links = Vec::new();
         if let Some(kept) = handle.as_deref().or(own.as_ref().map(|own| own.handle.as_str())) {
             outcome.changes.keep(kept);
         }
@@ -161,11 +162,12 @@ impl Server {
             let _ = context.peer.notify_resource_list_changed().await;
         }
         if !wants_all(context) {
-            shorten(&mut outcome, self.options.return_mode, self.options.limits.result_bytes);
+            (outcome, links) = self.fit(outcome).await;
         }
         let text = report::text(&outcome, self.options.return_mode, handle.as_deref());
         let content = std::iter::once(ContentBlock::text(text))
             .chain(report::attachments(&outcome, knows_links(context)))
+            .chain(links.into_iter().filter(|_| knows_links(context)))
             .collect();
         let mut result = CallToolResult::success(content);
         result.structured_content = Some(report::structured(&outcome, handle.as_deref()));
@@ -214,7 +216,7 @@ impl Server {
     ) -> Outcome {
         let mut log = Log::new(context, self.threshold(context), self.options.limits.logs_per_second);
         progress.report("Running Python code").await;
-        let sleep = sandbox.platform().sleep;
+        let (sleep, keeper) = (sandbox.platform().sleep, self.host.keeper());
         let (lines_in, mut lines) = mpsc::unbounded();
         let mut run = Box::pin(
             run::execute(
@@ -223,6 +225,7 @@ impl Server {
                 installed.set.clone(),
                 self.options.limits,
                 self.caller.as_deref(),
+                keeper.as_ref(),
                 move |line: &Line| {
                     // The receiver lives as long as the run.
                     let _ = lines_in.unbounded_send(line.clone());

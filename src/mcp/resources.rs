@@ -2,23 +2,23 @@
 //! every session that is his are read.
 
 use base64::{Engine, prelude::BASE64_STANDARD as BASE64};
-use mime_guess::MimeGuess;
 use rmcp::{
     ErrorData, RoleServer,
     model::{
-        CacheScope, ListResourceTemplatesResult, ListResourcesResult, ReadResourceResult, Resource, ResourceContents,
-        ResourceTemplate,
+        CacheScope, ListResourceTemplatesResult, ListResourcesResult, MetaObject, ReadResourceResult, Resource,
+        ResourceContents, ResourceTemplate,
     },
     service::RequestContext,
 };
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::{Server, TOOLS_TTL_MS};
 use crate::{
-    limits::{FILE_PART, FILES_LISTED, MAX_RESOURCE},
+    limits::{FILE_PART, FILES_LISTED, MAX_RESOURCE, PART_BYTES},
     run::{
         asking::{Answered, FileRequest, ListedFile, Refusal},
-        files::check_path,
+        files::{check_path, media_type},
+        result::link,
         uri::{FileUri, SCHEME},
     },
     session::{SessionChoice, SessionError},
@@ -26,6 +26,12 @@ use crate::{
 
 /// How long clients may take a list of files, or a file, as fresh, in milliseconds: the next run may change it.
 const FILES_TTL_MS: u64 = 0;
+
+/// A number in the `_meta` of a request to read, this has the bytes of a file from there on read, as many as one message has.
+const AT: &str = "mcp-run-python/at";
+
+/// How many bytes the file has, in the `_meta` of those contents.
+const SIZE: &str = "mcp-run-python/size";
 
 /// Why a file cannot be had.
 enum Unread {
@@ -111,22 +117,42 @@ impl Server {
             ErrorData::resource_not_found(format!("Resource not found: {why}"), Some(json!({ "uri": uri })))
         };
         let file = FileUri::parse(uri).map_err(unknown)?;
-        let bytes = self.read(&file).await.map_err(|error| match error {
+        // Whoever names a place reads a part: a file of any size, by and by.
+        let at = context.meta.get(AT).and_then(Value::as_u64);
+        let (bytes, size) = self.read(&file, at).await.map_err(|error| match error {
             Unread::Unknown(why) => unknown(why),
             Unread::Refused(why) => ErrorData::invalid_params(format!("Invalid params: {why}"), None),
             Unread::Failed(why) => failed(why),
         })?;
-        let contents = match String::from_utf8(bytes) {
-            Ok(text) => ResourceContents::text(text, uri),
-            Err(error) => ResourceContents::blob(BASE64.encode(error.as_bytes()), uri),
+        let contents = match (String::from_utf8(bytes), at) {
+            (Ok(text), None) => ResourceContents::text(text, uri),
+            (Ok(text), Some(_)) => ResourceContents::blob(BASE64.encode(text), uri),
+            (Err(error), _) => ResourceContents::blob(BASE64.encode(error.as_bytes()), uri),
         };
-        Ok(fresh(ReadResourceResult::new(vec![contents.with_mime_type(media_type(&file.path))]), context))
+        let mut contents = contents.with_mime_type(media_type(&file.path));
+        if at.is_some() {
+            contents = contents.with_meta(MetaObject(Map::from_iter([(SIZE.to_owned(), size.into())])));
+        }
+        Ok(fresh(ReadResourceResult::new(vec![contents]), context))
     }
 
-    /// All bytes of a file, if they are few enough.
+    /// All bytes of a file, if they are few enough; or some, from `at` on. And how many it has.
     ///
     /// **Boundary.** What is not the client's own, nor of a session of his, is as what never was.
-    async fn read(&self, FileUri { handle, path }: &FileUri) -> Result<Vec<u8>, Unread> {
+    async fn read(&self, uri: &FileUri, at: Option<u64>) -> Result<(Vec<u8>, u64), Unread> {
+        let begin = at.unwrap_or(0);
+        let FileUri { handle, path } = uri;
+        if let Some(keeper) = self.host.keeper() {
+            let mut bytes = Vec::new();
+            while let Some(piece) = keeper.get(handle, path, begin + bytes.len() as u64).await {
+                check_size(piece.size, at)?;
+                let is_end = piece.bytes.is_empty();
+                bytes.extend(piece.bytes);
+                if is_end || bytes.len() + PART_BYTES > MAX_RESOURCE {
+                    return Ok((bytes, piece.size));
+                }
+            }
+        }
         let missing = || Unread::Unknown("there is no such file".into());
         let choice = match self.host.own().filter(|own| own.handle == *handle) {
             Some(own) if !own.is_started => return Err(missing()),
@@ -138,7 +164,7 @@ impl Server {
         let mut file = Vec::new();
         let mut version = None;
         loop {
-            let request = FileRequest::Read { path: path.clone(), at: file.len() as u64, bytes: FILE_PART };
+            let request = FileRequest::Read { path: path.clone(), at: begin + file.len() as u64, bytes: FILE_PART };
             let answered = files.ask(choice.clone(), &request).await.map_err(|error| match error {
                 SessionError::Unknown => missing(),
                 SessionError::Ended(why) => Unread::Unknown(why.to_string()),
@@ -150,23 +176,27 @@ impl Server {
                 Answered::Refused(refusal) => return Err(Unread::Refused(refusal.to_string())),
                 Answered::Listed(..) | Answered::Done(_) => return Err(missing()),
             };
-            if part.size > MAX_RESOURCE as u64 {
-                return Err(Unread::Refused(format!(
-                    "the file has {} bytes, and a resource at most {MAX_RESOURCE}; GET /files/HANDLE/PATH gives a file of any \
-                     size, where this server is reached by HTTP and the session by its handle",
-                    part.size
-                )));
-            }
+            check_size(part.size, at)?;
             if version.is_some_and(|version| version != part.version) {
                 return Err(Unread::Failed("the file was changed while it was read; read it again".into()));
             }
             version = Some(part.version);
             file.extend_from_slice(&part.bytes);
-            if file.len() as u64 >= part.size {
-                return Ok(file);
+            if begin + file.len() as u64 >= part.size || file.len() + FILE_PART > MAX_RESOURCE {
+                return Ok((file, part.size));
             }
         }
     }
+}
+
+fn check_size(size: u64, at: Option<u64>) -> Result<(), Unread> {
+    if size <= MAX_RESOURCE as u64 || at.is_some() {
+        return Ok(());
+    }
+    Err(Unread::Refused(format!(
+        "the file has {size} bytes, and a resource at most {MAX_RESOURCE}; GET /files/HANDLE/PATH gives a file of any \
+         size, where this server is reached by HTTP and the session by its handle"
+    )))
 }
 
 /// The same, with what its protocol version says of how long it may be kept: not at all.
@@ -193,13 +223,5 @@ fn after(cursor: &str) -> Option<String> {
 
 /// A file as it is listed, and linked to.
 pub(crate) fn resource(handle: &str, path: &str, size: u64) -> Resource {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    Resource::new(FileUri::new(handle, path).to_string(), name)
-        .with_title(path)
-        .with_mime_type(media_type(path))
-        .with_size(size)
-}
-
-fn media_type(path: &str) -> String {
-    MimeGuess::from_path(path).first_or_octet_stream().to_string()
+    link(&FileUri::new(handle, path), size).with_title(path)
 }

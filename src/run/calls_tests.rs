@@ -229,7 +229,7 @@ async fn run_within(
     let caller = Answers::default();
     let request = RunRequest { code: String::new(), globals: "{}".into(), keep_variables: false, files: Vec::new() };
     let sandbox = Rc::new(Asks { frames, answers, work });
-    let ended = execute(sandbox, &request, PackageSet::default(), limits, Some(&caller), |_| {}).await;
+    let ended = execute(sandbox, &request, PackageSet::default(), limits, Some(&caller), None, |_| {}).await;
     let came = ended.map(|outcome| match outcome.ending {
         Ending::Success(Returned::Json { value, .. }) => value,
         other => panic!("{other:?}"),

@@ -13,13 +13,13 @@ use super::{
     Ending, Line, Outcome, Returned, Stream,
     calls::Calls,
     display::{Displayed, Image},
-    files::{ChangedFile, Changes, Content, check_path},
+    files::{Change, ChangedFile, Changes, Content, check_path},
     protocol::{DisplayFrame, EndFrame, FileFrame, Frame, Status, VERSION},
     sandbox::SandboxError,
 };
 use crate::{
     json::shape,
-    limits::{FRAME_OVERHEAD, Limits, MAX_DISPLAYED, MAX_EMBEDDED, NOTES},
+    limits::{FRAME_OVERHEAD, Limits, MAX_DISPLAYED, MAX_EMBEDDED, NOTES, PART_BYTES},
 };
 
 /// Brackets and commas of a frame that are not between lines of output.
@@ -45,6 +45,31 @@ pub(super) struct Decoder<F> {
     displayed_bytes: usize,
     changes: Changes,
     embedded: usize,
+    /// The file whose parts may come next.
+    followed: Option<Followed>,
+    /// Bytes of all files that came, or come, in parts.
+    kept: u64,
+    /// Those that nobody has taken yet.
+    parts: Vec<Part>,
+}
+
+/// A file of which parts may come.
+struct Followed {
+    path: String,
+    size: u64,
+    /// How many of its bytes came.
+    came: u64,
+}
+
+/// Bytes of a file that is too large for the result.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) path: String,
+    /// Bytes of the whole.
+    pub(super) size: u64,
+    /// Where they begin in it.
+    pub(super) at: u64,
+    pub(super) bytes: Vec<u8>,
 }
 
 impl<F: FnMut(&Line)> Decoder<F> {
@@ -61,6 +86,9 @@ impl<F: FnMut(&Line)> Decoder<F> {
             displayed_bytes: 0,
             changes: Changes::default(),
             embedded: 0,
+            followed: None,
+            kept: 0,
+            parts: Vec::new(),
         }
     }
 
@@ -84,9 +112,9 @@ impl<F: FnMut(&Line)> Decoder<F> {
 
     fn keep(&mut self, bytes: &[u8], calls: &Calls<'_>) -> Result<(), SandboxError> {
         // An isolate sends no frame of lines that is longer, and gives up a value whose frame would be.
-        let Limits { value_bytes, line_bytes, image_bytes, embed_bytes, .. } = self.limits;
+        let Limits { value_bytes, line_bytes, image_bytes, embed_bytes, kept_bytes, .. } = self.limits;
         let largest = value_bytes.max(line_bytes.saturating_mul(3)).max(image_bytes).max(embed_bytes);
-        let largest = largest.max(calls.largest());
+        let largest = largest.max(calls.largest()).max(kept_bytes.min(PART_BYTES));
         let longest = largest.saturating_mul(2).saturating_add(FRAME_OVERHEAD).max(MAX_DISPLAYED);
         if self.partial.len() + bytes.len() > longest {
             return Err(SandboxError::Protocol("a frame that is too long"));
@@ -102,7 +130,11 @@ impl<F: FnMut(&Line)> Decoder<F> {
         }
         // serde_json's own limit of depth holds here: a returned value, and arguments, travel as a string.
         let unknown = if self.named { BAD } else { UNNAMED };
-        match (serde_json::from_slice(frame).map_err(|_| unknown)?, self.named) {
+        let decoded = serde_json::from_slice(frame).map_err(|_| unknown)?;
+        if !matches!(decoded, Frame::Part(_)) && self.followed.take().is_some_and(|file| file.came > 0) {
+            return Err(SandboxError::Protocol("a file of which a part is missing"));
+        }
+        match (decoded, self.named) {
             (Frame::Protocol(VERSION), false) => self.named = true,
             (Frame::Protocol(other), false) => return Err(SandboxError::Version(other)),
             (_, false) => return Err(UNNAMED),
@@ -112,6 +144,7 @@ impl<F: FnMut(&Line)> Decoder<F> {
             (Frame::Image(image), true) => self.image(image)?,
             (Frame::Display(shown), true) => self.display(shown, frame.len())?,
             (Frame::File(file), true) => self.file(file)?,
+            (Frame::Part(part), true) => self.part(&part)?,
             (Frame::Omitted(omitted), true) => self.changes.omitted = omitted,
             (Frame::Call(call), true) => calls.begin(call)?,
             (Frame::Cancel(id), true) => calls.cancel(id)?,
@@ -202,8 +235,40 @@ impl<F: FnMut(&Line)> Decoder<F> {
                 Some(String::from_utf8(bytes).map_or(Content::Base64(base64), Content::Text))
             }
         };
+        if content.is_none() && change != Change::Deleted {
+            self.followed = Some(Followed { path: path.clone(), size, came: 0 });
+        }
         self.changes.files.push(ChangedFile { path, change, size, content, uri: None });
         Ok(())
+    }
+
+    /// Takes a part of the file before it. All but the last are of one size: there are no more of them than it takes.
+    fn part(&mut self, base64: &str) -> Result<(), SandboxError> {
+        let Some(Followed { path, size, came }) = &mut self.followed else {
+            return Err(SandboxError::Protocol("a part of no file"));
+        };
+        if *came == 0 {
+            self.kept = self.kept.saturating_add(*size);
+            if self.kept > self.limits.kept_bytes as u64 {
+                return Err(SandboxError::Protocol("more of files than it may send"));
+            }
+        }
+        let bytes = BASE64.decode(base64).map_err(|_| SandboxError::Protocol("a part that is not base64"))?;
+        let length = bytes.len() as u64;
+        if length == 0 || length != (*size - *came).min(PART_BYTES as u64) {
+            return Err(SandboxError::Protocol("a part that is not as long as it must be"));
+        }
+        self.parts.push(Part { path: path.clone(), size: *size, at: *came, bytes });
+        *came += length;
+        if came == size {
+            self.followed = None;
+        }
+        Ok(())
+    }
+
+    /// The parts of files that came since they were asked for.
+    pub(super) fn take_parts(&mut self) -> Vec<Part> {
+        std::mem::take(&mut self.parts)
     }
 
     fn bounded(

@@ -21,6 +21,7 @@ fn decode(chunks: &[&str]) -> (Vec<Line>, Result<Option<Outcome>, SandboxError>)
         image_bytes: 100,
         files_told: 3,
         embed_bytes: 10,
+        kept_bytes: 0,
         ..Limits::default()
     };
     let mut lines = Vec::new();
@@ -203,7 +204,7 @@ proptest! {
 
     /// The same, nearer to the truth.
     #[test]
-    fn any_text_is_decoded_or_refused(frame in r#"\{"(protocol|stdout|stderr|end|call|cancel|image|display|file|omitted)":([0-9]{1,21}|\["[a-z]*"(,"[a-z]*")*\]|\{"(status|id)":(1|"success"|"run-error"),"(json|text|error|name|text/html)":"[\[\]{}0-9a\\"]{0,9}"\})\}\n"#) {
+    fn any_text_is_decoded_or_refused(frame in r#"\{"(protocol|stdout|stderr|end|call|cancel|image|display|file|part|omitted)":([0-9]{1,21}|\["[a-z]*"(,"[a-z]*")*\]|\{"(status|id)":(1|"success"|"run-error"),"(json|text|error|name|text/html)":"[\[\]{}0-9a\\"]{0,9}"\})\}\n"#) {
         let (mut decoder, mut calls) = decoder(Limits::default(), |_: &Line| {});
         let _ = decoder.push(frame.as_bytes(), &mut calls);
     }
@@ -296,4 +297,76 @@ fn bundles_are_few_and_small() {
 fn nothing_is_displayed_after_the_end() {
     let (_, outcome) = decode(&["{\"end\":{\"status\":\"success\"}}\n{\"display\":{\"text/html\":\"x\"}}\n"]);
     assert!(outcome.unwrap().unwrap().displayed.is_empty());
+}
+
+/// The parts that came of these frames, of a run that may send `kept_bytes`, and how it ended.
+fn parts_of(kept_bytes: usize, frames: &[Value]) -> (Vec<Part>, Result<Option<Outcome>, SandboxError>) {
+    let limits = Limits { kept_bytes, embed_bytes: 10, ..Limits::default() };
+    let (mut decoder, mut calls) = decoder(limits, |_: &Line| ());
+    let mut parts = Vec::new();
+    for frame in frames {
+        let pushed = decoder.push(format!("{frame}\n").as_bytes(), &mut calls);
+        parts.extend(decoder.take_parts());
+        if !matches!(pushed, Ok(None)) {
+            return (parts, pushed);
+        }
+    }
+    (parts, Ok(None))
+}
+
+#[test]
+fn a_large_file_comes_in_parts() {
+    let size = PART_BYTES + 5;
+    let file = |path: &str| json!({ "file": { "path": path, "change": "created", "size": size } });
+    let part = |bytes: &[u8]| json!({ "part": BASE64.encode(bytes) });
+    let (first, rest) = (vec![7; PART_BYTES], b"hello");
+    let end = json!({ "end": { "status": "success" } });
+    let frames = [file("a"), part(&first), part(rest), file("b"), end.clone()];
+    let (parts, outcome) = parts_of(size, &frames);
+    let of = |at, bytes: &[u8]| Part { path: "a".into(), size: size as u64, at, bytes: bytes.to_vec() };
+    assert!(parts == [of(0, &first), of(PART_BYTES as u64, rest)], "{}", parts.len());
+    let files = outcome.unwrap().unwrap().changes.files;
+    assert_eq!(
+        files.iter().map(|file| (&*file.path, file.content.is_none())).collect::<Vec<_>>(),
+        [("a", true), ("b", true)]
+    );
+
+    let small = json!({ "file": { "path": "s", "change": "created", "size": 1, "base64": "eA==" } });
+    let deleted = json!({ "file": { "path": "s", "change": "deleted", "size": 5 } });
+    let line = json!({ "stdout": ["."] });
+    let refused: [(&str, usize, Vec<Value>); 14] = [
+        ("more of files than it may send", size - 1, vec![file("a"), part(&first)]),
+        ("more of files than it may send", 0, vec![file("a"), part(&first)]),
+        (
+            "more of files than it may send",
+            2 * size - 1,
+            vec![file("a"), part(&first), part(rest), file("b"), part(&first)],
+        ),
+        ("a part of no file", size, vec![part(&first)]),
+        ("a part of no file", size, vec![small, part(b"x")]),
+        ("a part of no file", size, vec![deleted, part(b"hello")]),
+        ("a part of no file", size, vec![file("a"), line.clone(), part(&first)]),
+        ("a part of no file", size, vec![file("a"), part(&first), part(rest), part(rest)]),
+        ("a file of which a part is missing", size, vec![file("a"), part(&first), end]),
+        ("a file of which a part is missing", size, vec![file("a"), part(&first), line]),
+        ("a part that is not as long as it must be", size, vec![file("a"), part(b"hello")]),
+        ("a part that is not as long as it must be", size, vec![file("a"), part(&first), part(b"hello!")]),
+        ("a part that is not as long as it must be", size, vec![file("a"), part(b"")]),
+        ("a part that is not base64", size, vec![file("a"), json!({ "part": "?" })]),
+    ];
+    for (why, kept_bytes, frames) in refused {
+        let (parts, outcome) = parts_of(kept_bytes, &frames);
+        assert_eq!(outcome, Err(SandboxError::Protocol(why)), "{} frames", frames.len());
+        assert!(parts.iter().map(|part| part.bytes.len()).sum::<usize>() <= kept_bytes);
+    }
+    for bad in [json!({ "part": 1 }), json!({ "part": { "base64": "" } }), json!({ "part": "", "end": {} })] {
+        let (_, outcome) = parts_of(size, &[file("a"), bad]);
+        assert_eq!(outcome, Err(BAD));
+    }
+    // What is longer than any part is not even held.
+    let (_, outcome) = parts_of(size, &[file("a"), part(&vec![7; 2 * PART_BYTES])]);
+    assert!(matches!(
+        outcome,
+        Err(SandboxError::Protocol("a frame that is too long" | "a part that is not as long as it must be"))
+    ));
 }

@@ -65,8 +65,14 @@ impl ChangedFile {
     /// Its media type, by its name.
     #[must_use]
     pub fn media_type(&self) -> String {
-        MimeGuess::from_path(&self.path).first_or_octet_stream().to_string()
+        media_type(&self.path)
     }
+}
+
+/// The media type of a file, by its name.
+#[must_use]
+pub fn media_type(path: &str) -> String {
+    MimeGuess::from_path(path).first_or_octet_stream().to_string()
 }
 
 /// The bytes of a file.

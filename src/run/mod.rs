@@ -8,6 +8,7 @@ pub mod calls;
 mod decoder;
 pub mod display;
 pub mod files;
+mod keeping;
 pub mod protocol;
 pub mod result;
 pub mod result_limit;
@@ -25,10 +26,12 @@ use self::{
     decoder::Decoder,
     display::{Displayed, Image},
     files::{Changes, PlacedFile},
+    keeping::Keeping,
     protocol::{Answer, to_isolate},
     sandbox::{RunEvent, Sandbox, SandboxError},
 };
 use crate::{
+    kept::Keeper,
     limits::{Limits, MAX_QUEUE, WATCHDOG_MARGIN},
     packages::{PackageSet, Programs},
 };
@@ -117,7 +120,8 @@ impl Outcome {
 }
 
 /// Runs `request` in `sandbox`, with `packages`, and gives each line to `on_line` as it comes. `caller` answers what the
-/// program calls, and says what it may; without one it may call nothing.
+/// program calls, and says what it may; without one it may call nothing. What is too large for the result goes to `keeper`: from
+/// a run of its own only, as what a session wrote stays where it is.
 ///
 /// Dropping the future ends the run.
 ///
@@ -127,8 +131,9 @@ pub async fn execute(
     sandbox: Rc<dyn Sandbox>,
     request: &RunRequest,
     packages: PackageSet,
-    limits: Limits,
+    mut limits: Limits,
     caller: Option<&dyn Caller>,
+    keeper: Option<&Keeper>,
     on_line: impl FnMut(&Line),
 ) -> Result<Outcome, SandboxError> {
     enum Step {
@@ -137,6 +142,11 @@ pub async fn execute(
         Overdue,
     }
     let platform = sandbox.platform();
+    let keeper = keeper.filter(|_| sandbox.is_fresh());
+    if keeper.is_none() {
+        limits.kept_bytes = 0;
+    }
+    let mut keeping = Keeping::new(keeper, platform);
     let mut calls = Calls::new(caller, &limits, platform);
     let mut run = sandbox.run(to_isolate(request, limits, calls.callable())?, packages);
     // Those before it in its session are bounded themselves; this is for one that no longer does what it should.
@@ -175,7 +185,12 @@ pub async fn execute(
                 overdue = (platform.sleep)(allowed).fuse();
             }
             Some(Ok(RunEvent::Frames(chunk))) if began_at.is_some() => {
-                if let Some(outcome) = decoder.push(&chunk, &mut calls)? {
+                let outcome = decoder.push(&chunk, &mut calls)?;
+                for part in decoder.take_parts() {
+                    keeping.take(part).await;
+                }
+                if let Some(mut outcome) = outcome {
+                    keeping.tell(&mut outcome.changes);
                     return Ok(outcome);
                 }
             }
@@ -200,7 +215,7 @@ impl Programs for InSandbox {
         let request = RunRequest { code: code.to_owned(), globals, keep_variables: false, files: Vec::new() };
         let sandbox = self.0.clone();
         async move {
-            match execute(sandbox, &request, packages, limits, None, |_| {}).await.ok()?.ending {
+            match execute(sandbox, &request, packages, limits, None, None, |_| {}).await.ok()?.ending {
                 Ending::Success(Returned::Text(text)) => Some(text),
                 _ => None,
             }

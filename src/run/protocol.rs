@@ -14,7 +14,7 @@ use super::{
     files::{Change, PlacedFile},
     sandbox::SandboxError,
 };
-use crate::limits::{CallLimits, Limits, MAX_DISPLAY, MAX_DISPLAYED, MAX_DISPLAYS, MAX_EMBEDDED};
+use crate::limits::{CallLimits, Limits, MAX_DISPLAY, MAX_DISPLAYED, MAX_DISPLAYS, MAX_EMBEDDED, PART_BYTES};
 
 /// The version of the protocol. Core and isolate are of one build, so there is no other that either understands.
 pub const VERSION: u32 = 2;
@@ -89,6 +89,10 @@ struct RunLimits {
     embed_bytes: usize,
     /// Bytes of all that are sent.
     embed_all: usize,
+    /// Bytes of all larger ones that follow in parts.
+    kept_bytes: usize,
+    /// Bytes of one part.
+    part_bytes: usize,
 }
 
 /// What a run may call, and how much.
@@ -140,6 +144,8 @@ pub(super) enum Frame {
     Image(String),
     Display(DisplayFrame),
     File(FileFrame),
+    /// Bytes of the file before it, in base64.
+    Part(String),
     /// How many files there are besides those that were told of.
     Omitted(u64),
     Call(CallFrame),
@@ -315,6 +321,8 @@ impl RunLimits {
             files_told: limits.files_told,
             embed_bytes: limits.embed_bytes,
             embed_all: MAX_EMBEDDED,
+            kept_bytes: limits.kept_bytes,
+            part_bytes: PART_BYTES,
         }
     }
 }

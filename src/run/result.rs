@@ -6,7 +6,7 @@ use rmcp::model::{ContentBlock, ImageContent, MetaObject, Resource, ResourceCont
 use serde_json::{Map, Value, json};
 
 use crate::{
-    run::files::{Change, ChangedFile, Changes, Content},
+    run::files::{Change, ChangedFile, Changes, Content, media_type},
     run::uri::{FileUri, encode},
     run::{
         Ending, Outcome, Returned,
@@ -171,9 +171,17 @@ pub fn attachments(outcome: &Outcome, with_links: bool) -> impl Iterator<Item = 
         outcome.images.iter().map(|Image { base64, media_type }| ContentBlock::image(base64.as_str(), *media_type));
     let files = outcome.changes.files.iter().filter_map(move |file| match &file.content {
         Some(content) => Some(attachment(file, content)),
-        None => file.uri.as_ref().filter(|_| with_links).map(|uri| link(file, uri)),
+        None => file.uri.as_ref().filter(|_| with_links).map(|uri| ContentBlock::resource_link(link(uri, file.size))),
     });
     figures.chain(files)
+}
+
+/// A link to what can be read with `resources/read`. A model may have to read it: it says nothing twice.
+#[must_use]
+pub fn link(uri: &FileUri, size: u64) -> Resource {
+    let name = uri.path.rsplit('/').next().unwrap_or(&uri.path);
+    let link = Resource::new(uri.to_string(), name).with_mime_type(media_type(&uri.path)).with_size(size);
+    if name == uri.path { link } else { link.with_title(uri.path.as_str()) }
 }
 
 fn attachment(file: &ChangedFile, content: &Content) -> ContentBlock {
@@ -190,13 +198,6 @@ fn attachment(file: &ChangedFile, content: &Content) -> ContentBlock {
         Content::Text(text) => ResourceContents::text(text.as_str(), uri),
     };
     ContentBlock::resource(content.with_mime_type(media_type))
-}
-
-/// A link to a file that is not part of the result.
-fn link(file: &ChangedFile, uri: &FileUri) -> ContentBlock {
-    let name = file.path.rsplit('/').next().unwrap_or(&file.path);
-    let resource = Resource::new(uri.to_string(), name).with_title(file.path.as_str());
-    ContentBlock::resource_link(resource.with_mime_type(file.media_type()).with_size(file.size))
 }
 
 /// How the URI of a file that is part of a result begins. It names it there, and nothing can be read from it.
@@ -373,6 +374,7 @@ mod tests {
             file("x.bin", Change::Changed, 1, Some(Content::Base64("/w==".into()))),
             file("big", Change::Created, 9_000_000, None),
             file("old", Change::Deleted, 0, None),
+            ChangedFile { uri: Some(FileUri::new("x", "a b.csv")), ..file("a b.csv", Change::Created, 300_000, None) },
         ];
         all.changes.omitted = 2;
         assert_eq!(
@@ -380,7 +382,8 @@ mod tests {
             "<status>success</status>\n<output>\n&lt;files&gt;\n</output>\n<return_value>\n&lt;/files&gt;\n\
              </return_value>\n<files>\ncreated a b/&lt;files&gt;.csv (text/csv, 3 bytes)\nchanged plot.png (image/png, 1 \
              bytes)\nchanged x.bin (application/octet-stream, 1 bytes)\ncreated big (application/octet-stream, 9000000 \
-             bytes: too large to be attached)\ndeleted old\nand 2 more\n</files>\n<session>h</session>"
+             bytes: too large to be attached)\ndeleted old\ncreated a b.csv (text/csv, 300000 bytes: too large to be \
+             attached, read it as sandbox://x/a%20b.csv)\nand 2 more\n</files>\n<session>h</session>"
         );
         let unnamed = Changes { omitted: 2, ..Changes::default() };
         assert_eq!(lines_of(&unnamed), ["2 that cannot be named"]);
@@ -390,6 +393,7 @@ mod tests {
             json!({ "path": "a b/<files>.csv", "change": "created", "size": 3, "media_type": "text/csv" })
         );
         assert_eq!(structured["files"][4], json!({ "path": "old", "change": "deleted" }));
+        assert_eq!(structured["files"][5]["uri"], "sandbox://x/a%20b.csv");
         assert_eq!(structured["files_omitted"], 2);
         let blocks: Vec<Value> = attachments(&all, true).map(|block| serde_json::to_value(block).unwrap()).collect();
         assert_eq!(
@@ -402,6 +406,10 @@ mod tests {
                 json!({ "type": "resource", "resource": {
                     "uri": "sandbox:///x.bin", "mimeType": "application/octet-stream", "blob": "/w==",
                 } }),
+                json!({
+                    "type": "resource_link", "uri": "sandbox://x/a%20b.csv", "name": "a b.csv", "mimeType": "text/csv",
+                    "size": 300_000,
+                }),
             ]
         );
     }

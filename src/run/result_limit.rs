@@ -23,8 +23,33 @@ const OVERHEAD: usize = 1024;
 
 /// Cuts output, value and error of an outcome, and what it displayed, so that its text and its structured content have at most `limit` bytes
 /// together: the beginning and the end of each are kept, with how much is missing. Of what was displayed, which may have
-/// half of it, all goes first that no model reads. Where all of it could be read later (a resource), is for this to name.
-pub fn shorten(outcome: &mut Outcome, mode: ReturnMode, limit: usize) {
+/// half of it, all goes first that no model reads. What is `whole` elsewhere is named there. Gives what was cut.
+pub fn shorten(outcome: &mut Outcome, mode: ReturnMode, limit: usize, whole: &Whole) -> Cut {
+    let before = (bytes_of(&outcome.output), ending_bytes(&outcome.ending));
+    shorten_to(outcome, mode, limit, whole);
+    let after = (bytes_of(&outcome.output), ending_bytes(&outcome.ending));
+    Cut { output: before.0 != after.0, ending: before.1 != after.1 }
+}
+
+/// Where all can be read of what was cut: URIs.
+#[derive(Debug, Default)]
+pub struct Whole {
+    /// The output.
+    pub output: Option<String>,
+    /// The value or the error.
+    pub ending: Option<String>,
+}
+
+/// What was cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// The output.
+    pub output: bool,
+    /// The value or the error.
+    pub ending: bool,
+}
+
+fn shorten_to(outcome: &mut Outcome, mode: ReturnMode, limit: usize, at: &Whole) {
     let (of_output, of_ending) = (bytes_of(&outcome.output), ending_bytes(&outcome.ending));
     let all = of_output.saturating_add(of_ending);
     if outcome.displayed.is_empty() && all.saturating_mul(WORST).saturating_add(OVERHEAD) <= limit {
@@ -50,15 +75,15 @@ pub fn shorten(outcome: &mut Outcome, mode: ReturnMode, limit: usize) {
     for _ in 0..MAX_STEPS {
         // Each may have half, and what the other leaves of its own.
         let for_ending = of_ending.min((left / 2).max(left.saturating_sub(of_output)));
-        outcome.ending = ending_within(&whole.ending, for_ending);
-        outcome.output = lines_within(&whole.output, left - for_ending.min(left));
+        outcome.ending = ending_within(&whole.ending, for_ending, at);
+        outcome.output = lines_within(&whole.output, left - for_ending.min(left), at);
         if left == 0 || size(outcome, mode) <= limit {
             return;
         }
         left = left * 3 / 4;
     }
-    outcome.ending = ending_within(&whole.ending, 0);
-    outcome.output = lines_within(&whole.output, 0);
+    outcome.ending = ending_within(&whole.ending, 0, at);
+    outcome.output = lines_within(&whole.output, 0, at);
 }
 
 fn size(outcome: &Outcome, mode: ReturnMode) -> usize {
@@ -102,7 +127,7 @@ fn display_within(displayed: &mut Displayed, mode: ReturnMode, most: usize) -> b
             for (kind, part) in of_whole {
                 if let Some(text) = part.as_str().filter(|text| text.len() > each && READABLE.contains(&kind.as_str()))
                 {
-                    bundle.insert(kind.clone(), Value::String(text_within(text, each, "display")));
+                    bundle.insert(kind.clone(), Value::String(text_within(text, each, "display", None)));
                 }
             }
         }
@@ -126,25 +151,26 @@ fn ending_bytes(ending: &Ending) -> usize {
 }
 
 /// The same, with a text of `most` bytes. A value of which a part is missing is none any longer, but a text.
-fn ending_within(ending: &Ending, most: usize) -> Ending {
+fn ending_within(ending: &Ending, most: usize, at: &Whole) -> Ending {
+    let at = at.ending.as_deref();
     match ending {
         whole if ending_bytes(whole) <= most => whole.clone(),
         Ending::Success(Returned::None) => Ending::Success(Returned::None),
         Ending::Success(Returned::Text(text) | Returned::Json { text, .. }) => {
-            Ending::Success(Returned::Text(text_within(text, most, "value")))
+            Ending::Success(Returned::Text(text_within(text, most, "value", at)))
         }
-        Ending::RunError(text) => Ending::RunError(text_within(text, most, "error")),
-        Ending::InstallError(text) => Ending::InstallError(text_within(text, most, "error")),
+        Ending::RunError(text) => Ending::RunError(text_within(text, most, "error", at)),
+        Ending::InstallError(text) => Ending::InstallError(text_within(text, most, "error", at)),
     }
 }
 
-fn text_within(text: &str, most: usize, what: &str) -> String {
+fn text_within(text: &str, most: usize, what: &str, at: Option<&str>) -> String {
     let (begin, end) = (head(text, most / 2), tail(text, most / 2));
-    format!("{begin}\n{}\n{end}", note(what, text.len() - begin.len() - end.len()))
+    format!("{begin}\n{}\n{end}", note(what, text.len() - begin.len() - end.len(), at))
 }
 
 /// Lines of at most `most` bytes, and the note: the first and the last, of which those next to the note may be cut.
-fn lines_within(lines: &[String], most: usize) -> Vec<String> {
+fn lines_within(lines: &[String], most: usize, at: &Whole) -> Vec<String> {
     let all = bytes_of(lines);
     if all <= most {
         return lines.to_vec();
@@ -167,11 +193,13 @@ fn lines_within(lines: &[String], most: usize) -> Vec<String> {
     let mut end = kept(&mut lines.iter().rev(), tail);
     end.reverse();
     let missing = all.saturating_sub(bytes_of(&begin) + bytes_of(&end));
-    begin.into_iter().chain([note("output", missing)]).chain(end).collect()
+    begin.into_iter().chain([note("output", missing, at.output.as_deref())]).chain(end).collect()
 }
 
-fn note(what: &str, missing: usize) -> String {
-    format!("[{what} cut: {missing} bytes left out here, by {SETTING}]")
+/// `at`: where all of it can be read.
+fn note(what: &str, missing: usize, at: Option<&str>) -> String {
+    let all = at.map(|at| format!("; all of it: {at}")).unwrap_or_default();
+    format!("[{what} cut: {missing} bytes left out here, by {SETTING}{all}]")
 }
 
 fn head(text: &str, most: usize) -> &str {
@@ -194,7 +222,7 @@ mod tests {
 
     fn shortened(output: Vec<String>, ending: Ending, mode: ReturnMode) -> Outcome {
         let mut outcome = Outcome::without_files(output, ending);
-        shorten(&mut outcome, mode, LIMIT);
+        shorten(&mut outcome, mode, LIMIT, &Whole::default());
         outcome
     }
 
@@ -237,7 +265,7 @@ mod tests {
                         Ending::RunError(text.clone()),
                     ] {
                         let mut outcome = Outcome::without_files(output.clone(), ending);
-                        shorten(&mut outcome, mode, 4096);
+                        shorten(&mut outcome, mode, 4096, &Whole::default());
                         let told = size(&outcome, mode);
                         assert!(told <= 4096, "{told} of {:?}", text.chars().next());
                     }
@@ -268,28 +296,50 @@ mod tests {
             let mut outcome = Outcome::without_files(numbered(3), Ending::Success(Returned::Text("x".repeat(100))));
             outcome.displayed.bundles = vec![table("| 1 |", &"<b>".repeat(30_000)), table("| 2 |", "<i>")];
             let whole = outcome.clone();
-            shorten(&mut outcome, mode, 1_000_000);
+            shorten(&mut outcome, mode, 1_000_000, &Whole::default());
             assert_eq!(outcome, whole);
-            shorten(&mut outcome, mode, LIMIT);
+            shorten(&mut outcome, mode, LIMIT, &Whole::default());
             assert_eq!(outcome.displayed.bundles[0], json!({ "text/markdown": "| 1 |" }).as_object().unwrap().clone());
             assert_eq!(outcome.displayed.bundles[1], whole.displayed.bundles[1]);
             assert_eq!((outcome.displayed.omitted, &outcome.output), (1, &whole.output));
             outcome.displayed.bundles = vec![table(&rows, ""); 60];
-            shorten(&mut outcome, mode, LIMIT);
+            shorten(&mut outcome, mode, LIMIT, &Whole::default());
             let told = size(&outcome, mode);
             assert!(told <= LIMIT, "{told}");
             let text = outcome.displayed.bundles[59]["text/markdown"].as_str().unwrap();
             assert!(text.starts_with("| 1 |") && text.contains("\n[display cut: "), "{text}");
             assert_eq!(outcome.output, whole.output);
-            shorten(&mut outcome, mode, 1000);
+            shorten(&mut outcome, mode, 1000, &Whole::default());
             assert!(outcome.displayed.bundles.is_empty(), "{:?}", outcome.displayed);
+        }
+    }
+
+    #[test]
+    fn what_is_cut_says_where_all_of_it_is() {
+        let whole =
+            Whole { output: Some("sandbox://x/output.txt".into()), ending: Some("sandbox://y/error.txt".into()) };
+        let of = |lines: usize, error: usize| {
+            let mut outcome = Outcome::without_files(numbered(lines), Ending::RunError("x".repeat(error)));
+            let cut = shorten(&mut outcome, ReturnMode::Xml, 10_000, &whole);
+            (text(&outcome, ReturnMode::Xml, None), cut)
+        };
+        let all = [
+            "by RESULT_LIMIT_KB; all of it: sandbox://x/output.txt]",
+            "by RESULT_LIMIT_KB; all of it: sandbox://y/error.txt]",
+        ];
+        for (lines, error, expected) in
+            [(3, 3, [false, false]), (3000, 3, [true, false]), (3, 30_000, [false, true]), (3000, 30_000, [true, true])]
+        {
+            let (told, cut) = of(lines, error);
+            assert_eq!([cut.output, cut.ending], expected);
+            assert_eq!(all.map(|all| told.contains(all)), expected, "{told}");
         }
     }
 
     #[test]
     fn a_limit_that_nothing_fits_into_leaves_the_notes() {
         let mut outcome = Outcome::without_files(numbered(1000), Ending::RunError("x".repeat(10_000)));
-        shorten(&mut outcome, ReturnMode::Xml, 1);
+        shorten(&mut outcome, ReturnMode::Xml, 1, &Whole::default());
         assert_eq!(outcome.output.len(), 1);
         assert!(size(&outcome, ReturnMode::Xml) < 1000);
     }

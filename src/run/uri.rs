@@ -5,7 +5,7 @@ use std::fmt;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::files::check_path;
-use crate::{limits::MAX_PATH, session::is_handle};
+use crate::{handle::is_handle, limits::MAX_PATH};
 
 /// How all of them begin.
 pub const SCHEME: &str = "sandbox://";

@@ -21,6 +21,7 @@ mod calls;
 mod display;
 mod ending;
 mod files;
+mod keeping;
 mod places;
 
 const GRACE: Duration = Duration::from_secs(1);

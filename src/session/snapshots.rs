@@ -214,7 +214,7 @@ async fn take<B: Backend + Clone>(
     let names = serde_json::to_string(&modules).ok()?;
     let code = format!("import sys\n[name for name in {names} if name not in sys.modules]");
     let request = RunRequest { code, globals: "{}".into(), keep_variables: false, files: Vec::new() };
-    let outcome = execute(sandbox, &request, set.clone(), limits, None, |_| {}).await.ok()?;
+    let outcome = execute(sandbox, &request, set.clone(), limits, None, None, |_| {}).await.ok()?;
     let Outcome { ending: Ending::Success(Returned::Json { text, .. }), output, .. } = outcome else { return None };
     // It may have been started without the snapshot instead: then that is forgotten.
     (text == "[]" && output.is_empty() && tried.nearest(set).is_some()).then_some((snapshot, size))

@@ -11,6 +11,8 @@ use serde_json::json;
 
 use super::http::{Body, Request, Response};
 use crate::{
+    handle::{is_handle, new_handle},
+    kept::Piece,
     limits::{BODY_TIME, FILE_PART, UPLOAD_STALL, UPLOAD_TIME},
     platform::Platform,
     run::{
@@ -18,7 +20,7 @@ use crate::{
         sandbox::SandboxError,
         uri::{FileUri, encode},
     },
-    session::{SessionChoice, SessionError, files::SessionFiles, is_handle, new_handle},
+    session::{SessionChoice, SessionError, files::SessionFiles},
 };
 
 /// How the paths of all files begin.
@@ -115,6 +117,10 @@ impl File {
     }
 
     async fn part(&self, at: u64) -> Result<Part, Response> {
+        let kept = self.files.host.keeper().map(|keeper| keeper.get(&self.handle, &self.path, at));
+        if let Some(Some(Piece { size, bytes })) = future::OptionFuture::from(kept).await {
+            return Ok(Part { size, version: 0, bytes });
+        }
         match self.ask(&FileRequest::Read { path: self.path.clone(), at, bytes: FILE_PART }).await? {
             Answered::Read(part) => Ok(part),
             _ => Err(failed()),

@@ -58,6 +58,21 @@ describe('codeSandbox', () => {
     await assert.rejects(sandbox.eval('1', {}, { files: { a: /** @type {any} */ (1) } }), /the file a must be/);
   });
 
+  test('a large file is read by one call, as long as it is what it was', async () => {
+    const code = "open('big.bin', 'wb').write(bytes(range(256)) * 20_000)\nopen('small.txt', 'w').write('ä')";
+    const { files = [] } = await sandbox.eval(code);
+    const [big, small] = files;
+    assert.deepEqual([big.path, big.content, small.path, small.content], ['big.bin', undefined, 'small.txt', 'ä']);
+    const bytes = await sandbox.read(big);
+    assert.equal(bytes.length, 5_120_000);
+    assert.ok(bytes.every((byte, at) => byte === (at & 255)));
+    assert.deepEqual(await sandbox.read(small), new TextEncoder().encode('ä'));
+    await sandbox.eval("open('big.bin', 'ab').write(b'x')");
+    await assert.rejects(sandbox.read(big), /big\.bin was changed/);
+    await sandbox.eval("import os\nos.remove('big.bin')");
+    await assert.rejects(sandbox.read(big), /no such file/);
+  });
+
   test('files that cannot be read hold nobody up for long', async () => {
     class Stuck extends Blob {
       arrayBuffer() {

@@ -109,11 +109,16 @@ open('big.bin', 'wb').write(bytes(300_000))`;
     await element.run();
     return [...element.shadowRoot.querySelectorAll('.files li')].map(({ textContent }) => textContent);
   });
-  assert.deepEqual(items, ['a.html (created, 30 bytes)Download', 'big.bin (created, 300000 bytes)']);
+  assert.deepEqual(items, ['a.html (created, 30 bytes)Download', 'big.bin (created, 300000 bytes)Download']);
   const [download] = await Promise.all([page.waitForEvent('download'), page.click('python-sandbox .download')]);
   assert.equal(download.suggestedFilename(), 'a.html');
   const kept = await download.path();
   assert.equal(readFileSync(kept, 'utf8'), '<script>top.owned = 1</script>');
+  // One that is too large for the result is read when it is asked for.
+  const last = page.locator('python-sandbox .download').last();
+  const [large] = await Promise.all([page.waitForEvent('download'), last.click()]);
+  assert.equal(large.suggestedFilename(), 'big.bin');
+  assert.equal(readFileSync(await large.path()).length, 300_000);
   assert.deepEqual(complaints, []);
   await close();
 });

@@ -19,10 +19,11 @@ use futures::{
 use js_sys::{ArrayBuffer, Reflect};
 use mcp_run_python::{
     backend::{Backend, Going, Interpreter, NotTaken},
+    handle,
     packages::PackageSet,
     platform::Platform,
     run::sandbox::{RunEvent, SandboxError},
-    session::{self, Ahead},
+    session::Ahead,
 };
 use worker::{Env, Method, RequestInit, Response, Result};
 
@@ -333,7 +334,7 @@ impl SpareRun {
         request: &str,
     ) -> std::result::Result<Option<Self>, SandboxError> {
         // **Boundary.** Who does not know a run's id answers none of its calls.
-        let id = session::new_handle();
+        let id = handle::new_handle();
         let abort = Abort::new();
         let body = format!("{id}\n{}\n{request}", code.packages.hash());
         let response = post(env, object, path::RUN, body, Some(&abort)).await;

@@ -2,10 +2,11 @@
 
 use std::rc::Rc;
 
-use crate::{isolate::Facet, remote::Sessions};
+use crate::{isolate::Facet, kept::KeptElsewhere, remote::Sessions};
 use futures::{FutureExt, future::LocalBoxFuture};
 use mcp_run_python::{
     auth::Principal,
+    kept::Keeper,
     limits::Quotas,
     run::sandbox::Sandbox,
     session::quota::Runs,
@@ -25,6 +26,7 @@ pub struct EdgeHost {
     /// The interpreter of its legacy session, and what its files are called by.
     pub own: Option<(String, SessionInterpreter<Facet>)>,
     pub sessions: Sessions,
+    pub kept: KeptElsewhere,
     pub principal: Principal,
     pub quotas: Quotas,
 }
@@ -50,6 +52,10 @@ impl Host for EdgeHost {
             Ok(Opened { sandbox: slot.hold(sandbox), handle })
         }
         .boxed_local()
+    }
+
+    fn keeper(&self) -> Option<Keeper> {
+        self.kept.keeper(&self.principal)
     }
 
     fn own(&self) -> Option<Own> {

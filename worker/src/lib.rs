@@ -9,6 +9,7 @@ mod config;
 mod host;
 mod http;
 mod isolate;
+mod kept;
 mod loader;
 mod packages;
 mod pages;
@@ -31,7 +32,9 @@ use mcp_run_python::{
 };
 use worker::{Context, Env, Request, Response, Result, event};
 
-use crate::{ahead::BootedAhead, host::EdgeHost, isolate::Isolates, packages::Later, remote::Sessions};
+use crate::{
+    ahead::BootedAhead, host::EdgeHost, isolate::Isolates, kept::KeptElsewhere, packages::Later, remote::Sessions,
+};
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
@@ -63,6 +66,7 @@ async fn mcp(request: Request, core: CoreRequest, env: Env, config: Config, cont
     let principal = entered.principal.clone();
     let sessions = Sessions::new(&env, config.quotas)?;
     let later: Later = Rc::new(move |task| context.wait_until(task));
+    let kept = KeptElsewhere::new(&env, config.kept)?;
     let limit = config.booted_ahead;
     ahead::arrived(limit);
     let snapshots = packages::snapshots(&config.packages);
@@ -79,6 +83,7 @@ async fn mcp(request: Request, core: CoreRequest, env: Env, config: Config, cont
         unnamed,
         own: None,
         sessions: sessions.clone(),
+        kept,
         principal: principal.clone(),
         quotas: config.quotas,
     };

@@ -13,12 +13,13 @@ use futures::{FutureExt, Stream, StreamExt, future::LocalBoxFuture};
 use js_sys::Reflect;
 use mcp_run_python::{
     auth::Principal,
+    handle,
     limits::Quotas,
     packages::{PackageSet, Wheel},
     platform::Platform,
     run::sandbox::{Run, RunEvent, Running, Sandbox, SandboxError},
     session::{
-        self, Ended, Known, Opened, SessionError,
+        Ended, Known, Opened, SessionError,
         registry::{Count, Register, admit},
     },
     transport::SessionRecord,
@@ -79,7 +80,7 @@ impl Sessions {
 
     /// The object of this handle; `None` for what has not even the form of one.
     fn find_handle(&self, handle: &str) -> Option<Stub> {
-        if !session::is_handle(handle) {
+        if !handle::is_handle(handle) {
             return None;
         }
         // Principals' own objects have other names, see `shared`.
@@ -122,7 +123,7 @@ impl Sessions {
 
     /// Starts a session that is known by its handle.
     pub async fn start(&self, principal: Principal) -> std::result::Result<Opened, SessionError> {
-        let handle = session::new_handle();
+        let handle = handle::new_handle();
         let id = self.objects.id_from_name(&format!("handle {handle}")).map_err(failed)?;
         self.count(&principal, &id.to_string(), true).await?;
         let session = Remote::new(id.get_stub().map_err(failed)?, principal);
@@ -235,7 +236,7 @@ impl Sandbox for Remote {
     fn run(&self, request: String, packages: PackageSet) -> Run {
         let session = self.clone();
         // **Boundary.** Only the Worker reaches an object; and who does not know a run's id answers none of its calls.
-        let id = session::new_handle();
+        let id = handle::new_handle();
         let run = id.clone();
         let abort = Abort::new();
         let signal = abort.signal();

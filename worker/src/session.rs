@@ -15,9 +15,10 @@ use std::{
 use futures::{StreamExt, lock::Mutex};
 use mcp_run_python::{
     auth::Principal,
+    handle,
     mcp::Server,
     run::sandbox::{Run, RunEvent, Sandbox},
-    session::{self, Ended, Known, Places, SessionInterpreter},
+    session::{Ended, Known, Places, SessionInterpreter},
     settings::Config,
     transport::{Change, Entered, LegacySession, Response as CoreResponse, SessionRecord},
 };
@@ -28,6 +29,7 @@ use crate::{
     host::EdgeHost,
     http,
     isolate::{Facet, KEEP_ALIVE},
+    kept::KeptElsewhere,
     packages,
     quota::SessionQuotas,
     remote::{self, PRINCIPAL, Sessions, path},
@@ -232,8 +234,9 @@ impl Session {
         let record: SessionRecord = serde_json::from_value(serde_json::from_str(record)?)?;
         let host = Rc::new(EdgeHost {
             unnamed: Some(Rc::new(interpreter.clone())),
-            own: Some((session::new_handle(), interpreter.clone())),
+            own: Some((handle::new_handle(), interpreter.clone())),
             sessions: Sessions::new(&self.env, config.quotas)?,
+            kept: KeptElsewhere::new(&self.env, config.kept)?,
             principal: record.owner(),
             quotas: config.quotas,
         });

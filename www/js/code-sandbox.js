@@ -48,6 +48,9 @@ export async function codeSandbox(options = {}) {
         const result = await link.call('eval', [code, globals, files], { limit, onEvent });
         return isNew ? { ...result, output: [RESTARTED, ...result.output] } : result;
       },
+      async read(uri, at) {
+        return await link.call('read', [uri, at], { limit });
+      },
       interrupt() {
         if (link.closed) return;
         link.hurry(grace + STOP_MARGIN);

@@ -29,6 +29,8 @@ export interface ChangedFile {
   media_type?: string;
   /** What is in it: text, if it is UTF-8. Missing where it is too large (`resultFileLimitKb`). */
   content?: string | Uint8Array;
+  /** Where it can be read, with MCP's `resources/read`, if it is not here: {@link Sandbox.read} does. */
+  uri?: string;
 }
 
 /** How a run ended. */
@@ -128,6 +130,11 @@ export interface Sandbox extends EventTarget, Disposable {
    * @param globals global variables of the run: a `bigint` goes in as an int, and so does a `number` that is whole
    */
   eval(code: string, globals?: { [name: string]: Json }, options?: EvalOptions): Promise<Result>;
+  /**
+   * All bytes of a file of a result, however large. It is rejected if they are no longer there: a later run changed the file,
+   * say, or a quarter of an hour is over (`keptMinutes`).
+   */
+  read(file: ChangedFile): Promise<Uint8Array<ArrayBuffer>>;
   /** Stops the run that is going on: `KeyboardInterrupt`, and a second later the end of the interpreter. */
   interrupt(): void;
   /** A new interpreter: files, imported modules and variables are gone. */

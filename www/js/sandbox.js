@@ -15,10 +15,13 @@
  * @typedef {object} Backend
  * @property {(code: string, globals: object, listeners: Listeners, files?: PlacedFiles) => Promise<any>} eval runs a
  *   program; gives an `EvalResult` of the core
+ * @property {(uri: string, at: number) => Promise<Piece>} read reads bytes of a file, from `at` on
  * @property {() => void} interrupt stops the run, which gives its result then
  * @property {() => Promise<void>} reset begins anew
  * @property {() => void} close rejects whatever is going on
  */
+
+/** @typedef {{ base64: string, size: number }} Piece some bytes, and how many the file has */
 
 /** @typedef {import('./index.js').Sandbox} SandboxInterface */
 
@@ -74,6 +77,24 @@ export class Sandbox extends EventTarget {
     }
   }
 
+  /** @param {import('./index.js').ChangedFile} file */
+  async read({ path, size = 0, content, uri }) {
+    if (content !== undefined)
+      return new Uint8Array(typeof content === 'string' ? new TextEncoder().encode(content) : content);
+    if (uri === undefined) throw new Error(`read: the bytes of ${path} are nowhere`);
+    this.#check();
+    const bytes = new Uint8Array(size);
+    for (let at = 0; at < size; ) {
+      const piece = await this.#backend.read(uri, at);
+      const part = fromBase64(piece.base64);
+      // It is another file by now, or not what it says.
+      if (piece.size !== size || !part.length || part.length > size - at) throw new Error(`read: ${path} was changed`);
+      bytes.set(part, at);
+      at += part.length;
+    }
+    return bytes;
+  }
+
   interrupt() {
     this.#backend.interrupt();
   }
@@ -124,12 +145,19 @@ async function placedFiles(files) {
   }
 }
 
-/** A result whose files have their bytes, and no URIs, by which nothing here reads. @param {any} result @returns {Result} */
+/** @param {string} base64 */
+function fromBase64(base64) {
+  return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+}
+
+/** A result whose files have their bytes. @param {any} result @returns {Result} */
 function withBytes(result) {
   if (!result.files) return result;
-  const files = result.files.map((/** @type {any} */ { base64, uri: _, ...file }) =>
-    base64 === undefined ? file : { ...file, content: Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0)) },
-  );
+  // What is here need not be read.
+  const files = result.files.map((/** @type {any} */ { base64, uri, ...file }) => {
+    if (base64 !== undefined) return { ...file, content: fromBase64(base64) };
+    return file.content === undefined && uri !== undefined ? { ...file, uri } : file;
+  });
   return { ...result, files };
 }
 

@@ -17,6 +17,7 @@ use js_sys::Array;
 use mcp_run_python::{
     backend::{Backend, Going, Interpreter},
     home::{self, Home},
+    kept::{Kept, Memory, Shelf},
     packages::{InstallError, PackageSet, Packages},
     platform::Platform,
     run::sandbox::{RunEvent, SandboxError},
@@ -54,7 +55,9 @@ pub fn home(host: SandboxHost, config: Config) -> Result<Home<HostBackend>, Stri
     let snapshots = Snapshots::default();
     let kept = HostBackend { host, wheels, packages: packages.clone(), kept: true };
     let fresh = HostBackend { kept: false, ..kept.clone() };
-    Ok(Home::new(home::Parts { kept, fresh, places, snapshots, packages, keeps_sessions }, config))
+    let store = Shelf::new(Memory::default(), PLATFORM, config.kept);
+    let store = Some(Rc::new(store) as Rc<dyn Kept>);
+    Ok(Home::new(home::Parts { kept, fresh, places, snapshots, packages, store, keeps_sessions }, config))
 }
 
 impl Backend for HostBackend {

@@ -62,8 +62,6 @@ impl Evaluator {
 
     /// Evaluates `code`; see `EvalOptions` and `EvalResult` in `types.d.ts`.
     pub async fn eval(self, code: String, globals: JsValue, options: JsValue) -> Result<JsValue, JsValue> {
-        let id = self.0.last_id.get() + 1;
-        self.0.last_id.set(id);
         let option = |name: &str| Reflect::get(&options, &name.into()).ok();
         let exact = match option("numbers").filter(|numbers| !numbers.is_undefined()) {
             None => false,
@@ -84,15 +82,10 @@ impl Evaluator {
         if let Some(session) = option("session").and_then(|session| session.as_string()) {
             arguments.insert("session".into(), session.into());
         }
-        let (answered, answer) = oneshot::channel();
-        {
-            let mut waiting = self.0.waiting.borrow_mut();
-            waiting.answers.insert(id.into(), answered);
-            let listener = |name: &str| option(name).and_then(|listener| listener.dyn_into().ok());
-            let listeners = Listeners { output: listener("onOutput"), install: listener("onInstall") };
-            waiting.listeners.insert(id.into(), listeners);
-        }
-        let waited = Entry { waiting: self.0.waiting.clone(), id: id.into() };
+        let listener = |name: &str| option(name).and_then(|listener| listener.dyn_into().ok());
+        let listeners = Listeners { output: listener("onOutput"), install: listener("onInstall") };
+        let (waited, answer) = self.wait(Some(listeners));
+        let id = waited.id;
         // Not a model reads it.
         let meta = json!({ "mcp-run-python/whole-result": true });
         let params = json!({ "name": "run_python_code", "arguments": arguments, "_meta": meta });
@@ -108,6 +101,37 @@ impl Evaluator {
         };
         drop(waited);
         result(message, exact)
+    }
+
+    /// Some bytes of a file, from `at` on, and how many it has.
+    pub async fn read(self, uri: String, at: f64) -> Result<JsValue, JsValue> {
+        let (waited, answer) = self.wait(None);
+        // A number of JavaScript; what is none is 0.
+        let meta = json!({ "mcp-run-python/at": at as u64 });
+        let params = json!({ "uri": uri, "_meta": meta });
+        self.say(&json!({ "jsonrpc": "2.0", "id": waited.id, "method": "resources/read", "params": params }));
+        let message = answer.await.map_err(|_| failure("the sandbox is closed"))?;
+        drop(waited);
+        let contents = message.pointer("/result/contents/0").ok_or_else(|| refusal(&message))?;
+        let read = Object::new();
+        let base64 = contents.get("blob").and_then(Value::as_str).unwrap_or_default();
+        Reflect::set(&read, &"base64".into(), &base64.into())?;
+        let size = contents.pointer("/_meta/mcp-run-python~1size").and_then(Value::as_f64);
+        Reflect::set(&read, &"size".into(), &size.unwrap_or_default().into())?;
+        Ok(read.into())
+    }
+
+    /// Someone who waits for the answer to a request of a new id.
+    fn wait(&self, listeners: Option<Listeners>) -> (Entry, oneshot::Receiver<Value>) {
+        let id = self.0.last_id.get() + 1;
+        self.0.last_id.set(id);
+        let (answered, answer) = oneshot::channel();
+        let mut waiting = self.0.waiting.borrow_mut();
+        waiting.answers.insert(id.into(), answered);
+        if let Some(listeners) = listeners {
+            waiting.listeners.insert(id.into(), listeners);
+        }
+        (Entry { waiting: self.0.waiting.clone(), id: id.into() }, answer)
     }
 
     /// Ends it, with its interpreter.
@@ -182,8 +206,7 @@ fn hear(waiting: &RefCell<Waiting>, text: &str) {
 /// The result of a response, as an object.
 fn result(mut message: Value, exact: bool) -> Result<JsValue, JsValue> {
     let Some(result) = message.get_mut("result") else {
-        let why = message.pointer("/error/message").and_then(Value::as_str).unwrap_or("the request was refused");
-        return Err(failure(why));
+        return Err(refusal(&message));
     };
     let mut structured = result.get_mut("structuredContent").map(Value::take).unwrap_or_default();
     let value = structured.get_mut("return_value").map(Value::take);
@@ -230,6 +253,11 @@ fn content_of(file: &Value, block: &Value) -> Option<(&'static str, Value)> {
     }
     let text = resource.get("text").map(|text| ("content", text.clone()));
     text.or_else(|| Some(("base64", resource.get("blob")?.clone())))
+}
+
+/// Why a request was refused.
+fn refusal(message: &Value) -> JsValue {
+    failure(message.pointer("/error/message").and_then(Value::as_str).unwrap_or("the request was refused"))
 }
 
 fn failure(why: &str) -> JsValue {

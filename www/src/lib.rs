@@ -126,6 +126,12 @@ impl Core {
         future_to_promise(self.evaluator.clone().eval(code, globals, options))
     }
 
+    /// Some bytes of a file of a result that is too large to be part of it, from `at` on.
+    #[wasm_bindgen(unchecked_return_type = "Promise<{ base64: string, size: number }>")]
+    pub fn read(&self, uri: String, at: f64) -> Promise {
+        future_to_promise(self.evaluator.clone().read(uri, at))
+    }
+
     /// Ends sessions that have been idle for too long. To be called now and then: the core sets no timer that would
     /// keep a process alive.
     #[wasm_bindgen(js_name = endIdle)]

@@ -101,6 +101,8 @@ export interface EvalFile {
   media_type?: string;
   content?: string;
   base64?: string;
+  /** Where it can be read, if it is not here: {@link Core.read}. */
+  uri?: string;
 }
 
 export interface EvalOptions {

@@ -26,6 +26,8 @@ const LIMITS = {
   fileBytes: 1e6,
   filesTold: 0,
   embedBytes: 0,
+  keptBytes: 0,
+  partBytes: 0,
   embedAll: 0,
 };
 

@@ -48,6 +48,7 @@ const MIRRORS: &str = "PACKAGE_MIRRORS";
 /// The settings that are made for deployed workers, and what they are on a machine of one's own.
 const LOCAL: &[(&str, &str)] = &[
     ("MEMORY_BUDGET_MB", ""),
+    ("KEPT_FILES_LIMIT_MB", ""),
     ("PACKAGES", "pypi"),
     ("SNAPSHOTS_LIMIT_MB", "512"),
     ("INTERPRETERS_BOOTED_AHEAD", "2"),

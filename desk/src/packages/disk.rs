@@ -142,10 +142,13 @@ fn write(folder: &Path, place: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
-/// Makes the folder, for its owner alone.
+/// Makes a folder, for its owner alone.
 ///
 /// **Boundary.** Pages of the index in it are believed: nobody else may write there.
-fn private(folder: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// It cannot be made, or is somebody else's.
+pub fn private(folder: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let found = fs::metadata(folder)?;
     if found.uid() != nix::unistd::geteuid().as_raw() {

@@ -74,7 +74,11 @@ class RemoteConnection(Connection):
         message = self._message(method, params, alone=alone)
         headers = self._session
         if alone:
-            headers = {'mcp-protocol-version': PROTOCOL_ALONE, 'mcp-method': method, 'mcp-name': params.get('name', '')}
+            headers = {
+                'mcp-protocol-version': PROTOCOL_ALONE,
+                'mcp-method': method,
+                'mcp-name': params.get('name', params.get('uri', '')),
+            }
         scope = anyio.CancelScope()
         if method == 'tools/call':
             self._runs[message['id']] = scope

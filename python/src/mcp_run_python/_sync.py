@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._connection import Source
 from .code_sandbox import CodeSandbox, Files
-from .results import Output, Result, RunError, RunSuccess
+from .results import File, Output, Result, RunError, RunSuccess
 
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal
@@ -67,6 +67,10 @@ class SyncCodeSandbox:
             listening.result()
         finally:
             listening.cancel()
+
+    def read(self, file: File) -> bytes:
+        """See `CodeSandbox.read`."""
+        return self._portal.call(self._sandbox.read, file)
 
     def cancel(self) -> bool:
         """See `CodeSandbox.cancel`. From another thread."""

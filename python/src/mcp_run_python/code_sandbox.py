@@ -15,7 +15,7 @@ from anyio.from_thread import start_blocking_portal
 from . import results
 from ._connection import END_TIME, CancelledError, Connection, SandboxError, Source, start
 from ._program import arguments, program
-from .results import END_TOOL, TOOL, Output, Result, RunError, RunSuccess
+from .results import END_TOOL, TOOL, File, Output, Result, RunError, RunSuccess
 
 if sys.version_info >= (3, 11):
     from typing import Unpack
@@ -141,6 +141,29 @@ class CodeSandbox:
             if self._session is None:
                 (await self._run('', None, None)).unwrap()
             await self._connection.upload(self._session or '', path, source)
+
+    async def read(self, file: File) -> bytes:
+        """All bytes of a file of a result, however large.
+
+        Raises:
+            SandboxError: They are no longer there: a later run changed the file, say, or a quarter of an hour is over.
+        """
+        if file.content is not None:
+            return file.content
+        if file.uri is None:
+            raise SandboxError(f'the bytes of {file.path!r} are nowhere')
+        content = bytearray()
+        while len(content) < file.size:
+            params = {'uri': file.uri, '_meta': {'mcp-run-python/at': len(content)}}
+            answer = await self._connection.request('resources/read', params, alone=self._alone)
+            try:
+                part, size = results.piece(answer)
+            except ValueError as error:
+                raise SandboxError(str(error)) from error
+            content += part
+            if size != file.size or not part or len(content) > size:
+                raise SandboxError(f'{file.path!r} was changed')
+        return bytes(content)
 
     async def cancel(self) -> bool:
         """Stops what runs, as Ctrl-C does: it gives its result. Whether there was anything."""

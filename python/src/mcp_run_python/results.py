@@ -69,6 +69,8 @@ class File:
     size: int
     content: bytes | None = None
     """Nothing, if it was deleted, or is too large to be told with the result."""
+    uri: str | None = None
+    """Where it can be read for a while, if it is not here: `CodeSandbox.read()` does."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,19 @@ def read(answer: Mapping[str, Any]) -> Result:
         raise ValueError(f'the answer is not that of {TOOL}: {error!r}') from error
 
 
+def piece(answer: Mapping[str, Any]) -> tuple[bytes, int]:
+    """Some bytes of a file, and how many it has, in an answer to `resources/read`.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        (contents,) = answer['contents']
+        return base64.b64decode(contents['blob']), int(contents['_meta']['mcp-run-python/size'])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f'the answer has no bytes of a file: {error!r}') from error
+
+
 def _read(answer: Mapping[str, Any]) -> Result:
     told: dict[str, Any] = answer['structuredContent']
     contents: dict[str, bytes] = {}
@@ -174,7 +189,7 @@ def _read(answer: Mapping[str, Any]) -> Result:
             content = base64.b64decode(resource['blob']) if 'blob' in resource else resource['text'].encode()
             contents[unquote(resource['uri'].removeprefix(PLACE))] = content
     files = [
-        File(file['path'], file['change'], file.get('size', 0), contents.get(file['path']))
+        File(file['path'], file['change'], file.get('size', 0), contents.get(file['path']), file.get('uri'))
         for file in told.get('files', [])
     ]
     status, output, error = told['status'], told['output'], told.get('error')

@@ -56,7 +56,7 @@ async fn calling(sandbox: &Rc<dyn Sandbox>, code: &str) -> (Result<Value, Sandbo
     let request = RunRequest { code: code.into(), globals: "{}".into(), keep_variables: false, files: Vec::new() };
     let limits = Limits { grace: GRACE, ..Limits::default() };
     let set = PackageSet::default();
-    let outcome = execute(sandbox.clone(), &request, set, limits, Some(&answers), |_| {}).await;
+    let outcome = execute(sandbox.clone(), &request, set, limits, Some(&answers), None, |_| {}).await;
     let value = outcome.map(|outcome| match outcome.ending {
         Ending::Success(Returned::Json { value, .. }) => value,
         other => panic!("{other:?}"),

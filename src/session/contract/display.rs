@@ -12,7 +12,7 @@ async fn shown(sandbox: &Rc<dyn Sandbox>, frames: &[Value]) -> Result<Outcome, S
     let frames: Vec<String> = frames.iter().map(ToString::to_string).collect();
     let code = format!("show {}", frames.join("\n"));
     let request = RunRequest { code, globals: "{}".into(), keep_variables: false, files: Vec::new() };
-    execute(sandbox.clone(), &request, PackageSet::default(), Limits::default(), None, |_| {}).await
+    execute(sandbox.clone(), &request, PackageSet::default(), Limits::default(), None, None, |_| {}).await
 }
 
 #[test]

@@ -33,6 +33,7 @@ fn home_that(fake: &Fake, keeps_sessions: bool) -> Home<Fake> {
         places: Places::default(),
         snapshots: Snapshots::default(),
         packages: None,
+        store: None,
         keeps_sessions,
     };
     Home::new(parts, Config::read(&setting, PLATFORM).unwrap())

@@ -102,6 +102,12 @@ export const PORT = {
 
 const END = '{"end":{"status":"success","text":"%s"}}';
 
+/** A file that is too large for the result. @param {number} size */
+const LARGE = (size) => `{"file":{"path":"a","change":"created","size":${size}}}`;
+
+/** The largest part, as a Python expression. */
+const PART = `b'{"part":"' + b"A" * 1_048_576 + b'"}\\n'`;
+
 /** @param {string} text Python's repr of a text is that of JSON, for these */
 const line = (text) => `${JSON.stringify(`${text}\n`)}.encode()`;
 
@@ -158,6 +164,17 @@ const FORGERIES = [
     line('{"file":{"path":"a","change":"deleted","size":0}}\n{"file":{"path":"a","change":"created","size":1}}'),
     BROKE,
   ],
+  ['a part before its file', line(`{"part":"eA=="}\n${LARGE(1)}\n${END}`), BROKE],
+  ['a part after its file', line(`${LARGE(1)}\n{"part":"eA=="}\n{"part":"eA=="}\n${END}`), BROKE],
+  ['a part after something else', line(`${LARGE(1)}\n{"stdout":["x"]}\n{"part":"eA=="}\n${END}`), BROKE],
+  ['a part that is no text', line(`${LARGE(1)}\n{"part":["eA=="]}\n${END}`), BROKE],
+  ['a part that is not base64', line(`${LARGE(1)}\n{"part":"?"}\n${END}`), BROKE],
+  ['a part that is longer than its file', line(`${LARGE(1)}\n{"part":"eHg="}\n${END}`), BROKE],
+  ['a file of which a part is missing', `${line(LARGE(800_000))} + ${PART} + ${line(END)}`, BROKE],
+  ['a part without an end', line(`${LARGE(2)}\n{"part":"eA=="}\n${END}`), BROKE],
+  ['a part that is too long', `${line(LARGE(3_000_000))} + b'{"part":"' + b"A" * 4_000_000 + b'"}\\n'`, BROKE],
+  ['more parts than may be kept', `${line(LARGE(2 ** 40))} + ${PART} * 100`, BROKE],
+  ['a million small parts', `${line(LARGE(1_000_000))} + b'{"part":"eA=="}\\n' * 1_000_000`, BROKE],
   ['another stream', line('{"stdin":["x"]}'), BROKE],
   ['a frame of before', line('{"stream":"stdout","lines":["x"]}'), BROKE],
   ['lines that are none', line('{"stdout":[{"text":"x"}]}'), BROKE],

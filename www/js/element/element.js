@@ -49,7 +49,8 @@ export class PythonSandbox extends HTMLElement {
     super();
     this.#root.adoptedStyleSheets = [sheet];
     this.#root.append(TEMPLATE.content.cloneNode(true));
-    this.#results = new Results(this.#part('.results'), (line) => this.#editor.goTo(line));
+    const goTo = (/** @type {number} */ line) => this.#editor.goTo(line);
+    this.#results = new Results(this.#part('.results'), goTo, async (file) => (await this.#open()).read(file));
     this.#editor = new PlainEditor(this.#part('.editor'), { run: () => void this.run() });
     this.#part('.run').addEventListener('click', () => void this.run());
     this.#part('.stop').addEventListener('click', () => this.stop());

@@ -21,20 +21,26 @@ const DOWNLOAD_TIME = 60_000;
 
 /** @typedef {import('../index.js').Result} Result */
 /** @typedef {import('../index.js').Json} Json */
+/** @typedef {import('../index.js').ChangedFile} ChangedFile */
 
 export class Results {
   #element;
   #goTo;
+  #read;
   /** @type {HTMLElement | null} */
   #output = null;
   #lines = 0;
   /** The line of the program where it failed. @type {number | null} */
   line = null;
 
-  /** @param {HTMLElement} element @param {(line: number) => void} goTo shows a line of the program */
-  constructor(element, goTo) {
+  /**
+   * @param {HTMLElement} element @param {(line: number) => void} goTo shows a line of the program
+   * @param {(file: ChangedFile) => Promise<Uint8Array>} read gives all bytes of a file
+   */
+  constructor(element, goTo, read) {
     this.#element = element;
     this.#goTo = goTo;
+    this.#read = read;
   }
 
   clear() {
@@ -113,24 +119,34 @@ export class Results {
     this.#element.append(pre);
   }
 
-  /** @param {import('../index.js').ChangedFile[]} files @param {number} omitted how many there are besides */
+  /** @param {ChangedFile[]} files @param {number} omitted how many there are besides */
   #files(files, omitted) {
     const list = element('ul', 'files');
     list.setAttribute('part', 'files');
     list.ariaLabel = 'Files';
-    for (const { path, change, size, content } of files) {
+    for (const file of files) {
+      const { path, change, size, content, uri } = file;
       const item = element('li', '', size === undefined ? `${path} (${change})` : `${path} (${change}, ${size} bytes)`);
-      if (content !== undefined) {
+      if (content !== undefined || uri !== undefined) {
         const button = element('button', 'download', 'Download');
         button.setAttribute('part', 'button download');
         button.ariaLabel = `Download ${path}`;
-        button.addEventListener('click', () => download(path, content));
+        button.addEventListener('click', () => this.#download(file, button));
         item.append(button);
       }
       list.append(item);
     }
     if (omitted) list.append(element('li', '', `and ${omitted} more`));
     this.#element.append(list);
+  }
+
+  /** @param {ChangedFile} file @param {HTMLElement} button */
+  async #download(file, button) {
+    try {
+      download(file.path, await this.#read(file));
+    } catch {
+      button.replaceWith(element('span', 'error', 'it is no longer there'));
+    }
   }
 
   /** @param {import('../index.js').Image[]} images */
@@ -175,7 +191,7 @@ export class Results {
   }
 }
 
-/** @param {string} path @param {string | Uint8Array} content */
+/** @param {string} path @param {Uint8Array} content */
 function download(path, content) {
   // **Boundary.** Of a type that no browser shows: HTML would be a document of the page's own origin.
   const file = new Blob([/** @type {BlobPart} */ (content)], { type: 'application/octet-stream' });

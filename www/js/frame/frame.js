@@ -106,6 +106,11 @@ const calls = {
     return result;
   },
 
+  /** Reads some bytes of a file. @param {string} uri @param {number} at */
+  read(uri, at) {
+    return core.read(uri, at);
+  },
+
   interrupt() {
     // What has not begun to run, as its packages are on their way, is not run at all.
     if (!sessions.stop()) evaluating?.abort(new Error('the run was stopped before it began'));

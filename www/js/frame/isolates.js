@@ -179,6 +179,8 @@ from pyodide.ffi import can_run_sync
       filesTold: 0,
       embedBytes: 0,
       embedAll: 0,
+      keptBytes: 0,
+      partBytes: 0,
     };
     try {
       /** @type {import('../../../runtime/js/protocol.js').Request} */

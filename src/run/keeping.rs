@@ -1,0 +1,52 @@
+//! Keeping the files of a run that are too large for its result, while they come.
+
+use std::rc::Rc;
+
+use futures::{FutureExt, select_biased};
+
+use super::{decoder::Part, files::Changes, uri::FileUri};
+use crate::{
+    kept::{Item, Keeper},
+    limits::KEEP_TIME,
+    platform::Platform,
+};
+
+/// The files of one run.
+pub(super) struct Keeping<'a> {
+    keeper: Option<&'a Keeper>,
+    platform: Platform,
+    /// Those that are kept so far, of which only the last may miss a part.
+    items: Vec<Rc<Item>>,
+}
+
+impl<'a> Keeping<'a> {
+    pub(super) fn new(keeper: Option<&'a Keeper>, platform: Platform) -> Self {
+        Self { keeper, platform, items: Vec::new() }
+    }
+
+    /// Keeps a part. The decoder gives them in order.
+    pub(super) async fn take(&mut self, Part { path, size, at, bytes }: Part) {
+        let Some(keeper) = self.keeper else { return };
+        if at == 0 {
+            self.items.push(keeper.item(&path, size));
+        }
+        // A file of which a part could not be kept is gone from here.
+        let Some(item) = self.items.pop_if(|item| item.path == path) else { return };
+        let is_kept = select_biased! {
+            is_kept = keeper.put(&item, at, bytes).fuse() => is_kept,
+            () = (self.platform.sleep)(KEEP_TIME).fuse() => false,
+        };
+        if is_kept {
+            self.items.push(item);
+        }
+    }
+
+    /// Says of the files where they are.
+    pub(super) fn tell(self, changes: &mut Changes) {
+        for Item { id, path, .. } in self.items.iter().map(|item| &**item) {
+            if let Some(file) = changes.files.iter_mut().find(|file| file.path == *path) {
+                file.uri = Some(FileUri::new(id.as_str(), path.as_str()));
+            }
+        }
+    }
+}

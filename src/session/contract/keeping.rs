@@ -1,0 +1,68 @@
+//! What a run leaves that is too large for its result: kept of a run of its own, and of no session's.
+
+use std::rc::Rc;
+
+use serde_json::json;
+
+use super::*;
+use crate::{
+    auth::Principal,
+    kept::{Keeper, KeptOptions, Memory, Shelf},
+    limits::Limits,
+    run::{Outcome, RunRequest, execute, files::ChangedFile},
+    virtual_clock::PLATFORM,
+};
+
+fn keeper(each: u64) -> Keeper {
+    let options = KeptOptions { each, all: 1_000_000, time: Duration::from_secs(60) };
+    Keeper::new(Rc::new(Shelf::new(Memory::default(), PLATFORM, options)), Principal::named("ann"))
+}
+
+async fn run_in(sandbox: Rc<dyn Sandbox>, keeper: &Keeper, frames: &[Value]) -> Result<Outcome, SandboxError> {
+    let frames: Vec<String> = frames.iter().map(ToString::to_string).collect();
+    let code = format!("show {}", frames.join("\n"));
+    let request = RunRequest { code, globals: "{}".into(), keep_variables: false, files: Vec::new() };
+    let limits = Limits { embed_bytes: 2, ..Limits::default() };
+    execute(sandbox, &request, PackageSet::default(), limits, None, Some(keeper), |_| {}).await
+}
+
+fn file(path: &str, size: u64) -> Value {
+    json!({ "file": { "path": path, "change": "created", "size": size } })
+}
+
+fn fresh() -> Rc<dyn Sandbox> {
+    Rc::new(Fresh::new(Fake::default(), Places::default(), Snapshots::default()))
+}
+
+#[test]
+fn the_large_files_of_a_run_of_its_own_are_kept() {
+    check(async {
+        let keeper = keeper(10);
+        let hello = json!({ "part": "aGVsbG8=" });
+        let frames = [file("a", 5), hello.clone(), file("b", 5), file("c", 6), json!({ "part": "aGVsbG8h" })];
+        let outcome = run_in(fresh(), &keeper, &frames).await.unwrap();
+        let uris: Vec<_> = outcome.changes.files.iter().map(|ChangedFile { uri, .. }| uri.clone()).collect();
+        assert_eq!(uris[1], None, "it was not sent");
+        let [a, c] = [0, 2].map(|n| uris[n].clone().unwrap());
+        assert_eq!((&*a.path, &*c.path), ("a", "c"));
+        assert_eq!(keeper.get(&a.handle, "a", 0).await, None, "11 bytes of 10: the first is gone by now");
+        assert_eq!(keeper.get(&c.handle, "c", 0).await.unwrap().bytes, b"hello!");
+        // One that is too large for the store is told of as before.
+        let all = [file("a", 11), json!({ "part": "aGVsbG8gd29ybGQ=" }), file("b", 5), hello];
+        let outcome = run_in(fresh(), &keeper, &all).await.unwrap();
+        let uris: Vec<_> = outcome.changes.files.iter().map(|file| file.uri.is_some()).collect();
+        assert_eq!(uris, [false, true]);
+    });
+}
+
+#[test]
+fn nothing_is_kept_of_a_session_whatever_it_sends() {
+    check(async {
+        let (_, session) = alone();
+        let sandbox: Rc<dyn Sandbox> = Rc::new(session);
+        let outcome = run_in(sandbox.clone(), &keeper(10), &[file("a", 5)]).await.unwrap();
+        assert_eq!(outcome.changes.files[0].uri, None);
+        let forged = run_in(sandbox, &keeper(10), &[file("a", 5), json!({ "part": "aGVsbG8=" })]).await;
+        assert_eq!(forged.unwrap_err(), SandboxError::Protocol("more of files than it may send"));
+    });
+}
