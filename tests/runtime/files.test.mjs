@@ -10,7 +10,7 @@ import { Storage } from '../../runtime/js/storage.js';
 /** @typedef {import('../../runtime/js/protocol.js').Frame} Frame */
 
 const HOME = '/home/pyodide';
-const TOLD = { filesTold: 100, embedBytes: 1000, embedAll: 10_000 };
+const TOLD = { filesTold: 100, embedBytes: 1000, embedAll: 10_000, keptBytes: 0, partBytes: 1000 };
 
 /** @type {any} */
 let FS;
@@ -118,11 +118,26 @@ test('no more is told, and embedded, than may be', () => {
   const write = () => {
     for (let n = 0; n < 6; n++) FS.writeFile(`${HOME}/${n}`, 'x'.repeat(n * 10));
   };
-  const frames = changes(write, { filesTold: 4, embedBytes: 20, embedAll: 25 });
+  const frames = changes(write, { ...TOLD, filesTold: 4, embedBytes: 20, embedAll: 25 });
   assert.deepEqual(names(frames), ['created 0', 'created 1', 'created 2', 'created 3', 'omitted']);
   assert.deepEqual(frames.at(-1), { omitted: 2 });
   const embedded = frames.map((frame) => 'file' in frame && frame.file.base64 !== undefined);
   assert.deepEqual(embedded, [true, true, false, false, false], 'the third would be too much together');
+});
+
+test('what is too large to embed follows in parts, as much as is kept', () => {
+  clear();
+  const large = Uint8Array.from({ length: 2500 }, (_, n) => n % 251);
+  const write = () => {
+    for (const file of ['a', 'b']) FS.writeFile(`${HOME}/${file}`, large);
+    FS.writeFile(`${HOME}/c`, 'small');
+  };
+  const frames = changes(write, { ...TOLD, keptBytes: 4000 });
+  const parts = frames.flatMap((frame) => ('part' in frame ? [Buffer.from(frame.part, 'base64')] : []));
+  assert.deepEqual(new Uint8Array(Buffer.concat(parts)), large, 'both would be too much');
+  assert.ok(parts.length === 3 && parts.every((part) => part.length <= 1000));
+  const order = frames.map((frame) => ('file' in frame ? frame.file.path : 'part'));
+  assert.deepEqual(order, ['a', 'part', 'part', 'part', 'b', 'c']);
 });
 
 test('a name that the host would not take is counted and not told', () => {
