@@ -13,7 +13,7 @@ use mcp_run_python::{
     kept::Shelf,
     packages::{Event, InstallError, Packages},
     session::{Places, Snapshots},
-    settings::Config,
+    settings::{self, Config, check_names},
     transport::Access,
 };
 use serde_json::{Value, json};
@@ -38,9 +38,6 @@ use crate::{
 
 /// How often idle sessions are looked for.
 const SWEEP: Duration = Duration::from_secs(10);
-
-/// Snapshots of packages that are mapped into memory, unless it is set.
-const SNAPSHOTS_LIMIT_MB: &str = "1024";
 
 /// Most memory of a workerd process, in bytes: ten interpreters, or one large one.
 const PROCESS_MEMORY: u64 = 4 * 1024 * 1024 * 1024;
@@ -86,12 +83,7 @@ pub fn prepare(
     check: impl FnOnce(&HashMap<String, String>) -> Result<(), String>,
 ) -> Result<Prepared, String> {
     let sources = installation.sources()?;
-    let defaults = [
-        ("PACKAGES", "pypi"),
-        ("PACKAGE_MIRRORS", &*sources.mirror),
-        ("PACKAGE_INDEX", &*sources.index),
-        ("SNAPSHOTS_LIMIT_MB", SNAPSHOTS_LIMIT_MB),
-    ];
+    let defaults = [("PACKAGE_MIRRORS", &*sources.mirror), ("PACKAGE_INDEX", &*sources.index)];
     let config = read_settings(&arguments.settings, &HashMap::from(defaults))?;
     check(&arguments.settings)?;
     let processes = thread::available_parallelism().map_or(2, NonZero::get).max(2);
@@ -106,22 +98,11 @@ pub fn prepare(
     Ok(Prepared { config, launch, first, checked, processes: arguments.processes.unwrap_or(processes), is_shared })
 }
 
-/// Reads all settings that are given; one that there is not is an error.
+/// Reads all settings that are given; one that there is not is an error. `defaults` are those that come with the program.
 fn read_settings(given: &HashMap<String, String>, defaults: &HashMap<&str, &str>) -> Result<Config, String> {
-    let known = std::cell::RefCell::new(Vec::new());
-    let setting = |name: &str| {
-        let mut known = known.borrow_mut();
-        if !known.iter().any(|known| known == name) {
-            known.push(name.to_owned());
-        }
-        given.get(name).cloned().or_else(|| defaults.get(name).map(|value| (*value).to_owned()))
-    };
-    let config = Config::read(&setting, PLATFORM)?.with_no_shared_interpreters()?.with_none_booted_ahead()?;
-    let known = known.into_inner();
-    match given.keys().find(|name| !known.contains(name)) {
-        Some(unknown) => Err(format!("there is no setting {unknown}; there are: {}", known.join(", "))),
-        None => Ok(config),
-    }
+    check_names(settings::Home::Desk, given.keys().map(String::as_str))?;
+    let setting = |name: &str| given.get(name).cloned().or_else(|| defaults.get(name).map(|value| (*value).to_owned()));
+    Config::read(settings::Home::Desk, &setting, PLATFORM)
 }
 
 /// Memory of the machine, in bytes.

@@ -3,7 +3,10 @@
 use std::{cell::OnceCell, time::Duration};
 
 use futures::FutureExt;
-use mcp_run_python::{settings::Config, transport::Platform};
+use mcp_run_python::{
+    settings::{Config, Home},
+    transport::Platform,
+};
 use worker::{Date, Env};
 
 thread_local! {
@@ -18,8 +21,7 @@ thread_local! {
 pub fn read(env: &Env) -> Result<Config, String> {
     // A secret, as ACCESS_TOKENS is to be, looks like a variable.
     let setting = |name: &str| env.var(name).ok().map(|value| value.to_string());
-    let read = || Config::read(&setting, PLATFORM)?.with_no_machine();
-    CONFIG.with(|config| config.get_or_init(read).clone())
+    CONFIG.with(|config| config.get_or_init(|| Config::read(Home::Worker, &setting, PLATFORM)).clone())
 }
 
 /// Timers and tasks of workerd.

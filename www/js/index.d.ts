@@ -73,9 +73,72 @@ export interface Progress {
 
 /** Limits, by their names in docs/settings.md, in camel case. What is left out has its default. */
 export interface Limits {
-  /** Wall-clock limit of a run; then Python gets a `TimeoutError`. */
+  /** Wall-clock limit of a run; then Python gets a `TimeoutError`. In seconds. */
   timeLimitSeconds?: number;
-  [setting: string]: number | undefined;
+  /** How long Python may clean up after that; then the interpreter is ended. In seconds. */
+  graceSeconds?: number;
+  /** The same in fuel: how many million times CPython may look for signals, for clocks that stand still. In millions. */
+  fuelLimitMillions?: number;
+  /** Memory of the interpreter; then Python gets a `MemoryError`. The packages of a run may not be larger, either. In MiB. */
+  memoryLimitMb?: number;
+  /** The interpreter's memory, the archives of packages and files together: a deployed isolate has 128 MB for everything. Empty: they are not counted together. In MiB. */
+  memoryBudgetMb?: number;
+  /** Output in all; what is more is cut, and how much is told. In KiB. */
+  outputLimitKb?: number;
+  /** The same in lines. */
+  outputLimitLines?: number;
+  /** One line of output; what is more is cut, which is told. In KiB. */
+  lineLimitKb?: number;
+  /** Lines of output that are sent as log messages each second; the result has them all. */
+  logLimitPerSecond?: number;
+  /** The returned value, or the error. In KiB. */
+  valueLimitKb?: number;
+  /** Of how many values the returned one consists. */
+  valueLimitItems?: number;
+  /** How deep it nests. */
+  valueLimitDepth?: number;
+  /** Images of a result. */
+  imagesLimit?: number;
+  /** One image. In KiB. */
+  imageLimitKb?: number;
+  /** Code that a client sends. In KiB. */
+  codeLimitKb?: number;
+  /** Global variables that a client sends. In KiB. */
+  globalsLimitKb?: number;
+  /** How deep these nest. */
+  globalsLimitDepth?: number;
+  /** Files of a sandbox. */
+  filesLimit?: number;
+  /** Their size together; also how large an upload to a session may be. An interpreter that is replaced to add packages gets up to 72 MiB of files from the one before. In MiB. */
+  filesLimitMb?: number;
+  /** Text and structured content of a result together, as a model reads them: of longer output, values and errors the beginning and the end are kept; of what was displayed, which may have half, all goes first that no model reads. The libraries for programs get all. In KiB. */
+  resultLimitKb?: number;
+  /** How much of a DataFrame is shown as a table: of more, the first and the last rows. */
+  tableRows?: number;
+  /** The same of its columns. */
+  tableColumns?: number;
+  /** How many files a result tells of. */
+  resultFilesLimit?: number;
+  /** Up to which size a file is part of the result (2 MiB together). In KiB. */
+  resultFileLimitKb?: number;
+  /** How much of the larger ones is kept, of one run without a session: the result links to them (`resources/read`). Of one principal four times as much is kept, of all sixteen times, and the oldest goes first. Also kept is all of a result that `RESULT_LIMIT_KB` cuts. `0`: nothing is kept. In MiB. */
+  keptFilesLimitMb?: number;
+  /** For how long. In minutes. */
+  keptMinutes?: number;
+  /** Snapshots of packages that are held at once; runs start from them and import nothing. `0`: none are made. Nor are any with `MEMORY_BUDGET_MB`. In MiB. */
+  snapshotsLimitMb?: number;
+  /** After how long a session ends that is idle. In seconds. */
+  sessionIdleSeconds?: number;
+  /** How long a session has to be idle before it may have to go for another. In seconds. */
+  sessionEvictionSeconds?: number;
+  /** Runs at once of each principal (the name of a token), in one instance of the worker, one command or page. */
+  runsLimitEach?: number;
+  /** The same of all. */
+  runsLimit?: number;
+  /** Open sessions of each principal. For a further one, one that ran nothing has to go, or one that has been idle for `SESSION_EVICTION_SECONDS`; else it is refused. */
+  sessionsLimitEach?: number;
+  /** The same of all. */
+  sessionsLimit?: number;
 }
 
 /** How to make a sandbox. */

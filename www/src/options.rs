@@ -1,9 +1,7 @@
 //! The settings, as members of a JavaScript object.
 
-use std::cell::RefCell;
-
 use js_sys::{Array, Object, Reflect};
-use mcp_run_python::settings::Config;
+use mcp_run_python::settings::{Config, Home, check_names};
 use wasm_bindgen::{JsCast, JsValue};
 
 use crate::PLATFORM;
@@ -13,28 +11,12 @@ use crate::PLATFORM;
 /// # Errors
 /// Names the setting that is wrong, and what it may be; or one that there is not.
 pub fn read(options: &JsValue) -> Result<Config, String> {
-    let known = RefCell::new(Vec::new());
-    let setting = |name: &str| {
-        let member = camel_case(name);
-        let value = Reflect::get(options, &member.as_str().into()).ok();
-        known.borrow_mut().push(member);
-        text(&value?)
-    };
-    let config =
-        Config::read(&setting, PLATFORM)?.with_no_shared_interpreters()?.with_none_booted_ahead()?.with_no_machine()?;
-    let known = known.into_inner();
-    let given = options.dyn_ref::<Object>().map(Object::keys).unwrap_or_default();
-    match given.iter().filter_map(|member| member.as_string()).find(|member| !known.contains(member)) {
-        Some(unknown) => {
-            let known: Vec<_> = known.iter().map(|member| upper_case(member)).collect();
-            let unknown = upper_case(&unknown);
-            Err(format!(
-                "there is no setting {unknown}; there are (in JavaScript, as `returnMode`): {}",
-                known.join(", ")
-            ))
-        }
-        None => Ok(config),
-    }
+    let members = options.dyn_ref::<Object>().map(Object::keys).unwrap_or_default();
+    let names: Vec<_> = members.iter().filter_map(|member| member.as_string()).map(|name| upper_case(&name)).collect();
+    check_names(Home::Page, names.iter().map(String::as_str))
+        .map_err(|why| format!("{why} (in JavaScript as `returnMode`)"))?;
+    let given = |name: &str| text(&Reflect::get(options, &camel_case(name).as_str().into()).ok()?);
+    Config::read(Home::Page, &given, PLATFORM)
 }
 
 /// `RETURN_MODE` as `returnMode`.

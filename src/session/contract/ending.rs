@@ -36,7 +36,7 @@ fn home_that(fake: &Fake, keeps_sessions: bool) -> Home<Fake> {
         store: None,
         keeps_sessions,
     };
-    Home::new(parts, Config::read(&setting, PLATFORM).unwrap())
+    Home::new(parts, Config::read(crate::settings::Home::Desk, &setting, PLATFORM).unwrap())
 }
 
 /// What a tool answers to `who`: its result.

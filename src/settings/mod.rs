@@ -1,11 +1,15 @@
-//! Settings, the same in every home. docs/settings.md has the table of them.
+//! Settings, the same in every home: [`table`] has all of them, and `docs/settings.md` is written from it.
+
+pub mod table;
 
 use std::{str::FromStr, time::Duration};
+
+use self::table::{Kind, find};
 
 use crate::{
     auth::Door,
     kept::KeptOptions,
-    limits::{Limits, MAX_AHEAD, Quotas},
+    limits::{Limits, Quotas},
     mcp::ServerOptions,
     packages::{PackageOptions, Room, requirement},
     run::result::ReturnMode,
@@ -59,13 +63,59 @@ impl FromStr for Isolation {
     }
 }
 
+/// Where settings are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Home {
+    /// A deployed worker. Its defaults are the variables of `wrangler.jsonc`; of one that is empty, the general one.
+    Worker,
+    /// The same under `cargo xtask dev`, which sets what differs.
+    Dev,
+    /// The program.
+    Desk,
+    /// A web page.
+    Page,
+}
+
+impl Home {
+    /// As errors and the documents call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Worker => "a worker",
+            Self::Dev => "`cargo xtask dev`",
+            Self::Desk => "the desk",
+            Self::Page => "a page",
+        }
+    }
+}
+
+/// The settings that a home has, by their names.
+pub fn names(home: Home) -> impl Iterator<Item = &'static str> {
+    table::all().filter(move |setting| setting.homes.contains(&home)).map(|setting| setting.name)
+}
+
+/// Looks whether there are the settings that somebody gave, in this home.
+///
+/// # Errors
+/// Names the first that there is not, and those that there are.
+pub fn check_names<'a>(home: Home, given: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
+    for name in given {
+        if find(name).is_none() {
+            let known: Vec<_> = names(home).collect();
+            return Err(format!("there is no setting {name}; there are: {}", known.join(", ")));
+        }
+    }
+    Ok(())
+}
+
 impl Config {
-    /// Reads the settings. `setting` gives one by its name, for example `RETURN_MODE`; one that is empty is not set.
+    /// Reads the settings of a home. `given` gives one by its name, for example `RETURN_MODE`; one that is empty is not set.
     ///
     /// # Errors
-    /// Names the setting that is wrong, and what it may be.
-    pub fn read(setting: &dyn Fn(&str) -> Option<String>, platform: Platform) -> Result<Self, String> {
-        let settings = Settings(setting);
+    /// Names the setting that is wrong, and what it may be; or one that this home has not.
+    pub fn read(home: Home, given: &dyn Fn(&str) -> Option<String>, platform: Platform) -> Result<Self, String> {
+        let settings = Settings { home, given };
+        settings.refuse_those_of_others()?;
         let limits = settings.limits()?;
         let return_mode = settings.parsed::<ReturnMode>("RETURN_MODE")?.unwrap_or_default();
         let [access, tokens] = ["ACCESS", "ACCESS_TOKENS"].map(|name| settings.get(name).unwrap_or_default());
@@ -94,77 +144,53 @@ impl Config {
             },
             packages: settings.packages(&limits)?,
             quotas: settings.quotas()?,
-            memory_total: settings.size_if_set("MEMORY_LIMIT_TOTAL_MB", MIB)?,
+            memory_total: settings.count_if_set("MEMORY_LIMIT_TOTAL_MB")?,
             files,
-            kept: KeptOptions::new(
-                limits.kept_bytes,
-                settings.time("KEPT_MINUTES", Duration::from_secs(15 * 60), "minutes", 60.0)?,
-            ),
-            session_idle: settings.seconds("SESSION_IDLE_SECONDS", Duration::from_secs(30 * 60))?,
+            kept: KeptOptions::new(limits.kept_bytes, settings.time("KEPT_MINUTES")?),
+            session_idle: settings.time("SESSION_IDLE_SECONDS")?,
             isolation,
-            booted_ahead: settings.booted_ahead()?,
+            booted_ahead: settings.count("INTERPRETERS_BOOTED_AHEAD")?,
         })
     }
 }
-
-impl Config {
-    /// The same, of a home in which nobody shares an interpreter.
-    ///
-    /// # Errors
-    /// The settings want that.
-    pub fn with_no_shared_interpreters(self) -> Result<Self, String> {
-        match self.isolation {
-            Isolation::Run => Ok(self),
-            Isolation::Principal => Err("ISOLATION is `principal`: that is for the worker only".into()),
-        }
-    }
-
-    /// The same, of a home that sees to that by itself.
-    ///
-    /// # Errors
-    /// The settings want interpreters booted ahead.
-    pub fn with_none_booted_ahead(self) -> Result<Self, String> {
-        match self.booted_ahead {
-            0 => Ok(self),
-            _ => Err(format!("{BOOTED_AHEAD}: that is for the worker only")),
-        }
-    }
-
-    /// The same, of a home that is no program on a machine: it has no folders, and cannot measure its memory.
-    ///
-    /// # Errors
-    /// The settings name a folder, or limit the memory.
-    pub fn with_no_machine(self) -> Result<Self, String> {
-        if self.memory_total.is_some() {
-            return Err("MEMORY_LIMIT_TOTAL_MB: that is for the desk only, which can measure it".into());
-        }
-        match self.files {
-            None => Ok(self),
-            Some(_) => Err("FILES: that is for the desk only, which has folders".into()),
-        }
-    }
-}
-
-/// How many interpreters are booted ahead.
-const BOOTED_AHEAD: &str = "INTERPRETERS_BOOTED_AHEAD";
 
 /// Names the setting that an error is about.
 fn named(name: &'static str) -> impl Fn(String) -> String {
     move |why| format!("{name}: {why}")
 }
 
-const KIB: usize = 1024;
-const MIB: usize = 1024 * KIB;
-const MILLION: usize = 1_000_000;
-
-/// The longest time: 23 days. Timers of JavaScript have no more than 24.
+/// The longest time, in seconds: 23 days. Timers of JavaScript have no more than 24.
 const MAX_SECONDS: f64 = 2_000_000.0;
 
-struct Settings<'a>(&'a dyn Fn(&str) -> Option<String>);
+struct Settings<'a> {
+    home: Home,
+    given: &'a dyn Fn(&str) -> Option<String>,
+}
 
 impl Settings<'_> {
+    /// The value of a setting, or its default.
     fn get(&self, name: &str) -> Option<String> {
-        (self.0)(name).filter(|value| !value.is_empty())
+        let default = || {
+            // A worker's own are its variables; empty ones are what they are for all.
+            let default = |setting: &table::Setting| match self.home {
+                Home::Worker => setting.default,
+                home => setting.default_in(home),
+            };
+            find(name).map(default).map(str::to_owned)
+        };
+        (self.given)(name).filter(|value| !value.is_empty()).or_else(default).filter(|value| !value.is_empty())
+    }
+
+    /// A home does not take for good what it does not do.
+    fn refuse_those_of_others(&self) -> Result<(), String> {
+        for setting in table::all().filter(|setting| !setting.homes.contains(&self.home)) {
+            let value = (self.given)(setting.name).unwrap_or_default();
+            if !value.is_empty() && value != setting.default {
+                let homes: Vec<_> = setting.homes.iter().map(|home| home.name()).collect();
+                return Err(format!("{} is `{value}`: that is for {} only", setting.name, homes.join(" and ")));
+            }
+        }
+        Ok(())
     }
 
     fn parsed<T: FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<Option<T>, String> {
@@ -187,15 +213,9 @@ impl Settings<'_> {
             denied: names("DENIED_PACKAGES")?,
             mirrors: self.addresses("PACKAGE_MIRRORS")?,
             indexes: self.addresses("PACKAGE_INDEX")?,
-            snapshots: self.size_or_none("SNAPSHOTS_LIMIT_MB", 0, MIB)?,
+            snapshots: self.count("SNAPSHOTS_LIMIT_MB")?,
             room: Room { memory: limits.memory, budget: limits.budget, ..Room::default() },
         })
-    }
-
-    fn booted_ahead(&self) -> Result<usize, String> {
-        let Some(value) = self.get(BOOTED_AHEAD) else { return Ok(0) };
-        let count = value.trim().parse().ok().filter(|count| *count <= MAX_AHEAD);
-        count.ok_or_else(|| format!("{BOOTED_AHEAD} is `{value}`: it must be a whole number, from 0 to {MAX_AHEAD}"))
     }
 
     /// Addresses of folders: each ends in `/`.
@@ -215,87 +235,74 @@ impl Settings<'_> {
 
     /// How much a run may use.
     fn limits(&self) -> Result<Limits, String> {
-        let defaults = Limits::default();
         Ok(Limits {
-            time: self.seconds("TIME_LIMIT_SECONDS", defaults.time)?,
-            grace: self.seconds("GRACE_SECONDS", defaults.grace)?,
-            fuel: self.size("FUEL_LIMIT_MILLIONS", defaults.fuel as usize, MILLION)? as u64,
-            memory: self.size("MEMORY_LIMIT_MB", defaults.memory, MIB)?,
-            budget: self.size_if_set("MEMORY_BUDGET_MB", MIB)?.or(defaults.budget),
-            output_bytes: self.size("OUTPUT_LIMIT_KB", defaults.output_bytes, KIB)?,
-            output_lines: self.size("OUTPUT_LIMIT_LINES", defaults.output_lines, 1)?,
-            line_bytes: self.size("LINE_LIMIT_KB", defaults.line_bytes, KIB)?,
-            logs_per_second: self.size("LOG_LIMIT_PER_SECOND", defaults.logs_per_second, 1)?,
-            value_bytes: self.size("VALUE_LIMIT_KB", defaults.value_bytes, KIB)?,
-            value_items: self.size("VALUE_LIMIT_ITEMS", defaults.value_items, 1)?,
-            value_depth: self.size("VALUE_LIMIT_DEPTH", defaults.value_depth, 1)?,
-            result_bytes: self.size("RESULT_LIMIT_KB", defaults.result_bytes, KIB)?,
-            images: self.size("IMAGES_LIMIT", defaults.images, 1)?,
-            image_bytes: self.size("IMAGE_LIMIT_KB", defaults.image_bytes, KIB)?,
-            table_rows: self.size("TABLE_ROWS", defaults.table_rows, 1)?,
-            table_columns: self.size("TABLE_COLUMNS", defaults.table_columns, 1)?,
-            code_bytes: self.size("CODE_LIMIT_KB", defaults.code_bytes, KIB)?,
-            globals_bytes: self.size("GLOBALS_LIMIT_KB", defaults.globals_bytes, KIB)?,
-            globals_depth: self.size("GLOBALS_LIMIT_DEPTH", defaults.globals_depth, 1)?,
-            files: self.size("FILES_LIMIT", defaults.files, 1)?,
-            file_bytes: self.size("FILES_LIMIT_MB", defaults.file_bytes, MIB)?,
-            files_told: self.size("RESULT_FILES_LIMIT", defaults.files_told, 1)?,
-            embed_bytes: self.size("RESULT_FILE_LIMIT_KB", defaults.embed_bytes, KIB)?,
-            kept_bytes: self.size_or_none("KEPT_FILES_LIMIT_MB", defaults.kept_bytes, MIB)?,
+            time: self.time("TIME_LIMIT_SECONDS")?,
+            grace: self.time("GRACE_SECONDS")?,
+            fuel: self.count("FUEL_LIMIT_MILLIONS")? as u64,
+            memory: self.count("MEMORY_LIMIT_MB")?,
+            budget: self.count_if_set("MEMORY_BUDGET_MB")?,
+            output_bytes: self.count("OUTPUT_LIMIT_KB")?,
+            output_lines: self.count("OUTPUT_LIMIT_LINES")?,
+            line_bytes: self.count("LINE_LIMIT_KB")?,
+            logs_per_second: self.count("LOG_LIMIT_PER_SECOND")?,
+            value_bytes: self.count("VALUE_LIMIT_KB")?,
+            value_items: self.count("VALUE_LIMIT_ITEMS")?,
+            value_depth: self.count("VALUE_LIMIT_DEPTH")?,
+            result_bytes: self.count("RESULT_LIMIT_KB")?,
+            images: self.count("IMAGES_LIMIT")?,
+            image_bytes: self.count("IMAGE_LIMIT_KB")?,
+            table_rows: self.count("TABLE_ROWS")?,
+            table_columns: self.count("TABLE_COLUMNS")?,
+            code_bytes: self.count("CODE_LIMIT_KB")?,
+            globals_bytes: self.count("GLOBALS_LIMIT_KB")?,
+            globals_depth: self.count("GLOBALS_LIMIT_DEPTH")?,
+            files: self.count("FILES_LIMIT")?,
+            file_bytes: self.count("FILES_LIMIT_MB")?,
+            files_told: self.count("RESULT_FILES_LIMIT")?,
+            embed_bytes: self.count("RESULT_FILE_LIMIT_KB")?,
+            kept_bytes: self.count("KEPT_FILES_LIMIT_MB")?,
             // No client has a run that may call.
-            calls: defaults.calls,
+            calls: Limits::default().calls,
         })
     }
 
     /// How much may go on at once.
     fn quotas(&self) -> Result<Quotas, String> {
-        let defaults = Quotas::default();
         Ok(Quotas {
-            runs_each: self.size("RUNS_LIMIT_EACH", defaults.runs_each, 1)?,
-            runs: self.size("RUNS_LIMIT", defaults.runs, 1)?,
-            sessions_each: self.size("SESSIONS_LIMIT_EACH", defaults.sessions_each, 1)?,
-            sessions: self.size("SESSIONS_LIMIT", defaults.sessions, 1)?,
-            evictable_after: self.seconds("SESSION_EVICTION_SECONDS", defaults.evictable_after)?,
+            runs_each: self.count("RUNS_LIMIT_EACH")?,
+            runs: self.count("RUNS_LIMIT")?,
+            sessions_each: self.count("SESSIONS_LIMIT_EACH")?,
+            sessions: self.count("SESSIONS_LIMIT")?,
+            evictable_after: self.time("SESSION_EVICTION_SECONDS")?,
         })
     }
 
-    fn size(&self, name: &str, default: usize, unit: usize) -> Result<usize, String> {
-        Ok(self.size_if_set(name, unit)?.unwrap_or(default))
+    fn count(&self, name: &str) -> Result<usize, String> {
+        self.count_if_set(name)?.ok_or_else(|| format!("{name} is not set"))
     }
 
-    /// The same, or 0.
-    fn size_or_none(&self, name: &str, default: usize, unit: usize) -> Result<usize, String> {
-        match self.get(name).as_deref().map(str::trim) {
-            Some("0") => Ok(0),
-            _ => self.size(name, default, unit),
-        }
-    }
-
-    /// A whole number of `unit`s, at least one.
-    fn size_if_set(&self, name: &str, unit: usize) -> Result<Option<usize>, String> {
+    /// A number of bytes, or of things.
+    fn count_if_set(&self, name: &str) -> Result<Option<usize>, String> {
+        let Some(Kind::Count { unit, least, most }) = find(name).map(|setting| setting.kind) else {
+            return Err(format!("there is no number {name}"));
+        };
         let Some(value) = self.get(name) else { return Ok(None) };
-        let count = value.trim().parse().ok().filter(|count| *count > 0);
-        count.and_then(|count: usize| count.checked_mul(unit)).map(Some).ok_or_else(|| {
-            let of = match unit {
-                KIB => " of KiB",
-                MIB => " of MiB",
-                MILLION => " of millions",
-                _ => "",
-            };
-            format!("{name} is `{value}`: it must be a whole number{of}, from 1 to {}", usize::MAX / unit)
+        let most = most.unwrap_or(usize::MAX / unit.size());
+        let count = value.trim().parse().ok().filter(|count: &usize| (least..=most).contains(count));
+        count.and_then(|count| count.checked_mul(unit.size())).map(Some).ok_or_else(|| {
+            let of = if unit.name().is_empty() { String::new() } else { format!(" of {}", unit.name()) };
+            format!("{name} is `{value}`: it must be a whole number{of}, from {least} to {most}")
         })
     }
 
-    fn seconds(&self, name: &str, default: Duration) -> Result<Duration, String> {
-        self.time(name, default, "seconds", 1.0)
-    }
-
-    /// A number of `units`, of so many seconds each.
-    fn time(&self, name: &str, default: Duration, units: &str, unit: f64) -> Result<Duration, String> {
-        let Some(value) = self.get(name) else { return Ok(default) };
-        let most = (MAX_SECONDS / unit).floor();
+    fn time(&self, name: &str) -> Result<Duration, String> {
+        let Some(Kind::Time { units, seconds }) = find(name).map(|setting| setting.kind) else {
+            return Err(format!("there is no time {name}"));
+        };
+        let value = self.get(name).unwrap_or_default();
+        let most = (MAX_SECONDS / seconds).floor();
         let count = value.trim().parse().ok().filter(|count| *count > 0.0 && *count <= most);
-        let time = count.and_then(|count: f64| Duration::try_from_secs_f64(count * unit).ok());
+        let time = count.and_then(|count: f64| Duration::try_from_secs_f64(count * seconds).ok());
         time.ok_or_else(|| {
             format!("{name} is `{value}`: it must be a number of {units}, more than 0 and at most {most}")
         })
@@ -308,10 +315,17 @@ mod tests {
 
     use super::*;
 
+    const MIB: usize = 1024 * 1024;
+
     fn read(settings: &[(&str, &str)]) -> Result<Config, String> {
+        read_in(Home::Worker, settings)
+    }
+
+    fn read_in(home: Home, settings: &[(&str, &str)]) -> Result<Config, String> {
         let setting =
             |name: &str| settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
         Config::read(
+            home,
             &setting,
             Platform { sleep: |_| future::pending().boxed_local(), spawn: |_| {}, now: Duration::default },
         )
@@ -352,28 +366,48 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_a_home_cannot_keep_is_refused() {
-        let limited = read(&[("MEMORY_LIMIT_TOTAL_MB", "500")]).unwrap();
-        assert_eq!(limited.memory_total, Some(500 * MIB));
-        assert!(limited.with_no_machine().unwrap_err().contains("MEMORY_LIMIT_TOTAL_MB"));
-        let with_files = read(&[("FILES", "/srv/data")]).unwrap();
-        assert!(with_files.server.has_data);
-        assert!(with_files.with_no_machine().unwrap_err().contains("FILES"));
-        let neither = read(&[]).unwrap().with_no_machine().unwrap();
-        assert_eq!((neither.memory_total, neither.files, neither.server.has_data), (None, None, false));
+    fn a_home_refuses_what_it_does_not_do() {
+        for (home, name, value, why) in [
+            (Home::Page, "MEMORY_LIMIT_TOTAL_MB", "500", "the desk only"),
+            (Home::Worker, "MEMORY_LIMIT_TOTAL_MB", "500", "the desk only"),
+            (Home::Page, "FILES", "/srv/data", "the desk only"),
+            (Home::Desk, "INTERPRETERS_BOOTED_AHEAD", "2", "a worker and `cargo xtask dev` only"),
+            (Home::Desk, "ISOLATION", "principal", "a worker and `cargo xtask dev` only"),
+        ] {
+            assert_eq!(read_in(home, &[(name, value)]).unwrap_err(), format!("{name} is `{value}`: that is for {why}"));
+            assert!(read_in(home, &[(name, "")]).is_ok());
+        }
+        // What it says anyway is no harm.
+        assert!(read_in(Home::Desk, &[("ISOLATION", "run"), ("INTERPRETERS_BOOTED_AHEAD", "0")]).is_ok());
+        let desk = read_in(Home::Desk, &[("MEMORY_LIMIT_TOTAL_MB", "500"), ("FILES", "/srv/data")]).unwrap();
+        assert_eq!((desk.memory_total, desk.files.as_deref()), (Some(500 * MIB), Some("/srv/data")));
+        assert!(desk.server.has_data);
     }
 
     #[test]
     fn interpreters_are_booted_ahead_by_a_worker_that_is_told_so() {
         let of = |value| read(&[("INTERPRETERS_BOOTED_AHEAD", value)]);
         assert_eq!(read(&[]).unwrap().booted_ahead, 0);
-        assert_eq!(of("0").unwrap().with_none_booted_ahead().unwrap().booted_ahead, 0);
         assert_eq!(of("2").unwrap().booted_ahead, 2);
-        assert!(of("2").unwrap().with_none_booted_ahead().unwrap_err().contains("worker only"));
         for value in ["9", "-1", "many"] {
             let why = of(value).unwrap_err();
             assert!(why.contains("it must be a whole number, from 0 to 8"), "{why}");
         }
+    }
+
+    #[test]
+    fn what_nobody_sets_is_as_the_core_has_it() {
+        let config = read(&[]).unwrap();
+        assert_eq!(format!("{:?}", config.server.limits), format!("{:?}", Limits::default()));
+        assert_eq!(format!("{:?}", config.quotas), format!("{:?}", Quotas::default()));
+    }
+
+    #[test]
+    fn a_name_that_there_is_not_is_told() {
+        assert_eq!(check_names(Home::Desk, ["FILES", "PACKAGES"]), Ok(()));
+        let why = check_names(Home::Page, ["TIME_LIMIT"]).unwrap_err();
+        assert!(why.starts_with("there is no setting TIME_LIMIT; there are: TIME_LIMIT_SECONDS, "), "{why}");
+        assert!(!why.contains("FILES,"), "{why}");
     }
 
     #[test]
@@ -387,7 +421,6 @@ mod tests {
             let why = read(&[("ISOLATION", "principal"), ("ACCESS", access)]).unwrap_err();
             assert!(why.contains("ISOLATION is `principal`: that needs ACCESS=token"), "{why}");
         }
-        assert!(read(&of_principal).unwrap().with_no_shared_interpreters().is_err());
         let why = read(&[("ISOLATION", "nothing")]).unwrap_err();
         assert_eq!(why, "ISOLATION is `nothing`: it must be `run` or `principal`");
     }

@@ -1,0 +1,124 @@
+use std::{collections::HashSet, fmt::Write, fs, path::PathBuf};
+
+use super::*;
+
+fn file(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn text(path: &str) -> String {
+    fs::read_to_string(file(path)).unwrap()
+}
+
+/// What a value is, for people.
+fn kind(setting: &Setting) -> String {
+    let words = |words: &[&str]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or ");
+    match setting.kind {
+        Kind::Count { unit: Unit::One, most: Some(most), .. } => format!("up to {most}"),
+        Kind::Count { unit, .. } => unit.name().to_owned(),
+        Kind::Time { units, .. } => units.to_owned(),
+        Kind::Word(choices) => words(choices),
+        Kind::Text(what) => what.to_owned(),
+    }
+}
+
+fn value(value: &str) -> String {
+    if value.is_empty() { "empty".into() } else { format!("`{value}`") }
+}
+
+/// The tables of `docs/settings.md`.
+fn tables() -> String {
+    let mut text = String::new();
+    for (heading, settings) in SETTINGS {
+        let _ = write!(text, "## {heading}\n\n| Name | Value | Default | |\n|---|---|---|---|\n");
+        for setting in *settings {
+            let mut default = value(setting.default);
+            for (home, other) in setting.defaults {
+                let _ = write!(default, "; {}: {}", home.name(), value(other));
+            }
+            let homes: Vec<_> = setting.homes.iter().map(|home| home.name()).collect();
+            let only = if setting.homes.len() == EVERYWHERE.len() {
+                String::new()
+            } else {
+                format!(" Only {}.", homes.join(" and "))
+            };
+            let _ = writeln!(text, "| `{}` | {} | {default} | {}{only} |", setting.name, kind(setting), setting.about);
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// The limits of the library for JavaScript, for its types.
+fn types() -> String {
+    let mut text = String::from("export interface Limits {\n");
+    let numbers = |setting: &&Setting| matches!(setting.kind, Kind::Count { .. } | Kind::Time { .. });
+    for setting in all().filter(|setting| setting.homes.contains(&Page)).filter(numbers) {
+        let mut words = setting.name.split('_').map(str::to_lowercase);
+        let first = words.next().unwrap();
+        let member = words.fold(first, |name, word| name + &word[..1].to_uppercase() + &word[1..]);
+        let unit = kind(setting);
+        let unit = if unit.is_empty() { unit } else { format!(" In {unit}.") };
+        let _ = writeln!(text, "  /** {}{unit} */\n  {member}?: number;", setting.about);
+    }
+    text + "}\n"
+}
+
+/// Writes what stands between two texts of a file anew with `WRITE_SETTINGS=1`; else says that it differs.
+fn compare(path: &str, from: &str, to: &str, expected: &str) {
+    let whole = text(path);
+    let start = whole.find(from).unwrap();
+    let end = start + whole[start..].find(to).unwrap();
+    if std::env::var_os("WRITE_SETTINGS").is_some() {
+        fs::write(file(path), format!("{}{expected}{}", &whole[..start], &whole[end..])).unwrap();
+    } else {
+        assert_eq!(&whole[start..end], expected, "{path}: write it with `WRITE_SETTINGS=1 cargo test --lib settings`");
+    }
+}
+
+#[test]
+fn the_documents_have_all_settings() {
+    compare("docs/settings.md", "## Limits of a run\n", "Fixed limits", &tables());
+}
+
+#[test]
+fn javascript_has_types_of_all_limits() {
+    compare("www/js/index.d.ts", "export interface Limits {\n", "\n/** How to make a sandbox. */", &types());
+}
+
+#[test]
+fn a_deployed_worker_has_a_variable_for_each_and_the_command_sets_what_differs_from_it() {
+    let variables = text("worker/wrangler.jsonc");
+    let local = text("xtask/src/dev.rs");
+    let local = &local[local.find("const LOCAL:").unwrap()..];
+    let local = &local[..local.find("];").unwrap()];
+    for setting in all() {
+        let deployed = setting.default_in(Worker);
+        // A secret is no variable.
+        let has = setting.homes.contains(&Worker) && setting.name != "ACCESS_TOKENS";
+        let variable = format!("\"{}\": \"{deployed}\"", setting.name);
+        assert_eq!(variables.contains(&variable), has, "wrangler.jsonc: {variable}");
+        assert_eq!(variables.contains(&format!("\"{}\":", setting.name)), has, "wrangler.jsonc: {}", setting.name);
+        // Empty is the general default.
+        let differs = setting.default_in(Dev) != deployed;
+        let set = format!("(\"{}\", \"", setting.name);
+        assert_eq!(local.contains(&set), differs, "xtask/src/dev.rs: {set}");
+        if differs {
+            let [empty, named] = ["", setting.default_in(Dev)].map(|value| format!("{set}{value}\")"));
+            assert!(
+                local.contains(&named) || (local.contains(&empty) && setting.default_in(Dev) == setting.default),
+                "{named}"
+            );
+        }
+    }
+}
+
+#[test]
+fn each_name_is_there_once_and_is_a_name() {
+    let names: Vec<_> = all().map(|setting| setting.name).collect();
+    assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len());
+    assert!(names.len() > 40 && names.iter().all(|name| name.bytes().all(|c| c.is_ascii_uppercase() || c == b'_')));
+    for setting in all() {
+        assert!(setting.about.ends_with('.') && !setting.about.contains('|'), "{}", setting.name);
+    }
+}
