@@ -35,4 +35,3 @@ test('nothing of the tests is in it', () => {
     for (const fixture of FIXTURES) assert.ok(!bytes.includes(fixture), `${fixture} is in ${file}`);
   }
 });
-

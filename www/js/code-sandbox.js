@@ -30,7 +30,7 @@ export async function codeSandbox(options = {}) {
   const signal = AbortSignal.any([closing.signal, ...(options.signal ? [options.signal] : [])]);
   const open = () => FrameLink.open({ ...options, onProgress, signal });
   let link = await open();
-  const milliseconds = (/** @type {string} */ name, /** @type {number} */ otherwise) =>
+  const milliseconds = (/** @type {'graceSeconds' | 'timeLimitSeconds'} */ name, /** @type {number} */ otherwise) =>
     Number(options.limits?.[name] ?? otherwise) * 1000;
   const grace = milliseconds('graceSeconds', 1);
   const limit = milliseconds('timeLimitSeconds', 60) + grace + MARGIN;
