@@ -395,10 +395,10 @@ impl ServerHandler for Server {
         ServerConfig::new(capabilities)
             .with_server_info(Implementation::new("MCP Run Python", env!("CARGO_PKG_VERSION")))
             .with_protocol_version(ProtocolVersion::LATEST_WITH_INITIALIZE)
-            .with_instructions(
-                "Call the \"run_python_code\" tool with the Python code to run. Its description says what the code finds, and \
-                 what not.",
-            )
+            .with_instructions(run_python_code::instructions(
+                self.host.offers_sessions(),
+                self.packages.as_ref().map(|packages| packages.options()),
+            ))
     }
 
     async fn discover(&self, _context: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {

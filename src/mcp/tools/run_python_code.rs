@@ -34,25 +34,13 @@ pub(in crate::mcp) fn definition(
     options: &ServerOptions,
     packages: Option<&PackageOptions>,
 ) -> Tool {
-    let state = match offers_sessions {
-        true => "Variables do not stay from one call to the next, unless a session is used (`session`).",
-        false => "Variables do not stay from one call to the next.",
-    };
+    let state = state(offers_sessions);
     let installed = packages.map(|packages| packages.dependencies.iter().map(ToString::to_string).collect::<Vec<_>>());
     let installed = match installed.filter(|names| !names.is_empty()) {
         Some(names) => format!(" Installed already: {}.", names.join(", ").chars().take(MAX_NAMED).collect::<String>()),
         None => String::new(),
     };
-    let packages = match packages.map(|packages| (packages.source, packages.allowed.is_empty())) {
-        Some((Source::Pypi | Source::Lock, true)) => {
-            "Packages that the code imports (numpy, pandas, matplotlib, scikit-learn, ...) are installed by themselves: use no \
-             pip."
-        }
-        Some((Source::Pypi | Source::Lock, false)) => {
-            "Some packages are installed by themselves when the code imports them: use no pip."
-        }
-        _ => "Nothing can be installed.",
-    };
+    let packages = installs(packages);
     let data = match options.has_data {
         true => format!(" Files to read are in `{DATA}/`."),
         false => String::new(),
@@ -77,6 +65,35 @@ pub(in crate::mcp) fn definition(
                 .idempotent(false)
                 .open_world(false),
         )
+}
+
+/// What a client may tell its model once, whatever it calls: the description in short.
+pub(in crate::mcp) fn instructions(offers_sessions: bool, packages: Option<&PackageOptions>) -> String {
+    let (state, installs) = (state(offers_sessions), installs(packages));
+    format!(
+        "Call the \"{NAME}\" tool with the Python code to run, in a sandbox without network, threads and processes. {state} \
+         {installs}"
+    )
+}
+
+fn state(offers_sessions: bool) -> &'static str {
+    match offers_sessions {
+        true => "Variables do not stay from one call to the next, unless a session is used (`session`).",
+        false => "Variables do not stay from one call to the next.",
+    }
+}
+
+fn installs(packages: Option<&PackageOptions>) -> &'static str {
+    match packages.map(|packages| (packages.source, packages.allowed.is_empty())) {
+        Some((Source::Pypi | Source::Lock, true)) => {
+            "Packages that the code imports (numpy, pandas, matplotlib, scikit-learn, ...) are installed by themselves: use no \
+             pip."
+        }
+        Some((Source::Pypi | Source::Lock, false)) => {
+            "Some packages are installed by themselves when the code imports them: use no pip."
+        }
+        _ => "Nothing can be installed.",
+    }
 }
 
 fn input_schema(offers_sessions: bool) -> Map<String, Value> {

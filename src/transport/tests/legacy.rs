@@ -48,7 +48,10 @@ fn initialize_answers_with_the_originals_words_and_a_version_that_it_speaks() {
         assert_eq!(result["protocolVersion"], "2025-11-25");
         assert_eq!(result["serverInfo"]["name"], "MCP Run Python");
         let instructions = result["instructions"].as_str().unwrap();
-        assert!(instructions.starts_with("Call the \"run_python_code\" tool with the Python code to run."));
+        assert!(instructions.starts_with(
+            "Call the \"run_python_code\" tool with the Python code to run, in a sandbox without network"
+        ));
+        assert!(instructions.ends_with("Nothing can be installed."));
     });
 }
 
