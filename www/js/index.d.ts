@@ -113,6 +113,8 @@ export interface EvalOptions {
   signal?: AbortSignal;
   /** Files to put into the working directory first, by their paths. */
   files?: { [path: string]: string | Blob | ArrayBuffer | Uint8Array };
+  /** In a page: what the program reads from its stdin, a line for each `input()`. */
+  stdin?: string;
 }
 
 /** What a {@link Sandbox} tells while it works. */
