@@ -185,6 +185,10 @@ writeFileSync(join(out, 'python-sandbox.js'), `export * from './assets/${built('
 
 cpSync(join(root, 'www/page/_headers'), join(out, '_headers'));
 
+// Where every manifest has its addresses from.
+const repository = /^repository = "(https:[^"]+)"$/m.exec(readFileSync(join(root, 'Cargo.toml'), 'utf8'))?.[1];
+if (!repository) throw new Error('Cargo.toml names no repository');
+
 const { outputFiles: styles } = await build({ ...COMMON, entryPoints: [join(root, 'www/page/page.css')] });
 const page = built('page.js');
 const preloads = [page.name, ...page.imports.map(({ path }) => basename(path))]
@@ -193,6 +197,7 @@ const preloads = [page.name, ...page.imports.map(({ path }) => basename(path))]
 writeFileSync(
   join(out, 'index.html'),
   readFileSync(join(root, 'www/page/index.html'), 'utf8')
+    .replaceAll('REPOSITORY', repository)
     .replace('<!-- preloads -->', preloads)
     .replace('page.css', `assets/${write('page.css', styles?.[0]?.contents ?? '')}`)
     .replace('page.js', `assets/${page.name}`),

@@ -12,8 +12,8 @@ const SHOW_PROGRESS_AFTER = 200;
 /** How long nothing is told of packages before they count as loaded, in milliseconds. */
 const QUIET = 1500;
 
-/** How a run ends that is stopped: Python is interrupted, or else the interpreter is ended. */
-const STOPPED = /KeyboardInterrupt|stopped/;
+/** How the error of a run ends that was stopped: Python was interrupted, or else the interpreter ended. */
+const STOPPED = /(?:^|\n)KeyboardInterrupt\b[^\n]*\s*$/;
 
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(css);
