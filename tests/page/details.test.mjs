@@ -57,15 +57,36 @@ raise ValueError("\\x1b[35mpurple")`,
   );
   const lines = await page
     .locator('.output > span')
-    .evaluateAll((all) => all.map((line) => [...line.childNodes].map((node) => [node.nodeName === 'SPAN' ? /** @type {Element} */ (node).getAttributeNames().join() + ' ' + /** @type {Element} */ (node).className : '', node.textContent])));
+    .evaluateAll((all) =>
+      all.map((line) =>
+        [...line.childNodes].map((node) => [
+          node.nodeName === 'SPAN' ? /** @type {Element} */ `${node.getAttributeNames().join()} ${node.className}` : '',
+          node.textContent,
+        ]),
+      ),
+    );
   const span = (/** @type {string} */ classes, /** @type {string} */ text) => [`class ${classes}`, text];
   assert.deepEqual(lines.slice(0, 4), [
-    [['', 'a'], span('ansi-red', 'red'), span('ansi-red ansi-bold', 'bold'), span('ansi-green', 'green'), span('ansi-green ansi-on-blue', 'on blue'), ['', ' end'], ['', '\n']],
+    [
+      ['', 'a'],
+      span('ansi-red', 'red'),
+      span('ansi-red ansi-bold', 'bold'),
+      span('ansi-green', 'green'),
+      span('ansi-green ansi-on-blue', 'on blue'),
+      ['', ' end'],
+      ['', '\n'],
+    ],
     [span('ansi-green', 'goes on'), ['', '\n']],
     [span('ansi-green', 'on'), ['', 'ward'], ['', 'link'], ['', '\n']],
-    [['', '100%'], ['', '\n']],
+    [
+      ['', '100%'],
+      ['', '\n'],
+    ],
   ]);
-  assert.deepEqual(lines[4], [['', '.'.repeat(1000)], ['', '\n']]);
+  assert.deepEqual(lines[4], [
+    ['', '.'.repeat(1000)],
+    ['', '\n'],
+  ]);
   assert.equal(lines[5].map(([, text]) => text).join(''), 'xnmouseover=1m<b>\n');
   assert.equal(await page.locator('.error .ansi-magenta').textContent(), 'purple');
   assert.deepEqual(complaints, []);
@@ -75,10 +96,15 @@ raise ValueError("\\x1b[35mpurple")`,
 test('values are as Python writes them', async () => {
   const { page, close } = await openPage(browser, `${site.url}/plain`);
   await run(page, '[True, None, 2.0, "a\\n", {"b": False}]');
-  assert.equal(await page.locator('.value').textContent(), '[\n  True,\n  None,\n  2.0,\n  "a\\n",\n  {\n    "b": False\n  }\n]');
+  assert.equal(
+    await page.locator('.value').textContent(),
+    '[\n  True,\n  None,\n  2.0,\n  "a\\n",\n  {\n    "b": False\n  }\n]',
+  );
   await run(page, '[{"a": True, "b": None}] * 300');
   assert.deepEqual(await page.locator('td').first().textContent(), 'True');
-  const [inner, outer] = await page.locator('.table').evaluate(({ scrollHeight, clientHeight }) => [scrollHeight, clientHeight]);
+  const [inner, outer] = await page
+    .locator('.table')
+    .evaluate(({ scrollHeight, clientHeight }) => [scrollHeight, clientHeight]);
   assert.ok(inner > outer && outer < 500, `${inner} in ${outer}`);
   await close();
 });
@@ -94,7 +120,10 @@ test('a program that asks is first asked what it will read', async () => {
   await page.keyboard.type('Ada\n36');
   await page.getByRole('button', { name: 'Run' }).click();
   await page.getByText('Ada 37').waitFor();
-  await page.getByRole('alert').getByText(/EOFError/).waitFor();
+  await page
+    .getByRole('alert')
+    .getByText(/EOFError/)
+    .waitFor();
   // The next run reads anew, and one without input nothing of what was left.
   await input.fill('one\ntwo\nthree');
   await run(page, 'input()');
@@ -111,7 +140,8 @@ test('lines that were not read are not read by the next run of a session', async
   const outcomes = await page.evaluate(async () => {
     const { codeSandbox } = await import(/** @type {any} */ ('/code-sandbox.js'));
     const sandbox = await codeSandbox({ persistent: true });
-    const run = async (/** @type {string} */ code, /** @type {any} */ stdin) => (await sandbox.eval(code, {}, { stdin })).return_value;
+    const run = async (/** @type {string} */ code, /** @type {any} */ stdin) =>
+      (await sandbox.eval(code, {}, { stdin })).return_value;
     const first = await run('x = 1\ninput()', 'a\nb\nc');
     const second = await run('[x, input(), input()]', 'd\n\n');
     const third = (await sandbox.eval('input()')).error;
@@ -185,7 +215,10 @@ test('a link puts its program into the page, and runs nothing', async () => {
   assert.equal(await code(page), program);
   await page.waitForTimeout(1000);
   assert.equal(await page.locator('python-sandbox .results').evaluate(({ childElementCount }) => childElementCount), 0);
-  assert.deepEqual(site.requests.slice(before).filter((path) => path.startsWith('/assets/core')), []);
+  assert.deepEqual(
+    site.requests.slice(before).filter((path) => path.startsWith('/assets/core')),
+    [],
+  );
   await page.getByRole('button', { name: 'Run' }).click();
   await page.getByRole('log').getByText('ran').waitFor();
   // What is shared is what is read.

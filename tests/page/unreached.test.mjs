@@ -103,12 +103,21 @@ const pressed = () => {
 
 /** Values that would have their drawers lead elsewhere. */
 const values = () => [
-  { 'text/markdown': `<link rel="preconnect" href="${away}/"> <iframe src="${away}/"></iframe> ![](${away}/i) <${away}/> [x](${away}/y)` },
-  { 'text/latex': `$\\href{${away}/}{x} \\url{${away}/} \\includegraphics{${away}/i} \\htmlData{a=b}{x} \\htmlStyle{background:url(${away}/)}{x}$` },
+  {
+    'text/markdown': `<link rel="preconnect" href="${away}/"> <iframe src="${away}/"></iframe> ![](${away}/i) <${away}/> [x](${away}/y)`,
+  },
+  {
+    'text/latex': `$\\href{${away}/}{x} \\url{${away}/} \\includegraphics{${away}/i} \\htmlData{a=b}{x} \\htmlStyle{background:url(${away}/)}{x}$`,
+  },
   {
     [PLOTLY]: {
-      data: [{ type: 'scatter', x: [1], y: [1], text: [`<a href="${away}/">x</a><img src="${away}/i">`], mode: 'text' }],
-      layout: { title: { text: `<a href="${away}/">t</a></text><link rel=preconnect href="${away}/">` }, images: [{ source: `${away}/i`, x: 0, y: 1, sizex: 1, sizey: 1 }] },
+      data: [
+        { type: 'scatter', x: [1], y: [1], text: [`<a href="${away}/">x</a><img src="${away}/i">`], mode: 'text' },
+      ],
+      layout: {
+        title: { text: `<a href="${away}/">t</a></text><link rel=preconnect href="${away}/">` },
+        images: [{ source: `${away}/i`, x: 0, y: 1, sizex: 1, sizey: 1 }],
+      },
     },
   },
   { [PLOTLY]: { data: [{ type: 'choropleth', locations: ['FRA'], z: [1] }] } },
@@ -198,7 +207,7 @@ for (const name of /** @type {const} */ (['Chromium', 'Firefox'])) {
     test('nor if whoever draws is taken over', { timeout: 180_000 }, async () => {
       // A drawer that is nothing but attacks: whatever script a hole in a library would let run.
       const escapes = readFileSync(new URL('escapes.js', import.meta.url), 'utf8')
-        .replace(/await attempt\('messages to whoever[^]*?\n {2}\}\);\n/, '')
+        .replace(/await attempt\('messages to whoever[\s\S]*?\n {2}\}\);\n/, '')
         .replace('postMessage(results)', 'postMessage({ markup: JSON.stringify(results), height: 1e9 })');
       const constants = `const HOSTILE = '${away}', HOSTILE_NAME = '${away}', PAGE = '${site.url}';\n`;
       await changeFile(page, 'draw-texts.js', () => constants + escapes);

@@ -153,7 +153,10 @@ const manifest = {
   frame: write('frame.htm', document),
   files: files.map(({ unpacked: _, ...file }) => file),
   drawing: Object.fromEntries(
-    drawing.map(({ name, path, bytes, sha256 }) => [name.slice('draw-'.length, -'.js'.length), { path, bytes, sha256 }]),
+    drawing.map(({ name, path, bytes, sha256 }) => [
+      name.slice('draw-'.length, -'.js'.length),
+      { path, bytes, sha256 },
+    ]),
   ),
 };
 

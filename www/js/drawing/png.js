@@ -52,7 +52,10 @@ function chunk(name, content) {
   const made = new Uint8Array(12 + content.length);
   const view = new DataView(made.buffer);
   view.setUint32(0, content.length);
-  made.set([...name].map((letter) => letter.charCodeAt(0)), 4);
+  made.set(
+    [...name].map((letter) => letter.charCodeAt(0)),
+    4,
+  );
   made.set(content, 8);
   let code = 0xffffffff;
   for (const byte of made.subarray(4, 8 + content.length)) code = CRC[(code ^ byte) & 255] ^ (code >>> 8);

@@ -29,6 +29,7 @@ const markdown = MarkdownIt({ html: false, linkify: false });
 
 /** `$...$` and `$$...$$`, as notebooks have them: a dollar before a digit, or beside a space, is a dollar. */
 markdown.inline.ruler.after('escape', 'math', (state, silent) => {
+  if (state.src[state.pos] !== '$') return false;
   const match = FORMULA.exec(state.src.slice(state.pos, state.posMax));
   if (!match) return false;
   if (!silent) {
@@ -39,20 +40,28 @@ markdown.inline.ruler.after('escape', 'math', (state, silent) => {
   state.pos += match[0].length;
   return true;
 });
-const FORMULA = /^\$\$([^$]+)\$\$|^\$(?=[^\s$])((?:\\[^]|[^$\\])*?)(?<=\S)\$(?!\d)/;
-markdown.renderer.rules.math = (tokens, index) => math(tokens[index].content, tokens[index].hidden);
+const FORMULA = /^\$\$([^$]+)\$\$|^\$(?=[^\s$])((?:\\[\s\S]|[^$\\])*?)(?<=\S)\$(?!\d)/;
+markdown.renderer.rules.math = (/** @type {any[]} */ tokens, /** @type {number} */ index) =>
+  math(tokens[index].content, tokens[index].hidden);
 
 /** What is between dollars, or between `\(` and `\)`, or in an environment; or else all of it. */
-const PIECES = /\$\$([^]+?)\$\$|\\\[([^]+?)\\\]|\$((?:\\[^]|[^$\\])+)\$|\\\(([^]+?)\\\)|(\\begin\{(\w+\*?)\}[^]*?\\end\{\6\})/g;
+const PIECES =
+  /\$\$([\s\S]+?)\$\$|\\\[([\s\S]+?)\\\]|\$((?:\\[\s\S]|[^$\\])+)\$|\\\(([\s\S]+?)\\\)|(\\begin\{(\w+\*?)\}[\s\S]*?\\end\{\6\})/g;
 
 /** @param {string} text */
 function latex(text) {
   const { escapeHtml } = markdown.utils;
   const parts = [];
   let end = 0;
-  for (const { 0: whole, 1: displayed, 2: bracketed, 3: inline, 4: parenthesised, 5: environment, index } of text.matchAll(
-    PIECES,
-  )) {
+  for (const {
+    0: whole,
+    1: displayed,
+    2: bracketed,
+    3: inline,
+    4: parenthesised,
+    5: environment,
+    index,
+  } of text.matchAll(PIECES)) {
     parts.push(escapeHtml(text.slice(end, index)));
     const block = displayed ?? bracketed ?? environment;
     parts.push(block === undefined ? math(inline ?? parenthesised, false) : math(block, true));

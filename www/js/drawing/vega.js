@@ -33,7 +33,11 @@ serve(async (text) => {
   if (isElsewhere(spec)) throw new Error('its data is at an address');
   // Interpreted: no expression becomes JavaScript.
   const runtime = parse(compile(spec).spec, undefined, { ast: true });
-  const view = new View(runtime, { expr: expressionInterpreter, loader: /** @type {any} */ (LOADER), renderer: 'none' });
+  const view = new View(runtime, {
+    expr: expressionInterpreter,
+    loader: /** @type {any} */ (LOADER),
+    renderer: 'none',
+  });
   await view.runAsync();
   const markup = await view.toSVG();
   const height = Number(/^<svg[^>]* height="([\d.]+)"/.exec(markup)?.[1] ?? 300);

@@ -6,10 +6,23 @@
 const MAX_SPANS = 500;
 
 const NAMES = ['black', 'red', 'green', 'yellow', 'blue', 'magenta', 'cyan', 'white'];
-const STYLES = new Map([[1, 'bold'], [2, 'dim'], [3, 'italic'], [4, 'underline'], [7, 'inverse'], [9, 'strike']]);
+const STYLES = new Map([
+  [1, 'bold'],
+  [2, 'dim'],
+  [3, 'italic'],
+  [4, 'underline'],
+  [7, 'inverse'],
+  [9, 'strike'],
+]);
 
 /** What each ends. @type {Map<number, string[]>} */
-const ENDS = new Map([[22, ['bold', 'dim']], [23, ['italic']], [24, ['underline']], [27, ['inverse']], [29, ['strike']]]);
+const ENDS = new Map([
+  [22, ['bold', 'dim']],
+  [23, ['italic']],
+  [24, ['underline']],
+  [27, ['inverse']],
+  [29, ['strike']],
+]);
 
 /** Sequences that begin with ESC: CSI, of which SGR is one; OSC, such as links and titles; and the rest. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
@@ -25,7 +38,7 @@ export class Colours {
   /** A line in pieces: what it has for classes, and its text. @param {string} text @returns {[string, string][]} */
   pieces(text) {
     // What returns to its begin is written over, as progress bars are.
-    const line = text.replace(/\r+$/, '').replace(/^[^]*\r/, '');
+    const line = text.replace(/\r+$/, '').replace(/^[\s\S]*\r/, '');
     /** @type {[string, string][]} */
     const pieces = [];
     let from = 0;
