@@ -164,6 +164,10 @@ test('Stop is no failure; what fails is one', async () => {
     await page.getByRole('textbox', { name: 'A program' }).fill(program);
     await page.getByRole('button', { name: 'Run' }).click();
     await page.getByRole('log').getByText('on').waitFor();
+    await page
+      .locator('python-sandbox .clock')
+      .getByText(/^\d+ s$/)
+      .waitFor();
     await page.getByRole('button', { name: 'Stop' }).click();
     await page.getByRole('status').getByText(status).waitFor();
     assert.equal(await page.getByRole('alert').count(), alerts);

@@ -193,6 +193,8 @@ export class PythonSandbox extends HTMLElement {
   code: string;
   /** Packages, as pip takes them. */
   dependencies: string[];
+  /** Whether the program is one that was kept when the page was loaded anew. */
+  readonly restored: boolean;
   /** Runs the program. `undefined`: it could not be run, and it is shown why. */
   run(): Promise<Result | undefined>;
   /** Stops the run. */
