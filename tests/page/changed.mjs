@@ -11,16 +11,8 @@ import { SITE } from './site.mjs';
  * @param {import('playwright-core').Page} page
  * @param {(source: string) => string} change
  */
-export const changeIsolate = (page, change) => changeFile(page, 'isolate.js', change);
-
-/**
- * The same for any of the compressed scripts.
- * @param {import('playwright-core').Page} page
- * @param {string} script
- * @param {(source: string) => string} change
- */
-export async function changeFile(page, script, change) {
-  const name = readdirSync(join(SITE, 'assets')).find((file) => file.startsWith(script)) ?? assert.fail();
+export async function changeIsolate(page, change) {
+  const name = readdirSync(join(SITE, 'assets')).find((file) => file.startsWith('isolate.js')) ?? assert.fail();
   const real = readFileSync(join(SITE, 'assets', name));
   const source = gunzipSync(real).toString();
   const changed = change(source);

@@ -60,7 +60,7 @@ raise ValueError("\\x1b[35mpurple")`,
     .evaluateAll((all) =>
       all.map((line) =>
         [...line.childNodes].map((node) => [
-          node.nodeName === 'SPAN' ? /** @type {Element} */ `${node.getAttributeNames().join()} ${node.className}` : '',
+          node instanceof Element ? `${node.getAttributeNames().join()} ${node.className}` : '',
           node.textContent,
         ]),
       ),

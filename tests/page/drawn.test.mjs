@@ -170,7 +170,7 @@ test('what cannot be drawn is shown as what it is', async () => {
   const { texts, frames } = await show(page, bundles);
   assert.match(texts[0], /plotly.*could not be drawn: scatter3d needs WebGL/);
   assert.match(texts[1], /plotly.*could not be drawn: it is no chart/);
-  assert.match(texts[3], /vegalite.*could not be drawn/);
+  assert.match(texts[2], /vegalite.*could not be drawn/);
   assert.equal(frames.length, 2);
   assert.match((await found(page, ['p', '.katex-error']))[0].found.join(), /instead/);
   // Where the files are not, as in a copy of a part of the site.

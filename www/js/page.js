@@ -19,6 +19,7 @@ const select = byId('example');
 for (const name of Object.keys(examples)) select.add(new Option(name));
 select.addEventListener('change', () => {
   sandbox.code = examples[select.value];
+  byId('came').hidden = true;
 });
 // What was there before the page was loaded anew stays.
 if (!sandbox.restored) sandbox.code = Object.values(examples)[0];

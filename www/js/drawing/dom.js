@@ -148,12 +148,26 @@ class Canvas extends OffscreenCanvas {
   }
 }
 
+/** No image is loaded: one that is in the chart itself needs none of this. */
+class Image {
+  /** @type {(() => void) | undefined} */
+  onerror;
+
+  /** @param {string} _ */
+  set src(_) {
+    setTimeout(() => this.onerror?.());
+  }
+
+  setAttribute() {}
+}
+
 const createElement = page.createElement.bind(page);
 page.createElement = (/** @type {string} */ tag) => (tag === 'canvas' ? new Canvas() : createElement(tag));
 
 const { HTMLElement, SVGElement, Element, Node, MutationObserver, DOMParser } = /** @type {any} */ (window);
 Object.assign(globalThis, {
   ...{ HTMLElement, SVGElement, Element, Node, MutationObserver, DOMParser },
+  Image,
   window: globalThis,
   document: page,
   getComputedStyle: (/** @type {any} */ { style }) => ({

@@ -35,24 +35,26 @@ export function displayed(bundles, omitted, draw) {
     const markup = MARKUP.map((type) => bundle[type]).find(isText);
     const text = TEXTS.find((type) => isText(bundle[type]));
     const drawn = chart ?? (markup === undefined ? text : undefined);
-    const otherwise = () => {
-      if (markup !== undefined) return frame(markup);
-      return pre(text === undefined ? `${Object.keys(bundle).join(', ')}: not shown here` : String(bundle[text]));
-    };
-    if ((drawn === undefined && markup === undefined) || frames++ >= MAX_FRAMES)
-      return pre(text === undefined ? `${Object.keys(bundle).join(', ')}: not shown here` : String(bundle[text]));
+    const named = () =>
+      pre(text === undefined ? `${Object.keys(bundle).join(', ')}: not shown here` : String(bundle[text]));
+    if ((drawn ?? markup) === undefined || frames++ >= MAX_FRAMES) return named();
+    const otherwise = () => (markup === undefined ? named() : frame(markup));
     if (drawn === undefined || !draw) return otherwise();
-    return drawing(draw(drawn, bundle[drawn]), drawn, otherwise);
+    return drawing(draw(drawn, bundle[drawn]), (why) => {
+      if (chart === undefined) return [otherwise()];
+      const told = pre(`${chart} could not be drawn: ${why}`);
+      return markup === undefined && text === undefined ? [told] : [told, otherwise()];
+    });
   });
   if (omitted) shown.push(pre(`and ${omitted} more that are too large`));
   return shown;
 }
 
 /**
- * What is being drawn; what cannot be is shown as what it is otherwise.
- * @param {Promise<import('../drawings.js').Drawn>} drawn @param {string} type @param {() => HTMLElement} otherwise
+ * What is being drawn, or what is shown `otherwise`.
+ * @param {Promise<import('../drawings.js').Drawn>} drawn @param {(why: string) => HTMLElement[]} otherwise
  */
-function drawing(drawn, type, otherwise) {
+function drawing(drawn, otherwise) {
   const waiting = pre('Drawing');
   drawn.then(
     ({ markup, height }) => {
@@ -60,11 +62,7 @@ function drawing(drawn, type, otherwise) {
       made.style.height = `${Math.min(height, MAX_HEIGHT)}px`;
       waiting.replaceWith(made);
     },
-    (error) => {
-      const shown = [otherwise()];
-      if (CHARTS.includes(type)) shown.unshift(pre(`${type} could not be drawn: ${error.message}`));
-      waiting.replaceWith(...shown);
-    },
+    (error) => waiting.replaceWith(...otherwise(error.message)),
   );
   return waiting;
 }
