@@ -83,7 +83,7 @@ test('each is drawn', async () => {
     {
       [PLOTLY]: {
         data: [
-          { type: 'bar', x: ['fig', 'plum'], y: [2.5, 4] },
+          { type: 'bar', x: ['fig', 'plum'], y: { dtype: 'f8', bdata: 'AAAAAAAABEAAAAAAAAAQQA==' } },
           { type: 'scattergl', x: ['fig', 'plum'], y: [1, 3] },
         ],
         layout: { title: { text: 'Fruit' } },
