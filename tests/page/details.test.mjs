@@ -143,7 +143,7 @@ test('lines that were not read are not read by the next run of a session', async
     const run = async (/** @type {string} */ code, /** @type {any} */ stdin) =>
       (await sandbox.eval(code, {}, { stdin })).return_value;
     const first = await run('x = 1\ninput()', 'a\nb\nc');
-    const second = await run('[x, input(), input()]', 'd\n\n');
+    const second = await run('[x, input(), input()]', 'd\n\nleft');
     const third = (await sandbox.eval('input()')).error;
     const refused = await sandbox.eval('1', {}, { stdin: 3 }).catch(String);
     sandbox.close();
