@@ -38,6 +38,19 @@ export async function openChromium(args = []) {
   return browser;
 }
 
+/**
+ * As a person has it: with a profile, in which links may have connections prepared. Playwright's pages have none else.
+ * @param {string} profile a folder
+ */
+export async function openProfile(profile) {
+  accessSync(CHROMIUM);
+  return chromium.launchPersistentContext(profile, {
+    executablePath: CHROMIUM,
+    args: ['--no-sandbox'],
+    ignoreDefaultArgs: ['--disable-background-networking'],
+  });
+}
+
 /** @param {Record<string, unknown>} [preferences] as in `about:config` */
 export async function openFirefox(preferences = {}) {
   const browser = await puppeteer.launch({

@@ -176,8 +176,6 @@ test('it is shown: a table is, with its style, and text as text', async () => {
   assert.deepEqual(texts, []);
   const inner = page.locator('python-sandbox').frameLocator('iframe.display').frameLocator('iframe');
   await inner.getByText('& "shown"').waitFor({ timeout: 5000 });
-  const markdown = await show(page, '**bold** <b>', '_repr_markdown_');
-  assert.deepEqual([markdown.texts, markdown.frames], [['**bold** <b>'], []]);
   await close();
 });
 

@@ -65,7 +65,7 @@ function start(folder) {
  * @param {URL} url @param {{ bytes: number, sha256: string }} built what it must be
  * @param {(bytes: number) => void} onMore
  */
-async function download(url, { bytes, sha256 }, onMore) {
+export async function download(url, { bytes, sha256 }, onMore) {
   const stalled = new AbortController();
   const stall = () => stalled.abort(new Error(`nothing came for ${STALL_LIMIT / 1000} s`));
   let timer = setTimeout(stall, STALL_LIMIT);

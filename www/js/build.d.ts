@@ -6,6 +6,8 @@ declare module '#manifest' {
     frame: string;
     /** What a sandbox is made of: compressed files. */
     files: { name: string; path: string; bytes: number; sha256: string }[];
+    /** What draws values, compressed: `www/js/drawing`. */
+    drawing: Record<'texts' | 'vega' | 'plotly', { path: string; bytes: number; sha256: string }>;
   };
   export default manifest;
 }
@@ -54,6 +56,17 @@ declare module '#kdf' {
   /** WebAssembly, in base64. */
   const kdf: string;
   export default kdf;
+}
+
+declare module '#katex.css' {
+  /** With its fonts. */
+  const css: string;
+  export default css;
+}
+
+declare module 'plotly.js-strict-dist-min' {
+  const Plotly: { newPlot(element: object, data: object[], layout: object, config: object): Promise<unknown> };
+  export default Plotly;
 }
 
 declare module '*.css' {

@@ -1,4 +1,6 @@
 // The library for pages: `codeSandbox()`, an MCP server, and what goes with them. Types: index.d.ts.
+import { folderOf } from './assets.js';
+import { offerDrawing } from './drawings.js';
 import { FrameLink } from './frame-link.js';
 import { Sandbox } from './sandbox.js';
 
@@ -17,6 +19,9 @@ const RESET_LIMIT = 150_000;
 /** What the first result of a frame says that took the place of one that was lost: the core's words. */
 const RESTARTED =
   'The Python interpreter of this session was restarted: its files, imported modules and variables are gone.';
+
+/** How long a frame may take to draw something, in milliseconds: twice what it gives its worker. */
+const DRAW_LIMIT = 40_000;
 
 /** @type {typeof import('./index.js').codeSandbox} */
 export async function codeSandbox(options = {}) {
@@ -37,7 +42,7 @@ export async function codeSandbox(options = {}) {
 
   sandbox = new Sandbox(
     {
-      async eval(code, globals, on, files) {
+      async eval(code, globals, on, files, stdin) {
         const isNew = link.closed;
         if (isNew) link = await open();
         const onEvent = (/** @type {any} */ { output, progress }) => {
@@ -45,7 +50,7 @@ export async function codeSandbox(options = {}) {
           if (progress) on.progress(progress);
         };
         if (isNew) on.output({ stream: 'stderr', text: RESTARTED });
-        const result = await link.call('eval', [code, globals, files], { limit, onEvent });
+        const result = await link.call('eval', [code, globals, files, stdin], { limit, onEvent });
         return isNew ? { ...result, output: [RESTARTED, ...result.output] } : result;
       },
       async read(uri, at) {
@@ -67,5 +72,6 @@ export async function codeSandbox(options = {}) {
     },
     options,
   );
+  offerDrawing(sandbox, folderOf(options.assets), (...args) => link.call('draw', args, { limit: DRAW_LIMIT }));
   return sandbox;
 }

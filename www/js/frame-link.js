@@ -30,6 +30,7 @@ const MAX_ASKED = 4096;
 /** @typedef {import('./index.js').Progress} Progress */
 /**
  * @typedef {object} Call
+ * @property {string} method
  * @property {(value: any) => void} resolve
  * @property {(error: Error) => void} reject
  * @property {(event: any) => void} onEvent
@@ -171,15 +172,17 @@ export class FrameLink {
     return new Promise((resolve, reject) => {
       // What cannot be cloned is refused here.
       port.postMessage({ type: 'call', id, method, args });
-      this.#calls.set(id, { resolve, reject, onEvent, limit, timer: undefined });
+      this.#calls.set(id, { method, resolve, reject, onEvent, limit, timer: undefined });
       this.#extend();
       this.#ping();
     });
   }
 
-  /** Whatever is being waited for has to be there soon. @param {number} milliseconds */
+  /** A run that is being waited for has to be over soon. @param {number} milliseconds */
   hurry(milliseconds) {
-    for (const call of this.#calls.values()) call.limit = Math.min(call.limit, milliseconds);
+    for (const call of this.#calls.values()) {
+      if (call.method === 'eval') call.limit = Math.min(call.limit, milliseconds);
+    }
     this.#extend();
   }
 

@@ -178,6 +178,8 @@ export interface EvalOptions {
   signal?: AbortSignal;
   /** Files to put into the working directory first, by their paths. */
   files?: { [path: string]: string | Blob | ArrayBuffer | Uint8Array };
+  /** In a page: what the program reads from its stdin, a line for each `input()`. */
+  stdin?: string;
 }
 
 /** What a {@link Sandbox} tells while it works. */
@@ -261,6 +263,8 @@ export class PythonSandbox extends HTMLElement {
   code: string;
   /** Packages, as pip takes them. */
   dependencies: string[];
+  /** Whether the program is one that was kept when the page was loaded anew. */
+  readonly restored: boolean;
   /** Runs the program. `undefined`: it could not be run, and it is shown why. */
   run(): Promise<Result | undefined>;
   /** Stops the run. */

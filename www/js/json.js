@@ -2,20 +2,24 @@
 
 /** @typedef {import('./index.js').Json} Json */
 
+const CONSTANTS = { true: 'true', false: 'false', null: 'null' };
+
 /**
  * A value as JSON.
  * @param {Json} value
  * @param {(number: number) => string} number writes a `number`
  * @param {string} [indent] of each level; none: all is in one line
  * @param {string} [line] begins a line
+ * @param {{ true: string, false: string, null: string }} [constants] how those are written
  * @returns {string}
  */
-export function json(value, number, indent = '', line = indent && '\n') {
+export function json(value, number, indent = '', line = indent && '\n', constants = CONSTANTS) {
   if (typeof value === 'bigint') return String(value);
   if (typeof value === 'number') return number(value);
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+  if (value === null || typeof value === 'boolean') return constants[`${value}`];
+  if (typeof value === 'string') return JSON.stringify(value);
   const inner = line + indent;
-  const write = (/** @type {Json} */ item) => json(item, number, indent, inner);
+  const write = (/** @type {Json} */ item) => json(item, number, indent, inner, constants);
   const [opening, closing, parts] = Array.isArray(value)
     ? ['[', ']', value.map(write)]
     : ['{', '}', Object.entries(value).map(([name, item]) => `${JSON.stringify(name)}:${indent && ' '}${write(item)}`)];

@@ -35,18 +35,27 @@ while True:
     n += 1
     if n % 1_000_000 == 0:
         print(n, "and counting: press Stop")`,
-  'No way out': `import urllib.request
+  'No way out': `import socket, subprocess, urllib.request
+import js
 from pyodide.http import pyfetch
 
-for way in ("urllib", "https://example.com", "http://127.0.0.1", "http://192.168.1.1"):
+attempts = {
+    "urllib, to https://example.com": lambda: urllib.request.urlopen("https://example.com"),
+    "fetch, of https://example.com": lambda: pyfetch("https://example.com"),
+    "fetch, of this machine": lambda: pyfetch("http://127.0.0.1"),
+    "a socket, to http://192.168.1.1": lambda: socket.create_connection(("192.168.1.1", 80), timeout=2).send(b"x"),
+    "the document of this page": lambda: js.document.cookie,
+    "what this site has stored": lambda: js.localStorage.length,
+    "a command of the system": lambda: subprocess.run(["ls", "/"]),
+}
+for what, attempt in attempts.items():
     try:
-        if way == "urllib":
-            urllib.request.urlopen("https://example.com")
-        else:
-            await pyfetch(way)
-        print(f"{way}: reached")
+        reached = attempt()
+        if hasattr(reached, "__await__"):
+            reached = await reached
+        print(f"{what}: REACHED")
     except Exception as error:
-        print(f"{way}: no way ({type(error).__name__})")`,
+        print(f"{what}: refused, {type(error).__name__}: {error}")`,
 };
 
 /** How to connect to the endpoint. @param {string} url @returns {[string, string][]} */

@@ -19,8 +19,46 @@ const select = byId('example');
 for (const name of Object.keys(examples)) select.add(new Option(name));
 select.addEventListener('change', () => {
   sandbox.code = examples[select.value];
+  byId('came').hidden = true;
 });
-sandbox.code = Object.values(examples)[0];
+// What was there before the page was loaded anew stays.
+if (!sandbox.restored) sandbox.code = Object.values(examples)[0];
+
+/** The most characters of a program that a link carries. */
+const MAX_LINKED = 20_000;
+
+/**
+ * **Boundary.** A link may come from anyone: its program is put into the editor, and a person runs it, or does not.
+ */
+function readLink() {
+  const code = new URLSearchParams(location.hash.slice(1)).get('code');
+  if (!code || code.length > MAX_LINKED) return;
+  sandbox.code = code;
+  byId('came').hidden = false;
+}
+readLink();
+addEventListener('hashchange', readLink);
+
+byId('link').addEventListener('click', async (/** @type {Event} */ { target }) => {
+  const button = /** @type {HTMLElement} */ (target);
+  const { code } = sandbox;
+  if (code.length > MAX_LINKED) {
+    button.textContent = 'Too long';
+  } else {
+    const link = new URL(`#${new URLSearchParams({ code })}`, document.baseURI).href;
+    // Without the clipboard, the address of this page is the link.
+    button.textContent = await navigator.clipboard.writeText(link).then(
+      () => 'Copied',
+      () => {
+        history.replaceState(null, '', link);
+        return 'See the address';
+      },
+    );
+  }
+  setTimeout(() => {
+    button.textContent = 'Copy a link';
+  }, 2000);
+});
 
 void health();
 void webMcp();

@@ -13,7 +13,7 @@
 /**
  * One interpreter, as a home has it. It is asked for one run at a time.
  * @typedef {object} Backend
- * @property {(code: string, globals: object, listeners: Listeners, files?: PlacedFiles) => Promise<any>} eval runs a
+ * @property {(code: string, globals: object, listeners: Listeners, files?: PlacedFiles, stdin?: string) => Promise<any>} eval runs a
  *   program; gives an `EvalResult` of the core
  * @property {(uri: string, at: number) => Promise<Piece>} read reads bytes of a file, from `at` on
  * @property {() => void} interrupt stops the run, which gives its result then
@@ -52,15 +52,17 @@ export class Sandbox extends EventTarget {
   }
 
   /** @param {string} code @param {object} [globals] @param {EvalOptions} [options] @returns {Promise<Result>} */
-  eval(code, globals = {}, { signal, files } = {}) {
+  eval(code, globals = {}, { signal, files, stdin } = {}) {
     if (typeof code !== 'string') return Promise.reject(new TypeError('eval: `code` must be a string'));
-    const result = this.#turn.then(() => this.#eval(code, globals, signal, files));
+    if (stdin !== undefined && typeof stdin !== 'string')
+      return Promise.reject(new TypeError('eval: `stdin` must be a string'));
+    const result = this.#turn.then(() => this.#eval(code, globals, { signal, files, stdin }));
     this.#turn = result.catch(() => {});
     return signal ? Promise.race([result, aborted(signal, result)]) : result;
   }
 
-  /** @param {string} code @param {object} globals @param {AbortSignal} [signal] @param {EvalOptions['files']} [files] */
-  async #eval(code, globals, signal, files) {
+  /** @param {string} code @param {object} globals @param {EvalOptions} options */
+  async #eval(code, globals, { signal, files, stdin }) {
     const placed = files && (await placedFiles(files));
     signal?.throwIfAborted();
     this.#check();
@@ -71,7 +73,7 @@ export class Sandbox extends EventTarget {
         output: (/** @type {OutputLine} */ detail) => this.dispatchEvent(new CustomEvent('output', { detail })),
         progress: (/** @type {Progress} */ detail) => this.dispatchEvent(new CustomEvent('progress', { detail })),
       };
-      return withBytes(await this.#backend.eval(code, globals, listeners, placed));
+      return withBytes(await this.#backend.eval(code, globals, listeners, placed, stdin));
     } finally {
       signal?.removeEventListener('abort', stop);
     }

@@ -46,6 +46,16 @@ function write(name, content) {
   return hashed;
 }
 
+/** KaTeX's style, with its fonts in it. */
+async function katexStyle() {
+  const path = fileURLToPath(import.meta.resolve('katex/dist/katex.min.css'));
+  // Every browser has woff2.
+  const contents = readFileSync(path, 'utf8').replaceAll(/,url\([^)]*\.(?:woff|ttf)\) format\("\w+"\)/g, '');
+  const stdin = { contents, loader: /** @type {const} */ ('css'), resolveDir: dirname(path) };
+  const { outputFiles } = await build({ ...COMMON, stdin, loader: { '.woff2': 'dataurl' } });
+  return outputFiles?.[0]?.text ?? '';
+}
+
 /** @param {string} entry @param {Record<string, string>} alias @returns {Promise<string>} one classic script */
 async function script(entry, alias) {
   const { outputFiles } = await build({
@@ -55,7 +65,7 @@ async function script(entry, alias) {
     alias,
     external: ['node:*', 'ws'],
     define: { 'import.meta.url': '"http://pyodide/pyodide.mjs"' },
-    plugins: [given({ '#kdf': kdf, '#python-sources': PYTHON, '#symbols': symbols })],
+    plugins: [given({ '#kdf': kdf, '#python-sources': PYTHON, '#symbols': symbols, '#katex.css': style })],
   });
   return outputFiles?.[0]?.text ?? '';
 }
@@ -80,6 +90,8 @@ const symbols = readFileSync(join(runtime, 'symbols.txt'), 'utf8');
 /** Compiled where it is needed. */
 const kdf = readFileSync(join(runtime, 'kdf.wasm'), 'base64');
 
+const style = await katexStyle();
+
 const isolate = await script('frame/isolate.js', {
   '#runtime/pyodide.mjs': join(runtime, 'pyodide.mjs'),
   '#runtime/pyodide.asm.mjs': join(runtime, 'pyodide.asm.mjs'),
@@ -87,6 +99,12 @@ const isolate = await script('frame/isolate.js', {
 const frame = await script('frame/frame.js', { '#core': join(core, 'core.js') });
 
 // Compressed by us: so they are at every server, and their sizes, which progress is told by, are known.
+/** @param {string} name @param {string | Uint8Array} content */
+function pack(name, content) {
+  const packed = gzipSync(content, { level: 9 });
+  const sha256 = createHash('sha256').update(packed).digest('hex');
+  return { name, path: write(`${name}.bin`, packed), bytes: packed.length, sha256, unpacked: content.length };
+}
 const files = Object.entries({
   'isolate.js': isolate,
   'core.wasm': readFileSync(join(core, 'core_bg.wasm')),
@@ -94,11 +112,12 @@ const files = Object.entries({
   'pyodide-lock.json': readFileSync(join(runtime, 'pyodide-lock.txt')),
   'python_stdlib.zip': readFileSync(join(runtime, 'python_stdlib.zip')),
   'snapshot.bin': readFileSync(join(runtime, 'snapshot.bin')),
-}).map(([name, content]) => {
-  const packed = gzipSync(content, { level: 9 });
-  const sha256 = createHash('sha256').update(packed).digest('hex');
-  return { name, path: write(`${name}.bin`, packed), bytes: packed.length, sha256, unpacked: content.length };
-});
+}).map(([name, content]) => pack(name, content));
+
+/** What draws values: each is loaded when the first of its kind is shown. */
+const drawing = await Promise.all(
+  ['texts', 'vega', 'plotly'].map(async (name) => pack(`draw-${name}.js`, await script(`drawing/${name}.js`, {}))),
+);
 
 // **Boundary.** What keeps the code in the frame from the network: nothing may be loaded, not even from the server that
 // this comes from, and no script runs but the one below and the workers that it makes, which inherit this policy.
@@ -111,7 +130,16 @@ const policy = [
 ].join('; ');
 const document = `<!doctype html><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="${policy}"><title>Python sandbox</title><script>${frame}</script>\n`;
 // Not `.html`: some servers, Cloudflare's among them, redirect that to an address without it.
-const manifest = { frame: write('frame.htm', document), files: files.map(({ unpacked: _, ...file }) => file) };
+const manifest = {
+  frame: write('frame.htm', document),
+  files: files.map(({ unpacked: _, ...file }) => file),
+  drawing: Object.fromEntries(
+    drawing.map(({ name, path, bytes, sha256 }) => [
+      name.slice('draw-'.length, -'.js'.length),
+      { path, bytes, sha256 },
+    ]),
+  ),
+};
 
 const { metafile, outputFiles } = await build({
   ...COMMON,
@@ -141,6 +169,10 @@ writeFileSync(join(out, 'python-sandbox.js'), `export * from './assets/${built('
 
 cpSync(join(root, 'www/page/_headers'), join(out, '_headers'));
 
+// Where every manifest has its addresses from.
+const repository = /^repository = "(https:[^"]+)"$/m.exec(readFileSync(join(root, 'Cargo.toml'), 'utf8'))?.[1];
+if (!repository) throw new Error('Cargo.toml names no repository');
+
 const { outputFiles: styles } = await build({ ...COMMON, entryPoints: [join(root, 'www/page/page.css')] });
 const page = built('page.js');
 const preloads = [page.name, ...page.imports.map(({ path }) => basename(path))]
@@ -149,6 +181,7 @@ const preloads = [page.name, ...page.imports.map(({ path }) => basename(path))]
 writeFileSync(
   join(out, 'index.html'),
   readFileSync(join(root, 'www/page/index.html'), 'utf8')
+    .replaceAll('REPOSITORY', repository)
     .replace('<!-- preloads -->', preloads)
     .replace('page.css', `assets/${write('page.css', styles?.[0]?.contents ?? '')}`)
     .replace('page.js', `assets/${page.name}`),
@@ -159,4 +192,4 @@ const row = (/** @type {string} */ name, /** @type {number} */ raw, /** @type {n
   console.log(`${name.padStart(30)} ${kb(raw)} ${kb(wire)}`);
 console.log(`${''.padStart(30)}  disk kB  wire kB`);
 for (const { path, contents } of outputFiles ?? []) row(basename(path), contents.length, gzipSync(contents).length);
-for (const { name, bytes, unpacked } of files) row(name, unpacked, bytes);
+for (const { name, bytes, unpacked } of [...files, ...drawing]) row(name, unpacked, bytes);

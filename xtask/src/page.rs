@@ -22,6 +22,7 @@ pub fn build(variant: Variant, core: &Path) -> Result<PathBuf> {
     let sizes_of = sizes_file(&site);
     let runtime = target().join("runtime/isolate");
     let inputs = Inputs::default()
+        .path("Cargo.toml")?
         .path("xtask/page")?
         .path("www/js")?
         .path("www/page")?

@@ -21,7 +21,19 @@ const CRATES: [(&str, Option<&str>); 4] =
     [("worker-edge", Some(WASM)), ("core-js", Some(WASM)), ("kdf", Some(WASM)), ("desk", None)];
 
 /// The npm packages of which something is shipped: their names, or how those begin. What they need is, too.
-const PACKAGES: [&str; 4] = ["workerd", "codemirror", "@codemirror/", "@lezer/"];
+const PACKAGES: [&str; 11] = [
+    "workerd",
+    "codemirror",
+    "@codemirror/",
+    "@lezer/",
+    "katex",
+    "linkedom",
+    "markdown-it",
+    "plotly.js-strict-dist-min",
+    "vega",
+    "vega-interpreter",
+    "vega-lite",
+];
 
 /// Writes it: the crates that are compiled in, the npm packages that are bundled or brought along, with their licences, and
 /// Pyodide, with the hashes of its files.

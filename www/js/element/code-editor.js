@@ -1,4 +1,5 @@
 // The editor with colours: CodeMirror 6, loaded when there is time.
+import { autocompletion } from '@codemirror/autocomplete';
 import { indentWithTab } from '@codemirror/commands';
 import { python } from '@codemirror/lang-python';
 import { HighlightStyle, indentUnit, syntaxHighlighting } from '@codemirror/language';
@@ -58,26 +59,28 @@ export class CodeEditor {
         selection,
         extensions: [
           keymap.of([
-            {
-              key: 'Mod-Enter',
+            ...['Mod-Enter', 'Shift-Enter'].map((key) => ({
+              key,
               run: () => {
                 run();
                 return true;
               },
-            },
+            })),
             // Escape, then Tab, leaves.
             indentWithTab,
           ]),
           minimalSetup,
           lineNumbers(),
           python(),
+          // Keywords, builtins and names of the text, which the language knows.
+          autocompletion({ icons: false }),
           indentUnit.of('    '),
           syntaxHighlighting(HIGHLIGHT),
           marked,
           EditorView.lineWrapping,
           EditorView.contentAttributes.of({
             'aria-label': label,
-            'aria-description': 'Control Enter runs the code. Escape, then Tab, leaves the editor.',
+            'aria-description': 'Control Enter or Shift Enter runs the code. Escape, then Tab, leaves the editor.',
           }),
         ],
       }),

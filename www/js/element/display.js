@@ -1,37 +1,70 @@
 // What a program has displayed: the best of each bundle.
 //
-// **Boundary.** Markup from a sandbox is hostile. It never gets into this document, but into a frame of no origin without
-// scripts, forms, windows and navigation of others (`sandbox=""`), whose policy lets it load nothing. Where such a frame
-// may go itself, when a link in it is followed, is for the policy of the document around it: so there is one between, which
-// is ours, and lets it go nowhere.
+// **Boundary.** Markup from a sandbox is hostile, and so is what a library drew of a value of it. It never gets into this
+// document, but into a frame of no origin without scripts, forms, windows and navigation of others (`sandbox=""`), whose
+// policy lets it load nothing. Where such a frame may go itself, when a link in it is followed, is for the policy of the
+// document around it: so there is one between, which is ours, and lets it go nowhere. What no policy holds back are
+// connections that are only prepared: `tamed` takes away what asks for one.
+import { CHARTS, TEXTS } from '../drawings.js';
 
 /** The most frames of a result: each is two documents. */
 const MAX_FRAMES = 16;
 
+/** The greatest height of a frame that was drawn, in pixels; a person may make it higher. */
+const MAX_HEIGHT = 800;
+
 const POLICY =
   `<meta http-equiv="Content-Security-Policy" ` +
-  `content="default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'">` +
-  `<meta name="referrer" content="no-referrer">`;
+  `content="default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; base-uri 'none'; form-action 'none'">` +
+  `<meta name="referrer" content="no-referrer"><meta http-equiv="x-dns-prefetch-control" content="off">`;
 
 /** Types that are markup, the better one first. */
 const MARKUP = ['text/html', 'image/svg+xml'];
 
-/** Types that are shown as the text that they are. The place for who typesets them; and below for who draws charts. */
-const TEXTS = ['text/markdown', 'text/latex'];
-
 /** @typedef {import('../index.js').Bundle} Bundle */
+/** @typedef {ReturnType<typeof import('../drawings.js').drawerOf>} Draw */
 
-/** The elements that show bundles. @param {Bundle[]} bundles @param {number} omitted how many texts were left out */
-export function displayed(bundles, omitted) {
+/**
+ * The elements that show bundles.
+ * @param {Bundle[]} bundles @param {number} omitted how many texts were left out @param {Draw} draw
+ */
+export function displayed(bundles, omitted, draw) {
   let frames = 0;
   const shown = bundles.map((bundle) => {
-    const text = (/** @type {string[]} */ types) => types.map((type) => bundle[type]).find(isText);
-    const markup = text(MARKUP);
-    if (markup !== undefined && frames++ < MAX_FRAMES) return frame(markup);
-    return pre(text(TEXTS) ?? `${Object.keys(bundle).join(', ')}: not shown here`);
+    const chart = CHARTS.find((type) => bundle[type] !== undefined);
+    const markup = MARKUP.map((type) => bundle[type]).find(isText);
+    const text = TEXTS.find((type) => isText(bundle[type]));
+    const drawn = chart ?? (markup === undefined ? text : undefined);
+    const named = () =>
+      pre(text === undefined ? `${Object.keys(bundle).join(', ')}: not shown here` : String(bundle[text]));
+    if ((drawn ?? markup) === undefined || frames++ >= MAX_FRAMES) return named();
+    const otherwise = () => (markup === undefined ? named() : frame(markup));
+    if (drawn === undefined || !draw) return otherwise();
+    return drawing(draw(drawn, bundle[drawn]), (why) => {
+      if (chart === undefined) return [otherwise()];
+      const told = pre(`${chart} could not be drawn: ${why}`);
+      return markup === undefined && text === undefined ? [told] : [told, otherwise()];
+    });
   });
   if (omitted) shown.push(pre(`and ${omitted} more that are too large`));
   return shown;
+}
+
+/**
+ * What is being drawn, or what is shown `otherwise`.
+ * @param {Promise<import('../drawings.js').Drawn>} drawn @param {(why: string) => HTMLElement[]} otherwise
+ */
+function drawing(drawn, otherwise) {
+  const waiting = pre('Drawing');
+  drawn.then(
+    ({ markup, height }) => {
+      const made = frame(markup);
+      made.style.height = `${Math.min(height, MAX_HEIGHT)}px`;
+      waiting.replaceWith(made);
+    },
+    (error) => waiting.replaceWith(...otherwise(error.message)),
+  );
+  return waiting;
 }
 
 /** @param {unknown} value @returns {value is string} */
@@ -58,8 +91,22 @@ function frame(markup) {
   made.title = 'Displayed';
   made.setAttribute('sandbox', '');
   made.setAttribute('referrerpolicy', 'no-referrer');
-  made.srcdoc = documentOf(markup);
+  made.srcdoc = documentOf(tamed(markup));
   return made;
+}
+
+/**
+ * **Boundary.** Markup without what has a name looked up, or a connection prepared, whatever the policy: `<link>`, frames
+ * within it (whose own markup would be written in characters that are not seen here), and links, once they are pressed. It is
+ * done to the text: a tag begins with `<` and its name, and an attribute's name is written as it is, in any markup
+ * (HTML, section 13.2.5).
+ * @param {string} markup
+ */
+function tamed(markup) {
+  return markup
+    .replaceAll(/<(?=(?:link|meta|base|i?frame|frameset|fencedframe|portal|object|embed)(?![a-z]))/gi, '<x-')
+    .replaceAll(/href(?=\s*=\s*(?!["']?(?:#|data:image\/)))/gi, 'data-href')
+    .replaceAll(/attributename/gi, 'data-attribute');
 }
 
 /** Ours, with a frame for the markup. @param {string} markup */

@@ -1,11 +1,19 @@
 // `<python-sandbox>`: an editor, Run and Stop, and what comes out. docs/page.md has its attributes, parts and properties.
 import { codeSandbox } from '../code-sandbox.js';
+import { drawerOf } from '../drawings.js';
 import css from './element.css';
+import { Kept } from './kept.js';
 import { PlainEditor } from './plain-editor.js';
 import { Results } from './results.js';
 
 /** How long to wait before progress is shown: what is quick needs none. In milliseconds. */
 const SHOW_PROGRESS_AFTER = 200;
+
+/** How long nothing is told of packages before they count as loaded, in milliseconds. */
+const QUIET = 1500;
+
+/** How the error of a run ends that was stopped: Python was interrupted, or else the interpreter ended. */
+const STOPPED = /(?:^|\n)KeyboardInterrupt\b[^\n]*\s*$/;
 
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(css);
@@ -13,7 +21,7 @@ sheet.replaceSync(css);
 const TEMPLATE = document.createElement('template');
 TEMPLATE.innerHTML = `
 <div part="toolbar" class="toolbar" role="toolbar" aria-label="Python">
-  <button part="button run" class="run" type="button" aria-keyshortcuts="Control+Enter">Run</button>
+  <button part="button run" class="run" type="button" aria-keyshortcuts="Control+Enter Shift+Enter">Run</button>
   <button part="button stop" class="stop" type="button" disabled>Stop</button>
   <button part="button reset" class="reset" type="button">Reset</button>
   <label part="packages" class="packages"><span>Packages</span>
@@ -22,8 +30,12 @@ TEMPLATE.innerHTML = `
   <label part="persistent" class="persistent"><input name="persistent" type="checkbox"> Keep variables</label>
 </div>
 <div part="editor" class="editor"></div>
+<label part="input" class="input" hidden><span>Input</span>
+  <textarea name="input" rows="2" placeholder="a line for each input()" autocapitalize="off" spellcheck="false"></textarea>
+</label>
 <div class="state">
   <span part="status" class="status" role="status"></span>
+  <span class="clock" aria-hidden="true"></span>
   <progress part="progress" class="progress" aria-label="Loading" hidden></progress>
 </div>
 <div part="results" class="results" role="region" aria-label="Results" tabindex="0"></div>`;
@@ -42,6 +54,10 @@ export class PythonSandbox extends HTMLElement {
   #opening = null;
   /** @type {AbortController | null} */
   #running = null;
+  /** Whether a person has stopped the run. */
+  #isStopped = false;
+  #kept = new Kept(this);
+  #keep = () => this.#kept.write(this.#editor.value, written(this));
   /** Ends what is being opened. */
   #opened = new AbortController();
 
@@ -51,8 +67,8 @@ export class PythonSandbox extends HTMLElement {
     this.#root.append(TEMPLATE.content.cloneNode(true));
     const goTo = (/** @type {number} */ line) => this.#editor.goTo(line);
     this.#results = new Results(this.#part('.results'), goTo, async (file) => (await this.#open()).read(file));
-    this.#editor = new PlainEditor(this.#part('.editor'), { run: () => void this.run() });
-    this.#part('.run').addEventListener('click', () => void this.run());
+    this.#editor = new PlainEditor(this.#part('.editor'), { run: () => this.#pressed() });
+    this.#part('.run').addEventListener('click', () => this.#pressed());
     this.#part('.stop').addEventListener('click', () => this.stop());
     this.#part('.reset').addEventListener('click', () => void this.reset());
     this.#input('packages').addEventListener('change', (event) => {
@@ -65,7 +81,8 @@ export class PythonSandbox extends HTMLElement {
   }
 
   connectedCallback() {
-    if (!this.#editor.value) this.#editor.value = written(this);
+    if (!this.#editor.value) this.#editor.value = this.#kept.read() ?? written(this);
+    addEventListener('pagehide', this.#keep);
     const label = this.getAttribute('label');
     if (label) this.#editor.label = label;
     // Not before the page has been painted.
@@ -76,7 +93,9 @@ export class PythonSandbox extends HTMLElement {
   disconnectedCallback() {
     // One that is only moved comes back at once.
     queueMicrotask(() => {
-      if (!this.isConnected) this.#close();
+      if (this.isConnected) return;
+      removeEventListener('pagehide', this.#keep);
+      this.#close();
     });
   }
 
@@ -115,12 +134,32 @@ export class PythonSandbox extends HTMLElement {
     );
   }
 
+  /** Whether the program is the one that was there before the page was loaded anew. */
+  get restored() {
+    return this.#kept.wasRead;
+  }
+
+  /** A person wants it run. A program that asks for input is first asked what it will read. */
+  #pressed() {
+    const input = this.#part('.input');
+    if (this.#running) return;
+    if (input.hidden && /\binput\s*\(/.test(this.code)) {
+      input.hidden = false;
+      this.#input('input').focus();
+      this.#say('The program asks for input: write a line for each question, then run it');
+      return;
+    }
+    void this.run();
+  }
+
   /** Runs the program. @returns {Promise<Result | undefined>} `undefined`: it could not be run, and it is shown why */
   async run() {
     if (this.#running) return;
     const running = new AbortController();
     this.#running = running;
+    this.#isStopped = false;
     this.#busy(true);
+    this.#keep();
     this.#results.clear();
     this.#editor.mark(null);
     try {
@@ -128,15 +167,23 @@ export class PythonSandbox extends HTMLElement {
       if (running.signal.aborted) throw new Error('Stopped');
       this.#say('Running');
       const start = performance.now();
-      const exact = await sandbox.eval(this.code);
-      this.#results.show(exact);
+      const stdin = this.#part('.input').hidden ? '' : this.#input('input').value;
+      const exact = await sandbox.eval(this.code, {}, { stdin });
+      // Who presses Stop is told so; what fails by itself meanwhile has failed.
+      const isStopped = this.#isStopped && exact.status === 'run-error' && STOPPED.test(exact.error);
+      this.#results.show(exact, drawerOf(sandbox), isStopped);
       const result = usual(exact);
       const seconds = ((performance.now() - start) / 1000).toFixed(2);
-      this.#say(result.status === 'success' ? `Done in ${seconds} s` : `Failed after ${seconds} s`);
+      const how = result.status === 'success' ? 'Done in' : isStopped ? 'Stopped after' : 'Failed after';
+      this.#say(`${how} ${seconds} s`);
       if (result.status === 'run-error') this.#editor.mark(this.#results.line);
       this.dispatchEvent(new CustomEvent('result', { detail: result }));
       return result;
     } catch (error) {
+      if (this.#isStopped) {
+        this.#say('Stopped');
+        return undefined;
+      }
       this.#results.fail(error instanceof Error ? error.message : String(error));
       this.#say('Could not run');
       return undefined;
@@ -148,7 +195,9 @@ export class PythonSandbox extends HTMLElement {
 
   /** Stops the run. */
   stop() {
-    this.#running?.abort();
+    if (!this.#running) return;
+    this.#isStopped = true;
+    this.#running.abort();
     this.#say('Stopping');
     void this.#opening?.then(
       (sandbox) => sandbox.interrupt(),
@@ -207,7 +256,7 @@ export class PythonSandbox extends HTMLElement {
     const { CodeEditor } = await import('./code-editor.js').catch(() => ({ CodeEditor: null }));
     // Where it cannot be loaded the plain one does.
     if (!CodeEditor || !(this.#editor instanceof PlainEditor)) return;
-    this.#editor = new CodeEditor(this.#editor, { run: () => void this.run() }, this.#root);
+    this.#editor = new CodeEditor(this.#editor, { run: () => this.#pressed() }, this.#root);
   }
 
   /** @param {boolean} busy */
@@ -221,13 +270,33 @@ export class PythonSandbox extends HTMLElement {
     if (!busy && focused === stop) run.focus();
     this.#part('.progress').hidden = true;
     this.toggleAttribute('running', busy);
+    clearInterval(this.#ticking);
+    const clock = this.#part('.clock');
+    clock.textContent = '';
+    if (!busy) return;
+    const start = performance.now();
+    this.#ticking = setInterval(() => {
+      const now = performance.now();
+      clock.textContent = `${((now - start) / 1000).toFixed(0)} s`;
+      // What was fetched is imported now, of which nobody tells.
+      if (this.#heardAt && now - this.#heardAt > QUIET) {
+        this.#heardAt = 0;
+        this.#part('.progress').hidden = true;
+        this.#say('Running: importing what was loaded');
+      }
+    }, 1000);
   }
 
   #shownAt = 0;
+  /** When packages were last told of; 0 if nothing was since. */
+  #heardAt = 0;
+  /** @type {any} */
+  #ticking;
 
   /** @param {import('../index.js').Progress} progress */
-  #progress({ message, loaded, total }) {
+  #progress({ phase, message, loaded, total }) {
     const now = performance.now();
+    if (phase === 'packages' && this.#running) this.#heardAt = now;
     if (!this.#shownAt || loaded === 0) this.#shownAt = now;
     const bar = /** @type {HTMLProgressElement} */ (this.#part('.progress'));
     bar.hidden = now - this.#shownAt < SHOW_PROGRESS_AFTER || (total > 0 && loaded >= total);

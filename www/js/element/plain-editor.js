@@ -20,7 +20,7 @@ export class PlainEditor {
     this.area.setAttribute('part', 'textarea');
     this.label = 'Python code';
     this.area.addEventListener('keydown', (event) => {
-      if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
+      if (event.key === 'Enter' && (event.ctrlKey || event.metaKey || event.shiftKey)) {
         event.preventDefault();
         run();
       }

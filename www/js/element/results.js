@@ -4,6 +4,7 @@
 // display.js shows elsewhere.
 
 import { float, json } from '../json.js';
+import { Colours } from './ansi.js';
 import { displayed } from './display.js';
 
 /** The most lines of output that are shown; the rest is counted. */
@@ -30,6 +31,8 @@ export class Results {
   /** @type {HTMLElement | null} */
   #output = null;
   #lines = 0;
+  /** How each stream is coloured. @type {Map<string, Colours>} */
+  #colours = new Map();
   /** The line of the program where it failed. @type {number | null} */
   line = null;
 
@@ -47,6 +50,7 @@ export class Results {
     this.#element.replaceChildren();
     this.#output = null;
     this.#lines = 0;
+    this.#colours.clear();
     this.line = null;
   }
 
@@ -57,27 +61,50 @@ export class Results {
       this.#outputElement().dataset.more = `${this.#lines - MAX_LINES} more lines`;
       return;
     }
-    const line = element('span', stream, `${text}\n`);
+    const colours = this.#colours.get(stream) ?? new Colours();
+    this.#colours.set(stream, colours);
+    const line = element('span', stream);
+    line.append(...coloured(colours, text), '\n');
     line.setAttribute('part', stream);
     this.#outputElement().append(line);
   }
 
-  /** @param {Result} result with exact numbers */
-  show(result) {
+  /**
+   * @param {Result} result with exact numbers @param {ReturnType<typeof import('../drawings.js').drawerOf>} draw
+   * @param {boolean} [isStopped] whether a person ended it
+   */
+  show(result, draw, isStopped = false) {
     void this.#figures(result.images);
     if (result.status === 'success') this.#value(result.return_value);
+    else if (isStopped) this.stopped(result.error);
     else this.fail(result.error);
-    this.#element.append(...displayed(result.display ?? [], result.display_omitted ?? 0));
+    this.#element.append(...displayed(result.display ?? [], result.display_omitted ?? 0, draw));
     const { files = [], files_omitted: omitted = 0 } = result;
     if (files.length || omitted) this.#files(files, omitted);
   }
 
   /** @param {string} message */
   fail(message) {
-    const pre = element('pre', 'error', message.trimEnd());
+    const pre = element('pre', 'error');
+    const colours = new Colours();
+    for (const line of message.trimEnd().split('\n')) pre.append(...coloured(colours, line), '\n');
+    pre.lastChild?.remove();
     pre.setAttribute('part', 'error');
     pre.setAttribute('role', 'alert');
     this.#element.append(pre);
+    this.#lead(message);
+  }
+
+  /** A run that a person has stopped: nothing has failed. @param {string} message where it was */
+  stopped(message) {
+    const pre = element('pre', 'stopped', 'Stopped');
+    pre.setAttribute('part', 'stopped');
+    this.#element.append(pre);
+    this.#lead(message);
+  }
+
+  /** Leads to the line of the program that an error names. @param {string} message */
+  #lead(message) {
     const lines = [...message.matchAll(/File "main\.py", line (\d+)/g)];
     const line = Number(lines.at(-1)?.[1]);
     if (!line) return;
@@ -112,7 +139,7 @@ export class Results {
       this.#element.append(scroll);
       return;
     }
-    const pre = element('pre', 'value', typeof value === 'string' ? value : json(value, float, '  '));
+    const pre = element('pre', 'value', typeof value === 'string' ? value : python(value, '  '));
     pre.setAttribute('part', 'value');
     pre.ariaLabel = 'Value';
     pre.setAttribute('role', 'group');
@@ -254,11 +281,22 @@ function records(value) {
     const line = body.insertRow();
     for (const column of columns) {
       const cell = /** @type {Record<string, Json>} */ (row)[column];
-      line.insertCell().textContent = typeof cell === 'string' ? cell : json(cell, float);
+      line.insertCell().textContent = typeof cell === 'string' ? cell : python(cell);
     }
   }
   if (value.length > MAX_ROWS) table.createCaption().textContent = `${MAX_ROWS} of ${value.length} rows`;
   return table;
+}
+
+/** A value as Python writes it. @param {Json} value @param {string} [indent] */
+function python(value, indent = '') {
+  return json(value, float, indent, undefined, CONSTANTS);
+}
+const CONSTANTS = { true: 'True', false: 'False', null: 'None' };
+
+/** @param {Colours} colours @param {string} text */
+function coloured(colours, text) {
+  return colours.pieces(text).map(([classes, piece]) => (classes ? element('span', classes, piece) : piece));
 }
 
 /** @param {string} tag @param {string} className @param {string} [text] */

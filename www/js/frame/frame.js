@@ -6,6 +6,7 @@
 import init, { Core } from '#core';
 import pythonSources from '#python-sources';
 import { fromPage } from '../messages.js';
+import { draw } from './drawings.js';
 import { Sessions } from './sessions.js';
 
 /** How much longer than it was given the page may take to answer, in milliseconds. */
@@ -90,13 +91,15 @@ const calls = {
 
   /**
    * Runs a program for `codeSandbox()`.
-   * @param {string} code @param {object} globals @param {object | undefined} files @param {(event: object) => void} onEvent
+   * @param {string} code @param {object} globals @param {object | undefined} files @param {string | undefined} stdin
+   * @param {(event: object) => void} onEvent
    */
-  async eval(code, globals, files, onEvent) {
+  async eval(code, globals, files, stdin, onEvent) {
     /** @param {string} stream @param {string} text */
     const onOutput = (stream, text) => onEvent({ output: { stream, text } });
     const onInstall = (/** @type {string} */ message) =>
       onEvent({ progress: { phase: 'packages', message, loaded: 0, total: 0 } });
+    sessions.stdin = stdin ?? '';
     evaluating = new AbortController();
     const { signal } = evaluating;
     const { numbers } = settings;
@@ -109,6 +112,11 @@ const calls = {
   /** Reads some bytes of a file. @param {string} uri @param {number} at */
   read(uri, at) {
     return core.read(uri, at);
+  },
+
+  /** Draws a value. @param {Blob} drawer JavaScript, compressed @param {string} type @param {string} text */
+  async draw(drawer, type, text) {
+    return draw(await unpacked(drawer).text(), type, text);
   },
 
   interrupt() {

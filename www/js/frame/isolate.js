@@ -36,6 +36,9 @@ addEventListener('message', ({ data, ports: [port] }) => void serve(data, port),
 async function serve(start, port) {
   /** @type {Interpreter} */
   let interpreter;
+  /** What is to be read. @type {string[]} */
+  let lines = [];
+  let reads = false;
   try {
     packages.push(...(start.packages ?? []));
     interpreter = await boot(start);
@@ -67,6 +70,12 @@ async function serve(start, port) {
       // Python remembers what it did not find.
       interpreter.pyodide.pyimport('importlib').invalidate_caches();
       return;
+    }
+    // A line for each question; then its end, as ever.
+    lines = data.stdin ? data.stdin.replace(/\n$/, '').split('\n') : [];
+    if (data.stdin && !reads) {
+      interpreter.pyodide.setStdin({ stdin: () => lines.shift() ?? null, autoEOF: true });
+      reads = true;
     }
     try {
       const alive = await interpreter.run(JSON.parse(data.run), (frame) => port.postMessage({ frame }));

@@ -104,10 +104,11 @@ export class Isolate {
    * Starts a run.
    * @param {string} request the core's JSON
    * @param {import('./packages.js').CompiledPackage[]} packages what it can import; what this has already stays
+   * @param {string} [stdin] what it reads
    * @returns {Promise<ReadableStream<Uint8Array<ArrayBuffer>>>} its frames; to cancel it stops the run, and resolves
    *   when the interpreter is ready for the next, or gone
    */
-  async start(request, packages) {
+  async start(request, packages, stdin = '') {
     this.#starting += 1;
     try {
       await this.booted;
@@ -136,7 +137,7 @@ export class Isolate {
     const add = packages.filter((one) => !this.#packages.has(one));
     if (add.length) this.#port.postMessage({ add });
     for (const one of add) this.#packages.add(one);
-    this.#port.postMessage({ run: request });
+    this.#port.postMessage({ run: request, stdin });
     return run.frames;
   }
 

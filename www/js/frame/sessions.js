@@ -45,6 +45,9 @@ export class Sessions {
     this.#snapshots = new Snapshots(source, this.#start, store);
   }
 
+  /** What the next run of `codeSandbox()` reads from its stdin. */
+  stdin = '';
+
   /** Boots an interpreter ahead of the first run, and looks whether it is sound. Resolves when it is there. */
   async prepare() {
     this.#spare ??= this.#spawn();
@@ -74,7 +77,7 @@ export class Sessions {
     });
     taken.catch(() => {});
     return {
-      run: async (/** @type {string} */ request) => (await taken).start(request, await compiled),
+      run: async (/** @type {string} */ request) => (await taken).start(request, await compiled, this.stdin),
       answer: (/** @type {string} */ answer) => isolate?.answer(answer),
       get alive() {
         return !ended && (isolate?.alive ?? true);
