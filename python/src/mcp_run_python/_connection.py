@@ -9,7 +9,7 @@ import dataclasses
 import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import date, time
 from decimal import Decimal
 from enum import Enum
@@ -90,6 +90,8 @@ class Connection(ABC):
     def __init__(self, tasks: TaskGroup, log: Log | None) -> None:
         self.tasks = tasks
         self.log = log
+        # Set when there is no server any longer.
+        self.over = anyio.Event()
         self._ids = 0
 
     @abstractmethod
@@ -139,14 +141,13 @@ class LocalConnection(Connection):
         self._waiting: dict[object, _Answer] = {}
         self._said = ''
         self._ended: str | None = None
-        self._over = anyio.Event()
 
     async def request(self, method: str, params: dict[str, Any], *, alone: bool = False) -> dict[str, Any]:
         message = self._message(method, params, alone=alone)
         try:
             return await self._ask(message)
         except anyio.get_cancelled_exc_class():
-            with anyio.CancelScope(shield=True):
+            with anyio.CancelScope(shield=True), suppress(SandboxError):
                 await self.notify('notifications/cancelled', {'requestId': message['id']})
             raise
 
@@ -183,7 +184,7 @@ class LocalConnection(Connection):
                 await stdin.send(line)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             # What it said before is known once its end is heard.
-            await self._over.wait()
+            await self.over.wait()
             raise SandboxError(self._ended or 'the sandbox has ended') from None
 
     async def listen(self, said: anyio.Event) -> None:
@@ -191,17 +192,20 @@ class LocalConnection(Connection):
         assert self._process.stdout is not None
         lines = BufferedByteReceiveStream(self._process.stdout)
         try:
-            while True:
-                self._hear(json.loads(await lines.receive_until(b'\n', MAX_MESSAGE)))
-        except (anyio.EndOfStream, anyio.IncompleteRead, anyio.ClosedResourceError, anyio.BrokenResourceError):
-            pass
-        with anyio.move_on_after(END_TIME):
-            await said.wait()
-        _, _, why = self._said.rpartition('error: ')
-        self._ended = why.strip() or 'the sandbox has ended'
-        self._over.set()
-        for answer in self._waiting.values():
-            answer.came.set()
+            try:
+                while True:
+                    self._hear(json.loads(await lines.receive_until(b'\n', MAX_MESSAGE)))
+            except (anyio.EndOfStream, anyio.IncompleteRead, anyio.ClosedResourceError, anyio.BrokenResourceError):
+                pass
+            with anyio.move_on_after(END_TIME):
+                await said.wait()
+        finally:
+            # Whoever waits, waits no longer, also if nobody listens any more.
+            _, _, why = self._said.rpartition('error: ')
+            self._ended = why.strip() or 'the sandbox has ended'
+            self.over.set()
+            for answer in self._waiting.values():
+                answer.came.set()
 
     def _hear(self, message: dict[str, Any]) -> None:
         if 'method' not in message:
@@ -276,6 +280,9 @@ async def start(command: Sequence[str], log: Log | None = None) -> AsyncGenerato
     finally:
         with anyio.CancelScope(shield=True):
             await process.stdin.aclose()
+            # At once: nobody waits for what still runs.
+            with suppress(ProcessLookupError):
+                process.terminate()
             with anyio.move_on_after(END_TIME) as late:
                 await process.wait()
             if late.cancelled_caught:
