@@ -5,17 +5,13 @@ The official SDK would do; importing it takes longer than starting the program a
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import date, time
-from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
 from typing import Any, cast
-from uuid import UUID
 
 import anyio
 from anyio.abc import ByteReceiveStream, Process, TaskGroup
@@ -63,6 +59,12 @@ def encoded(message: dict[str, Any]) -> bytes:
 
 def _plain(value: object) -> object:
     """What the original's client (pydantic) writes for values that JSON does not have."""
+    # Few programs have them.
+    import dataclasses
+    from datetime import date, time
+    from decimal import Decimal
+    from uuid import UUID
+
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, bytes):

@@ -11,7 +11,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import anyio
-from anyio.from_thread import start_blocking_portal
 
 from . import results
 from ._connection import END_TIME, CancelledError, Connection, SandboxError, start
@@ -196,6 +195,8 @@ class CodeSandbox:
     @contextmanager
     def sync(cls, **options: Unpack[Options]) -> Generator[SyncCodeSandbox, None, None]:
         """A sandbox for programs without async: `code_sandbox()`'s options, and the same methods."""
+        from anyio.from_thread import start_blocking_portal
+
         from ._sync import SyncCodeSandbox
 
         with start_blocking_portal() as portal:
