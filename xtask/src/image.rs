@@ -4,19 +4,17 @@
 
 use std::{
     fs,
-    io::Write,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use anyhow::{Context, Result, bail};
-use flate2::{Compression, GzBuilder};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
     build, manifests,
-    step::{hexadecimal, output, root, run, target},
+    step::{hexadecimal, output, root, run, sha256, target},
 };
 
 /// Where the program is in it.
@@ -80,26 +78,30 @@ pub fn write(home: &Path, bill: &Path, to: &Path) -> Result<()> {
     for Layer { folder: name, mode } in LAYERS {
         let archive = folder.join(name).with_extension("tar");
         pack(&folder.join(name), &archive, mode)?;
-        let bytes = fs::read(&archive)?;
-        contents.push(format!("sha256:{}", hexadecimal(&Sha256::digest(&bytes))));
-        let mut packed = GzBuilder::new().mtime(0).write(Vec::new(), Compression::default());
-        packed.write_all(&bytes)?;
-        layers.push(layout.blob("application/vnd.oci.image.layer.v1.tar+gzip", &packed.finish()?)?);
+        contents.push(format!("sha256:{}", sha256(&archive)?));
+        run(Command::new("gzip").arg("--no-name").arg(&archive))?;
+        let packed = fs::read(archive.with_extension("tar.gz"))?;
+        layers.push(layout.blob("application/vnd.oci.image.layer.v1.tar+gzip", &packed)?);
     }
     let config = layout.json("application/vnd.oci.image.config.v1+json", &config(&contents)?)?;
     let files: Vec<String> = layers.iter().map(place).collect::<Result<_>>()?;
-    let tag = format!("{}:{}", manifests::NAME, manifests::VERSION);
+    let tags = [manifests::VERSION, "latest"].map(|tag| format!("{}:{tag}", manifests::NAME));
     // What `docker load` read before it knew OCI.
-    let docker = json!([{ "Config": place(&config)?, "RepoTags": [tag], "Layers": files }]);
+    let docker = json!([{ "Config": place(&config)?, "RepoTags": tags, "Layers": files }]);
     let manifest_type = "application/vnd.oci.image.manifest.v1+json";
     let manifest = json!({ "schemaVersion": 2, "mediaType": manifest_type, "config": config, "layers": layers });
-    let mut manifest = layout.json(manifest_type, &manifest)?;
-    manifest["annotations"] = json!({
-        "io.containerd.image.name": format!("docker.io/library/{tag}"),
-        "org.opencontainers.image.ref.name": manifests::VERSION,
+    let manifest = layout.json(manifest_type, &manifest)?;
+    let named = tags.iter().map(|tag| {
+        let mut named = manifest.clone();
+        named["annotations"] = json!({
+            "io.containerd.image.name": format!("docker.io/library/{tag}"),
+            "org.opencontainers.image.ref.name": tag.split(':').next_back(),
+        });
+        named
     });
     let index_type = "application/vnd.oci.image.index.v1+json";
-    layout.file("index.json", &json!({ "schemaVersion": 2, "mediaType": index_type, "manifests": [manifest] }))?;
+    let manifests: Vec<Value> = named.collect();
+    layout.file("index.json", &json!({ "schemaVersion": 2, "mediaType": index_type, "manifests": manifests }))?;
     layout.file("manifest.json", &docker)?;
     layout.file("oci-layout", &json!({ "imageLayoutVersion": "1.0.0" }))?;
     pack(&layout.0, to, "u=rwX,go=rX")
