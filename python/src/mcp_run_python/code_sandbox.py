@@ -306,7 +306,7 @@ async def code_sandbox(
                 (await CodeSandbox(connection).run('')).unwrap()
             yield connection
 
-    places = urls or [None] * count
+    places: Sequence[str | None] = urls or [None] * count
     if is_pool:
         from ._pool import pool
 
