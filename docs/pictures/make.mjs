@@ -108,7 +108,7 @@ try {
   await page.getByText(/endpoint is up/).waitFor();
   await page.getByRole('button', { name: 'Run' }).click();
   await page.getByText(/Done in/).waitFor({ timeout: 60_000 });
-  await page.screenshot({ path: place('page.png') });
+  await page.locator('#try').screenshot({ path: place('page.png') });
 } finally {
   await browser.close();
   server.kill();

@@ -243,7 +243,7 @@ async def test_public_names_are_the_originals() -> None:
 def test_importing_it_takes_little_more_than_anyio() -> None:
     others = {'importlib.metadata', 'email', 'anyio.from_thread', 'httpx'}
     code = f'import sys, mcp_run_python\nprint(*({others} & {{*sys.modules}}))'
-    said = subprocess.run([sys.executable, '-I', '-c', code], capture_output=True, text=True, check=True)
+    said = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     assert said.stdout == '\n'
     assert mcp_run_python.__version__[0].isdigit()
     assert not hasattr(mcp_run_python, 'no_such_name')

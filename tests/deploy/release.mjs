@@ -300,6 +300,30 @@ test('the list of what it is made of has crates, npm packages and workerd', () =
   assert.equal(new Set(components.map((/** @type {{ purl: string }} */ { purl }) => purl)).size, components.length);
 });
 
+test('the links of README install what they say', () => {
+  const started = { command: 'mcp-run-python', args: ['stdio'] };
+  const url = 'http://127.0.0.1:3001/mcp';
+  const found = [
+    ...read(ROOT, 'README.md').matchAll(/\]\((https:\/\/(?:cursor\.com|insiders\.vscode\.dev)\/[^)]*)\)/g),
+  ];
+  const decoded = found.map(([, link]) => {
+    const { searchParams } = new URL(link);
+    const opened = searchParams.get('url');
+    if (opened === null) {
+      assert.equal(searchParams.get('name'), 'python');
+      return JSON.parse(Buffer.from(searchParams.get('config') ?? '', 'base64').toString());
+    }
+    assert.ok(opened.startsWith('vscode:mcp/install?'));
+    return JSON.parse(decodeURIComponent(opened.slice(opened.indexOf('?') + 1)));
+  });
+  assert.deepEqual(decoded, [
+    started,
+    { url },
+    { name: 'python', type: 'stdio', ...started },
+    { name: 'python', type: 'http', url },
+  ]);
+});
+
 describe('the registry of servers', () => {
   /** What a linter that has the registry's schemas says of a folder with a server.json. @param {string} folder */
   const lint = (folder) => {
