@@ -210,6 +210,10 @@ fn settings(matches: &ArgMatches, mode: &str, rest: &[&str]) -> Result<HashMap<S
             .ok_or_else(|| format!("argument --set: '{text}' must be NAME=VALUE"))?;
         set(name, value);
     }
+    // Over stdio there is nobody but who started it: an image for containers asks for tokens in any mode.
+    if mode == "stdio" && settings.get("ACCESS").is_some_and(|access| access == "token") {
+        settings.remove("ACCESS");
+    }
     Ok(settings)
 }
 
@@ -237,6 +241,9 @@ mod tests {
         assert_eq!(arguments("--dependencies six stdio").settings["DEPENDENCIES"], "six");
         assert_eq!(arguments("--files a/b stdio").settings["FILES"], "a/b");
         assert_eq!(arguments("streamable-http-stateless").settings["LEGACY_SESSIONS"], "false");
+        let tokens = |mode: &str| arguments(&format!("--set ACCESS=token {mode}")).settings.contains_key("ACCESS");
+        assert!(tokens("streamable-http") && !tokens("stdio"));
+        assert!(arguments("--set ACCESS=nonsense stdio").settings.contains_key("ACCESS"));
         assert_eq!(arguments("print-config claude").rest, ["claude"]);
         assert_eq!(arguments("print-config cursor streamable-http").rest, ["cursor", "streamable-http"]);
         assert_eq!(arguments("cache clear").rest, ["clear"]);

@@ -75,6 +75,9 @@ pub const MODES: [&str; 3] = ["stdio", "streamable-http", "streamable-http-state
 /// What VS Code calls a server that it starts, and one at an address.
 const VSCODE: [&str; 2] = ["stdio", "http"];
 
+/// What a link is for that leads to the client by its maker's site.
+const OF_WEB: &str = "The same for pages that may have links of the web alone";
+
 /// How a client reaches the server.
 enum Server {
     /// It starts it, by these words.
@@ -255,8 +258,14 @@ tools = await client.get_tools()"
 /// Cursor's link: the server's name, and its configuration as `mcp.json` has it.
 fn of_cursor(server: &Server) -> Result<Vec<(&'static str, String)>, String> {
     let configuration = STANDARD.encode(Value::from(told(server, None, "url")?).to_string());
-    let link = format!("cursor://anysphere.cursor-deeplink/mcp/install?name=python&config={}", encoded(&configuration));
-    Ok(vec![("Or open this link, upon which Cursor asks", link)])
+    let asked = format!("name=python&config={}", encoded(&configuration));
+    Ok(vec![
+        (
+            "Or open this link, upon which Cursor asks",
+            format!("cursor://anysphere.cursor-deeplink/mcp/install?{asked}"),
+        ),
+        (OF_WEB, format!("https://cursor.com/install-mcp?{asked}")),
+    ])
 }
 
 /// Those of VS Code: the configuration with the server's name in it.
@@ -268,7 +277,7 @@ fn of_vscode(server: &Server) -> Result<Vec<(&'static str, String)>, String> {
     let of_web = format!("https://insiders.vscode.dev/redirect?url={}", encoded(&link));
     Ok(vec![
         ("Or open this link, upon which VS Code asks", link),
-        ("The same for pages that may have links of the web alone", of_web),
+        (OF_WEB, of_web),
         ("For VS Code Insiders", format!("vscode-insiders:mcp/install?{configuration}")),
     ])
 }

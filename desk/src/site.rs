@@ -82,7 +82,8 @@ fn parse(text: &str) -> Vec<Rule> {
 fn headers(path: &str, place: &Path, rules: &[Rule]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let kind = match place.extension().and_then(|end| end.to_str()) {
-        Some("html") => "text/html; charset=utf-8",
+        // The sandbox's frame is an `.htm`: browsers would keep it as a file, and run nothing.
+        Some("html" | "htm") => "text/html; charset=utf-8",
         Some("js" | "mjs") => "text/javascript; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",
         Some("json") => "application/json",
@@ -114,12 +115,15 @@ mod tests {
         fs::write(folder.join("_headers"), "# why\n/\n  X-A: b\n\n/assets/*\n  X-C: d: e\n").unwrap();
         fs::write(folder.join("index.html"), "page").unwrap();
         fs::write(folder.join("assets/a.js"), "1").unwrap();
+        fs::write(folder.join("assets/frame.htm"), "frame").unwrap();
         let site = Site::of(&folder);
         let (headers, bytes) = site.get("/").await.unwrap();
         assert_eq!((headers["x-a"].as_bytes(), bytes.as_ref()), (&b"b"[..], &b"page"[..]));
         let (headers, _) = site.get("/assets/a.js").await.unwrap();
         assert_eq!(headers["x-c"], "d: e");
         assert_eq!(headers["content-type"], "text/javascript; charset=utf-8");
+        let (headers, _) = site.get("/assets/frame.htm").await.unwrap();
+        assert_eq!(headers["content-type"], "text/html; charset=utf-8");
         for path in ["/_headers", "/assets", "/assets/../index.html", "", "//index.html", "/index.html/"] {
             assert!(site.get(path).await.is_none(), "{path}");
         }

@@ -258,6 +258,15 @@ async def test_public_names_are_the_originals() -> None:
         pass
 
 
+def test_importing_it_takes_little_more_than_anyio() -> None:
+    others = {'importlib.metadata', 'email', 'anyio.from_thread', 'httpx'}
+    code = f'import sys, mcp_run_python\nprint(*({others} & {{*sys.modules}}))'
+    said = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert said.stdout == '\n'
+    assert mcp_run_python.__version__[0].isdigit()
+    assert not hasattr(mcp_run_python, 'no_such_name')
+
+
 def test_beside_the_original_it_says_so(tmp_path: Path) -> None:
     # What pip leaves of it; its files are those of the same module.
     about = tmp_path / 'mcp_run_python-0.0.22.dist-info'

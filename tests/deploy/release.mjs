@@ -6,6 +6,7 @@ import {
   accessSync,
   constants,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -15,8 +16,10 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
 import { getMcpConfigForManifest } from '@anthropic-ai/mcpb/node';
-import { StdioClient } from '../desk/desk.mjs';
+import { run, StdioClient, serve } from '../desk/desk.mjs';
+import { meta, modernHeaders } from '../edge/worker.mjs';
 
 const ROOT = new URL('../../', import.meta.url).pathname;
 const DIST = join(ROOT, 'dist');
@@ -33,12 +36,18 @@ const folder = mkdtempSync(join(tmpdir(), 'release-test-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 const BUNDLE = `mcp-run-python-${version}-${MACHINE}.mcpb`;
+const IMAGE = `mcp-run-python-${version}-${MACHINE}.oci.tar`;
 const ARCHIVE = `mcp-run-python-${version}-${MACHINE}.tar.gz`;
 
-/** Runs a program of the release once. @param {string} command @param {string[]} args */
-async function answers(command, args) {
+/** Whether a command is there. @param {string} command @param {string[]} args */
+const has = (command, ...args) => spawnSync(command, args).status === 0;
+/** Without Node, cargo and what else a user may not have. */
+const BARE = '/usr/local/bin:/usr/bin:/bin';
+
+/** Runs a program of the release once. @param {string} command @param {string[]} args @param {Record<string, string>} [env] */
+async function answers(command, args, env = {}) {
   assert.equal(args.at(-1), 'stdio');
-  await using client = new StdioClient(args.slice(0, -1), {}, [command]);
+  await using client = new StdioClient(args.slice(0, -1), env, [command]);
   await client.initialize();
   return (await client.run('1+1')).return_value;
 }
@@ -141,6 +150,136 @@ describe('the archive and its formula', () => {
   });
 });
 
+test('the npm packages install, and run as a command and as a library', async () => {
+  const place = join(folder, 'npm');
+  mkdirSync(place);
+  writeFileSync(join(place, 'package.json'), '{ "private": true, "type": "module" }');
+  const packages = [`mcp-run-python-${version}.tgz`, `mcp-run-python-${MACHINE}-${version}.tgz`];
+  const options = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error'];
+  execFileSync('npm', ['install', ...options, ...packages.map((name) => join(DIST, name))], { cwd: place });
+  assert.equal(await answers(join(place, 'node_modules/.bin/mcp-run-python'), ['stdio']), 2);
+  const program = `import { codeSandbox } from 'mcp-run-python';
+    const sandbox = await codeSandbox();
+    console.log((await sandbox.eval('sum(range(10))')).return_value);
+    sandbox.close();`;
+  assert.equal(
+    execFileSync(process.execPath, ['--input-type=module', '-e', program], { cwd: place }).toString(),
+    '45\n',
+  );
+});
+
+describe('the wheel', () => {
+  const [wheel] = readdirSync(DIST).filter((name) => name.endsWith('.whl'));
+
+  test('installs by pip, and runs as a command and as a library', async () => {
+    const place = join(folder, 'venv');
+    execFileSync('python3', ['-m', 'venv', place]);
+    const bin = join(place, 'bin');
+    execFileSync(join(bin, 'pip'), ['install', '--quiet', '--disable-pip-version-check', join(DIST, wheel)]);
+    assert.equal(await answers(join(bin, 'mcp-python-sandbox'), ['stdio'], { PATH: BARE }), 2);
+    const program = `from mcp_run_python import CodeSandbox
+with CodeSandbox.sync() as sandbox:
+    print(sandbox.eval('sum(range(10))')['return_value'])`;
+    assert.equal(execFileSync(join(bin, 'python'), ['-c', program], { env: { PATH: BARE } }).toString(), '45\n');
+  });
+
+  const uvx = process.env.UVX ?? 'uvx';
+  test('runs by uvx', { skip: !has(uvx, '--version') && 'there is no uvx' }, async () => {
+    const env = { UV_CACHE_DIR: join(folder, 'uv'), UV_PYTHON_DOWNLOADS: 'never' };
+    const words = ['--from', join(DIST, wheel), 'mcp-python-sandbox', 'stdio'];
+    assert.equal(await answers(uvx, words, env), 2);
+  });
+});
+
+describe('the image', { skip: !existsSync(join(DIST, IMAGE)) && 'none was made on this system' }, () => {
+  const place = join(folder, 'image');
+  const files = join(folder, 'root');
+  /** @type {any} */
+  let config;
+
+  /** The words by which a shell starts a program of the image as a container would: as nobody, and nothing can be written. */
+  const contained = `
+    mount --bind "$0" "$0"
+    mount -t proc proc "$0/proc"
+    mount -t tmpfs tmpfs "$0/dev"
+    for file in null urandom; do touch "$0/dev/$file"; mount --bind "/dev/$file" "$0/dev/$file"; done
+    mount -t tmpfs -o mode=1777 tmpfs "$0/tmp"
+    mount -o remount,bind,ro "$0"
+    exec setpriv --no-new-privs env -i PATH=/usr/sbin:/usr/bin $ENV chroot --userspec="$USER" "$0" "$@"`;
+  const contain = ['--mount', '--pid', '--ipc', '--uts', '--fork', 'sh', '-ec'];
+
+  test('is one of OCI, and of what its hashes say', () => {
+    mkdirSync(place);
+    execFileSync('tar', ['-xf', join(DIST, IMAGE), '-C', place]);
+    assert.deepEqual(JSON.parse(read(place, 'oci-layout')), { imageLayoutVersion: '1.0.0' });
+    /** @param {{ digest: string, size: number }} named */
+    const blob = ({ digest, size }) => {
+      const bytes = readFileSync(join(place, 'blobs', digest.replace(':', '/')));
+      assert.deepEqual([`sha256:${sha256(bytes)}`, bytes.length], [digest, size]);
+      return bytes;
+    };
+    const { manifests } = JSON.parse(read(place, 'index.json'));
+    assert.equal(new Set(manifests.map((/** @type {any} */ { digest }) => digest)).size, 1);
+    const manifest = JSON.parse(blob(manifests[0]).toString());
+    ({ config } = JSON.parse(blob(manifest.config).toString()));
+    const { rootfs } = JSON.parse(blob(manifest.config).toString());
+    const contents = manifest.layers.map((/** @type {any} */ layer) => `sha256:${sha256(gunzipSync(blob(layer)))}`);
+    assert.deepEqual(contents, rootfs.diff_ids);
+    const [docker] = JSON.parse(read(place, 'manifest.json'));
+    assert.deepEqual(docker.RepoTags, [`mcp-run-python:${version}`, 'mcp-run-python:latest']);
+    mkdirSync(files);
+    for (const layer of docker.Layers) execFileSync('tar', ['-xzf', join(place, layer), '-C', files]);
+    assert.equal(config.User, '65532:65532');
+    for (const licence of ['libc6', 'libgcc-s1', 'ca-certificates'])
+      assert.ok(existsSync(join(files, 'usr/share/doc', licence, 'copyright')), licence);
+    assert.ok(existsSync(join(files, 'etc/ssl/certs/ca-certificates.crt')));
+  });
+
+  const isRoot = process.getuid?.() === 0 && has('unshare', '--mount', '--pid', '--fork', 'true');
+  test('runs as nobody, and where nothing can be written', { skip: !isRoot && 'that takes root' }, async () => {
+    for (const name of ['proc', 'dev']) mkdirSync(join(files, name));
+    const env = { ENV: config.Env.join(' '), USER: config.User };
+    const words = [...contain, contained, files, ...config.Entrypoint];
+    assert.equal(await answers('unshare', [...words, 'stdio'], env), 2);
+    // Over HTTP, it wants a token of whoever starts it.
+    const refused = await run(config.Cmd, '', env, ['unshare', ...words, '--port', '0']);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /ACCESS is `token`, and there is none/);
+    const token = 'a-token-of-this-test';
+    const tokens = ['--set', `ACCESS_TOKENS=ann:${sha256(token)}`, ...config.Cmd];
+    const served = await serve(tokens, env, ['unshare', ...words]);
+    const url = served.url.replace('0.0.0.0', '127.0.0.1');
+    try {
+      /** @param {Record<string, string>} headers */
+      const called = async (headers) => {
+        const response = await fetch(url, {
+          method: 'POST',
+          headers: {
+            'content-type': 'application/json',
+            accept: 'application/json, text/event-stream',
+            ...modernHeaders('tools/call', 'run_python_code'),
+            ...headers,
+          },
+          body: JSON.stringify({
+            jsonrpc: '2.0',
+            id: 1,
+            method: 'tools/call',
+            params: { name: 'run_python_code', arguments: { python_code: '1+1' }, _meta: meta() },
+          }),
+        });
+        return [response.status, await response.text()];
+      };
+      assert.equal((await called({}))[0], 401);
+      const [status, text] = await called({ authorization: `Bearer ${token}` });
+      assert.equal(status, 200);
+      assert.match(String(text), /"return_value":2\b/);
+    } finally {
+      // unshare itself waits for what it started.
+      spawnSync('pkill', ['-TERM', '-P', `${served.pid}`]);
+    }
+  });
+});
+
 test('the list of what it is made of has crates, npm packages and workerd', () => {
   const { components } = JSON.parse(read(DIST, 'sbom.json'));
   const named = new Map(components.map((/** @type {{ name: string }} */ component) => [component.name, component]));
@@ -160,6 +299,30 @@ test('the list of what it is made of has crates, npm packages and workerd', () =
   assert.equal(found, JSON.parse(read(ROOT, 'cli/package.json')).dependencies.workerd);
   assert.match(hashes[0].content, /^[0-9a-f]{128}$/);
   assert.equal(new Set(components.map((/** @type {{ purl: string }} */ { purl }) => purl)).size, components.length);
+});
+
+test('the links of README install what they say', () => {
+  const started = { command: 'mcp-run-python', args: ['stdio'] };
+  const url = 'http://127.0.0.1:3001/mcp';
+  const found = [
+    ...read(ROOT, 'README.md').matchAll(/\]\((https:\/\/(?:cursor\.com|insiders\.vscode\.dev)\/[^)]*)\)/g),
+  ];
+  const decoded = found.map(([, link]) => {
+    const { searchParams } = new URL(link);
+    const opened = searchParams.get('url');
+    if (opened === null) {
+      assert.equal(searchParams.get('name'), 'python');
+      return JSON.parse(Buffer.from(searchParams.get('config') ?? '', 'base64').toString());
+    }
+    assert.ok(opened.startsWith('vscode:mcp/install?'));
+    return JSON.parse(decodeURIComponent(opened.slice(opened.indexOf('?') + 1)));
+  });
+  assert.deepEqual(decoded, [
+    started,
+    { url },
+    { name: 'python', type: 'stdio', ...started },
+    { name: 'python', type: 'http', url },
+  ]);
 });
 
 describe('the registry of servers', () => {

@@ -236,8 +236,12 @@ describe('print-config gives links', () => {
       [['--url', url], { url }],
       [['streamable-http', '--port', '4567'], { url: 'http://127.0.0.1:4567/mcp' }],
     ])) {
-      const [link, ...others] = await links('cURSOR', ...args);
+      const [link, ofWeb, ...others] = await links('cURSOR', ...args);
       assert.deepEqual(others, []);
+      assert.equal(
+        ofWeb,
+        link.replace('cursor://anysphere.cursor-deeplink/mcp/install', 'https://cursor.com/install-mcp'),
+      );
       const { protocol, host, pathname, searchParams } = new URL(link);
       assert.deepEqual([protocol, host, pathname], ['cursor:', 'anysphere.cursor-deeplink', '/mcp/install']);
       assert.deepEqual([...searchParams.keys()], ['name', 'config']);

@@ -132,9 +132,12 @@ export class StdioClient {
   }
 }
 
-/** Starts the HTTP server on a free port. @param {string[]} args @param {Record<string, string>} [env] */
-export async function serve(args, env) {
-  const child = start(['--port', '0', ...args], env);
+/**
+ * Starts the HTTP server on a free port.
+ * @param {string[]} args @param {Record<string, string>} [env] @param {string[]} [command]
+ */
+export async function serve(args, env, command) {
+  const child = start(['--port', '0', ...args], env, command);
   let said = '';
   const url = await new Promise((resolve, reject) => {
     child.stderr.on('data', (data) => {

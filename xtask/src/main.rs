@@ -8,6 +8,7 @@ mod corpus;
 mod deny;
 mod dev;
 mod formula;
+mod image;
 mod manifests;
 mod mirror;
 mod node;

@@ -25,7 +25,7 @@ pub const EXAMPLES: Environment =
 pub const PACKAGE: Environment =
     Environment { name: "venv-package", requirements: "python/tests/requirements.txt", has: "pytest" };
 
-/// For checking what the registry of MCP servers is told.
+/// For checking what the registry of MCP servers is told, and for running the wheel.
 pub const REGISTRY: Environment =
     Environment { name: "venv-registry", requirements: "tests/deploy/requirements.txt", has: "skillsaw" };
 

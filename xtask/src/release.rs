@@ -1,5 +1,5 @@
-//! The files of a release, of this machine: packages for npm and PyPI, a bundle, an archive with a formula, and what
-//! names them.
+//! The files of a release, of this machine: packages for npm and PyPI, a bundle, an archive with a formula, an image for
+//! containers, and what names them.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     build::{self, THIS_MACHINE},
-    bundle, formula, manifests, sbom,
+    bundle, formula, image, manifests, sbom,
     step::{output, root, run, sha256, target, timed},
     wheel,
 };
@@ -102,7 +102,13 @@ fn make(dist: &Path) -> Result<()> {
         Ok(())
     })?;
     timed("packing the bundle", || bundle::pack(&home, system, processor, dist).map(drop))?;
-    timed("packing the archive", || archive(&home, dist, &dist.join(formula::archive(system, processor))))
+    timed("packing the archive", || archive(&home, dist, &dist.join(formula::archive(system, processor))))?;
+    if !image::is_possible() {
+        eprintln!("    no image for containers: that is made on Debian and its kin, where packages say their licence");
+        return Ok(());
+    }
+    let image = dist.join(image::name(system, processor));
+    timed("packing the image", || image::write(&home, &dist.join("sbom.json"), &image))
 }
 
 /// Packs what runs without anything else, with what its system is told of it.

@@ -253,6 +253,7 @@ fn deploy() -> Result<Prepared> {
             "tests/deploy/release.mjs",
         ],
     );
-    files.env("SKILLSAW", python::REGISTRY.commands().join("skillsaw"));
+    let of_registry = |name| python::REGISTRY.commands().join(name);
+    files.env("SKILLSAW", of_registry("skillsaw")).env("UVX", of_registry("uvx"));
     of([with(Command::new(&xtask), ["build"]), with(Command::new(&xtask), ["release", "--dry-run"]), files])
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version as _version
+from typing import Any as _Any
 
 from ._program import DISTRIBUTION as _DISTRIBUTION
 from ._program import check_alone as _check_alone
@@ -15,7 +15,7 @@ from .code_sandbox import CodeSandbox, code_sandbox  # noqa: E402
 from .main import async_prepare_deno_env, prepare_deno_env, run_mcp_server  # noqa: E402
 from .results import File, Image, Output, ProgramError, Result, RunError, RunSuccess  # noqa: E402
 
-__version__ = _version(_DISTRIBUTION)
+__version__: str
 __all__ = (
     'CodeSandbox',
     'File',
@@ -33,3 +33,12 @@ __all__ = (
     'prepare_deno_env',
     'run_mcp_server',
 )
+
+
+def __getattr__(name: str) -> _Any:
+    # What it takes to read it takes longer than the rest of the package.
+    if name == '__version__':
+        from importlib.metadata import version
+
+        return version(_DISTRIBUTION)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -5,18 +5,14 @@ The official SDK would do; importing it takes longer than starting the program a
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
-from datetime import date, time
-from decimal import Decimal
+from contextlib import asynccontextmanager, suppress
 from enum import Enum
 from pathlib import PurePath
 from typing import IO, Any, Union, cast
-from uuid import UUID
 
 import anyio
 from anyio.abc import ByteReceiveStream, Process, TaskGroup
@@ -68,6 +64,12 @@ def encoded(message: dict[str, Any]) -> bytes:
 
 def _plain(value: object) -> object:
     """What the original's client (pydantic) writes for values that JSON does not have."""
+    # Few programs have them.
+    import dataclasses
+    from datetime import date, time
+    from decimal import Decimal
+    from uuid import UUID
+
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, bytes):
@@ -95,6 +97,8 @@ class Connection(ABC):
     def __init__(self, tasks: TaskGroup, log: Log | None) -> None:
         self.tasks = tasks
         self.log = log
+        # Set when there is no server any longer.
+        self.over = anyio.Event()
         self._ids = 0
 
     @abstractmethod
@@ -155,14 +159,13 @@ class LocalConnection(Connection):
         self._waiting: dict[object, _Answer] = {}
         self._said = ''
         self._ended: str | None = None
-        self._over = anyio.Event()
 
     async def request(self, method: str, params: dict[str, Any], *, alone: bool = False) -> dict[str, Any]:
         message = self._message(method, params, alone=alone)
         try:
             return await self._ask(message)
         except anyio.get_cancelled_exc_class():
-            with anyio.CancelScope(shield=True):
+            with anyio.CancelScope(shield=True), suppress(SandboxError):
                 await self.notify('notifications/cancelled', {'requestId': message['id']})
             raise
 
@@ -199,7 +202,7 @@ class LocalConnection(Connection):
                 await stdin.send(line)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             # What it said before is known once its end is heard.
-            await self._over.wait()
+            await self.over.wait()
             raise SandboxError(self._ended or 'the sandbox has ended') from None
 
     async def listen(self, said: anyio.Event) -> None:
@@ -207,17 +210,20 @@ class LocalConnection(Connection):
         assert self._process.stdout is not None
         lines = BufferedByteReceiveStream(self._process.stdout)
         try:
-            while True:
-                self._hear(json.loads(await lines.receive_until(b'\n', MAX_MESSAGE)))
-        except (anyio.EndOfStream, anyio.IncompleteRead, anyio.ClosedResourceError, anyio.BrokenResourceError):
-            pass
-        with anyio.move_on_after(END_TIME):
-            await said.wait()
-        _, _, why = self._said.rpartition('error: ')
-        self._ended = why.strip() or 'the sandbox has ended'
-        self._over.set()
-        for answer in self._waiting.values():
-            answer.came.set()
+            try:
+                while True:
+                    self._hear(json.loads(await lines.receive_until(b'\n', MAX_MESSAGE)))
+            except (anyio.EndOfStream, anyio.IncompleteRead, anyio.ClosedResourceError, anyio.BrokenResourceError):
+                pass
+            with anyio.move_on_after(END_TIME):
+                await said.wait()
+        finally:
+            # Whoever waits, waits no longer, also if nobody listens any more.
+            _, _, why = self._said.rpartition('error: ')
+            self._ended = why.strip() or 'the sandbox has ended'
+            self.over.set()
+            for answer in self._waiting.values():
+                answer.came.set()
 
     def _hear(self, message: dict[str, Any]) -> None:
         if 'method' not in message:
@@ -292,6 +298,9 @@ async def start(command: Sequence[str], log: Log | None = None) -> AsyncGenerato
     finally:
         with anyio.CancelScope(shield=True):
             await process.stdin.aclose()
+            # At once: nobody waits for what still runs.
+            with suppress(ProcessLookupError):
+                process.terminate()
             with anyio.move_on_after(END_TIME) as late:
                 await process.wait()
             if late.cancelled_caught:

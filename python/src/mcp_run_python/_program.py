@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 DISTRIBUTION = 'mcp-python-sandbox'
@@ -19,9 +18,8 @@ def check_alone() -> None:
     Raises:
         ImportError: It is.
     """
-    try:
-        original = version('mcp-run-python')
-    except PackageNotFoundError:
+    original = _original()
+    if original is None:
         return
     why = (
         f'mcp-run-python {original} is installed beside {DISTRIBUTION}, and both have the module mcp_run_python: '
@@ -30,6 +28,19 @@ def check_alone() -> None:
     if Path(sys.argv[0]).name in COMMANDS:
         sys.exit(f'mcp-run-python: error: {why}')
     raise ImportError(why)
+
+
+def _original() -> str | None:
+    """The version of the original, if it is installed. `importlib.metadata` would say so after a tenth of a second."""
+    for folder in sys.path:
+        try:
+            names = os.listdir(folder or '.')  # noqa: PTH208 - names are enough
+        except OSError:
+            continue
+        for name in names:
+            if name.startswith('mcp_run_python-') and name.endswith('.dist-info'):
+                return name.removeprefix('mcp_run_python-').removesuffix('.dist-info')
+    return None
 
 
 def home() -> Path:

@@ -77,7 +77,7 @@ class RemoteConnection(Connection):
             headers = {
                 'mcp-protocol-version': PROTOCOL_ALONE,
                 'mcp-method': method,
-                'mcp-name': params.get('name', params.get('uri', '')),
+                'mcp-name': str(params.get('name', params.get('uri', ''))),
             }
         scope = anyio.CancelScope()
         if method == 'tools/call':
@@ -185,11 +185,14 @@ class RemoteConnection(Connection):
                 elif response.status_code not in (202, 204):
                     raise self._no_server(f'it answers with {kind or "nothing"}')
         except (httpx.HTTPError, httpx.InvalidURL) as error:
+            self.over.set()
             raise SandboxError(f'{self._url} cannot be reached: {error or type(error).__name__}') from error
 
     async def _refused(self, response: httpx.Response) -> SandboxError:
         status = response.status_code
         said = _short(await _body(response))
+        if status >= 500 or (status == 404 and 'mcp-session-id' in self._session):
+            self.over.set()
         if status == 401:
             token = 'authorization' in self._client.headers
             return SandboxError(f'{self._url} {"refuses the token" if token else "wants a token"}: {said}')

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -79,3 +80,9 @@ class SyncCodeSandbox:
     def end_session(self) -> None:
         """See `CodeSandbox.end_session`."""
         self._portal.call(self._sandbox.end_session)
+
+    @contextmanager
+    def session(self) -> Generator[SyncCodeSandbox, None, None]:
+        """See `CodeSandbox.session`."""
+        with self._portal.wrap_async_context_manager(self._sandbox.session()) as sandbox:
+            yield SyncCodeSandbox(sandbox, self._portal)

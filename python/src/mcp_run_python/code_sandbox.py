@@ -7,10 +7,10 @@ import sys
 import warnings
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import anyio
-from anyio.from_thread import start_blocking_portal
 
 from . import results
 from ._connection import END_TIME, CancelledError, Connection, SandboxError, Source, start
@@ -35,6 +35,9 @@ NETWORK = 'Python in this sandbox has no network: allow_networking=True changes 
 
 # As many as a server takes of one client at once, unless it is told otherwise.
 MAX_PARALLEL = 32
+
+# How many servers are one sandbox.
+MAX_PROCESSES = 32
 
 # Lines of output as log messages each second: all that a run may write.
 ALL_LINES = 1_000_000
@@ -165,6 +168,26 @@ class CodeSandbox:
                 raise SandboxError(f'{file.path!r} was changed')
         return bytes(content)
 
+    @asynccontextmanager
+    async def session(self) -> AsyncGenerator[CodeSandbox, None]:
+        """A sandbox within a parallel one whose variables stay from one program to the next: a session, in one server.
+
+        Raises:
+            ValueError: The sandbox is not parallel.
+        """
+        if not self._alone:
+            raise ValueError('sessions are of a sandbox that is `parallel`, or has several `processes`')
+        from ._pool import Pool
+
+        connection = self._connection
+        if isinstance(connection, Pool):
+            connection = await connection.pinned()
+        sandbox = CodeSandbox(connection, persistent=True)
+        try:
+            yield sandbox
+        finally:
+            await sandbox.end_session()
+
     async def cancel(self) -> bool:
         """Stops what runs, as Ctrl-C does: it gives its result. Whether there was anything."""
         return await self._connection.interrupt()
@@ -213,6 +236,8 @@ class CodeSandbox:
     @contextmanager
     def sync(cls, **options: Unpack[Options]) -> Generator[SyncCodeSandbox, None, None]:
         """A sandbox for programs without async: `code_sandbox()`'s options, and the same methods."""
+        from anyio.from_thread import start_blocking_portal
+
         from ._sync import SyncCodeSandbox
 
         with start_blocking_portal() as portal:
@@ -224,13 +249,14 @@ class CodeSandbox:
 class Options(TypedDict, total=False):
     """Those of `code_sandbox()`."""
 
-    url: str | None
+    url: str | Sequence[str] | None
     token: str | None
     dependencies: Sequence[str] | None
     log_handler: LogHandler | None
     allow_networking: bool | None
     persistent: bool
     parallel: int | None
+    processes: int | None
     time_limit: float | None
     memory_limit_mb: int | None
     settings: Mapping[str, object] | None
@@ -239,13 +265,14 @@ class Options(TypedDict, total=False):
 @asynccontextmanager
 async def code_sandbox(
     *,
-    url: str | None = None,
+    url: str | Sequence[str] | None = None,
     token: str | None = None,
     dependencies: Sequence[str] | None = None,
     log_handler: LogHandler | None = None,
     allow_networking: bool | None = None,
     persistent: bool = False,
     parallel: int | None = None,
+    processes: int | None = None,
     time_limit: float | None = None,
     memory_limit_mb: int | None = None,
     settings: Mapping[str, object] | None = None,
@@ -253,13 +280,16 @@ async def code_sandbox(
     """Starts a sandbox, and ends it.
 
     Args:
-        url: A server that runs elsewhere: its MCP address, for streamable HTTP. Packages and limits are its own.
+        url: A server that runs elsewhere: its MCP address, for streamable HTTP. Packages and limits are its own. Of
+            several, each run goes to the one that has least to do.
         token: What it asks for (`ACCESS_TOKENS`).
         dependencies: Packages that every program has. Others are installed when one imports them.
         log_handler: Takes what programs write, as they do, and what is installed.
         allow_networking: For the original's sake: Python has no network here.
         persistent: Whether variables stay from one program to the next.
         parallel: How many programs run at once, each in an interpreter of its own, which nothing else has used.
+        processes: How many servers are started, for as many programs at once as `parallel` says, or one each. One that
+            ends is replaced; what ran in it fails, and says so.
         time_limit: How long a program may run, in seconds.
         memory_limit_mb: How much memory it may have, in MiB.
         settings: Any other settings of the server, by name.
@@ -270,12 +300,22 @@ async def code_sandbox(
     """
     if allow_networking:
         warnings.warn(NETWORK, stacklevel=3)
-    if parallel is not None and (persistent or not 1 <= parallel <= MAX_PARALLEL):
-        raise ValueError(f'`parallel` is from 1 to {MAX_PARALLEL}, and such a sandbox cannot be `persistent`')
-    if url is None and token is not None:
+    urls = [url] if isinstance(url, str) else url
+    count = processes or 1 if urls is None else len(urls)
+    is_pool = processes is not None or not (url is None or isinstance(url, str))
+    if not 1 <= count <= MAX_PROCESSES or (processes is not None and processes < 1):
+        raise ValueError(f'a sandbox has from 1 to {MAX_PROCESSES} `processes`, or addresses')
+    if is_pool and parallel is None:
+        parallel = count
+    if parallel is not None and (persistent or not 1 <= parallel <= MAX_PARALLEL * count):
+        most = f'{MAX_PARALLEL} for each server'
+        raise ValueError(f'`parallel` is from 1 to {most}, and such a sandbox cannot be `persistent`: see `session()`')
+    if urls is None and token is not None:
         raise ValueError('`token` is for a server at a `url`')
-    if url is not None and (dependencies or settings or time_limit is not None or memory_limit_mb is not None):
+    if urls is not None and (dependencies or settings or time_limit is not None or memory_limit_mb is not None):
         raise ValueError('`dependencies`, limits and `settings` are of a server: that at `url` has its own')
+    if urls is not None and processes is not None:
+        raise ValueError('`processes` are started, and what is at a `url` is not')
     sandbox: CodeSandbox | None = None
 
     def log(level: str, text: str, logger: str | None) -> None:
@@ -284,26 +324,42 @@ async def code_sandbox(
         if sandbox:
             sandbox.heard(level, text, logger)
 
-    if url is not None:
-        from ._remote import connect
-
-        connected = connect(url, token, log)
-    else:
+    command: list[str] = []
+    if urls is None:
         of_server: dict[str, object] = {'LOG_LIMIT_PER_SECOND': ALL_LINES, **(settings or {})}
         if memory_limit_mb is not None:
             of_server['MEMORY_LIMIT_MB'] = memory_limit_mb
         options = arguments(dependencies=dependencies, time_limit=time_limit, settings=of_server)
-        connected = start([str(program()), *options, 'stdio'], log)
-    async with connected as connection:
-        await connection.request('logging/setLevel', {'level': 'debug' if log_handler else 'info'})
-        if dependencies:
-            # What cannot be installed is told now, and not by the first program.
-            (await CodeSandbox(connection).run('')).unwrap()
+        command = [str(program()), *options, 'stdio']
+
+    @asynccontextmanager
+    async def opened(at: str | None) -> AsyncGenerator[Connection, None]:
+        if at is not None:
+            from ._remote import connect
+
+            connected = connect(at, token, log)
+        else:
+            connected = start(command, log)
+        async with connected as connection:
+            await connection.request('logging/setLevel', {'level': 'debug' if log_handler else 'info'})
+            if dependencies:
+                # What cannot be installed is told now, and not by the first program.
+                (await CodeSandbox(connection).run('')).unwrap()
+            yield connection
+
+    places: Sequence[str | None] = urls or [None] * count
+    if is_pool:
+        from ._pool import pool
+
+        all_opened = pool([partial(opened, place) for place in places], -(-(parallel or count) // count))
+    else:
+        all_opened = opened(places[0])
+    async with all_opened as connection:
         sandbox = CodeSandbox(connection, persistent=persistent, parallel=parallel)
         try:
             yield sandbox
         finally:
-            if url is not None:
+            if urls is not None:
                 # A server of our own ends with its process.
                 await sandbox.end_session()
 
