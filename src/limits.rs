@@ -54,8 +54,9 @@ pub const STOP_MARGIN: Duration = Duration::from_millis(1500);
 /// How long a session's files may take to be had from its interpreter.
 pub const FILES_TIME: Duration = Duration::from_secs(5);
 
-/// Bytes of files that are carried over into a new interpreter at most.
-pub const MAX_CARRIED: usize = 32 * 1024 * 1024;
+/// Bytes of files that are carried over into a new interpreter at most: all that there may be, unless that is set, and their
+/// names.
+pub const MAX_CARRIED: usize = 72 * 1024 * 1024;
 
 /// How much longer than a run's own limits the host waits for its end, from when it began.
 pub const WATCHDOG_MARGIN: Duration = Duration::from_secs(10);
@@ -160,7 +161,7 @@ pub const FILES_LISTED: usize = 200;
 pub const UPLOAD_STALL: Duration = Duration::from_secs(30);
 
 /// How long an upload may take in all, with the runs that it waits for.
-pub const UPLOAD_TIME: Duration = Duration::from_secs(30 * 60);
+pub const UPLOAD_TIME: Duration = Duration::from_secs(10 * 60);
 
 /// Most files that are placed before one run.
 pub const MAX_PLACED: usize = 1000;

@@ -1,12 +1,14 @@
 """The library against a server that runs elsewhere."""
 
 import hashlib
+import io
 import re
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import anyio
 import pytest
@@ -116,6 +118,31 @@ async def test_a_persistent_one_keeps_variables(url: str) -> None:
         assert (await sandbox.run('x + 1')).unwrap() == 21
 
 
+async def test_files_are_uploaded_to_a_persistent_one(url: str, tmp_path: Path) -> None:
+    large = bytes(range(256)) * 40_000
+    (tmp_path / 'large').write_bytes(large)
+    async with code_sandbox(url=url, token=TOKEN, persistent=True) as sandbox:
+        await sandbox.upload('d/ä b.bin', b'\xff')
+        await sandbox.upload('large', tmp_path / 'large')
+        await sandbox.upload('open', io.BytesIO(b'open'))
+        code = (
+            'import hashlib\n[hashlib.sha256(open(f, "rb").read()).hexdigest() for f in ("d/ä b.bin", "large", "open")]'
+        )
+        expected = [hashlib.sha256(content).hexdigest() for content in (b'\xff', large, b'open')]
+        assert (await sandbox.run(code)).unwrap() == expected
+        for path, why in [('../x', 'leads out of the folder'), ('d', 'a file or folder is in its way')]:
+            with pytest.raises(SandboxError, match=f'{path} was not uploaded: .*{why}'):
+                await sandbox.upload(path, b'')
+        with pytest.raises(SandboxError, match='no room'):
+            await sandbox.upload('endless', io.BytesIO(bytes(70_000_000)))
+    async with code_sandbox(url=url, token=TOKEN) as sandbox:
+        with pytest.raises(ValueError, match='persistent'):
+            await sandbox.upload('a', b'')
+    async with code_sandbox(persistent=True) as sandbox:
+        with pytest.raises(SandboxError, match='`files`'):
+            await sandbox.upload('a', b'')
+
+
 async def test_a_run_is_cancelled_and_the_next_one_goes(url: str) -> None:
     async with code_sandbox(url=url, token=TOKEN) as sandbox:
         assert not await sandbox.cancel()
@@ -215,3 +242,6 @@ async def test_options_that_exclude_each_other() -> None:
 def test_without_async(url: str) -> None:
     with CodeSandbox.sync(url=url, token=TOKEN) as sandbox:
         assert sandbox.run('6 * 7').value == 42
+    with CodeSandbox.sync(url=url, token=TOKEN, persistent=True) as sandbox:
+        sandbox.upload('a', b'b')
+        assert sandbox.run('open("a").read()').value == 'b'

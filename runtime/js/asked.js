@@ -1,6 +1,6 @@
 // What is asked of a session's files without running anything: which there are, bytes of one, and uploads, which come in
 // parts and are in place with the last. docs/protocol.md has the requests and their answers.
-import { filesIn, HOME, isPlain, linkIn, toBase64, whyNot } from './files.js';
+import { filesIn, fromBase64, HOME, isPlain, linkIn, toBase64, whyNot } from './files.js';
 
 /** How many uploads to one session go on at once; and after how long without a part one gives way, in milliseconds. */
 const UPLOADS = 8;
@@ -84,12 +84,12 @@ export class AskedFiles {
       if (this.#uploads.size >= UPLOADS) throw new Refused('busy');
       // What cannot be put in place is not sent in vain.
       this.#place(path);
-      upload = { path, parts: [], bytes: 0, when: 0 };
+      upload = { path, parts: [], bytes: 0, when: Date.now() };
       this.#uploads.set(name, upload);
     }
     if (!upload || upload.bytes !== at || upload.path !== path) throw new Refused('broken');
     try {
-      const part = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+      const part = fromBase64(base64);
       this.#storage.hold(part.length);
       upload.parts.push(part);
       upload.bytes += part.length;

@@ -40,10 +40,7 @@ export function placeFiles(FS, files) {
     if (linkIn(FS, place)) throw new Error(`OSError: the file ${path} could not be placed: a link is in its way`);
     try {
       FS.mkdirTree(place.slice(0, place.lastIndexOf('/')));
-      FS.writeFile(
-        place,
-        Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0)),
-      );
+      FS.writeFile(place, fromBase64(base64));
     } catch (error) {
       throw new Error(`OSError: the file ${path} could not be placed: ${WHY[whyNot(error)]}`);
     }
@@ -179,8 +176,17 @@ export function isPlain(path) {
   );
 }
 
-/** @param {Uint8Array} bytes */
+/** @param {string} base64 @returns {Uint8Array} */
+export function fromBase64(base64) {
+  const { fromBase64: native } = /** @type {any} */ (Uint8Array);
+  return native ? native.call(Uint8Array, base64) : Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+}
+
+/** @param {Uint8Array} bytes @returns {string} */
 export function toBase64(bytes) {
+  // Where the engine has it, it takes a tenth of the time.
+  const { toBase64: native } = /** @type {any} */ (bytes);
+  if (native) return native.call(bytes);
   let text = '';
   for (let at = 0; at < bytes.length; at += CHUNK) text += String.fromCharCode(...bytes.subarray(at, at + CHUNK));
   return btoa(text);

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { sleep, timed } from '../edge/worker.mjs';
+import { attackFiles } from '../security/file-suite.mjs';
 import { counted, during, homeAt, listen, makeToken, openSession, report, withTokens } from '../security/home.mjs';
 import { LIMITS, measureLimits } from '../security/limits.mjs';
 import {
@@ -45,6 +46,10 @@ async function startDesk(settings = {}, args = []) {
     },
   };
 }
+
+describe('attacks by files', () => {
+  attackFiles(during(() => startDesk({ FILES_LIMIT_MB: '8', SESSION_IDLE_SECONDS: '60' })));
+});
 
 describe('attacks on what is outside of the isolate', () => {
   const desk = during(() => startDesk());

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from datetime import date, time
 from decimal import Decimal
 from enum import Enum
 from pathlib import PurePath
-from typing import Any, cast
+from typing import IO, Any, Union, cast
 from uuid import UUID
 
 import anyio
@@ -44,6 +45,10 @@ END_TIME = 5
 
 Log = Callable[[str, str, 'str | None'], None]
 """Takes a message that came while something ran: its level, its text, and its logger, if it is not output."""
+
+
+Source = Union[bytes, 'os.PathLike[str]', IO[bytes]]
+"""What is uploaded: bytes, the path of a file, or one that is open for reading bytes."""
 
 
 class SandboxError(RuntimeError):
@@ -108,6 +113,17 @@ class Connection(ABC):
     @abstractmethod
     async def interrupt(self) -> bool:
         """Stops the runs that go on. Whether there was one."""
+
+    async def upload(self, session: str, path: str, source: Source) -> None:
+        """Uploads a file to a session, in pieces: it is never held as a whole.
+
+        Raises:
+            SandboxError: It was refused, or cannot be done.
+        """
+        raise SandboxError(
+            'files are uploaded to a server at a `url` only: a sandbox on this machine gets them with `files`, '
+            'or all of a folder by the setting FILES'
+        )
 
     def _message(self, method: str, params: dict[str, Any], *, alone: bool) -> dict[str, Any]:
         """A request, with an id of its own."""

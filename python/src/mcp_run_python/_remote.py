@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
+import os
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
+from urllib.parse import quote
 
 import anyio
+import anyio.to_thread
 
 from ._connection import (
     END_TIME,
@@ -18,6 +21,7 @@ from ._connection import (
     Connection,
     Log,
     SandboxError,
+    Source,
     background,
     encoded,
 )
@@ -29,6 +33,9 @@ if TYPE_CHECKING:
 
 # How long a server may take to be reached, and to take what is sent, in seconds. Runs end by its own limits.
 REACH_TIME = 30
+
+# How much of a file is read at once, in bytes.
+PIECE = 256 * 1024
 
 # How much of what a server said is told with an error, in letters.
 MAX_TOLD = 300
@@ -93,6 +100,27 @@ class RemoteConnection(Connection):
             scope.cancel()
             await self._cancel(request_id)
         return bool(runs)
+
+    async def upload(self, session: str, path: str, source: Source) -> None:
+        import httpx
+
+        # Beside the MCP address.
+        url = f'{self._url.rpartition("/")[0]}/files/{quote(session, safe="")}/{quote(path, safe="")}'
+        headers = {'content-type': 'application/octet-stream'}
+        try:
+            async with (
+                _opened(source) as content,
+                self._client.stream('PUT', url, content=content, headers=headers) as response,
+            ):
+                if response.is_success:
+                    return
+                said = await _body(response)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise SandboxError(f'{url} cannot be reached: {error or type(error).__name__}') from error
+        why: object = None
+        with suppress(ValueError, RecursionError, AttributeError):
+            why = json.loads(said).get('error')
+        raise SandboxError(f'{path} was not uploaded: {why if isinstance(why, str) else _short(said)}')
 
     async def close(self) -> None:
         """Ends the session."""
@@ -198,6 +226,24 @@ async def connect(url: str, token: str | None, log: Log | None = None) -> AsyncG
             yield connection
         finally:
             await connection.close()
+
+
+@asynccontextmanager
+async def _opened(source: Source) -> AsyncGenerator[AsyncIterator[bytes] | bytes, None]:
+    """What is uploaded, in pieces."""
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        yield bytes(source)
+    elif isinstance(source, os.PathLike):
+        async with await anyio.open_file(source, 'rb') as file:
+            yield _pieces(file.wrapped)
+    else:
+        yield _pieces(source)
+
+
+async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
+    # Of a slow disk, nobody else is to wait.
+    while piece := await anyio.to_thread.run_sync(file.read, PIECE):
+        yield piece
 
 
 async def _body(response: httpx.Response) -> bytes:

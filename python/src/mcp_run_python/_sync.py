@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ._connection import Source
 from .code_sandbox import CodeSandbox, Files
 from .results import File, Output, Result, RunError, RunSuccess
 
@@ -37,6 +38,14 @@ class SyncCodeSandbox:
             return running.result()
         finally:
             running.cancel()
+
+    def upload(self, path: str, source: Source) -> None:
+        """See `CodeSandbox.upload`."""
+        uploading = self._portal.start_task_soon(self._sandbox.upload, path, source)
+        try:
+            uploading.result()
+        finally:
+            uploading.cancel()
 
     def stream(
         self, code: str, globals: Mapping[str, Any] | None = None, *, files: Files | None = None

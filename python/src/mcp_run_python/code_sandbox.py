@@ -13,7 +13,7 @@ import anyio
 from anyio.from_thread import start_blocking_portal
 
 from . import results
-from ._connection import END_TIME, CancelledError, Connection, SandboxError, start
+from ._connection import END_TIME, CancelledError, Connection, SandboxError, Source, start
 from ._program import arguments, program
 from .results import END_TOOL, TOOL, File, Output, Result, RunError, RunSuccess
 
@@ -146,6 +146,24 @@ class CodeSandbox:
             if size != file.size or not part or len(content) > size:
                 raise SandboxError(f'{file.path!r} was changed')
         return bytes(content)
+
+    async def upload(self, path: str, source: Source) -> None:
+        """Uploads a file, which may be large, to the session of a persistent sandbox at a `url`: it is sent in pieces.
+
+        Args:
+            path: Where it goes, relative to the folder of programs.
+            source: Its bytes, the path of a file on this machine, or one that is open for reading bytes.
+
+        Raises:
+            SandboxError: It was refused; or the sandbox is on this machine, where files are given with `files`.
+            ValueError: The sandbox is not persistent: no session keeps the file.
+        """
+        if not self.persistent:
+            raise ValueError('only a `persistent` sandbox keeps files from one program to the next')
+        async with self._turns:
+            if self._session is None:
+                (await self._run('', None, None)).unwrap()
+            await self._connection.upload(self._session or '', path, source)
 
     async def cancel(self) -> bool:
         """Stops what runs, as Ctrl-C does: it gives its result. Whether there was anything."""
