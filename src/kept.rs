@@ -258,7 +258,10 @@ impl<P: Pieces> Inner<P> {
 
 /// Bytes in memory.
 #[derive(Debug, Clone, Default)]
-pub struct Memory(Rc<RefCell<HashMap<String, BTreeMap<u64, Rc<[u8]>>>>>);
+pub struct Memory(Rc<RefCell<HashMap<String, Parts>>>);
+
+/// The bytes of an item, by where they begin.
+type Parts = BTreeMap<u64, Rc<[u8]>>;
 
 impl Pieces for Memory {
     fn write(&self, id: &str, at: u64, bytes: Vec<u8>) -> LocalBoxFuture<'static, bool> {
