@@ -372,7 +372,7 @@ impl<B: Backend + Clone> Host for Client<B> {
     }
 
     fn keeper(&self) -> Option<Keeper> {
-        self.home.0.store.clone().map(|store| Keeper::new(store, self.principal.clone()))
+        self.home.0.store.clone().map(|store| Keeper::new(store, self.principal.clone(), self.home.platform()))
     }
 
     fn own(&self) -> Option<Own> {

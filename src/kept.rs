@@ -1,7 +1,7 @@
 //! What a run without a session made and is too large for its result: it can be read for a while, by whom the run was of.
 //!
-//! **Boundary.** Its bytes were written by a program, and so was its path: that is a label, compared and given back, and never the
-//! name of anything in a home. What has another owner is as if it never was. All of it is bounded, in bytes and in time.
+//! **Boundary.** Its bytes were written by a program, and so was its path: that is a label, compared and given back, and never
+//! the name of anything in a home. What has another owner is as if it never was. All of it is bounded, in bytes and in time.
 
 use std::{
     cell::RefCell,
@@ -13,12 +13,13 @@ use std::{
 use futures::{
     FutureExt,
     future::{self, LocalBoxFuture},
+    select_biased,
 };
 
 use crate::{
     auth::Principal,
     handle::new_handle,
-    limits::{KEPT_ALL, KEPT_EACH, PART_BYTES},
+    limits::{KEEP_TIME, KEPT_ALL, KEPT_EACH, KEPT_LEAST, PART_BYTES},
     platform::Platform,
 };
 
@@ -29,6 +30,8 @@ pub struct KeptOptions {
     pub each: u64,
     /// Bytes of all.
     pub all: u64,
+    /// As how many bytes an item counts at least: so there are not too many.
+    pub least: u64,
     /// How long something can be read.
     pub time: Duration,
 }
@@ -38,7 +41,7 @@ impl KeptOptions {
     #[must_use]
     pub fn new(of_run: usize, time: Duration) -> Self {
         let of_run = of_run as u64;
-        Self { each: of_run.saturating_mul(KEPT_EACH), all: of_run.saturating_mul(KEPT_ALL), time }
+        Self { each: of_run.saturating_mul(KEPT_EACH), all: of_run.saturating_mul(KEPT_ALL), least: KEPT_LEAST, time }
     }
 }
 
@@ -66,8 +69,8 @@ pub struct Piece {
 
 /// What a home keeps.
 pub trait Kept {
-    /// Takes the bytes of an item that begin `at` there: in order, with at most [`PART_BYTES`] at once. It can be read once its last byte is there. Gives
-    /// whether it is kept so far: if not, the rest of it need not come.
+    /// Takes the bytes of an item that begin `at` there: in order, at most [`PART_BYTES`] at once. It can be read once its last
+    /// byte is there. Gives whether it is kept so far: if not, the rest of it need not come.
     fn put(&self, item: &Rc<Item>, at: u64, bytes: Vec<u8>) -> LocalBoxFuture<'static, bool>;
 
     /// Some bytes of the item of this owner, id and path, from `at` on: at most [`PART_BYTES`]. `None`: there is no such
@@ -80,13 +83,14 @@ pub trait Kept {
 pub struct Keeper {
     store: Rc<dyn Kept>,
     owner: Principal,
+    platform: Platform,
 }
 
 impl Keeper {
     /// Of `owner`.
     #[must_use]
-    pub fn new(store: Rc<dyn Kept>, owner: Principal) -> Self {
-        Self { store, owner }
+    pub fn new(store: Rc<dyn Kept>, owner: Principal, platform: Platform) -> Self {
+        Self { store, owner, platform }
     }
 
     /// An item to be put.
@@ -95,9 +99,12 @@ impl Keeper {
         Rc::new(Item { id: new_handle(), owner: self.owner.clone(), path: path.to_owned(), size })
     }
 
-    /// See [`Kept::put`].
-    pub fn put(&self, item: &Rc<Item>, at: u64, bytes: Vec<u8>) -> LocalBoxFuture<'static, bool> {
-        self.store.put(item, at, bytes)
+    /// See [`Kept::put`]. What takes too long is not kept.
+    pub async fn put(&self, item: &Rc<Item>, at: u64, bytes: Vec<u8>) -> bool {
+        select_biased! {
+            is_kept = self.store.put(item, at, bytes).fuse() => is_kept,
+            () = (self.platform.sleep)(KEEP_TIME).fuse() => false,
+        }
     }
 
     /// Keeps all of a text. Gives its id, if it is kept.
@@ -113,9 +120,12 @@ impl Keeper {
         Some(item.id.clone())
     }
 
-    /// See [`Kept::get`].
-    pub fn get(&self, id: &str, path: &str, at: u64) -> LocalBoxFuture<'static, Option<Piece>> {
-        self.store.get(&self.owner, id, path, at)
+    /// See [`Kept::get`]. What takes too long is not there.
+    pub async fn get(&self, id: &str, path: &str, at: u64) -> Option<Piece> {
+        select_biased! {
+            piece = self.store.get(&self.owner, id, path, at).fuse() => piece,
+            () = (self.platform.sleep)(KEEP_TIME).fuse() => None,
+        }
     }
 }
 
@@ -201,15 +211,16 @@ impl<P: Pieces> Inner<P> {
 
     /// Makes room for an item, and counts it from now on. Whether there can be any.
     fn begin(self: &Rc<Self>, item: &Rc<Item>) -> bool {
-        let KeptOptions { each, all, time } = self.options;
-        if item.size > each.min(all) || self.entries.borrow().iter().any(|entry| entry.item.id == item.id) {
+        let KeptOptions { each, all, time, .. } = self.options;
+        let size = self.counted(item);
+        if size > each.min(all) || self.entries.borrow().iter().any(|entry| entry.item.id == item.id) {
             return false;
         }
         let now = (self.platform.now)();
         self.remove_where(|entry, now| entry.until <= now);
         let is_own = |entry: &Entry| entry.item.owner == item.owner;
-        while self.bytes(is_own) > each - item.size && self.remove_first(is_own) {}
-        while self.bytes(|_| true) > all - item.size && self.remove_first(|_| true) {}
+        while self.bytes(is_own) > each - size && self.remove_first(is_own) {}
+        while self.bytes(|_| true) > all - size && self.remove_first(|_| true) {}
         self.entries.borrow_mut().push_back(Entry { item: item.clone(), written: 0, until: now + time });
         // Who reads nothing any more, and keeps nothing, is not what it goes by.
         let (weak, late): (Weak<Self>, _) = (Rc::downgrade(self), (self.platform.sleep)(time));
@@ -223,7 +234,11 @@ impl<P: Pieces> Inner<P> {
     }
 
     fn bytes(&self, of: impl Fn(&Entry) -> bool) -> u64 {
-        self.entries.borrow().iter().filter(|entry| of(entry)).map(|entry| entry.item.size).sum()
+        self.entries.borrow().iter().filter(|entry| of(entry)).map(|entry| self.counted(&entry.item)).sum()
+    }
+
+    fn counted(&self, item: &Item) -> u64 {
+        item.size.max(self.options.least)
     }
 
     fn remove_first(&self, of: impl Fn(&Entry) -> bool) -> bool {

@@ -1,14 +1,14 @@
 use super::*;
 use crate::virtual_clock::{PLATFORM, run, sleep};
 
-const OPTIONS: KeptOptions = KeptOptions { each: 10, all: 25, time: Duration::from_secs(60) };
+const OPTIONS: KeptOptions = KeptOptions { each: 10, all: 25, least: 1, time: Duration::from_secs(60) };
 
 fn shelf(pieces: Memory) -> Rc<dyn Kept> {
     Rc::new(Shelf::new(pieces, PLATFORM, OPTIONS))
 }
 
 fn of(store: &Rc<dyn Kept>, name: &str) -> Keeper {
-    Keeper::new(store.clone(), Principal::named(name))
+    Keeper::new(store.clone(), Principal::named(name), PLATFORM)
 }
 
 /// All of it, if it is there.
@@ -68,6 +68,22 @@ fn the_oldest_goes_first_of_each_and_of_all() {
         assert_eq!(ann.keep("4", "12345678901").await, None, "more than there may be");
         assert!(read(&ann, &second, "2").await.is_some(), "and nothing went for it");
         assert_eq!(pieces.0.borrow().len(), 4);
+    });
+}
+
+#[test]
+fn there_are_not_too_many_however_small() {
+    run(async {
+        let pieces = Memory::default();
+        let options = KeptOptions { least: 3, ..OPTIONS };
+        let store: Rc<dyn Kept> = Rc::new(Shelf::new(pieces.clone(), PLATFORM, options));
+        let ann = of(&store, "ann");
+        let first = ann.keep("0", "x").await.unwrap();
+        for path in ["1", "2", "3"] {
+            ann.keep(path, "x").await.unwrap();
+        }
+        assert_eq!(read(&ann, &first, "0").await, None);
+        assert_eq!(pieces.0.borrow().len(), 3, "9 bytes of 10");
     });
 }
 

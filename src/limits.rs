@@ -178,7 +178,10 @@ pub const KEPT_EACH: u64 = 4;
 /// The same, of all.
 pub const KEPT_ALL: u64 = 16;
 
-/// How long one part of a file may take to be kept.
+/// As how many bytes something counts at least that is kept.
+pub const KEPT_LEAST: u64 = 16 * 1024;
+
+/// How long one part of a file may take to be kept, or to be had again.
 pub const KEEP_TIME: Duration = Duration::from_secs(10);
 
 /// Most bundles that a run displays.

@@ -133,7 +133,7 @@ async def test_files_are_uploaded_to_a_persistent_one(url: str, tmp_path: Path) 
         for path, why in [('../x', 'leads out of the folder'), ('d', 'a file or folder is in its way')]:
             with pytest.raises(SandboxError, match=f'{path} was not uploaded: .*{why}'):
                 await sandbox.upload(path, b'')
-        with pytest.raises(SandboxError, match=r'too large|Too Large'):
+        with pytest.raises(SandboxError, match='no room'):
             await sandbox.upload('endless', io.BytesIO(bytes(70_000_000)))
     async with code_sandbox(url=url, token=TOKEN) as sandbox:
         with pytest.raises(ValueError, match='persistent'):

@@ -84,7 +84,7 @@ export class AskedFiles {
       if (this.#uploads.size >= UPLOADS) throw new Refused('busy');
       // What cannot be put in place is not sent in vain.
       this.#place(path);
-      upload = { path, parts: [], bytes: 0, when: 0 };
+      upload = { path, parts: [], bytes: 0, when: Date.now() };
       this.#uploads.set(name, upload);
     }
     if (!upload || upload.bytes !== at || upload.path !== path) throw new Refused('broken');

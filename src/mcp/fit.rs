@@ -1,22 +1,32 @@
-//! Making a result fit, and keeping all of what was cut.
+//! What a client takes of a result: making it fit, and keeping all of what was cut.
 
-use rmcp::model::ContentBlock;
+use rmcp::{
+    RoleServer,
+    model::{ContentBlock, ProtocolVersion},
+    service::RequestContext,
+};
 
 use super::{Server, ServerOptions, report};
 use crate::{
     kept::Keeper,
     run::{
         Ending, Outcome, Returned,
-        result_limit::{Whole, shorten},
+        result_limit::{Whole, fits, shorten},
         uri::FileUri,
     },
 };
+
+/// Set to `true` in a call's `_meta`, this has its result left whole, whatever `RESULT_LIMIT_KB` says.
+const WHOLE_RESULT: &str = "mcp-run-python/whole-result";
 
 impl Server {
     /// Cuts an outcome to what a model is told. All of what was cut can be read where the words in its place, and the links,
     /// say.
     pub(super) async fn fit(&self, whole: Outcome) -> (Outcome, Vec<ContentBlock>) {
         let ServerOptions { return_mode, limits, .. } = self.options;
+        if fits(&whole, return_mode, limits.result_bytes) {
+            return (whole, Vec::new());
+        }
         let shortened = |at: &Whole| {
             let mut outcome = whole.clone();
             let cut = shorten(&mut outcome, return_mode, limits.result_bytes, at);
@@ -49,4 +59,14 @@ async fn keep(keeper: &Keeper, name: &str, text: &str, links: &mut Vec<ContentBl
     let uri = FileUri::new(keeper.keep(name, text).await?, name);
     links.push(ContentBlock::resource_link(report::link(&uri, text.len() as u64)));
     Some(uri.to_string())
+}
+
+/// Whether a client wants all of a result, as it is not a model that reads it: the libraries do.
+pub(super) fn wants_all(context: &RequestContext<RoleServer>) -> bool {
+    context.meta.get(WHOLE_RESULT) == Some(&true.into())
+}
+
+/// Whether a client's version of the protocol has links to resources in results.
+pub(super) fn knows_links(context: &RequestContext<RoleServer>) -> bool {
+    context.protocol_version().is_some_and(|version| version >= ProtocolVersion::V_2025_06_18)
 }

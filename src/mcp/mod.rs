@@ -12,7 +12,10 @@ mod tools;
 
 use std::{cell::Cell, rc::Rc, time::Duration};
 
-use self::tools::{end_python_session, run_python_code};
+use self::{
+    fit::{knows_links, wants_all},
+    tools::{end_python_session, run_python_code},
+};
 use crate::{
     limits::Limits,
     packages::{Installed, Packages},
@@ -41,9 +44,6 @@ const PROGRESS_PERIOD: Duration = Duration::from_secs(2);
 /// How long clients may take the tool list as fresh, in milliseconds. It changes with the
 /// configuration, at a restart, only.
 const TOOLS_TTL_MS: u64 = 60 * 60 * 1000;
-
-/// Set to `true` in a call's `_meta`, this has its result left whole, whatever `RESULT_LIMIT_KB` says.
-const WHOLE_RESULT: &str = "mcp-run-python/whole-result";
 
 /// The arguments of `tools/call`, with every number as it was written. The
 /// transport puts them into the request's extensions.
@@ -261,16 +261,6 @@ impl Server {
         log.renew().await;
         outcome.unwrap_or_else(|error| failed(output, error))
     }
-}
-
-/// Whether a client's version of the protocol has links to resources in results.
-fn knows_links(context: &RequestContext<RoleServer>) -> bool {
-    context.protocol_version().is_some_and(|version| version >= ProtocolVersion::V_2025_06_18)
-}
-
-/// Whether a client wants all of a result, as it is not a model that reads it: the libraries do.
-fn wants_all(context: &RequestContext<RoleServer>) -> bool {
-    context.meta.get(WHOLE_RESULT) == Some(&true.into())
 }
 
 /// A failure of the sandbox as an outcome: the model reads it, and may try again.

@@ -2,26 +2,19 @@
 
 use std::rc::Rc;
 
-use futures::{FutureExt, select_biased};
-
 use super::{decoder::Part, files::Changes, uri::FileUri};
-use crate::{
-    kept::{Item, Keeper},
-    limits::KEEP_TIME,
-    platform::Platform,
-};
+use crate::kept::{Item, Keeper};
 
 /// The files of one run.
 pub(super) struct Keeping<'a> {
     keeper: Option<&'a Keeper>,
-    platform: Platform,
     /// Those that are kept so far, of which only the last may miss a part.
     items: Vec<Rc<Item>>,
 }
 
 impl<'a> Keeping<'a> {
-    pub(super) fn new(keeper: Option<&'a Keeper>, platform: Platform) -> Self {
-        Self { keeper, platform, items: Vec::new() }
+    pub(super) fn new(keeper: Option<&'a Keeper>) -> Self {
+        Self { keeper, items: Vec::new() }
     }
 
     /// Keeps a part. The decoder gives them in order.
@@ -32,11 +25,7 @@ impl<'a> Keeping<'a> {
         }
         // A file of which a part could not be kept is gone from here.
         let Some(item) = self.items.pop_if(|item| item.path == path) else { return };
-        let is_kept = select_biased! {
-            is_kept = keeper.put(&item, at, bytes).fuse() => is_kept,
-            () = (self.platform.sleep)(KEEP_TIME).fuse() => false,
-        };
-        if is_kept {
+        if keeper.put(&item, at, bytes).await {
             self.items.push(item);
         }
     }

@@ -146,7 +146,7 @@ pub async fn execute(
     if keeper.is_none() {
         limits.kept_bytes = 0;
     }
-    let mut keeping = Keeping::new(keeper, platform);
+    let mut keeping = Keeping::new(keeper);
     let mut calls = Calls::new(caller, &limits, platform);
     let mut run = sandbox.run(to_isolate(request, limits, calls.callable())?, packages);
     // Those before it in its session are bounded themselves; this is for one that no longer does what it should.

@@ -49,16 +49,22 @@ pub struct Cut {
     pub ending: bool,
 }
 
+/// Whether nothing is cut.
+#[must_use]
+pub fn fits(outcome: &Outcome, mode: ReturnMode, limit: usize) -> bool {
+    let all = bytes_of(&outcome.output).saturating_add(ending_bytes(&outcome.ending));
+    // Most are so small that nobody need look.
+    let is_small = outcome.displayed.is_empty() && all.saturating_mul(WORST).saturating_add(OVERHEAD) <= limit;
+    is_small || size(outcome, mode) <= limit
+}
+
 fn shorten_to(outcome: &mut Outcome, mode: ReturnMode, limit: usize, at: &Whole) {
+    if fits(outcome, mode, limit) {
+        return;
+    }
     let (of_output, of_ending) = (bytes_of(&outcome.output), ending_bytes(&outcome.ending));
     let all = of_output.saturating_add(of_ending);
-    if outcome.displayed.is_empty() && all.saturating_mul(WORST).saturating_add(OVERHEAD) <= limit {
-        return;
-    }
     let told = size(outcome, mode);
-    if told <= limit {
-        return;
-    }
     let told = match display_within(&mut outcome.displayed, mode, limit / 2) {
         true => size(outcome, mode),
         false => told,

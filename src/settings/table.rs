@@ -241,7 +241,7 @@ const RESULTS: &[Setting] = &[
         Kind::Count { unit: Unit::MiB, least: 0, most: None },
         "64",
         "How much of the larger ones is kept, of one run without a session: the result links to them (`resources/read`). Of one \
-         principal four times as much is kept, of all sixteen times, and the oldest goes first. Also kept is all of a result \
+         principal four times as much is kept, of all (but on the edge) sixteen times, and the oldest goes first. Also kept is all of a result \
          that `RESULT_LIMIT_KB` cuts. `0`: nothing is kept.",
     )
     .elsewhere(&[(Worker, "8")]),

@@ -117,8 +117,9 @@ impl File {
     }
 
     async fn part(&self, at: u64) -> Result<Part, Response> {
-        let kept = self.files.host.keeper().map(|keeper| keeper.get(&self.handle, &self.path, at));
-        if let Some(Some(Piece { size, bytes })) = future::OptionFuture::from(kept).await {
+        if let Some(keeper) = self.files.host.keeper()
+            && let Some(Piece { size, bytes }) = keeper.get(&self.handle, &self.path, at).await
+        {
             return Ok(Part { size, version: 0, bytes });
         }
         match self.ask(&FileRequest::Read { path: self.path.clone(), at, bytes: FILE_PART }).await? {

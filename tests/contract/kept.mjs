@@ -96,6 +96,13 @@ export function kept(name, start) {
         /created d\/ä b\.bin \(application\/octet-stream, 20971520 bytes: too large to be attached, read it as sandbox:/,
       );
       assert.equal(sha256(await read(home.url, 'ann', uri)), structuredContent.return_value);
+      const download = async (/** @type {string} */ who) => {
+        const address = home.url.replace('/mcp', `/files/${uri.replace('sandbox://', '')}`);
+        return await fetch(address, { headers: { authorization: `Bearer secret-of-${who}` } });
+      };
+      const downloaded = Buffer.from(await (await download('ann')).arrayBuffer());
+      assert.equal(sha256(downloaded), structuredContent.return_value);
+      assert.equal((await download('bob')).status, 404);
       const began = Date.now();
       // Whole, it is too large for one message; another's is as one that never was.
       const whole = await ask(home.url, 'ann', 'resources/read', { uri });

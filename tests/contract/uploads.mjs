@@ -36,7 +36,7 @@ export async function breakOff(file, bytes, told, headers = {}) {
 }
 
 /**
- * @typedef {{ url: string, stop: () => unknown, memory?: () => number }} Server `memory`: the most that it held, in bytes
+ * @typedef {{ url: string, stop: () => unknown, memory?: () => number }} Server `memory`: the most that it held since that was last asked, in bytes
  * @param {string} name @param {() => Promise<Server>} start one with FILES_LIMIT_MB=64
  */
 export function uploads(name, start) {
@@ -173,6 +173,7 @@ os.symlink('plain', 'link.txt')`);
           controller.close();
         },
       });
+      server.memory?.();
       const before = server.memory?.() ?? 0;
       let start = performance.now();
       // Of an unknown length.

@@ -330,3 +330,44 @@ test('a page on another origin can use it', async () => {
   other.close();
   assert.equal(value, 42);
 });
+
+test('a large file of a run without a session is kept for whoever asks for it', async () => {
+  const [told, sum, never] = await opened.page.evaluate(async () => {
+    const { pythonServer } = /** @type {any} */ (window);
+    const server = await pythonServer();
+    const transport = server.transport();
+    /** @type {Map<number, (message: any) => void>} */
+    const waiting = new Map();
+    transport.onmessage = (/** @type {any} */ message) => waiting.get(message.id)?.(message);
+    await transport.start();
+    let id = 0;
+    const about = {
+      'io.modelcontextprotocol/protocolVersion': '2026-07-28',
+      'io.modelcontextprotocol/clientInfo': { name: 'tests', version: '1' },
+      'io.modelcontextprotocol/clientCapabilities': {},
+    };
+    const ask = (/** @type {string} */ method, /** @type {object} */ params, more = {}) =>
+      new Promise((resolve) => {
+        waiting.set(++id, resolve);
+        transport.send({ jsonrpc: '2.0', id, method, params: { ...params, _meta: { ...about, ...more } } });
+      });
+    const code = "open('a.bin', 'wb').write(bytes(range(256)) * 20_000)";
+    const call = { name: 'run_python_code', arguments: { python_code: code } };
+    const { result } = /** @type {any} */ (await ask('tools/call', call));
+    const [{ uri, ...told }] = result.structuredContent.files;
+    let [at, sum] = [0, 0];
+    while (at < told.size) {
+      const read = /** @type {any} */ (await ask('resources/read', { uri }, { 'mcp-run-python/at': at }));
+      const text = atob(read.result.contents[0].blob);
+      for (let n = 0; n < text.length; n++) if (text.charCodeAt(n) === ((at + n) & 255)) sum++;
+      at += text.length;
+    }
+    const other = /** @type {any} */ (await ask('resources/read', { uri: uri.replace('a.bin', 'b.bin') }));
+    server.close();
+    return [told, sum, other.error.message];
+  });
+  const size = 5_120_000;
+  assert.deepEqual(told, { path: 'a.bin', change: 'created', size, media_type: 'application/octet-stream' });
+  assert.equal(sum, size, 'each byte is what it was');
+  assert.match(never, /no such file|unknown/);
+});

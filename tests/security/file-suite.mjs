@@ -58,7 +58,8 @@ export function attackFiles(home) {
 
     test('no path leads out of the folder', async () => {
       const session = await openSession(home());
-      const before = await home().run('import os\nsorted(os.listdir("/"))', { session });
+      const code = 'import os\n[sorted(os.listdir(folder)) for folder in ("/", "/home", "/tmp", ".")]';
+      const before = await home().run(code, { session });
       for (const path of PATHS) {
         for (const method of ['GET', 'PUT', 'DELETE']) {
           const response = await ask(session, path, { method, ...(method === 'PUT' && { body: 'x' }) });
@@ -72,9 +73,8 @@ export function attackFiles(home) {
         assert.equal(error?.code, -32602, path);
         held();
       }
-      const code = 'import os\n[sorted(os.listdir("/")), os.listdir("/home"), os.listdir(".")]';
-      const { return_value } = (await home().run(code, { session })).structured;
-      assert.deepEqual(return_value, [before.structured.return_value, ['pyodide'], []]);
+      const after = await home().run(code, { session });
+      assert.deepEqual(after.structured.return_value, before.structured.return_value);
     });
 
     test('no link is followed', async () => {

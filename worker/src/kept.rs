@@ -19,6 +19,8 @@ use worker::{
     durable_object,
 };
 
+use crate::config::PLATFORM;
+
 /// Tells how many bytes the whole has.
 const SIZE: &str = "x-size";
 
@@ -32,7 +34,7 @@ pub struct KeptElsewhere {
     options: KeptOptions,
 }
 
-/// What an object is asked for, as JSON in the query of the address. POST, the bytes: puts them; GET: gives some. Numbers are those of JavaScript.
+/// What an object is asked for, as JSON in the query of the address. POST, the bytes: puts them; GET: gives some.
 #[derive(Serialize, Deserialize)]
 struct Asked {
     id: String,
@@ -45,8 +47,9 @@ struct Asked {
 #[derive(Serialize, Deserialize)]
 struct Put {
     size: u64,
-    /// How many bytes there may be in all.
+    /// How many bytes there may be in all, and as how many an item counts at least.
     most: u64,
+    least: u64,
     time: Duration,
 }
 
@@ -58,7 +61,7 @@ impl KeptElsewhere {
 
     /// That of a principal, if anything is kept.
     pub fn keeper(&self, of: &Principal) -> Option<Keeper> {
-        (self.options.each > 0).then(|| Keeper::new(Rc::new(self.clone()), of.clone()))
+        (self.options.each > 0).then(|| Keeper::new(Rc::new(self.clone()), of.clone(), PLATFORM))
     }
 
     async fn ask(&self, of: &Principal, asked: Asked, bytes: Option<Vec<u8>>) -> Result<Response> {
@@ -77,7 +80,8 @@ impl Kept for KeptElsewhere {
     fn put(&self, item: &Rc<Item>, at: u64, bytes: Vec<u8>) -> LocalBoxFuture<'static, bool> {
         let (store, item) = (self.clone(), item.clone());
         async move {
-            let put = Put { size: item.size, most: store.options.each, time: store.options.time };
+            let put =
+                Put { size: item.size, most: store.options.each, least: store.options.least, time: store.options.time };
             let asked = Asked { id: item.id.clone(), path: item.path.clone(), at, put: Some(put) };
             store.ask(&item.owner, asked, Some(bytes)).await.is_ok_and(|response| response.status_code() == 204)
         }
@@ -158,14 +162,16 @@ impl KeptFiles {
 
     async fn put(&self, Asked { id, path, at, .. }: &Asked, put: &Put, bytes: Vec<u8>) -> Result<Response> {
         let (at, size, most) = (number(*at), number(put.size), number(put.most));
+        let (least, counted) = (number(put.least), number(put.size.max(put.least)));
         let end = at + number(bytes.len() as u64);
-        if size > most || end > size || bytes.len() > PART_BYTES {
+        if counted > most || end > size || bytes.len() > PART_BYTES {
             return refused();
         }
         if at == 0.0 {
             loop {
-                let all: Vec<Number> = self.select("SELECT sum(size) AS n FROM items", vec![])?;
-                if all.first().and_then(|all| all.n).unwrap_or(0.0) <= most - size {
+                let all = "SELECT sum(max(size, ?)) AS n FROM items";
+                let all: Vec<Number> = self.select(all, vec![least.into()])?;
+                if all.first().and_then(|all| all.n).unwrap_or(0.0) <= most - counted {
                     break;
                 }
                 let oldest: Vec<Name> = self.select("SELECT id FROM items ORDER BY n LIMIT 1", vec![])?;

@@ -32,6 +32,7 @@ declare module '#core' {
   export class Core {
     constructor(host: object, options: object);
     eval(code: string, globals: object, options: object): Promise<import('./index.js').Result & { session?: string }>;
+    read(uri: string, at: number): Promise<import('./sandbox.js').Piece>;
     connect(send: (message: string) => void): { receive(message: string): void; close(): void };
     close(): void;
     free(): void;

@@ -121,7 +121,7 @@ export interface Limits {
   resultFilesLimit?: number;
   /** Up to which size a file is part of the result (2 MiB together). In KiB. */
   resultFileLimitKb?: number;
-  /** How much of the larger ones is kept, of one run without a session: the result links to them (`resources/read`). Of one principal four times as much is kept, of all sixteen times, and the oldest goes first. Also kept is all of a result that `RESULT_LIMIT_KB` cuts. `0`: nothing is kept. In MiB. */
+  /** How much of the larger ones is kept, of one run without a session: the result links to them (`resources/read`). Of one principal four times as much is kept, of all (but on the edge) sixteen times, and the oldest goes first. Also kept is all of a result that `RESULT_LIMIT_KB` cuts. `0`: nothing is kept. In MiB. */
   keptFilesLimitMb?: number;
   /** For how long. In minutes. */
   keptMinutes?: number;

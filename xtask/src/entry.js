@@ -42,3 +42,5 @@ export class Session extends inWasm((ctx, env) => new wasm.Session(ctx, env)) {}
 export class Quota extends inWasm((ctx, env) => new wasm.Quota(ctx, env)) {}
 
 export class Spare extends inWasm((ctx, env) => new wasm.Spare(ctx, env)) {}
+
+export class KeptFiles extends inWasm((ctx, env) => new wasm.KeptFiles(ctx, env)) {}

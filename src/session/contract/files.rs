@@ -374,6 +374,7 @@ fn the_files_of_a_connection_are_its_own_resources() {
         // What is its own is of no use to others, not even those who may do the same.
         let other = initialized(&home).await;
         request(&other, "tools/call", ran).await;
+        fake.0.write("f007", b"in both");
         let unknown = read(&client, &format!("{own}/none")).await;
         assert_eq!(unknown["code"], -32002);
         assert_eq!(read(&other, &format!("{own}/f007")).await["message"], unknown["message"]);

@@ -14,8 +14,8 @@ use crate::{
 };
 
 fn keeper(each: u64) -> Keeper {
-    let options = KeptOptions { each, all: 1_000_000, time: Duration::from_secs(60) };
-    Keeper::new(Rc::new(Shelf::new(Memory::default(), PLATFORM, options)), Principal::named("ann"))
+    let options = KeptOptions { each, all: 1_000_000, least: 1, time: Duration::from_secs(60) };
+    Keeper::new(Rc::new(Shelf::new(Memory::default(), PLATFORM, options)), Principal::named("ann"), PLATFORM)
 }
 
 async fn run_in(sandbox: Rc<dyn Sandbox>, keeper: &Keeper, frames: &[Value]) -> Result<Outcome, SandboxError> {
