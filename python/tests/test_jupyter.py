@@ -61,7 +61,7 @@ Value(html='<script>1</script>"\\'&quot;', markdown='*')"""
     frames = Frames(data['text/html'])
     assert frames.tags == ['pre', 'pre', 'pre', 'pre', 'iframe']
     outer = Frames(frames.documents[0])
-    assert outer.tags == ['meta', 'meta', 'iframe']
+    assert outer.tags == ['meta', 'meta', 'meta', 'iframe']
     assert outer.documents[0].endswith(markup)
     for document in (*frames.documents, *outer.documents):
         assert document.startswith('<meta http-equiv="Content-Security-Policy" content="default-src \'none\'')
@@ -91,3 +91,35 @@ def test_what_may_have_scripts_is_not_shown() -> None:
     for image in (svg, odd):
         assert set(shown(image)) == {'text/plain'}
     assert 'text/html' not in shown(Result('success', [], images=[svg, odd]))
+
+
+def test_markup_prepares_no_connection() -> None:
+    markup = """<LINK rel=preconnect href=//a.example><link
+rel="dns-prefetch" href="//b.example"><p>text<svg><a xlink:href="//c.example">
+<set attributeName=href to="//d.example"/></a>
+<use href="#here"/><image href='data:image/png;base64,'/></svg><iframe src="//e.example"></iframe><a href="//f">f</a>
+<object data="//g"></object><embed src="//h"><base href="//i"><meta http-equiv=refresh content="0;//j"><linked>"""
+    bundle: dict[str, Any] = {'text/html': markup}
+    data = shown(Result('success', [], display=[bundle]))
+    inner = Frames(Frames(data['text/html']).documents[0]).documents[0]
+    tags = Tags(inner)
+    for tag in ('link', 'base', 'iframe', 'object', 'embed'):
+        assert tag not in tags.names, tag
+    assert tags.names.count('meta') == 3, 'those of the policy'
+    assert {'p', 'svg', 'a', 'use', 'image', 'linked'} <= set(tags.names)
+    assert tags.links == ['#here', 'data:image/png;base64,']
+
+
+class Tags(HTMLParser):
+    """The tags of a document, and where its links lead."""
+
+    def __init__(self, document: str) -> None:
+        super().__init__()
+        self.names: list[str] = []
+        self.links: list[str | None] = []
+        self.feed(document)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Notes it."""
+        self.names.append(tag)
+        self.links.extend(value for name, value in attrs if name in ('href', 'xlink:href'))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict, Union
@@ -20,6 +21,15 @@ SHOWN = ('image/png', 'image/jpeg', 'image/gif', 'image/webp')
 _POLICY = (
     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
     'img-src data:; base-uri \'none\'; form-action \'none\'"><meta name="referrer" content="no-referrer">'
+    '<meta http-equiv="x-dns-prefetch-control" content="off">'
+)
+
+# What has a name looked up, or a connection prepared, whatever the policy: `<link>`, frames, pressed links.
+_TAGS = 'link|meta|base|i?frame|frameset|fencedframe|portal|object|embed'
+_ASKING = (
+    (re.compile(rf'<(?=(?:{_TAGS})(?![a-z]))', re.IGNORECASE), '<x-'),
+    (re.compile(r'href(?=\s*=\s*(?!["\']?(?:#|data:image/)))', re.IGNORECASE), 'data-href'),
+    (re.compile('attributename', re.IGNORECASE), 'data-attribute'),
 )
 
 # Where results say that a file is.
@@ -127,12 +137,23 @@ def _shown(bundle: Mapping[str, JsonData]) -> str:
     for kind in ('text/html', 'image/svg+xml'):
         if isinstance(markup := bundle.get(kind), str):
             # Where a link leads a frame is for the policy of the document around it: ours, which lets it go nowhere.
-            inner = _frame(markup, 'position: fixed; inset: 0; width: 100%; height: 100%; border: 0')
+            inner = _frame(_tamed(markup), 'position: fixed; inset: 0; width: 100%; height: 100%; border: 0')
             return _frame(inner, 'width: 100%; height: 20em; resize: vertical; border: 0; background: white')
     for kind in ('text/markdown', 'text/latex'):
         if isinstance(text := bundle.get(kind), str):
             return f'<pre>{html.escape(text)}</pre>'
     return f'<pre>{html.escape(", ".join(bundle))}: in `display`</pre>'
+
+
+def _tamed(markup: str) -> str:
+    """Markup without what prepares connections, which no policy holds back.
+
+    **Boundary.** It is done to the text: a tag begins with `<` and its name, and an attribute's name is written as it
+    is, in any markup (HTML, section 13.2.5). The element for pages does the same (`www/js/element/display.js`).
+    """
+    for asking, otherwise in _ASKING:
+        markup = asking.sub(otherwise, markup)
+    return markup
 
 
 def _frame(markup: str, style: str) -> str:
