@@ -233,6 +233,7 @@ describe('the image', { skip: !existsSync(join(DIST, IMAGE)) && 'none was made o
     for (const licence of ['libc6', 'libgcc-s1', 'ca-certificates'])
       assert.ok(existsSync(join(files, 'usr/share/doc', licence, 'copyright')), licence);
     assert.ok(existsSync(join(files, 'etc/ssl/certs/ca-certificates.crt')));
+    assert.ok(execFileSync('find', [files, '-name', 'LICENCES.txt']).length > 0);
   });
 
   const isRoot = process.getuid?.() === 0 && has('unshare', '--mount', '--pid', '--fork', 'true');
@@ -278,6 +279,20 @@ describe('the image', { skip: !existsSync(join(DIST, IMAGE)) && 'none was made o
       spawnSync('pkill', ['-TERM', '-P', `${served.pid}`]);
     }
   });
+});
+
+test('each has the licences of what comes with it', () => {
+  const site = readdirSync(join(folder, 'venv/lib')).map((python) => join('venv/lib', python, 'site-packages'))[0];
+  for (const place of [
+    'bundle/server',
+    ARCHIVE.replace('.tar.gz', ''),
+    'npm/node_modules/mcp-run-python',
+    `${site}/mcp_run_python/home`,
+  ]) {
+    const text = read(folder, place, 'runtime/LICENCES.txt');
+    for (const part of ['Mozilla Public License', 'PYTHON SOFTWARE FOUNDATION', 'workerd (Apache-2.0)', 'rmcp 3.'])
+      assert.ok(text.includes(part), `${place}: ${part}`);
+  }
 });
 
 test('the list of what it is made of has crates, npm packages and workerd', () => {

@@ -14,6 +14,7 @@ use serde_json::json;
 use walkdir::WalkDir;
 
 use crate::{
+    licences,
     mirror::{self, Addresses},
     node, packages, page, python, sbom,
     step::{Inputs, alone, output, root, run, step, target, timed},
@@ -23,6 +24,9 @@ use crate::{
 
 /// The largest Worker that we deploy, gzip, in bytes. The platform takes 10 MB.
 const MAX_WORKER: usize = 9_500_000;
+
+/// The file with the licences of others.
+const LICENCES: &str = "LICENCES.txt";
 
 /// The part of `wrangler.jsonc` that calls us.
 const BUILD_COMMAND: &str = r#""command": "cargo xtask worker", "cwd": "..""#;
@@ -211,6 +215,9 @@ pub fn home() -> Result<PathBuf> {
         .path("target/runtime/isolate")?
         .path("target/www/sources.js")?
         .path("package-lock.json")?
+        .path("Cargo.lock")?
+        .path("xtask/licences")?
+        .path("xtask/src/licences.rs")?
         .path("desk/runtime")?
         .path("xtask/runtime/home.mjs")?
         .path("xtask/runtime/room.mjs")?;
@@ -221,8 +228,12 @@ pub fn home() -> Result<PathBuf> {
             .arg(target().join("runtime/isolate"))
             .arg(target().join("www/sources.js"))
             .arg(&home))?;
+        // Of all that comes with the program, in whatever it comes.
+        let licences = home.join("runtime").join(LICENCES);
+        licences::write(&licences)?;
         let _ = fs::remove_dir_all(home.join("browser"));
         copy(&site, &home.join("browser"))?;
+        fs::copy(&licences, home.join("browser").join(LICENCES))?;
         // Another file, as one that runs cannot be written to.
         let _ = fs::remove_file(&command);
         Ok(fs::copy(&program, &command).map(drop)?)

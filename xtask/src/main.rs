@@ -9,6 +9,7 @@ mod deny;
 mod dev;
 mod formula;
 mod image;
+mod licences;
 mod manifests;
 mod mirror;
 mod node;

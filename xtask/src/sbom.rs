@@ -38,15 +38,7 @@ const PACKAGES: [&str; 11] = [
 /// Writes it: the crates that are compiled in, the npm packages that are bundled or brought along, with their licences, and
 /// Pyodide, with the hashes of its files.
 pub fn write(path: &Path) -> Result<usize> {
-    let mut lines = BTreeSet::new();
-    for (package, target) in CRATES {
-        let mut tree = cargo();
-        tree.args(["tree", "--locked", "--package", package, "--edges", "normal"]);
-        tree.args(["--prefix", "none", "--no-dedupe", "--format", "{p}|{l}"]);
-        tree.args(target.into_iter().flat_map(|target| ["--target", target]));
-        lines.extend(output(&mut tree)?.lines().map(str::to_owned));
-    }
-    let mut components: Vec<Value> = lines.iter().filter_map(|line| component(line)).collect();
+    let mut components: Vec<Value> = lines()?.iter().filter_map(|line| component(line)).collect();
     components.extend(npm(&manifests::json("package.json")?, &manifests::json("package-lock.json")?)?);
     components.push(pyodide()?);
     let count = components.len();
@@ -63,8 +55,35 @@ pub fn write(path: &Path) -> Result<usize> {
     Ok(count)
 }
 
-/// Those of the npm packages that are shipped, by what is asked for and the lock file.
+/// The crates that are compiled in: a line of `cargo tree` each.
+fn lines() -> Result<BTreeSet<String>> {
+    let mut lines = BTreeSet::new();
+    for (package, target) in CRATES {
+        let mut tree = cargo();
+        tree.args(["tree", "--locked", "--package", package, "--edges", "normal"]);
+        tree.args(["--prefix", "none", "--no-dedupe", "--format", "{p}|{l}"]);
+        tree.args(target.into_iter().flat_map(|target| ["--target", target]));
+        lines.extend(output(&mut tree)?.lines().map(str::to_owned));
+    }
+    Ok(lines)
+}
+
+/// Names and versions of the crates that are compiled in.
+pub fn crates() -> Result<BTreeSet<(String, String)>> {
+    Ok(lines()?.iter().filter_map(|line| named(line)).map(|(name, version, _)| (name.into(), version.into())).collect())
+}
+
+/// Names of the npm packages that are shipped.
+pub fn npm_names() -> Result<Vec<String>> {
+    Ok(shipped(&manifests::json("package.json")?, &manifests::json("package-lock.json")?)?.into_keys().collect())
+}
+
 fn npm(asked: &Value, lock: &Value) -> Result<Vec<Value>> {
+    Ok(shipped(asked, lock)?.into_values().collect())
+}
+
+/// Those of the npm packages that are shipped, by what is asked for and the lock file.
+fn shipped(asked: &Value, lock: &Value) -> Result<BTreeMap<String, Value>> {
     let locked = lock["packages"].as_object().context("the lock file has no packages")?;
     let names = |of: &Value, member: &str| -> Vec<String> {
         of[member].as_object().into_iter().flat_map(|names| names.keys().cloned()).collect()
@@ -86,7 +105,7 @@ fn npm(asked: &Value, lock: &Value) -> Result<Vec<Value>> {
         next.extend(names(package, "optionalDependencies").into_iter().filter(|name| !name.contains("windows")));
         found.insert(name.clone(), of_npm(&name, package));
     }
-    Ok(found.into_values().collect())
+    Ok(found)
 }
 
 /// An npm package, by its entry in the lock file.
@@ -106,12 +125,7 @@ fn of_npm(name: &str, package: &Value) -> Value {
 
 /// A line of `cargo tree`, such as `serde v1.0.228|MIT OR Apache-2.0`. Crates of this workspace are no components.
 fn component(line: &str) -> Option<Value> {
-    let (package, licence) = line.split_once('|')?;
-    let mut words = package.split_whitespace();
-    let (name, version) = (words.next()?, words.next()?.strip_prefix('v')?);
-    if package.contains("(/") {
-        return None;
-    }
+    let (name, version, licence) = named(line)?;
     let purl = format!("pkg:cargo/{name}@{version}");
     let mut component = json!({ "type": "library", "name": name, "version": version, "purl": purl, "bom-ref": purl });
     if !licence.is_empty() {
@@ -120,10 +134,18 @@ fn component(line: &str) -> Option<Value> {
     Some(component)
 }
 
+/// Name, version and licence of a crate that is not ours.
+fn named(line: &str) -> Option<(&str, &str, &str)> {
+    let (package, licence) = line.split_once('|')?;
+    let mut words = package.split_whitespace();
+    let (name, version) = (words.next()?, words.next()?.strip_prefix('v')?);
+    (!package.contains("(/")).then_some((name, version, licence))
+}
+
 fn pyodide() -> Result<Value> {
     let version = manifests::json("node_modules/pyodide/package.json")?["version"].clone();
     let files = manifests::json("runtime/pyodide/version.json")?;
-    let files: Vec<Value> = files
+    let files: Vec<Value> = files["assets"]
         .as_object()
         .into_iter()
         .flatten()

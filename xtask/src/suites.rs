@@ -97,6 +97,8 @@ fn crates() -> Result<Prepared> {
 }
 
 fn rust() -> Result<Prepared> {
+    // Whose licences are looked for.
+    node::install()?;
     of([with(with(cargo(), ["test", "--quiet"]), of_native())])
 }
 
