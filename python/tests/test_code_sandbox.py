@@ -21,6 +21,14 @@ from mcp_run_python import CodeSandbox, Output, ProgramError, Result, SandboxErr
 pytestmark = pytest.mark.anyio
 
 
+def test_the_command_is_a_function_too(capsys: pytest.CaptureFixture[str]) -> None:
+    from mcp_run_python._cli import cli_logic  # pyright: ignore[reportPrivateUsage] - as the original's users have it
+
+    assert cli_logic(['--version']) == 0
+    assert capsys.readouterr().out == f'mcp-run-python {mcp_run_python.__version__}\n'
+    assert cli_logic(['no-such-mode']) == 2
+
+
 async def test_gives_the_originals_dictionaries() -> None:
     async with code_sandbox() as sandbox:
         assert await sandbox.eval('print("a")\nx + 1', {'x': 2}) == {
