@@ -104,7 +104,8 @@ test('in a session files stay, and each run tells of its own', async () => {
   assert.deepEqual([read.return_value, read.files], ['1', undefined]);
   // In the same moment, with the same size.
   const again = await run(worker.url, "open('a.txt', 'w').write('2')", { session });
-  assert.deepEqual(again.files, [{ path: 'a.txt', change: 'changed', size: 1, media_type: 'text/plain' }]);
+  const uri = `sandbox://${session}/a.txt`;
+  assert.deepEqual(again.files, [{ path: 'a.txt', change: 'changed', size: 1, media_type: 'text/plain', uri }]);
   const placed = await run(worker.url, "open('a.txt').read()", { session, files: { 'a.txt': '3' } });
   assert.deepEqual([placed.return_value, placed.files], ['3', undefined]);
   const legacy = await LegacyClient.connect(worker.url);
