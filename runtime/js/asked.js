@@ -4,7 +4,7 @@ import { filesIn, fromBase64, HOME, isPlain, linkIn, toBase64, whyNot } from './
 
 /** How many uploads to one session go on at once; and after how long without a part one gives way, in milliseconds. */
 const UPLOADS = 8;
-const STALE = 120_000;
+const STALE = 30_000;
 
 /** @typedef {import('./protocol.js').FileAnswer} FileAnswer */
 /** @typedef {import('./protocol.js').FileRequest} FileRequest */

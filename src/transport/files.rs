@@ -193,8 +193,22 @@ impl File {
     }
 
     async fn receive(&self, platform: Platform, request: &mut Request) -> Result<Response, Response> {
-        let declared = request.declared();
         let mut upload = Upload { file: self, platform, name: new_handle(), sent: 0, goes_on: false };
+        let received = self.receive_into(&mut upload, platform, request).await;
+        if received.is_err() && std::mem::take(&mut upload.goes_on) {
+            // Before it is answered: what begins after that may never get there.
+            let _ = self.ask(&FileRequest::Abandon { upload: upload.name.clone() }).await;
+        }
+        received
+    }
+
+    async fn receive_into(
+        &self,
+        upload: &mut Upload<'_>,
+        platform: Platform,
+        request: &mut Request,
+    ) -> Result<Response, Response> {
+        let declared = request.declared();
         let mut buffer = Vec::new();
         let mut size = 0;
         loop {
@@ -203,7 +217,11 @@ impl File {
                 piece = request.body.next().fuse() => piece,
                 () = late => return Err(too_slow(UPLOAD_STALL)),
             };
-            let Some(piece) = piece else { break };
+            let Some(piece) = piece else {
+                // There is nothing more to drop.
+                request.body = stream::empty().boxed_local();
+                break;
+            };
             let piece = piece.map_err(|error| {
                 refused(StatusCode::BAD_REQUEST, format!("Bad Request: the body could not be read: {error}"))
             })?;
@@ -256,7 +274,16 @@ impl Upload<'_> {
             base64: BASE64.encode(bytes),
             last,
         };
-        let Answered::Done(done) = self.file.ask(&request).await? else { return Err(failed()) };
+        let answered = self.file.files.ask(SessionChoice::Handle(self.file.handle.clone()), &request).await;
+        let done = match answered.map_err(|error| no_session(&error))? {
+            Answered::Done(done) => done,
+            Answered::Refused(refusal) => {
+                // The isolate has forgotten it.
+                self.goes_on = false;
+                return Err(not_done(refusal));
+            }
+            _ => return Err(failed()),
+        };
         self.sent += bytes.len() as u64;
         self.goes_on = !last;
         Ok(done)
