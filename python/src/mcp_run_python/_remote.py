@@ -77,7 +77,7 @@ class RemoteConnection(Connection):
             headers = {
                 'mcp-protocol-version': PROTOCOL_ALONE,
                 'mcp-method': method,
-                'mcp-name': params.get('name', params.get('uri', '')),
+                'mcp-name': str(params.get('name') or params.get('uri', '')),
             }
         scope = anyio.CancelScope()
         if method == 'tools/call':
