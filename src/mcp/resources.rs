@@ -148,7 +148,8 @@ impl Server {
                 check_size(piece.size, at)?;
                 let is_end = piece.bytes.is_empty();
                 bytes.extend(piece.bytes);
-                if is_end || bytes.len() + PART_BYTES > MAX_RESOURCE {
+                // One that is read as a whole has no more than a message may.
+                if is_end || at.is_some() && bytes.len() + PART_BYTES > MAX_RESOURCE {
                     return Ok((bytes, piece.size));
                 }
             }

@@ -123,6 +123,14 @@ export function kept(name, start) {
       assert.equal(late.error.message, refused[0].error.message);
     });
 
+    test('the largest that one message has comes whole', async () => {
+      const { structuredContent } = await call(home.url, 'ann', `${BIG}\nbig('most', 4)`);
+      const [{ uri }] = structuredContent.files;
+      const { result } = await ask(home.url, 'ann', 'resources/read', { uri });
+      const whole = Buffer.from(result.contents[0].blob, 'base64');
+      assert.deepEqual([whole.length, sha256(whole)], [4 << 20, structuredContent.return_value]);
+    });
+
     test('what is more than may be kept of a run is told of, and lost; a session keeps its own', async () => {
       const code = `${BIG}\nbig('a', 20), big('b', 5), big('c', 4)`;
       const { structuredContent } = await call(home.url, 'ann', code);
