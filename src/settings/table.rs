@@ -244,7 +244,7 @@ const RESULTS: &[Setting] = &[
          principal four times as much is kept, of all (but on the edge) sixteen times, and the oldest goes first. Also kept is all of a result \
          that `RESULT_LIMIT_KB` cuts. `0`: nothing is kept.",
     )
-    .elsewhere(&[(Worker, "8")]),
+    .elsewhere(&[(Worker, "8"), (Page, "16")]),
     setting("KEPT_MINUTES", MINUTES, "15", "For how long."),
 ];
 
