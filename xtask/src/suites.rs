@@ -105,9 +105,14 @@ fn rust() -> Result<Prepared> {
 /// Files of the isolates' runtime, one by one; and all of it without what only makes a start quicker.
 fn of_runtime() -> Result<Prepared> {
     node::install()?;
+    python::TESTS.install()?;
     let mut plain = with(node::command("node"), ["xtask/runtime/build.mjs", "--plain"]);
     plain.arg(step::target().join("plain")).arg(build::kdf()?);
-    of([with(node::command("node"), ["--test", "--test-reporter=spec", "tests/runtime/*.test.mjs"]), plain])
+    of([
+        with(node::command("node"), ["--test", "--test-reporter=spec", "tests/runtime/*.test.mjs"]),
+        with(python::TESTS.command("pytest"), ["--quiet", "tests/runtime"]),
+        plain,
+    ])
 }
 
 /// The worker as it is, driven from outside.
