@@ -5,6 +5,7 @@ mod browser;
 mod build;
 mod bundle;
 mod corpus;
+mod coverage;
 mod deny;
 mod dev;
 mod formula;
@@ -61,6 +62,7 @@ enum Command {
     /// Resolves requirements, and writes their wheels as isolates get them.
     #[command(hide = true)]
     Packages(packages::Bundle),
+    Coverage(coverage::Coverage),
     /// Makes a bearer token for a client of the worker (ACCESS=token).
     Token(token::Token),
     /// Builds worker/build, as `wrangler dev` and `wrangler deploy` ask for by themselves.
@@ -81,6 +83,7 @@ fn main() -> ExitCode {
         Command::Build { also } => build::for_deployment(&also),
         Command::Bench(bench) => bench.run(),
         Command::Corpus(corpus) => corpus.run(),
+        Command::Coverage(coverage) => coverage.run(),
         Command::Core => build::core(build::Variant::Release).map(|_| ()),
         Command::Desk => build::desk().map(drop),
         Command::Packages(bundle) => bundle.run(),

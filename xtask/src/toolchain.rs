@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
-use crate::step::{output, root, run, target, timed};
+use crate::step::{Inputs, output, root, run, step, target, timed};
 
 /// The target's name.
 pub const WASM: &str = "wasm32-unknown-unknown";
@@ -50,6 +50,22 @@ pub fn install_for(machine: &str) -> Result<()> {
         return Ok(());
     }
     run(Command::new("rustup").args(["target", "add", machine]))
+}
+
+/// Installs a command of a crate, unoptimized, unless it is there; gives the folder of its binary.
+pub fn tool(name: &str, version: &str) -> Result<PathBuf> {
+    let folder = target().join(name);
+    let binary = folder.join("bin").join(name);
+    step(&format!("installing {name}"), Inputs::default().text(version), &[binary], || {
+        let build = target().join(format!("{name}-build"));
+        run(cargo()
+            .args(["install", name, "--locked", "--version", version, "--debug", "--quiet", "--root"])
+            .arg(&folder)
+            .env("CARGO_TARGET_DIR", &build)
+            .env("CARGO_PROFILE_DEV_DEBUG", "0"))?;
+        Ok(fs::remove_dir_all(build)?)
+    })?;
+    Ok(folder.join("bin"))
 }
 
 fn has_core(library: &Path) -> bool {

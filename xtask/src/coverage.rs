@@ -1,0 +1,72 @@
+//! `cargo xtask coverage`: which lines the unit tests run, of Rust, of the isolates' JavaScript and of their Python. What is
+//! driven from outside (workerd, browsers, the desk's program) is not counted: no engine there says what it ran.
+
+use std::process::Command;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::{
+    node, python,
+    step::{output, run, target},
+    toolchain::{self, cargo},
+};
+
+/// Of cargo-llvm-cov.
+const VERSION: &str = "0.9.1";
+
+/// Prints the lines that unit tests cover.
+#[derive(Args)]
+pub struct Coverage {}
+
+impl Coverage {
+    /// Prints a table of each.
+    pub fn run(&self) -> Result<()> {
+        of_rust()?;
+        of_javascript()?;
+        of_python()
+    }
+}
+
+fn of_rust() -> Result<()> {
+    // It reads what rustc's own LLVM wrote.
+    let tools = output(Command::new("rustc").args(["--print", "target-libdir"]))?.replace("/lib", "/bin/llvm-cov");
+    if !std::path::Path::new(&tools).is_file() {
+        run(Command::new("rustup").args(["component", "add", "llvm-tools"]))?;
+    }
+    let folder = toolchain::tool("cargo-llvm-cov", VERSION)?;
+    eprintln!("==> Rust: unit tests of the core, the desk and what derives keys");
+    let packages = ["--package", "mcp-run-python", "--package", "desk", "--package", "kdf"];
+    let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default());
+    run(cargo()
+        .args(["llvm-cov", "--quiet", "--summary-only"])
+        .args(packages)
+        .env("PATH", path)
+        .env("CARGO_LLVM_COV_TARGET_DIR", target().join("coverage")))
+}
+
+fn of_javascript() -> Result<()> {
+    node::install()?;
+    eprintln!("==> JavaScript: tests/runtime, of runtime/js");
+    run(node::command("node").args([
+        "--test",
+        "--test-reporter=spec",
+        "--experimental-test-coverage",
+        "--test-coverage-include=runtime/js/**",
+        "tests/runtime/*.test.mjs",
+    ]))
+}
+
+fn of_python() -> Result<()> {
+    python::TESTS.install()?;
+    eprintln!("==> Python: tests/runtime and what is compared with pydantic_core, of runtime/python");
+    let data = target().join("coverage-python");
+    let coverage = || {
+        let mut command = python::TESTS.command("coverage");
+        command.env("COVERAGE_FILE", &data);
+        command
+    };
+    let tests = ["tests/runtime", "tests/parity/test_to_json.py"];
+    run(coverage().args(["run", "--source=runtime/python", "-m", "pytest", "--quiet"]).args(tests))?;
+    run(coverage().args(["report", "--show-missing"]))
+}
