@@ -87,7 +87,10 @@ export class AskedFiles {
       upload = { path, parts: [], bytes: 0, when: Date.now() };
       this.#uploads.set(name, upload);
     }
-    if (!upload || upload.bytes !== at || upload.path !== path) throw new Refused('broken');
+    if (!upload || upload.bytes !== at || upload.path !== path) {
+      this.#uploads.delete(name);
+      throw new Refused('broken');
+    }
     try {
       const part = fromBase64(base64);
       this.#storage.hold(part.length);
