@@ -22,6 +22,6 @@ class CustomBuildHook(BuildHookInterface[Any]):
         build_data['force_include'][str(home)] = 'mcp_run_python/home'
         machine = platform.machine()
         # The oldest glibc that the program and workerd are for.
-        system = f'macosx_13_0_{machine}' if sys.platform == 'darwin' else f'manylinux_2_35_{machine}'
+        system = f'macosx_13_0_{machine}' if sys.platform == 'darwin' else f'manylinux_2_34_{machine}'
         build_data['pure_python'] = False
         build_data['tag'] = f'py3-none-{system}'

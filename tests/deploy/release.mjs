@@ -183,6 +183,17 @@ with CodeSandbox.sync() as sandbox:
     assert.equal(execFileSync(join(bin, 'python'), ['-c', program], { env: { PATH: BARE } }).toString(), '45\n');
   });
 
+  const auditwheel = process.env.AUDITWHEEL ?? 'auditwheel';
+  const isLinux = process.platform === 'linux' && has(auditwheel, '--version');
+  test('is for the systems that its name says, and small enough', {
+    skip: !isLinux && 'there is no auditwheel',
+  }, () => {
+    const said = execFileSync(auditwheel, ['show', join(DIST, wheel)]).toString();
+    const [, tag] = said.match(/platform tag:\s*"(\w+)"/) ?? [];
+    assert.ok(tag && wheel.endsWith(`-${tag}.whl`), `${wheel}: ${said}`);
+    assert.ok(readFileSync(join(DIST, wheel)).length < 100e6);
+  });
+
   const uvx = process.env.UVX ?? 'uvx';
   test('runs by uvx', { skip: !has(uvx, '--version') && 'there is no uvx' }, async () => {
     const env = { UV_CACHE_DIR: join(folder, 'uv'), UV_PYTHON_DOWNLOADS: 'never' };
