@@ -120,19 +120,26 @@ test('many files and large ones are told of, as far as a result goes', async () 
   );
   assert.equal(files.length, 20);
   assert.equal(more, 31);
-  assert.deepEqual(files[0], {
+  const [{ uri, ...big }] = files;
+  assert.deepEqual(big, {
     path: '00.big',
     change: 'created',
     size: 16385,
     media_type: 'application/octet-stream',
   });
+  assert.match(uri, /^sandbox:\/\/\w{26}\/00\.big$/);
   const { result } = await call(
     "open('a.bin', 'wb').write(bytes(16 * 1024 + 1))\nopen('b.bin', 'wb').write(bytes(16 * 1024))",
   );
-  assert.equal(result.content.length, 2, 'the text, and the smaller file');
+  const types = result.content.map((/** @type {{ type: string }} */ { type }) => type);
+  assert.deepEqual(
+    types.sort(),
+    ['resource', 'resource_link', 'text'],
+    'the smaller file, and a link to the larger one',
+  );
   assert.match(
     result.content[0].text,
-    /created a.bin \(application\/octet-stream, 16385 bytes: too large to be attached\)/,
+    /created a.bin \(application\/octet-stream, 16385 bytes: too large to be attached, read it as sandbox:\/\/\w{26}\/a\.bin\)/,
   );
 });
 

@@ -34,7 +34,10 @@ test('of a result that a model reads the beginning and the end are kept, and a p
     const { output, return_value } = result.structuredContent;
     assert.deepEqual([output[0], output.at(-1), return_value], ['line 0', 'line 14999', 'the end']);
     const notes = output.filter((/** @type {string} */ line) => line.startsWith('[output cut: '));
-    assert.match(notes.join(), /^\[output cut: \d+ bytes left out here, by RESULT_LIMIT_KB\]$/);
+    assert.match(
+      notes.join(),
+      /^\[output cut: \d+ bytes left out here, by RESULT_LIMIT_KB; all of it: sandbox:\/\/\w{26}\/output\.txt\]$/,
+    );
     const told = JSON.stringify(result.structuredContent).length + result.content[0].text.length;
     assert.ok(told <= 64 * 1024 && told > 48 * 1024, `${told} bytes`);
     const whole = { ...call, _meta: meta({ 'mcp-run-python/whole-result': true }) };

@@ -47,7 +47,8 @@ builtins.owner = getattr(builtins, "owner", []) + [${n}]
 with open("owner.txt", "a") as file: file.write("${n}")
 end = time.time() + 0.3
 i = 0
-while time.time() < end:
+# However busy the machine is.
+while time.time() < end or i < 30_000:
     print("${n}")
     for _ in range(10_000): i += 1
 await asyncio.sleep(0.05)
