@@ -99,6 +99,49 @@ test('numbers are shown as Python wrote them, and told as a sandbox tells them',
   await close();
 });
 
+test('files that a person gives, or drops, are there for each run', async () => {
+  const { page, complaints, close } = await openPage(browser, `${site.url}/numbers`);
+  await page.evaluate(() => customElements.whenDefined('python-sandbox'));
+  const [chooser] = await Promise.all([page.waitForEvent('filechooser'), page.click('python-sandbox .give')]);
+  await chooser.setFiles([
+    { name: 'a.csv', mimeType: 'text/csv', buffer: Buffer.from('x,y\n1,2\n') },
+    { name: 'raw.bin', mimeType: 'application/octet-stream', buffer: Buffer.from([0, 255]) },
+  ]);
+  const seen = await page.evaluate(async () => {
+    const element = /** @type {any} */ (document.querySelector('python-sandbox'));
+    const root = element.shadowRoot;
+    const dropped = new DataTransfer();
+    dropped.items.add(new File(['dropped'], 'd.txt'));
+    const drop = () =>
+      root
+        .querySelector('.editor')
+        .dispatchEvent(
+          new DragEvent('drop', { dataTransfer: dropped, bubbles: true, composed: true, cancelable: true }),
+        );
+    const before = element.code;
+    const prevented = !drop();
+    element.code = 'import os\n{name: open(name, "rb").read() for name in sorted(os.listdir())}';
+    const first = await element.run();
+    // What a program did to them is undone for the next.
+    element.code = 'import os\nos.remove("a.csv")\nsorted(os.listdir())';
+    const second = await element.run();
+    const items = () => [...root.querySelectorAll('.given li')].map(({ firstChild }) => firstChild.textContent);
+    const all = items();
+    root.querySelector('.given button').click();
+    element.code = 'import os\nsorted(os.listdir())';
+    const third = await element.run();
+    return { prevented, kept: before !== 'dropped', first, second, third, all, left: items() };
+  });
+  assert.ok(seen.prevented && seen.kept);
+  assert.deepEqual(seen.first.return_value, { 'a.csv': 'x,y\n1,2\n', 'd.txt': 'dropped', 'raw.bin': "b'\\x00\\xff'" });
+  assert.deepEqual(seen.second.return_value, ['d.txt', 'raw.bin']);
+  assert.deepEqual(seen.all, ['a.csv (8 bytes)', 'raw.bin (2 bytes)', 'd.txt (7 bytes)']);
+  assert.deepEqual(seen.third.return_value, ['d.txt', 'raw.bin'], 'that one was taken back');
+  assert.deepEqual(seen.left, ['raw.bin (2 bytes)', 'd.txt (7 bytes)']);
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
 test('files are listed, and a download is nothing that the page shows', async () => {
   const { page, complaints, close } = await openPage(browser, `${site.url}/numbers`);
   const items = await page.evaluate(async () => {

@@ -2,6 +2,7 @@
 import { codeSandbox } from '../code-sandbox.js';
 import { drawerOf } from '../drawings.js';
 import css from './element.css';
+import { GivenFiles } from './given.js';
 import { Kept } from './kept.js';
 import { PlainEditor } from './plain-editor.js';
 import { Results } from './results.js';
@@ -24,6 +25,8 @@ TEMPLATE.innerHTML = `
   <button part="button run" class="run" type="button" aria-keyshortcuts="Control+Enter Shift+Enter">Run</button>
   <button part="button stop" class="stop" type="button" disabled>Stop</button>
   <button part="button reset" class="reset" type="button">Reset</button>
+  <button part="button give" class="give" type="button">Files</button>
+  <input name="given" type="file" multiple hidden>
   <label part="packages" class="packages"><span>Packages</span>
     <input name="packages" type="text" placeholder="found from imports" autocomplete="off" autocapitalize="off" spellcheck="false">
   </label>
@@ -33,6 +36,7 @@ TEMPLATE.innerHTML = `
 <label part="input" class="input" hidden><span>Input</span>
   <textarea name="input" rows="2" placeholder="a line for each input()" autocapitalize="off" spellcheck="false"></textarea>
 </label>
+<ul part="given" class="given" aria-label="Files for the program" hidden></ul>
 <div class="state">
   <span part="status" class="status" role="status"></span>
   <span class="clock" aria-hidden="true"></span>
@@ -57,6 +61,7 @@ export class PythonSandbox extends HTMLElement {
   /** Whether a person has stopped the run. */
   #isStopped = false;
   #kept = new Kept(this);
+  #given;
   #keep = () => this.#kept.write(this.#editor.value, written(this));
   /** Ends what is being opened. */
   #opened = new AbortController();
@@ -71,6 +76,8 @@ export class PythonSandbox extends HTMLElement {
     this.#part('.run').addEventListener('click', () => this.#pressed());
     this.#part('.stop').addEventListener('click', () => this.stop());
     this.#part('.reset').addEventListener('click', () => void this.reset());
+    const [button, list] = [this.#part('.give'), this.#part('.given')];
+    this.#given = new GivenFiles(this, { button, picker: this.#input('given'), list }, (text) => this.#say(text));
     this.#input('packages').addEventListener('change', (event) => {
       this.dependencies = /** @type {HTMLInputElement} */ (event.target).value.split(',');
     });
@@ -168,7 +175,7 @@ export class PythonSandbox extends HTMLElement {
       this.#say('Running');
       const start = performance.now();
       const stdin = this.#part('.input').hidden ? '' : this.#input('input').value;
-      const exact = await sandbox.eval(this.code, {}, { stdin });
+      const exact = await sandbox.eval(this.code, {}, { stdin, files: this.#given.files });
       // Who presses Stop is told so; what fails by itself meanwhile has failed.
       const isStopped = this.#isStopped && exact.status === 'run-error' && STOPPED.test(exact.error);
       this.#results.show(exact, drawerOf(sandbox), isStopped);
