@@ -78,7 +78,7 @@ export const exhaustions = [
   },
   { name: 'an error of megabytes', code: 'raise ValueError("x" * 20_000_000)', ends: /error cut|could not be written/ },
   { name: 'a value of megabytes', code: '"x" * 20_000_000', ends: /bytes long, and at most/ },
-  { name: 'a value of many values', code: '[0] * 2_000_000', ends: /longer than \d+ bytes|values, and at most/ },
+  { name: 'a value of many values', code: '[0] * 600_000', ends: /longer than \d+ bytes|values, and at most/ },
   {
     name: 'a value that never ends',
     code: 'import itertools\nitertools.count()',
