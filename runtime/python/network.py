@@ -62,13 +62,17 @@ def _data_set(library: str) -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error, and those that its traceback shows that it came from."""
-    one: BaseException | None = error
+    """An error, those that its traceback shows that it came from, and those in groups of them."""
+    open_ = [error]
     for _ in range(_MOST):
-        if one is None:
+        if not open_:
             break
+        one = open_.pop(0)
         yield one
-        one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+        if cause := one.__cause__ or (None if one.__suppress_context__ else one.__context__):
+            open_.append(cause)
+        if isinstance(one, BaseExceptionGroup):
+            open_.extend(one.exceptions[:_MOST])
 
 
 def _text(error: BaseException) -> str:

@@ -30,6 +30,7 @@ const PROGRAMS = [
   ['from concurrent.futures import ProcessPoolExecutor\nProcessPoolExecutor().submit(abs, 1).result()', PROCESSES],
   ['import requests\nrequests.get("https://api.example.com/x")', EXAMPLE],
   ['import httpx\nhttpx.get("https://api.example.com/x")', EXAMPLE],
+  ['import httpx\nasync with httpx.AsyncClient() as client: await client.get("https://api.example.com/x")', EXAMPLE],
   ['import urllib.request\nurllib.request.urlopen("https://api.example.com/x")', EXAMPLE],
   ['import socket\nsocket.create_connection(("api.example.com", 80))', EXAMPLE],
   ['import socket\nsocket.socket().connect(("10.1.2.3", 80))', NETWORK('')],

@@ -1,6 +1,7 @@
 """The Python around a program, by itself, in an ordinary CPython."""
 
 import asyncio
+import base64
 import importlib
 import json
 import re
@@ -173,7 +174,10 @@ def test_no_more_is_shown_than_may_be(bundles: list[dict[str, object]]) -> None:
     for texts in shown:
         assert set(texts) <= {'text/html', 'text/markdown', 'text/latex', 'image/svg+xml'}
         assert all(len(text.encode()) <= LIMITS['displayBytes'] for text in texts.values())
-    assert not any('image' in frame for frame in frames), 'none of these is a picture'
+    # What is sent as a picture begins like one.
+    images = [base64.b64decode(frame['image']) for frame in frames if 'image' in frame]
+    assert all(image.startswith((b'\x89PNG', b'\xff\xd8\xff')) for image in images)
+    assert len(images) <= LIMITS['images']
 
 
 class Lies:
@@ -227,10 +231,11 @@ def test_images_are_bounded(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_error_for_want_of_the_network_says_so(error: BaseException, said: str | None) -> None:
     found = network.reason(error)
     assert found is None if said is None else said in found
-    # Also where it is the cause of another.
+    # Also where it is the cause of another, or in a group.
     outer = KeyError('x')
     outer.__cause__ = error
     assert network.reason(outer) == found
+    assert network.reason(ExceptionGroup('some', [ValueError('other'), ExceptionGroup('more', [outer])])) == found
 
 
 @given(st.text(max_size=2000))
