@@ -146,16 +146,20 @@ os.symlink('plain', 'link.txt')`);
     });
 
     test('more than there may be is refused', async () => {
-      const told = await new Promise((resolve) => {
-        const upload = ask(file('more'), { method: 'PUT', headers: { 'content-length': 65 * 1024 * 1024 } });
-        upload.on('response', ({ statusCode }) => {
-          resolve(statusCode);
-          upload.destroy();
+      const refused = () =>
+        new Promise((resolve) => {
+          const upload = ask(file('more'), { method: 'PUT', headers: { 'content-length': 65 * 1024 * 1024 } });
+          upload.on('response', ({ statusCode }) => {
+            resolve(statusCode);
+            upload.destroy();
+          });
+          upload.on('error', ({ message }) => resolve(message));
+          // Half of it is read before the answer comes.
+          upload.end(Buffer.alloc(65 * 1024 * 1024));
         });
-        upload.on('error', () => {});
-        // Most of it is read before the answer comes.
-        upload.end(Buffer.alloc(65 * 1024 * 1024));
-      });
+      let told = await refused();
+      // What `wrangler dev` has in front may reset a connection of which not all is read.
+      for (let again = 0; again < 5 && told !== 413; again++) told = await refused();
       assert.equal(told, 413);
       const half = Buffer.alloc(40 * MB);
       assert.equal((await put(file('half'), half)).status, 201);
