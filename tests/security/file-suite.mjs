@@ -105,7 +105,8 @@ export function attackFiles(home) {
         },
       });
       const response = await ask(session, 'a', { method: 'PUT', body: endless, duplex: 'half' }).catch(() => null);
-      assert.ok(response === null || response.status === 413, `${response?.status}`);
+      // 500 is said by what `wrangler dev` has in front, when the worker no longer reads.
+      assert.ok(response === null || [413, 500].includes(response.status), `${response?.status}`);
       assert.ok(sent < 100_000_000, `${sent}`);
       held();
       for (let n = 0; n < 12; n++) {
