@@ -153,7 +153,7 @@ os.symlink('plain', 'link.txt')`);
             resolve(statusCode);
             upload.destroy();
           });
-          upload.on('error', ({ code }) => resolve(code));
+          upload.on('error', (/** @type {NodeJS.ErrnoException} */ { code }) => resolve(code));
           // Half of it is read before the answer comes.
           upload.end(Buffer.alloc(65 * 1024 * 1024));
         });
