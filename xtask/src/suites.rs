@@ -164,6 +164,9 @@ fn clients() -> Result<Prepared> {
 fn page() -> Result<Prepared> {
     build::worker(Variant::Release)?;
     browser::install()?;
+    // What the page has to be copied is used as it is.
+    python::TESTS.install()?;
+    python::EXAMPLES.install()?;
     let server = Server::start(Variant::Release, "page", &[])?;
     let mut command = with(
         node::command("node"),
