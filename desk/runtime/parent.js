@@ -8,8 +8,11 @@
 // supervisor calls it. POST /NAME/boot (an envelope with its packages), then /NAME/run (the JSON of a run: its frames),
 // /NAME/stop, /NAME/answer (to a call of the run that goes on), /NAME/files (a session's files; GET gives them) and /NAME/end.
 // Or only /NAME/snapshot: an envelope with packages and the names of modules; gives a snapshot of what has imported them.
+//
+// The native libraries of packages are sent once, before the interpreters that have them: POST /libraries, an envelope. They
+// are compiled here, and what V8 makes of their functions is shared by all isolates, and there for the next ones.
 import { DurableObject } from 'cloudflare:workers';
-import { Envelope, envelopeStream } from './envelope.js';
+import { Envelope, envelope, envelopeStream } from './envelope.js';
 
 /** The modules of an isolate. WebAssembly is compiled once, here, and shared. @type {Record<string, object>} */
 const modules = {};
@@ -19,6 +22,8 @@ const archives = [];
 let snapshot;
 /** @type {ArrayBuffer | undefined} */
 let data;
+/** The native libraries of packages, by the supervisor's names for them. @type {Map<string, WebAssembly.Module>} */
+const libraries = new Map();
 
 const FACET = 'python';
 
@@ -31,7 +36,7 @@ const code = {
   env: {},
 };
 
-/** @typedef {{ name: string, version: string, modules: string[] }} Package with the paths of its libraries */
+/** Libraries are pairs of a path in the package and a name in `libraries`. @typedef {{ name: string, version: string, modules: [string, string][] }} Package */
 
 /** @typedef {{ file: string, kind: 'js' | 'text' | 'wasm' | 'archive' | 'snapshot' }} Asset */
 
@@ -50,6 +55,48 @@ async function takeAssets(request, env) {
     else if (kind === 'wasm') modules[file] = { wasm: env.COMPILER.newWasmModule(bytes, file) };
     else modules[file] = { [kind]: decoder.decode(bytes) };
   }
+}
+
+/**
+ * An envelope of these parts, those that are still to come of another one, and further ones. What comes is carried on by
+ * workerd itself, and is never held here.
+ * @param {string} text @param {ArrayBuffer[]} before @param {Envelope} sent @param {ReadableStream<Uint8Array> | null} body where
+ * that one comes from @param {ArrayBuffer[]} after
+ */
+function joinedStream(text, before, sent, body, after) {
+  // @ts-expect-error: workerd's own
+  const { readable, writable } = new IdentityTransformStream();
+  const join = async () => {
+    await write(writable, envelope(text, before, [...sent.rest(), ...after.map((part) => part.byteLength)]));
+    await body?.pipeTo(writable, { preventClose: true });
+    await write(
+      writable,
+      after.map((part) => new Uint8Array(part)),
+    );
+    await writable.close();
+  };
+  join().catch((error) => writable.abort(error).catch(() => {}));
+  return readable;
+}
+
+/** @param {WritableStream<Uint8Array>} stream @param {Uint8Array[]} pieces */
+async function write(stream, pieces) {
+  const writer = stream.getWriter();
+  for (const piece of pieces) await writer.write(piece);
+  writer.releaseLock();
+}
+
+/**
+ * Takes native libraries, and lets go of all that it is not told to keep.
+ * @param {Request} request @param {any} env
+ */
+async function takeLibraries(request, env) {
+  const sent = await Envelope.open(request.body);
+  /** @type {{ kept: string[], added: string[] }} */
+  const { kept, added } = JSON.parse(sent.text);
+  const keeps = new Set(kept);
+  for (const name of libraries.keys()) if (!keeps.has(name)) libraries.delete(name);
+  for (const name of added) libraries.set(name, env.COMPILER.newWasmModule(await sent.part(), name));
 }
 
 export class Interpreter extends DurableObject {
@@ -75,16 +122,17 @@ export class Interpreter extends DurableObject {
       case 'boot': {
         const sent = await Envelope.open(request.body);
         const { packages, isSnapshotted } = JSON.parse(sent.text);
-        const bytes = await sent.parts();
-        const added = this.#add(packages, bytes);
-        const booted = await this.#send(url, '', ...archives, ...added, isSnapshotted ? bytes[0] : snapshot);
+        this.#add(packages);
+        const body = joinedStream('', archives, sent, request.body, isSnapshotted ? [] : [snapshot]);
+        const booted = await this.#facet.fetch(url, { method: 'POST', body });
         return data && booted.ok ? this.#send('http://sandbox/data', '', data) : booted;
       }
       case 'snapshot': {
         const sent = await Envelope.open(request.body);
         const { packages, modules } = JSON.parse(sent.text);
-        const added = this.#add(packages, await sent.parts());
-        return this.#send(url, JSON.stringify(modules), ...archives, ...added, snapshot);
+        this.#add(packages);
+        const body = joinedStream(JSON.stringify(modules), archives, sent, request.body, [snapshot]);
+        return this.#facet.fetch(url, { method: 'POST', body });
       }
       default:
         return this.#facet.fetch(url, { method: 'POST', body: await request.text() });
@@ -102,34 +150,27 @@ export class Interpreter extends DurableObject {
     return this.#facet.fetch(url, { method: 'POST', body: envelopeStream(text, parts) });
   }
 
-  /**
-   * Adds packages to the isolate that is to be started.
-   * @param {Package[]} packages
-   * @param {ArrayBuffer[]} bytes of each package: its archive, and its libraries; they are taken from it
-   * @returns {ArrayBuffer[]} the archives
-   */
-  #add(packages, bytes) {
-    if (!packages.length) return [];
+  /** Adds packages to the isolate that is to be started. @param {Package[]} packages */
+  #add(packages) {
+    if (!packages.length) return;
     /** @type {Record<string, object>} */
     const added = {};
     /** @type {string[]} */
     const imports = [];
-    /** @type {ArrayBuffer[]} */
-    const fetched = [];
     const entries = packages.map(({ name, version, modules: paths }, n) => {
-      fetched.push(/** @type {ArrayBuffer} */ (bytes.shift()));
-      const libraries = paths.map((path, k) => {
+      const modules = paths.map(([path, library], k) => {
         const file = `packages/${n}/${k}.wasm`;
-        added[file] = { wasm: bytes.shift() };
+        const wasm = libraries.get(library);
+        if (!wasm) throw new Error('a library is missing');
+        added[file] = { wasm };
         imports.push(`import m${n}_${k} from '../${file}';\n`);
         // **Boundary.** Names of packages and paths in them are a stranger's: they are JSON here, and nothing else.
         return `[${JSON.stringify(path)}, m${n}_${k}]`;
       });
-      return `{ name: ${JSON.stringify(name)}, version: ${JSON.stringify(version)}, modules: [${libraries}] }`;
+      return `{ name: ${JSON.stringify(name)}, version: ${JSON.stringify(version)}, modules: [${modules}] }`;
     });
     added['packages/index.js'] = { js: `${imports.join('')}export default [\n${entries.join(',\n')}];\n` };
     this.#code = { ...code, modules: { ...modules, ...added } };
-    return fetched;
   }
 }
 
@@ -144,8 +185,8 @@ export default {
       data = await request.arrayBuffer();
       return new Response(null, { status: 204 });
     }
-    if (name === 'assets') {
-      await takeAssets(request, env);
+    if (name === 'assets' || name === 'libraries') {
+      await (name === 'assets' ? takeAssets : takeLibraries)(request, env);
       return new Response(null, { status: 204 });
     }
     return env.INTERPRETERS.getByName(name).fetch(request);

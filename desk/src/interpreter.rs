@@ -92,12 +92,14 @@ impl Interpreter {
         let name = Uuid::new_v4().to_string();
         let (process, place) = (workerd.clone(), format!("/{name}/boot"));
         let (names, bytes) = parts.sent();
+        let libraries: Vec<_> = parts.libraries().cloned().collect();
         let boot = async move {
             process.ready().await?;
             let _turn = process.turn_to_boot().await;
             if *is_ended.borrow() {
                 return Err("the interpreter was ended".to_owned());
             }
+            process.has_libraries(libraries.iter()).await?;
             match process.status(&place, BOOT_LIMIT, Pieces::envelope(names, bytes)).await {
                 Some(StatusCode::NO_CONTENT) => Ok(()),
                 Some(status) => Err(format!("an interpreter did not boot ({})", status.as_u16())),

@@ -30,6 +30,7 @@ pub async fn take(launch: &Launch, parts: &Parts, modules: &[String]) -> Result<
     let failed = |_| NotTaken::Failed;
     let process = Own(Workerd::watch(Launch { data: None, ..launch.clone() }.start().map_err(failed)?));
     process.0.ready().await.map_err(failed)?;
+    process.0.has_libraries(parts.libraries()).await.map_err(failed)?;
     let (text, bytes) = parts.to_be_imported(modules);
     let asked = process.0.ask(Method::POST, "/interpreter/snapshot", Pieces::envelope(text, bytes));
     let mut answer = asked.await.map_err(failed)?;

@@ -4,10 +4,15 @@
 // Layout, little endian: number of parts, length of the text, length of each part (4 bytes each); the text, UTF-8; the
 // bytes of the parts, in order.
 
-/** @param {string} text @param {ArrayBuffer[]} parts @returns {Uint8Array<ArrayBuffer>[]} the bytes of the envelope, none of them copied */
-export function envelope(text, parts = []) {
+/**
+ * @param {string} text @param {ArrayBuffer[]} parts
+ * @param {Iterable<number>} [following] the lengths of further parts, which are to be sent after these
+ * @returns {Uint8Array<ArrayBuffer>[]} the bytes of the envelope, none of them copied
+ */
+export function envelope(text, parts = [], following = []) {
   const encoded = new TextEncoder().encode(text);
-  const lengths = Uint32Array.of(parts.length, encoded.length, ...parts.map((part) => part.byteLength));
+  const sizes = [...parts.map((part) => part.byteLength), ...following];
+  const lengths = Uint32Array.of(sizes.length, encoded.length, ...sizes);
   return [new Uint8Array(lengths.buffer), encoded, ...parts.map((part) => new Uint8Array(part))];
 }
 
@@ -33,11 +38,13 @@ function* pieces(bytes) {
 
 /** An envelope that came in, read as it comes: first its text, and then each part, in order. */
 export class Envelope {
+  #reader;
   #read;
   #lengths;
 
-  /** @param {import('./snapshot.js').Read} read @param {string} text @param {Uint32Array} lengths */
-  constructor(read, text, lengths) {
+  /** @param {ReadableStreamBYOBReader} reader @param {import('./snapshot.js').Read} read @param {string} text @param {Uint32Array} lengths */
+  constructor(reader, read, text, lengths) {
+    this.#reader = reader;
     this.#read = read;
     this.text = text;
     this.#lengths = lengths.values();
@@ -46,10 +53,11 @@ export class Envelope {
   /** @param {ReadableStream<Uint8Array> | null} body @returns {Promise<Envelope>} */
   static async open(body) {
     if (!body) throw new Error('no envelope');
-    const read = reading(body.getReader({ mode: 'byob' }));
+    const reader = body.getReader({ mode: 'byob' });
+    const read = reading(reader);
     const [count, length] = new Uint32Array((await read(8)).buffer);
     const lengths = new Uint32Array((await read(4 * count)).buffer);
-    return new Envelope(read, new TextDecoder().decode(await read(length)), lengths);
+    return new Envelope(reader, read, new TextDecoder().decode(await read(length)), lengths);
   }
 
   /** The next part, in a buffer of its own; undefined when there is none. @returns {Promise<ArrayBuffer | undefined>} */
@@ -63,6 +71,12 @@ export class Envelope {
     const parts = [];
     for (let part = await this.part(); part; part = await this.part()) parts.push(part);
     return parts;
+  }
+
+  /** The lengths of the parts that are left. The body that it came in is at their first byte, and no longer read here. */
+  rest() {
+    this.#reader.releaseLock();
+    return [...this.#lengths];
   }
 
   /** What reads the next part, all of which has to be read before the one after it. */

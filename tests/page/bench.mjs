@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { openChromium } from './browser.mjs';
 import { memory } from './memory.mjs';
 import { serveSite } from './site.mjs';
+import { firstResult } from './visit.mjs';
 
 const runs = Number(process.argv[2] ?? 5);
 
@@ -25,54 +26,15 @@ function row(name, unit, values) {
   console.log(`${name.padEnd(70)} ${cells.join(' ')} ${unit}`);
 }
 
-/**
- * From the page's start to the first result, in the page's own time.
- * @param {import('playwright-core').BrowserContext} context @param {string} [code]
- * @param {boolean} [stay] until a snapshot with its packages is kept
- */
-async function firstResult(context, code = '1 + 1', stay = false) {
-  const page = await context.newPage();
-  await page.goto(`${site.url}/plain`);
-  const time = await page.evaluate(async (code) => {
-    const { codeSandbox } = await import(/** @type {any} */ ('/code-sandbox.js'));
-    const sandbox = await codeSandbox();
-    const { status, error } = await sandbox.eval(code);
-    if (status !== 'success') throw new Error(error);
-    const time = performance.now();
-    Object.assign(window, { sandbox });
-    return time;
-  }, code);
-  for (let tries = 0; stay && tries < 120 && !(await page.evaluate(hasSnapshot)); tries += 1)
-    await page.waitForTimeout(1000);
-  await page.evaluate(() => /** @type {any} */ (window).sandbox.close());
-  await page.close();
-  return time;
-}
-
-/** In the page. */
-function hasSnapshot() {
-  return new Promise((resolve) => {
-    const opening = indexedDB.open('python-sandbox');
-    opening.onsuccess = () => {
-      const database = opening.result;
-      const count = database.transaction('snapshots').objectStore('snapshots').count();
-      count.onsuccess = () => {
-        database.close();
-        resolve(count.result > 0);
-      };
-    };
-  });
-}
-
 console.log(`${''.padEnd(70)}     min     p50     max`);
 const [cold, warm] = [/** @type {number[]} */ ([]), /** @type {number[]} */ ([])];
 for (let run = 0; run < runs; run += 1) {
   const context = await browser.newContext();
   const before = site.bytes;
-  cold.push(await firstResult(context));
+  cold.push(await firstResult(context, `${site.url}/plain`));
   if (run === 0) row('bytes over the wire, first visit, kB', '', [(site.bytes - before) / 1000]);
   const between = site.bytes;
-  warm.push(await firstResult(context));
+  warm.push(await firstResult(context, `${site.url}/plain`));
   if (run === 0) row('bytes over the wire, next visit, kB', '', [(site.bytes - between) / 1000]);
   await context.close();
 }
@@ -89,8 +51,8 @@ for (const [name, code] of [
   const kept = [];
   for (let run = 0; run < Math.min(runs, 3); run += 1) {
     const context = await browser.newContext();
-    cold.push(await firstResult(context, code, true));
-    kept.push(await firstResult(context, code));
+    cold.push(await firstResult(context, `${site.url}/plain`, code, true));
+    kept.push(await firstResult(context, `${site.url}/plain`, code));
     await context.close();
   }
   row(`page load to the first result with ${name}, cold`, 'ms', cold);

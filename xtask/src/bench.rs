@@ -43,7 +43,7 @@ enum What {
     Soak,
     /// The npm package; beside it the original, if ORIGINAL is a command that starts it.
     Desk,
-    /// Programs with packages on the desk, beside Python on this machine and the original.
+    /// Programs with packages in each home, beside Python on this machine, and the original, if ORIGINAL starts it.
     Packages,
 }
 
@@ -69,11 +69,8 @@ impl Bench {
             What::Edge => Self::edge(self.runs.unwrap_or(100)),
             What::Page => Self::page(self.runs.unwrap_or(5)),
             What::Soak => soak::run(self.minutes),
-            What::Desk => Self::desk("bench.mjs", self.runs.unwrap_or(5)),
-            What::Packages => {
-                python::NATIVE.install()?;
-                Self::desk("bench-packages.mjs", self.runs.unwrap_or(5))
-            }
+            What::Desk => Self::desk(self.runs.unwrap_or(5)),
+            What::Packages => Self::packages(self.runs.unwrap_or(5)),
         }
     }
 
@@ -85,11 +82,21 @@ impl Bench {
         run(node::command("node").arg("tests/page/bench.mjs").arg(runs.to_string()))
     }
 
-    fn desk(file: &str, runs: usize) -> Result<()> {
+    fn desk(runs: usize) -> Result<()> {
         let command = build::installed_desk()?;
         let mut bench = node::command("node");
-        bench.arg(format!("tests/desk/{file}")).arg(runs.to_string()).env("DESK", command);
-        bench.env("NATIVE", python::NATIVE.commands().join("python"));
+        bench.arg("tests/desk/bench.mjs").arg(runs.to_string()).env("DESK", command);
+        run(bench.envs(mirror::serve()?.map(|address| ("MIRROR", address))))
+    }
+
+    fn packages(runs: usize) -> Result<()> {
+        python::NATIVE.install()?;
+        let command = build::installed_desk()?;
+        build::worker(Variant::Release)?;
+        browser::install()?;
+        let mut bench = node::command("node");
+        bench.arg("tests/packages/bench.mjs").arg(runs.to_string()).env("DESK", command);
+        bench.env("NATIVE", python::NATIVE.commands().join("python")).env("XTASK", std::env::current_exe()?);
         run(bench.envs(mirror::serve()?.map(|address| ("MIRROR", address))))
     }
 
@@ -208,7 +215,8 @@ fn meta(mut params: Value) -> Value {
     params
 }
 
-fn list(url: &str) -> Result<String> {
+/// Asks for the tools.
+pub fn list(url: &str) -> Result<String> {
     call(url, "tools/list", None, meta(json!({})))
 }
 

@@ -1,5 +1,6 @@
-//! A soak: good and hostile runs, mixed, by several clients, for minutes. No answer may be lost or wrong, and the memory
-//! has to be back where it began: it is looked at after the same programs, one by one, before and after.
+//! A soak: good and hostile runs, mixed, some of them with packages, by several clients, for minutes. No answer may be lost or
+//! wrong, nothing may keep the worker from answering, and the memory has to be back where it began: it is looked at after
+//! the same programs, one by one, before and after.
 
 use std::{
     sync::{
@@ -13,7 +14,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    bench::memory,
+    bench::{list, memory},
     build::{self, Variant},
     dev::{Server, run_python},
     step::timed,
@@ -27,6 +28,10 @@ const ROUNDS: usize = 3;
 /// How much more memory there may be at the end than at the beginning.
 const GROWTH: f64 = 1.1;
 
+/// How often it is asked for its tools meanwhile, and how long that may take: more is a stall.
+const PULSE: Duration = Duration::from_millis(100);
+const STALL: Duration = Duration::from_millis(500);
+
 /// Before memory is looked at: isolates that nobody holds are collected in a while.
 const SETTLE: Duration = Duration::from_secs(20);
 
@@ -36,6 +41,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("print({n})\n{n} + 1", "\"output\":[\"{n}\"]"),
     ("import asyncio\nawait asyncio.sleep(0.05)\n{n}", "\"return_value\":{n}}"),
     ("import json, statistics\nstatistics.mean([{n}, {n}])", "\"return_value\":{n}}"),
+    ("import numpy\nint(numpy.full(3, {n}).max())", "\"return_value\":{n}}"),
+    ("import pandas\nint(pandas.Series([{n}, {n}]).sum())", "\"return_value\":{2n}}"),
     ("raise ValueError({n})", "ValueError: {n}"),
     ("while True: pass # {n}", "TimeoutError: the run took longer"),
     ("x = []\nwhile True: x.append(bytearray(4_000_000)) # {n}", "MemoryError"),
@@ -52,6 +59,7 @@ pub fn run(minutes: f64) -> Result<()> {
     let url = server.url();
     let before = at_rest(&server)?;
     let (runs, wrong) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    let mut waits = Vec::new();
     let end = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
     timed(&format!("soaking for {minutes} minutes with {CLIENTS} clients"), || {
         thread::scope(|scope| {
@@ -70,6 +78,14 @@ pub fn run(minutes: f64) -> Result<()> {
                     }
                 });
             }
+            while Instant::now() < end {
+                let asked = Instant::now();
+                if let Err(error) = list(&url) {
+                    wrong.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(format!("{error:#}"));
+                }
+                waits.push(asked.elapsed());
+                thread::sleep(PULSE);
+            }
         });
         Ok(())
     })?;
@@ -80,6 +96,16 @@ pub fn run(minutes: f64) -> Result<()> {
     println!(
         "runs: {runs}, lost or wrong: {}; memory: {before} MB before, {after} MB after ({busy} MB at once)",
         wrong.len()
+    );
+    waits.sort();
+    let at = |part: usize| waits.get(waits.len() * part / 100).or(waits.last()).copied().unwrap_or_default();
+    println!(
+        "its tools were listed {} times: within {:.0?} half of them, {:.0?} 99 of a hundred, {:.0?} all; {} beyond {STALL:?}",
+        waits.len(),
+        at(50),
+        at(99),
+        at(100),
+        waits.iter().filter(|wait| **wait > STALL).count()
     );
     for why in wrong.iter().take(10) {
         println!("  {why}");

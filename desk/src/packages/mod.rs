@@ -23,7 +23,7 @@ use mcp_run_python::{
 use serde_json::{Value, json};
 
 use self::{disk::Disk, fetch::Network};
-use crate::{backend::Desk, installation::Installation, log::Log, platform::PLATFORM};
+use crate::{backend::Desk, installation::Installation, log::Log, platform::PLATFORM, workerd::libraries::Library};
 
 /// What installs packages, compiles them in `isolates`, and makes `snapshots`. `limits`: those of a run.
 ///
@@ -64,15 +64,20 @@ pub fn wheels() -> Wheels {
 /// A wheel as isolates get it.
 pub struct Prepared {
     archive: Bytes,
-    modules: Vec<(String, Bytes)>,
+    libraries: Rc<[Library]>,
     /// Its bytecode. Nothing, if it cannot be compiled.
     bytecode: OnceCell<Bytes>,
 }
 
 impl Prepared {
-    fn new(wheel: PreparedWheel) -> Self {
-        let modules = wheel.modules.into_iter().map(|(path, bytes)| (path, bytes.into())).collect();
-        let prepared = Self { archive: wheel.archive.into(), modules, bytecode: OnceCell::new() };
+    fn new(sha256: &str, wheel: PreparedWheel) -> Self {
+        let library = |(n, (path, bytes)): (usize, (String, Vec<u8>))| Library {
+            path,
+            name: format!("{sha256}.{n}"),
+            bytes: bytes.into(),
+        };
+        let libraries = wheel.modules.into_iter().enumerate().map(library).collect();
+        let prepared = Self { archive: wheel.archive.into(), libraries, bytecode: OnceCell::new() };
         if let Some(bytecode) = wheel.bytecode {
             prepared.add_bytecode(bytecode);
         }
@@ -98,7 +103,7 @@ struct Package {
     name: String,
     version: String,
     archive: Bytes,
-    modules: Vec<(String, Bytes)>,
+    libraries: Rc<[Library]>,
 }
 
 /// Equal are the very same bytes: then an interpreter that was booted from the one serves for the other.
@@ -140,19 +145,21 @@ impl Parts {
         (json!({ "packages": packages, "modules": modules }).to_string(), bytes)
     }
 
+    /// The native libraries of its packages, which its process has to have before.
+    pub fn libraries(&self) -> impl Iterator<Item = &Library> {
+        self.packages.iter().flat_map(|package| package.libraries.iter())
+    }
+
     fn described(&self) -> (Value, Vec<Bytes>) {
         let names: Vec<_> = self
             .packages
             .iter()
             .map(|package| {
-                let modules: Vec<&str> = package.modules.iter().map(|(path, _)| path.as_str()).collect();
+                let modules: Vec<_> = package.libraries.iter().map(|library| [&library.path, &library.name]).collect();
                 json!({ "name": package.name, "version": package.version, "modules": modules })
             })
             .collect();
-        let bytes = self.packages.iter().flat_map(|package| {
-            [&package.archive].into_iter().chain(package.modules.iter().map(|(_, bytes)| bytes)).cloned()
-        });
-        (names.into(), bytes.collect())
+        (names.into(), self.packages.iter().map(|package| package.archive.clone()).collect())
     }
 }
 
@@ -168,14 +175,14 @@ pub fn parts(wheels: &Wheels, set: &PackageSet, with_bytecode: bool) -> Result<P
         name: wheel.name.clone(),
         version: wheel.version.clone(),
         archive: prepared.archive.clone(),
-        modules: prepared.modules.clone(),
+        libraries: prepared.libraries.clone(),
     });
     let bytecode = all.iter().filter_map(|(_, prepared)| prepared.bytecode.get().filter(|_| with_bytecode));
     let bytecode = bytecode.map(|archive| Package {
         name: String::new(),
         version: String::new(),
         archive: archive.clone(),
-        modules: Vec::new(),
+        libraries: Rc::default(),
     });
     Ok(Parts { packages: packages.chain(bytecode).collect(), snapshot: None })
 }
@@ -227,7 +234,7 @@ impl Supply for DeskSupply {
 
     fn keep(&self, sha256: &str, wheel: PreparedWheel, of: &PackageSet) {
         let size = wheel.size();
-        self.wheels.keep(sha256, size, Rc::new(Prepared::new(wheel)), of, KEPT_WHEELS);
+        self.wheels.keep(sha256, size, Rc::new(Prepared::new(sha256, wheel)), of, KEPT_WHEELS);
     }
 
     fn keep_bytecode(&self, sha256: &str, archive: Vec<u8>) {

@@ -12,6 +12,7 @@ pub mod client;
 pub mod confine;
 pub mod envelope;
 pub mod guard;
+pub mod libraries;
 #[cfg(any(target_os = "macos", test))]
 mod seatbelt;
 
@@ -39,13 +40,18 @@ use bytes::Bytes;
 use futures::{FutureExt, channel::oneshot, future::LocalBoxFuture, future::Shared};
 use hyper::{Method, StatusCode};
 use tokio::{
-    sync::{Semaphore, SemaphorePermit, watch},
+    sync::{Mutex, Semaphore, SemaphorePermit, watch},
     time::timeout,
 };
 use uuid::Uuid;
 
 pub use self::client::Answer;
-use self::{client::Client, envelope::Pieces, guard::Kind};
+use self::{
+    client::Client,
+    envelope::Pieces,
+    guard::Kind,
+    libraries::{Libraries, Library},
+};
 use crate::{errors::describe, installation::Installation, log::Log, platform::spawn};
 
 /// How long a process may take to take its assets: a cold disk and a busy machine are in it.
@@ -229,6 +235,8 @@ struct Inner {
     most: usize,
     /// Bounds how many interpreters boot at once.
     boots: Semaphore,
+    /// What it keeps compiled.
+    libraries: Mutex<Libraries>,
     /// Why it has ended, once it has.
     ended: watch::Sender<Option<String>>,
     ready: Shared<LocalBoxFuture<'static, Result<(), String>>>,
@@ -249,6 +257,7 @@ impl Workerd {
             pid,
             most: most.try_into().unwrap_or(usize::MAX),
             boots: Semaphore::new(BOOTS),
+            libraries: Mutex::default(),
             ended,
             ready: ready.boxed_local().shared(),
             gone: gone.map(|_| ()).boxed_local().shared(),
@@ -279,6 +288,22 @@ impl Workerd {
     /// would keep the process from answering for so long that it is taken for blocked.
     pub async fn turn_to_boot(&self) -> Option<SemaphorePermit<'_>> {
         self.0.boots.acquire().await.ok()
+    }
+
+    /// Makes it have these libraries.
+    ///
+    /// # Errors
+    /// It does not take them.
+    pub async fn has_libraries<'a>(&self, wanted: impl Iterator<Item = &'a Library>) -> Result<(), String> {
+        // One after the other: what is known of it is what it was sent.
+        let mut libraries = self.0.libraries.lock().await;
+        let Some(sent) = libraries.add(wanted) else { return Ok(()) };
+        let status = self.status("/libraries", START_LIMIT, sent).await;
+        if status == Some(StatusCode::NO_CONTENT) {
+            return Ok(());
+        }
+        libraries.forget();
+        Err(self.ended().unwrap_or_else(|| "an interpreter's native libraries could not be loaded".to_owned()))
     }
 
     /// Why it has ended, if it has.
