@@ -6,8 +6,12 @@ use std::time::Duration;
 /// Looked at before the body is held, for wasm memory never shrinks.
 pub const MAX_BODY: usize = 8 * 1024 * 1024;
 
-/// How much of a body that is too large is read, and dropped, before it is refused, in bytes.
-pub const MAX_DRAINED: usize = 4 * MAX_BODY;
+/// How much of a body that is too large is read, and dropped, before it is refused, in bytes: what people send by mistake, as
+/// many clients look for a response only after that.
+pub const MAX_DRAINED: usize = 256 * 1024 * 1024;
+
+/// The same of an upload, in times what a session may have: more is no mistake.
+pub const UPLOAD_DRAINED: usize = 4;
 
 /// How long a body may take to arrive: a client that sends slowly holds a request, and what came of it.
 pub const BODY_TIME: Duration = Duration::from_secs(30);
