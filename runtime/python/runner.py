@@ -269,16 +269,15 @@ def _failed(error: BaseException, max_bytes: int) -> dict[str, str]:
     # The second is what becomes of a signal that comes while a value is converted for JavaScript.
     if _ended_by and isinstance(error, asyncio.CancelledError | ConversionError):
         error = _interruption(_ended_by).with_traceback(error.__traceback__)
-    # An error of the program may be anything.
-    with contextlib.suppress(BaseException):
-        if isinstance(error, MemoryError):
-            error.add_note(_memory_note())
-        elif reason := lacks.reason(error):
-            error.add_note(reason)
     try:
         text = errors.write(error)
     except BaseException as broken:
         text = f'{type(error).__name__}: its traceback could not be written ({type(broken).__name__})\n'
+    # An error of the program may be anything.
+    with contextlib.suppress(BaseException):
+        # As a note of it stands, but at the end of a group of errors, too.
+        if reason := _memory_note() if isinstance(error, MemoryError) else lacks.reason(error):
+            text += f'{reason}\n'
     return {'status': 'run-error', 'error': _cut(to_unicode(text), max_bytes)}
 
 
