@@ -299,6 +299,21 @@ impl Default for CallLimits {
     }
 }
 
+impl CallLimits {
+    /// Those of what a program asks a person: a line at a time, and time to think. The page and its frame have bounds of their
+    /// own around them: `MAX_PROMPT` and `MAX_ANSWER` of messages.js.
+    pub const INPUT: Self = Self {
+        at_once: 1,
+        in_all: 1000,
+        argument_bytes: 16 * 1024,
+        argument_items: 4,
+        argument_depth: 2,
+        time: Duration::from_secs(10 * 60),
+        answer_bytes: 256 * 1024,
+        wait: Duration::from_secs(60 * 60),
+    };
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

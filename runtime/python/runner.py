@@ -23,8 +23,7 @@ from zipimport import zipimporter
 
 from pyodide.ffi import ConversionError
 
-from . import calls as calls  # in the snapshot: calls.js imports it
-from . import display, errors, ipython, lacks, stdlib
+from . import calls, display, errors, ipython, lacks, stdlib
 from . import matplotlib_backend as matplotlib_backend  # in the snapshot: pyplot looks it up
 from .program import evaluate
 from .to_json import to_json, to_unicode
@@ -140,7 +139,7 @@ async def _run(code: str, global_variables: str, keep: bool, limits: str, emit: 
     task = _task = asyncio.current_task()
     _limits, _ended_by = loads(limits), 0
     max_bytes, max_depth = _limits['value'], _limits['depth']
-    sys.stdin, sys.stdout, sys.stderr = _streams
+    sys.stdin, sys.stdout, sys.stderr = calls.stdin(_streams[0]), *_streams[1:]
     linecache.cache.pop(FILENAME, None)
     before = asyncio.all_tasks()
     show = display.begin(_limits, emit)
