@@ -8,6 +8,7 @@ import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { after, before } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { read as readResource } from '../contract/uploads.mjs';
 import { answer, meta, modernHeaders, post, startWorker } from '../edge/worker.mjs';
 
 /**
@@ -18,9 +19,11 @@ import { answer, meta, modernHeaders, post, startWorker } from '../edge/worker.m
  * @property {{ ann: string, bob: string }} tokens of two principals
  * @property {() => string} said what it logged
  * @property {(code: string, options?: RunOptions) => Promise<Ran>} run as ann, unless another token is given
+ * @property {(uri: string, token?: string) => Promise<{ result?: any, error?: any }>} read a resource, as ann unless another token
+ *   is given
  */
 
-/** @typedef {{ session?: string, token?: string, headers?: Record<string, string>, tool?: string }} RunOptions */
+/** @typedef {{ session?: string, token?: string, headers?: Record<string, string>, tool?: string, files?: object }} RunOptions */
 
 /** @typedef {{ structured: any, text: string, messages: any[] }} Ran */
 
@@ -87,10 +90,13 @@ export function homeAt(name, { url, said }, tokens) {
     own: url,
     tokens,
     said,
-    async run(code, { session, token = tokens.ann, headers: more, tool = 'run_python_code' } = {}) {
+    read(uri, token = tokens.ann) {
+      return readResource(url, uri, { authorization: `Bearer ${token}` });
+    },
+    async run(code, { session, token = tokens.ann, headers: more, tool = 'run_python_code', files } = {}) {
       const params = {
         name: tool,
-        arguments: { python_code: code, ...(session && { session }) },
+        arguments: { python_code: code, ...(session && { session }), ...(files && { files }) },
         _meta: meta({ 'io.modelcontextprotocol/logLevel': 'debug' }),
       };
       const body = { jsonrpc: '2.0', id: 1, method: 'tools/call', params };
