@@ -234,6 +234,25 @@ both = await asyncio.gather(call('input', prompt='1'), call('input', prompt='2')
     assert.deepEqual(prompts, ['1']);
   });
 
+  test('a loop in C ends as soon as in a run that may not ask; one that pretends to wait, too', async () => {
+    const start = performance.now();
+    const { error } = await ask('sum(range(10**12))', []);
+    assert.match(error, /^TimeoutError: the run took longer than 3 s and did not end when it was told to/);
+    // Its limit, its grace, and what the frame gives it; and as much again on a busy machine.
+    const took = performance.now() - start;
+    assert.ok(took > 5000 && took < 9000, `${took} ms`);
+    const pretends = `import js
+from pyodide.ffi import create_proxy
+# Nothing ends it from within, and its event loop turns.
+js.setTimeout = js.clearTimeout = create_proxy(lambda *_: 1)
+await js.Promise.new(create_proxy(lambda *_: None))`;
+    const before = performance.now();
+    const pretended = await ask(pretends, []).catch(String);
+    assert.match(JSON.stringify(pretended), /did not end|took longer|lost/);
+    assert.ok(performance.now() - before < 25_000, `${performance.now() - before} ms`);
+    assert.equal((await ask('1 + 1', [])).return_value, 2);
+  });
+
   test('a run that may not ask does not, whatever was kept, nor does a client of MCP', async () => {
     const { return_value } = await ask('import builtins, sys\nbuiltins.kept = sys.stdin\ninput()', ['may']);
     assert.equal(return_value, 'may');
