@@ -125,10 +125,10 @@ age + 1`);
     await page
       .getByRole('textbox', { name: 'A program' })
       .fill(`input('x' * 5000 + '<img src=x onerror="top.owned = 1">\\x1b[31mred')`);
+    await page.locator('#own').focus();
     await page.evaluate(() => {
       void (/** @type {any} */ (document.querySelector('python-sandbox')).run());
     });
-    await page.locator('#own').focus();
     await field().waitFor();
     await page.keyboard.type('a secret of the page');
     assert.equal(await page.locator('#own').inputValue(), 'a secret of the page');
