@@ -78,8 +78,8 @@ export async function startHome(limits = {}, { policy = true } = {}) {
     own: `${site.url}/own`,
     tokens: { ann: 'ann', bob: 'bob' },
     said: () => '',
-    async read(uri, token = 'ann') {
-      const messages = await ask(token, 'resources/read', { uri, _meta: meta() });
+    async ask(method, params, token = 'ann') {
+      const messages = await ask(token, method, { ...params, _meta: meta() });
       return messages.find(({ id }) => id === 1);
     },
     async run(code, { session, token = 'ann', files } = {}) {
