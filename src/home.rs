@@ -20,7 +20,6 @@ use crate::{
     backend::Backend,
     handle::new_handle,
     kept::{Keeper, Kept},
-    limits::CallLimits,
     mcp::Server,
     packages::Packages,
     platform::Platform,
@@ -124,7 +123,7 @@ impl<B: Backend + Clone> Home<B> {
         let fresh = self.server(None, nobody.clone(), client);
         let own = self.server(Some(&interpreter), nobody, client);
         let own = match callers {
-            Some(callers) => own.with_callers(callers, CallLimits::INPUT),
+            Some(callers) => own.with_callers(callers),
             None => own,
         };
         Connection { channel: Channel::new(fresh, own, self.platform(), send), interpreter }
