@@ -160,7 +160,7 @@ export function attackFiles(home) {
   attackFilesByMessages(home);
 
   describe('files of sessions', () => {
-    const held = counted('files of sessions', home);
+    const held = counted('files of sessions, over HTTP', home);
     const authorized = (/** @type {string} */ token) => ({ authorization: `Bearer ${token}` });
     const ann = () => authorized(home().tokens.ann);
     /** @param {string} session @param {string} path @param {RequestInit & Record<string, any>} [init] */
