@@ -23,7 +23,10 @@ use crate::{
     mcp::Server,
     packages::Packages,
     platform::Platform,
-    run::sandbox::{Sandbox, SandboxError},
+    run::{
+        calls::Callers,
+        sandbox::{Sandbox, SandboxError},
+    },
     session::{
         Ended, Fresh, Host, Known, Opened, Own, Places, Remembered, SessionChoice, SessionError, SessionInterpreter,
         Snapshots,
@@ -109,11 +112,20 @@ impl<B: Backend + Clone> Home<B> {
 
     /// A connection to one client, with an interpreter of its own. `send` takes each message to it.
     pub fn connect(&self, send: impl Fn(String) + 'static) -> Connection<B> {
+        self.connect_with(None, send)
+    }
+
+    /// The same, for a library of the home's own: `callers` answer what runs in that interpreter ask a person.
+    pub fn connect_with(&self, callers: Option<Callers>, send: impl Fn(String) + 'static) -> Connection<B> {
         let client = self.0.clients.get().wrapping_add(1);
         self.0.clients.set(client);
         let (nobody, interpreter) = (Principal::default(), self.interpreter(client));
         let fresh = self.server(None, nobody.clone(), client);
         let own = self.server(Some(&interpreter), nobody, client);
+        let own = match callers {
+            Some(callers) => own.with_callers(callers),
+            None => own,
+        };
         Connection { channel: Channel::new(fresh, own, self.platform(), send), interpreter }
     }
 

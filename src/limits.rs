@@ -6,8 +6,12 @@ use std::time::Duration;
 /// Looked at before the body is held, for wasm memory never shrinks.
 pub const MAX_BODY: usize = 8 * 1024 * 1024;
 
-/// How much of a body that is too large is read, and dropped, before it is refused, in bytes.
-pub const MAX_DRAINED: usize = 4 * MAX_BODY;
+/// How much of a body that is too large is read, and dropped, before it is refused, in bytes: what people send by mistake, as
+/// many clients look for a response only after that.
+pub const MAX_DRAINED: usize = 256 * 1024 * 1024;
+
+/// The same of an upload, in times what a session may have: more is no mistake.
+pub const UPLOAD_DRAINED: usize = 4;
 
 /// How long a body may take to arrive: a client that sends slowly holds a request, and what came of it.
 pub const BODY_TIME: Duration = Duration::from_secs(30);
@@ -293,6 +297,21 @@ impl Default for CallLimits {
             wait: Duration::from_secs(5 * 60),
         }
     }
+}
+
+impl CallLimits {
+    /// Those of what a program asks a person: a line at a time, and time to think. The page and its frame have bounds of their
+    /// own around them: `MAX_PROMPT` and `MAX_ANSWER` of messages.js.
+    pub const INPUT: Self = Self {
+        at_once: 1,
+        in_all: 1000,
+        argument_bytes: 16 * 1024,
+        argument_items: 4,
+        argument_depth: 2,
+        time: Duration::from_secs(10 * 60),
+        answer_bytes: 256 * 1024,
+        wait: Duration::from_secs(60 * 60),
+    };
 }
 
 impl Default for Limits {

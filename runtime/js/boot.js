@@ -192,7 +192,7 @@ export class Interpreter {
       tell(frame);
     };
     const ended = await this.pulse.watch(limits, calls?.wait ?? 0, this.runner, () =>
-      calls && this.calls ? this.calls.during(calls, callOut, start) : start(),
+      calls && this.calls ? this.calls.during(calls, callOut, start, () => output.unfinished) : start(),
     );
     output.end();
     if (ended.lost === undefined) {

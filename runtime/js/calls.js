@@ -31,14 +31,16 @@ export class Calls {
   /**
    * What a run is done in that may call.
    * @param {Callable} may @param {(frame: import('./protocol.js').Frame) => void} emit @param {() => Promise<string>} run
+   * @param {() => string} unfinished what the program has written since its last newline
    */
-  async during(may, emit, run) {
+  async during(may, emit, run, unfinished) {
     this.#may = may;
     this.#emit = emit;
     this.#made = 0;
     const host = {
       begin: (/** @type {string} */ name, /** @type {string} */ args) => this.#begin(name, args),
       answered: (/** @type {number} */ id) => this.#answered(id),
+      unfinished,
       cancel: (/** @type {number} */ id) => {
         this.#answers.delete(id);
         if (this.#waiting.delete(id)) this.#emit({ cancel: id });

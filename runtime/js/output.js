@@ -5,6 +5,9 @@ const NEWLINE = 10;
 /** Lines are sent together once they are this many characters, or the next time that the event loop turns. */
 const BATCH = 8192;
 
+/** Of a line that has no end yet, as many of its last bytes are shown with a question. */
+const SHOWN = 2000;
+
 /** @typedef {'stdout' | 'stderr'} Stream */
 /** @typedef {import('./protocol.js').Limits} Limits */
 
@@ -53,6 +56,19 @@ export class OutputLines {
       if (start < bytes.length) this.#keep(stream, bytes.subarray(start));
       return bytes.length;
     };
+  }
+
+  /** The end of what was written to stdout since its last newline: what a terminal shows before its cursor. */
+  get unfinished() {
+    const parts = this.#partial.stdout?.parts ?? [];
+    const last = new Uint8Array(SHOWN);
+    let at = SHOWN;
+    for (let n = parts.length - 1; n >= 0 && at > 0; n--) {
+      const part = parts[n].subarray(-at);
+      at -= part.length;
+      last.set(part, at);
+    }
+    return this.#decoder.decode(last.subarray(at));
   }
 
   /** Ends both streams: a last line without its newline is a line. */

@@ -1,9 +1,11 @@
 """Calls out of a running program: what `_host` is, in a run that may call. It is private: no program is told of it."""
 
 import sys
+from contextlib import suppress
+from io import TextIOBase
 from json import dumps, loads  # by name: a program may replace json's
 from types import ModuleType
-from typing import Any
+from typing import Any, TextIO
 
 from pyodide.ffi import run_sync
 
@@ -24,6 +26,9 @@ _ERRORS = {
         ValueError,
     )
 }
+
+# What `stdin` calls.
+_INPUT = 'input'
 
 # JavaScript's side: calls.js.
 _host: Any = None
@@ -64,6 +69,39 @@ def call_sync(name: str, /, **arguments: object) -> object:
     except BaseException:
         host.cancel(call_id)
         raise
+
+
+def stdin(otherwise: TextIO) -> TextIO:
+    """What the program reads: lines that somebody is asked for, if this run may ask."""
+    return _Asked() if _INPUT in _names else otherwise  # type: ignore[return-value]
+
+
+class _Asked(TextIOBase):
+    """A stdin of which each line is asked for when it is read, with what stands before the cursor as the prompt."""
+
+    encoding, errors = 'utf-8', 'strict'
+    _line = ''
+
+    def readable(self) -> bool:
+        return True
+
+    def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]
+        if not self._line:
+            with suppress(Exception):
+                # It may be the program's own.
+                sys.stdout.flush()
+            line = call_sync(_INPUT, prompt=_host.unfinished())
+            if line is None:
+                return ''
+            self._line = f'{line}\n'
+            # As a terminal shows it.
+            print(line, file=sys.__stdout__, flush=True)
+        end = len(self._line) if size is None or size < 0 else size
+        line, self._line = self._line[:end], self._line[end:]
+        return line
+
+    def read(self, size: int | None = -1, /) -> str:
+        return ''.join(iter(self.readline, '')) if size is None or size < 0 else self.readline(size)
 
 
 def _begin(name: str, arguments: dict[str, object]) -> int:

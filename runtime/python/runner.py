@@ -23,8 +23,7 @@ from zipimport import zipimporter
 
 from pyodide.ffi import ConversionError
 
-from . import calls as calls  # in the snapshot: calls.js imports it
-from . import display, errors, ipython, lacks, stdlib
+from . import calls, display, errors, ipython, lacks, stdlib
 from . import matplotlib_backend as matplotlib_backend  # in the snapshot: pyplot looks it up
 from .program import evaluate
 from .to_json import to_json, to_unicode
@@ -140,7 +139,7 @@ async def _run(code: str, global_variables: str, keep: bool, limits: str, emit: 
     task = _task = asyncio.current_task()
     _limits, _ended_by = loads(limits), 0
     max_bytes, max_depth = _limits['value'], _limits['depth']
-    sys.stdin, sys.stdout, sys.stderr = _streams
+    sys.stdin, sys.stdout, sys.stderr = calls.stdin(_streams[0]), *_streams[1:]
     linecache.cache.pop(FILENAME, None)
     before = asyncio.all_tasks()
     show = display.begin(_limits, emit)
@@ -269,16 +268,15 @@ def _failed(error: BaseException, max_bytes: int) -> dict[str, str]:
     # The second is what becomes of a signal that comes while a value is converted for JavaScript.
     if _ended_by and isinstance(error, asyncio.CancelledError | ConversionError):
         error = _interruption(_ended_by).with_traceback(error.__traceback__)
-    # An error of the program may be anything.
-    with contextlib.suppress(BaseException):
-        if isinstance(error, MemoryError):
-            error.add_note(_memory_note())
-        elif reason := lacks.reason(error):
-            error.add_note(reason)
     try:
         text = errors.write(error)
     except BaseException as broken:
         text = f'{type(error).__name__}: its traceback could not be written ({type(broken).__name__})\n'
+    # An error of the program may be anything.
+    with contextlib.suppress(BaseException):
+        # As a note of it stands, but at the end of a group of errors, too.
+        if reason := _memory_note() if isinstance(error, MemoryError) else lacks.reason(error):
+            text += f'{reason}\n'
     return {'status': 'run-error', 'error': _cut(to_unicode(text), max_bytes)}
 
 

@@ -3,6 +3,7 @@
 // Logging is deprecated from 2026-07-28 on (SEP-2577), and specified in every version served here.
 #![allow(deprecated)]
 
+mod callers;
 mod fit;
 #[cfg(feature = "conformance")]
 mod fixtures;
@@ -17,11 +18,12 @@ use self::{
     tools::{end_python_session, run_python_code},
 };
 use crate::{
+    kept::Keeper,
     limits::Limits,
     packages::{Installed, Packages},
     run::result::{self as report, ReturnMode},
     run::{self, Ending, Line, Outcome, RunRequest, Stream},
-    run::{calls::Caller, sandbox::Sandbox},
+    run::{calls::Callers, sandbox::Sandbox},
     session::{Host, Opened, SessionChoice, SessionError, files::SessionFiles},
 };
 use futures::{FutureExt, StreamExt, channel::mpsc, select_biased};
@@ -67,8 +69,8 @@ pub struct ServerOptions {
 pub struct Server {
     host: Rc<dyn Host>,
     packages: Option<Rc<Packages>>,
-    /// Answers what runs call. Without it, which is what every client has, they may call nothing.
-    caller: Option<Rc<dyn Caller>>,
+    /// Answer what runs call. Without them, which is what every client of MCP has, they may call nothing.
+    callers: Option<Callers>,
     options: ServerOptions,
     level: Rc<Cell<LoggingLevel>>,
 }
@@ -78,7 +80,7 @@ impl Server {
     #[must_use]
     pub fn new(host: Rc<dyn Host>, options: ServerOptions) -> Self {
         // As in the original: no line of output is sent until `logging/setLevel` asks for it.
-        Self { host, packages: None, caller: None, options, level: Rc::new(Cell::new(LoggingLevel::Emergency)) }
+        Self { host, packages: None, callers: None, options, level: Rc::new(Cell::new(LoggingLevel::Emergency)) }
     }
 
     /// The same, with what installs packages. Without it, runs have the standard library only.
@@ -87,7 +89,7 @@ impl Server {
         Self { packages: Some(packages), ..self }
     }
 
-    /// The same server for another client: it shares nothing that a client can set.
+    /// The same server for another client: it shares nothing that a client can set, and its runs call nothing.
     pub(crate) fn for_another_client(&self) -> Self {
         Self { packages: self.packages.clone(), ..Self::new(self.host.clone(), self.options) }
     }
@@ -98,7 +100,8 @@ impl Server {
         let mut options = self.options;
         options.limits.calls = fixtures::CALL_LIMITS;
         let host = Rc::new(fixtures::Repeating(self.host.clone()));
-        Self { host, packages: None, caller: Some(Rc::new(fixtures::Answers)), options, level: self.level.clone() }
+        let callers: Callers = Rc::new(|_| Some(Rc::new(fixtures::Answers) as Rc<_>));
+        Self { host, packages: None, callers: Some(callers), options, level: self.level.clone() }
     }
 
     /// What `logging/setLevel` set, in the legacy eras.
@@ -146,7 +149,11 @@ impl Server {
     ) -> Result<CallToolResult, ErrorData> {
         let own = self.host.own().filter(|_| call.session == SessionChoice::Unnamed);
         let (mut outcome, handle) = match self.host.open(call.session).await {
-            Ok(Opened { sandbox, handle }) => (self.install_and_run(sandbox, call.request, context).await, handle),
+            Ok(Opened { sandbox, handle }) => {
+                // What has a place of its own, by which its client reads it, is not kept as well.
+                let keeper = self.host.keeper().filter(|_| own.is_none() && handle.is_none());
+                (self.install_and_run(sandbox, call.request, keeper.as_ref(), context).await, handle)
+            }
             Err(SessionError::Unknown) => {
                 let why = format!("Invalid params: argument `session`: {}", SessionError::Unknown);
                 return Err(ErrorData::invalid_params(why, None));
@@ -179,6 +186,7 @@ impl Server {
         &self,
         sandbox: Rc<dyn Sandbox>,
         request: RunRequest,
+        keeper: Option<&Keeper>,
         context: &RequestContext<RoleServer>,
     ) -> Outcome {
         let mut progress = Progress::new(context);
@@ -187,7 +195,7 @@ impl Server {
             // As in the original, the run is not started then.
             Err(outcome) => return outcome,
         };
-        let mut outcome = self.execute(sandbox.clone(), &request, &installed, context, &mut progress).await;
+        let mut outcome = self.execute(sandbox.clone(), &request, &installed, keeper, context, &mut progress).await;
         // A run that has shown nothing, and whose interpreter is gone, did nothing that anybody could see twice. Each of the
         // two has the whole time and all other limits; the place among the runs that go on is held by `sandbox`, and the
         // first is gone when the second starts: whoever makes two of one gets no more than by calling twice.
@@ -196,7 +204,7 @@ impl Server {
             && sandbox.is_fresh()
             && self.install_missed(&request.code, &outcome, &mut installed, &*sandbox, context, &mut progress).await
         {
-            outcome = self.execute(sandbox, &request, &installed, context, &mut progress).await;
+            outcome = self.execute(sandbox, &request, &installed, keeper, context, &mut progress).await;
         }
         self.explain(&mut outcome, &installed);
         if let Some(packages) = &self.packages {
@@ -211,12 +219,13 @@ impl Server {
         sandbox: Rc<dyn Sandbox>,
         request: &RunRequest,
         installed: &Installed,
+        keeper: Option<&Keeper>,
         context: &RequestContext<RoleServer>,
         progress: &mut Progress<'_>,
     ) -> Outcome {
         let mut log = Log::new(context, self.threshold(context), self.options.limits.logs_per_second);
         progress.report("Running Python code").await;
-        let (sleep, keeper) = (sandbox.platform().sleep, self.host.keeper());
+        let (sleep, caller) = (sandbox.platform().sleep, self.caller(&context.id));
         let (lines_in, mut lines) = mpsc::unbounded();
         let mut run = Box::pin(
             run::execute(
@@ -224,8 +233,8 @@ impl Server {
                 request,
                 installed.set.clone(),
                 self.options.limits,
-                self.caller.as_deref(),
-                keeper.as_ref(),
+                caller.as_deref(),
+                keeper,
                 move |line: &Line| {
                     // The receiver lives as long as the run.
                     let _ = lines_in.unbounded_send(line.clone());

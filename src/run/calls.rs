@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeMap,
     future::poll_fn,
+    rc::Rc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -30,6 +31,13 @@ use crate::{
 
 /// The largest id: the largest integer that JavaScript holds exactly.
 const MAX_ID: u64 = (1 << 53) - 1;
+
+/// The call by which a program asks a person for a line: with `{"prompt": text}`, and a text or `null`, the end, as the
+/// answer. Only a library's own caller answers it, never a client of MCP.
+pub const INPUT: &str = "input";
+
+/// Who answers the calls of a client's runs, by the number of the request that each is of. `None`: the run may call nothing.
+pub type Callers = Rc<dyn Fn(u64) -> Option<Rc<dyn Caller>>>;
 
 /// Answers the calls of one run.
 pub trait Caller {

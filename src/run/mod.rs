@@ -120,8 +120,8 @@ impl Outcome {
 }
 
 /// Runs `request` in `sandbox`, with `packages`, and gives each line to `on_line` as it comes. `caller` answers what the
-/// program calls, and says what it may; without one it may call nothing. What is too large for the result goes to `keeper`: from
-/// a run of its own only, as what a session wrote stays where it is.
+/// program calls, and says what it may; without one it may call nothing. What is too large for the result goes to `keeper`;
+/// for a run of a session there is none, as what that wrote stays where it can be read.
 ///
 /// Dropping the future ends the run.
 ///
@@ -142,7 +142,6 @@ pub async fn execute(
         Overdue,
     }
     let platform = sandbox.platform();
-    let keeper = keeper.filter(|_| sandbox.is_fresh());
     if keeper.is_none() {
         limits.kept_bytes = 0;
     }

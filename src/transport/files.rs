@@ -13,7 +13,7 @@ use super::http::{Body, Request, Response};
 use crate::{
     handle::{is_handle, new_handle},
     kept::Piece,
-    limits::{BODY_TIME, FILE_PART, UPLOAD_STALL, UPLOAD_TIME},
+    limits::{BODY_TIME, FILE_PART, UPLOAD_DRAINED, UPLOAD_STALL, UPLOAD_TIME},
     platform::Platform,
     run::{
         asking::{Answered, Done, FileRequest, Part, Refusal},
@@ -43,7 +43,7 @@ async fn serve(files: SessionFiles, platform: Platform, mut request: Request) ->
     }
     let file = match named(&request) {
         Ok(uri) => File { files, handle: uri.handle, path: uri.path },
-        Err(response) => return Err(unread(&mut request, platform, response).await),
+        Err(response) => return Err(unread(&mut request, platform, files.limits.file_bytes, response).await),
     };
     match request.method {
         Method::PUT => file.put(platform, &mut request).await,
@@ -55,11 +55,11 @@ async fn serve(files: SessionFiles, platform: Platform, mut request: Request) ->
     }
 }
 
-/// The refusal of a request whose body nobody wants: many clients look for it only after they have sent that.
-async fn unread(request: &mut Request, platform: Platform, refusal: Response) -> Response {
+/// The refusal of a request whose body nobody wants, where there may be files of `file_bytes`.
+async fn unread(request: &mut Request, platform: Platform, file_bytes: usize, refusal: Response) -> Response {
     let mut late = (platform.sleep)(BODY_TIME).fuse();
     select_biased! {
-        () = request.drain(0).fuse() => {}
+        () = request.drain(0, file_bytes.saturating_mul(UPLOAD_DRAINED)).fuse() => {}
         () = late => {}
     }
     refusal
@@ -161,7 +161,7 @@ impl File {
             };
             match result {
                 Err(response) if response.status != StatusCode::REQUEST_TIMEOUT => {
-                    Err(unread(request, platform, response).await)
+                    Err(unread(request, platform, self.files.limits.file_bytes, response).await)
                 }
                 result => result,
             }

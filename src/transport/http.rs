@@ -68,7 +68,7 @@ impl Request {
 
     async fn read(&mut self) -> Result<Vec<u8>, Response> {
         if self.declared().is_some_and(|length| length > MAX_BODY as u64) {
-            self.drain(0).await;
+            self.drain(0, MAX_DRAINED).await;
             return Err(too_large());
         }
         let mut body = Vec::new();
@@ -79,7 +79,7 @@ impl Request {
             let size = body.len() + piece.len();
             if size > MAX_BODY {
                 drop(body);
-                self.drain(size).await;
+                self.drain(size, MAX_DRAINED).await;
                 return Err(too_large());
             }
             body.extend_from_slice(&piece);
@@ -92,10 +92,10 @@ impl Request {
         self.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
     }
 
-    /// Drops the rest of a body that is not wanted, of which `size` bytes have come: many clients look for a response
-    /// only after they have sent their request.
-    pub(super) async fn drain(&mut self, mut size: usize) {
-        while size < MAX_DRAINED
+    /// Drops the rest of a body that is not wanted, of which `size` bytes have come, until there are `most`: many clients look for
+    /// a response only after they have sent their request. The caller bounds the time.
+    pub(super) async fn drain(&mut self, mut size: usize, most: usize) {
+        while size < most
             && let Some(Ok(piece)) = self.body.next().await
         {
             size += piece.len();

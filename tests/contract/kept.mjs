@@ -140,8 +140,11 @@ export function kept(name, start) {
         [true, false, true],
       );
       assert.equal(sha256(await read(home.url, 'ann', files[2].uri)), return_value[2]);
-      const { content } = await call(home.url, 'ann', `${BIG}\nbig('a', 5)`, { session: 'new' });
+      const { content, structuredContent: own } = await call(home.url, 'ann', `${BIG}\nbig('a', 5)`, {
+        session: 'new',
+      });
       assert.match(content[0].text, /created a \(/);
+      assert.equal(own.files[0].uri, `sandbox://${own.session}/a`);
     });
 
     test('all of a result that is cut can be read', async () => {

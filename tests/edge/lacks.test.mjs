@@ -35,6 +35,10 @@ const PROGRAMS = [
   ['import socket\nsocket.create_connection(("api.example.com", 80))', EXAMPLE],
   ['import socket\nsocket.socket().connect(("10.1.2.3", 80))', NETWORK('')],
   ['import pyodide.http\nawait pyodide.http.pyfetch("https://api.example.com/x")', NETWORK('')],
+  [
+    'import urllib.request\ntry: urllib.request.urlopen("https://api.example.com/x")\nexcept OSError as error: group = ExceptionGroup("several", [error])\nraise group',
+    /\n {4}\+-{10,}\nThere is no network here, so api\.example\.com is out of reach: .*\n$/,
+  ],
   ['import nltk\nnltk.word_tokenize("one two")', DATA_SET],
   ['%matplotlib inline', LEAVE_OUT],
   ['import os\n%pip install numpy', LEAVE_OUT],

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { startHome } from '../security/home.mjs';
+import { readFile, startHome } from '../security/home.mjs';
 import { answer, meta, modernHeaders, post } from './worker.mjs';
 
 const LOCK = new URL('../../node_modules/pyodide/pyodide-lock.json', import.meta.url);
@@ -23,6 +23,24 @@ describe('clients with tokens, whose runs share an interpreter', () => {
     assert.equal((await home.run('import os; os.path.exists("kept")')).structured.return_value, true);
     assert.ok((await home.run('1', { session: 'new' })).structured.session);
     assert.match((await home.run('1', { session: 'new' })).structured.error, /at most 1 of yours may be open/);
+  });
+
+  test('what is too large for a result of that interpreter is kept, and all of what is cut', async () => {
+    const code = `open('large.bin', 'wb').write(b'\\xff' * 1_500_000)
+for n in range(20_000): print(f'line {n}')`;
+    const { structured } = await home.run(code);
+    const [{ uri, size }] = structured.files;
+    assert.equal(size, 1_500_000);
+    assert.match(uri, /^sandbox:\/\/[0-9a-z]{26}\/large\.bin$/);
+    const { result } = await readFile(home, uri);
+    assert.deepEqual(Buffer.from(result.contents[0].blob, 'base64'), Buffer.alloc(1_500_000, 255));
+    // What is kept stays as it was, whatever the next run does to its file; and is nobody else's.
+    assert.equal((await home.run("open('large.bin', 'wb').write(b'')")).structured.status, 'success');
+    assert.equal((await readFile(home, uri)).result.contents[0].blob, result.contents[0].blob);
+    assert.equal((await readFile(home, uri, home.tokens.bob)).error.code, -32602);
+    const cut = structured.output.find((/** @type {string} */ line) => line.startsWith('[output cut: '));
+    const all = (await readFile(home, /(\S+)\]$/.exec(cut)?.[1] ?? '')).result.contents[0].text;
+    assert.equal(all, Array.from({ length: 20_000 }, (_, n) => `line ${n}\n`).join(''));
   });
 
   test('only who started a session ends it', async () => {

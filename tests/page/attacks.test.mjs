@@ -1,11 +1,13 @@
 // The attacks of tests/security on the sandbox of a page: those that do not need a server.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { forgingByPort } from '../security/attacks/files.mjs';
 import { forgeries as all, PORT, PRETENDING } from '../security/attacks/host.mjs';
 import { attacks as network } from '../security/attacks/network.mjs';
 import { hooks, PLANTED, attacks as secrets } from '../security/attacks/secrets.mjs';
 import { exhaustions } from '../security/attacks/service.mjs';
 import { guesses, LOOK, MARK } from '../security/attacks/tenants.mjs';
+import { attackFilesByMessages } from '../security/file-suite.mjs';
 import { aimed, during, listen, openSession, report } from '../security/home.mjs';
 import { measureLimits } from '../security/limits.mjs';
 import { onlyLogs, pretend } from '../security/suites.mjs';
@@ -203,6 +205,13 @@ describe('attacks on the frame, and on the page', () => {
     assert.equal(await home.page.evaluate(() => document.querySelectorAll('iframe').length), 3);
   });
   after(() => report('attacks', 'the host', { page: 2 * forgeries.length + PRETENDING.length }));
+});
+
+describe('attacks by files', () => {
+  attackFilesByMessages(
+    during(() => startHome({ timeLimitSeconds: 10, filesLimitMb: 8 })),
+    forgingByPort,
+  );
 });
 
 describe('attacks on whoever shares the page', () => {

@@ -20,8 +20,8 @@ async function serve([tenants, options]) {
   const servers = Object.fromEntries(
     await Promise.all(tenants.map(async (tenant) => [tenant, await pythonServer(options)])),
   );
-  /** The messages of one call, in a connection of its own. @param {string} tenant @param {object} params */
-  const call = async (tenant, params) => {
+  /** The messages of one request, in a connection of its own. @param {string} tenant @param {string} method @param {object} params */
+  const call = async (tenant, method, params) => {
     const transport = servers[tenant].transport();
     /** @type {any[]} */
     const messages = [];
@@ -32,7 +32,7 @@ async function serve([tenants, options]) {
       };
     });
     await transport.start();
-    await transport.send({ jsonrpc: '2.0', id: 1, method: 'tools/call', params });
+    await transport.send({ jsonrpc: '2.0', id: 1, method, params });
     await answered;
     await transport.close();
     return messages;
@@ -61,24 +61,34 @@ export async function startHome(limits = {}, { policy = true } = {}) {
   await page.evaluate(serve, /** @type {[string[], object]} */ ([TENANTS, options]));
   site.requests.length = 0;
 
+  /** @param {string} tenant @param {string} method @param {object} params @returns {Promise<any[]>} */
+  const ask = async (tenant, method, params) => {
+    // As text: the driver itself takes no value that nests as deep as one of ours may.
+    const text = await page.evaluate(
+      async ([tenant, method, params]) =>
+        JSON.stringify(await /** @type {any} */ (window).call(tenant, method, params)),
+      /** @type {const} */ ([tenant, method, params]),
+    );
+    return JSON.parse(text);
+  };
+
   /** @type {import('../security/home.mjs').Home} */
   const home = {
     name: 'page',
     own: `${site.url}/own`,
     tokens: { ann: 'ann', bob: 'bob' },
     said: () => '',
-    async run(code, { session, token = 'ann' } = {}) {
+    async ask(method, params, token = 'ann') {
+      const messages = await ask(token, method, { ...params, _meta: meta() });
+      return messages.find(({ id }) => id === 1);
+    },
+    async run(code, { session, token = 'ann', files } = {}) {
       const params = {
         name: 'run_python_code',
-        arguments: { python_code: code, ...(session && { session }) },
+        arguments: { python_code: code, ...(session && { session }), ...(files && { files }) },
         _meta: meta({ 'io.modelcontextprotocol/logLevel': 'debug' }),
       };
-      // As text: the driver itself takes no value that nests as deep as one of ours may.
-      const text = await page.evaluate(
-        async ([token, params]) => JSON.stringify(await /** @type {any} */ (window).call(token, params)),
-        /** @type {const} */ ([token, params]),
-      );
-      const messages = JSON.parse(text);
+      const messages = await ask(token, 'tools/call', params);
       const [response, ...more] = messages.filter((/** @type {any} */ message) => 'id' in message);
       assert.deepEqual(more, [], 'one response');
       if (!response.result) throw new Error(response.error.message);

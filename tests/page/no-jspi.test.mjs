@@ -104,6 +104,21 @@ for (const { name, skip = false, open } of BROWSERS) {
       assert.equal(able.return_value, false, able.error);
     });
 
+    test('nobody can be asked while a program runs: it reads what was given', { skip }, async () => {
+      const seen = await opened.page.evaluate(async () => {
+        const { codeSandbox } = await import(/** @type {any} */ ('/code-sandbox.js'));
+        const sandbox = await codeSandbox();
+        let asked = 0;
+        const onInput = () => `${++asked}`;
+        const given = await sandbox.eval('input()', {}, { onInput, stdin: 'given' });
+        const none = await sandbox.eval('input()', {}, { onInput });
+        sandbox.close();
+        return [asked, given.return_value, none.error];
+      });
+      assert.deepEqual(seen.slice(0, 2), [0, 'given']);
+      assert.match(seen[2], /EOFError/);
+    });
+
     test('the time limit reaches a loop, and its output comes meanwhile; the interpreter stays', { skip }, async () => {
       const [, late, kept] = await opened.page.evaluate(runAll, [
         [{ code: 'x = 5' }, { code: 'print("begun")\nwhile True: pass' }, { code: 'x' }],

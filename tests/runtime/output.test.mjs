@@ -86,3 +86,19 @@ test('once the output has its limit, nothing more leaves but how much there was'
 test('many lines are bounded, also empty ones', () => {
   assert.deepEqual(lines('\n'.repeat(12)), [...Array(10).fill(''), '[output cut: 2 more lines of 0 bytes]']);
 });
+
+test('what stands before the cursor is the end of the line that has no end yet', () => {
+  const output = new OutputLines({ output: 100_000, lines: 10, line: 50_000 }, () => {});
+  const write = (/** @type {Stream} */ stream, /** @type {string} */ text) =>
+    output.writer(stream)(new TextEncoder().encode(text));
+  assert.equal(output.unfinished, '');
+  write('stdout', 'whole\nNa');
+  write('stderr', 'other');
+  write('stdout', 'me ä? ');
+  assert.equal(output.unfinished, 'Name ä? ');
+  write('stdout', 'x'.repeat(1500));
+  write('stdout', 'y'.repeat(1000));
+  assert.equal(output.unfinished, 'x'.repeat(1000) + 'y'.repeat(1000));
+  write('stdout', '\n');
+  assert.equal(output.unfinished, '');
+});

@@ -1,15 +1,166 @@
-// Attacks by the files of sessions, on a home that is reached over HTTP.
+// Attacks by files: on any home, by what MCP has for them; and on one that is reached over HTTP, by `/files/`, too.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { at, breakOff, read } from '../contract/uploads.mjs';
+import { at, breakOff } from '../contract/uploads.mjs';
 import { LegacyClient, sleep } from '../edge/worker.mjs';
-import { BEHIND, FORGED, forging, LINKS, PATHS } from './attacks/files.mjs';
-import { counted, openSession } from './home.mjs';
+import { BEHIND, BUNDLES, FORGED, filled, forging, HIDING, LIES, LINKS, MANY, NAMES, PATHS } from './attacks/files.mjs';
+import { counted, inSession, openSession, readFile } from './home.mjs';
 
-/** A home with FILES_LIMIT_MB=8. @param {() => import('./home.mjs').Home} home */
+/** A path as a program would write it, unless it is none, or a good one. @param {string} path */
+function decoded(path) {
+  try {
+    const plain = decodeURIComponent(path);
+    return plain === 'a?b' ? undefined : plain;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What is in every folder that a path could lead to. */
+const AROUND = 'import os\n[sorted(os.listdir(folder)) for folder in ("/", "/home", "/tmp", ".")]';
+
+/**
+ * Any home with FILES_LIMIT_MB=8.
+ * @param {() => import('./home.mjs').Home} home
+ * @param {(bytes: string) => string} [forge] the program that forges, by how the isolates of the home answer
+ */
+export function attackFilesByMessages(home, forge = forging) {
+  describe('files, by messages', () => {
+    const held = counted('files', home);
+    const read = (/** @type {string} */ session, /** @type {string} */ path, /** @type {string} */ token) =>
+      readFile(home(), `sandbox://${session}/${path}`, token);
+    /** @param {string} name @param {(session: string) => Promise<void>} act */
+    const testIn = (name, act) => test(name, () => inSession(home(), act));
+
+    testIn('those of another are as those of none, whoever has the handle', async (session) => {
+      const { ann, bob } = home().tokens;
+      await home().run('open("secret", "w").write("CANARY")', { session });
+      assert.equal((await read(session, 'secret', ann)).result.contents[0].text, 'CANARY');
+      const refused = [await read(session, 'secret', bob), await read('0'.repeat(26), 'secret', ann)];
+      for (const { error } of refused) {
+        assert.deepEqual([error?.code, error?.message], [-32602, refused[0].error.message]);
+        held();
+      }
+    });
+
+    testIn('no path leads out of the folder, in either direction', async (session) => {
+      const before = await home().run(AROUND, { session });
+      for (const path of PATHS) {
+        assert.equal((await read(session, path, home().tokens.ann)).error?.code, -32602, path);
+        held();
+        const plain = decoded(path);
+        if (plain === undefined) continue;
+        await assert.rejects(home().run('1', { session, files: { [plain]: 'x' } }), /argument `files`/, plain);
+        held();
+      }
+      const after = await home().run(AROUND, { session });
+      assert.deepEqual(after.structured.return_value, before.structured.return_value);
+    });
+
+    testIn('no link is followed', async (session) => {
+      const { structured } = await home().run(LINKS, { session });
+      assert.equal(structured.return_value, 1, structured.error);
+      // Nor is it told of.
+      assert.deepEqual(
+        structured.files.map((/** @type {any} */ { path }) => path),
+        ['deep/file'],
+      );
+      for (const path of BEHIND) {
+        const { error } = await read(session, path, home().tokens.ann);
+        assert.match(error?.message, /a part of its path is a link/, path);
+        const placed = home().run('1', { session, files: { [path]: 'x' } });
+        const outcome = await placed.then(({ structured }) => structured.status, String);
+        assert.notEqual(outcome, 'success', path);
+        held(2);
+      }
+      assert.equal((await home().run('open("deep/file").read()', { session })).structured.return_value, 'own');
+    });
+
+    testIn(
+      'names of every length, and with characters that hide, are told of as what they are, or not at all',
+      async (session) => {
+        const { structured } = await home().run(NAMES, { session });
+        const { files, files_omitted: omitted, return_value: made } = structured;
+        assert.ok(made > 25, structured.error);
+        // Hidden files, and paths that nobody could take, are not counted.
+        assert.ok(
+          files.length + omitted <= made && files.length + omitted > made - 5,
+          `${files.length}, ${omitted} of ${made}`,
+        );
+        for (const { path, uri } of files) {
+          assert.doesNotMatch(path, HIDING);
+          assert.equal((await readFile(home(), uri)).result?.contents[0].text, 'x', path);
+          held();
+        }
+        assert.ok(omitted > 5, `${omitted}`);
+      },
+    );
+
+    testIn('a million small files are no more than there may be, and a result tells of few', async (session) => {
+      const { structured } = await home().run(MANY, { session });
+      assert.match(structured.error, /No space left|took longer than/);
+      assert.ok(structured.files.length <= 100 && structured.files_omitted > 100, `${structured.files?.length}`);
+      assert.ok(JSON.stringify(structured).length < 100_000);
+      assert.equal((await readFile(home(), structured.files[0].uri)).result.contents[0].text, '');
+      assert.equal((await home().run('6 * 7', { session })).structured.return_value, 42);
+      held(2);
+    });
+
+    testIn('a file that changes while it is read comes as it was, as it is, or not at all', async (session) => {
+      await home().run(filled('0'), { session });
+      for (let n = 0; n < 8; n++) {
+        const [{ result, error }] = await Promise.all([
+          read(session, 'changing', home().tokens.ann),
+          home().run(filled(String(n + 1)), { session }),
+        ]);
+        if (error) assert.match(error.message, /was changed while it was read/);
+        else assert.match(result.contents[0].text, /^(.)\1{2999999}$/);
+        held();
+      }
+    });
+
+    test('a name says nothing of what is in a file', async () => {
+      const { structured, text } = await home().run(LIES);
+      assert.equal(structured.status, 'success', structured.error);
+      assert.equal(structured.files.length, 5);
+      assert.ok(!structured.display && !text.includes('owned'), text);
+      held();
+    });
+
+    for (const [name, body] of BUNDLES) {
+      test(`a value with ${name}`, async () => {
+        const { structured } = await home().run(
+          `class X:\n  ${body.replaceAll('\n', '\n  ')}\n  def __repr__(self): return "plain"\nX()`,
+        );
+        const shown = JSON.stringify(structured);
+        assert.doesNotMatch(JSON.stringify(structured.display ?? []), /owned/);
+        assert.ok(shown.length < 5_000_000, `${shown.length}`);
+        assert.match(structured.status, /success|run-error/);
+        assert.equal((await home().run('6 * 7')).structured.return_value, 42);
+        held();
+      });
+    }
+
+    for (const [name, forged] of FORGED) {
+      testIn(`an isolate that answers with ${name}`, async (session) => {
+        const { structured } = await home().run(forge(forged), { session });
+        assert.equal(structured.return_value, 1, structured.error);
+        const { error } = await read(session, 'a', home().tokens.ann);
+        assert.equal(error?.code, -32603, JSON.stringify(error));
+        assert.match(error.message, /broke its protocol/);
+        assert.equal((await home().run('6 * 7')).structured.return_value, 42);
+        held();
+      });
+    }
+  });
+}
+
+/** A home with FILES_LIMIT_MB=8, over HTTP. @param {() => import('./home.mjs').Home} home */
 export function attackFiles(home) {
+  attackFilesByMessages(home);
+
   describe('files of sessions', () => {
-    const held = counted('files of sessions', home);
+    const held = counted('files of sessions, over HTTP', home);
     const authorized = (/** @type {string} */ token) => ({ authorization: `Bearer ${token}` });
     const ann = () => authorized(home().tokens.ann);
     /** @param {string} session @param {string} path @param {RequestInit & Record<string, any>} [init] */
@@ -29,14 +180,13 @@ export function attackFiles(home) {
           const response = await ask(handle, 'secret', init);
           said.push(response.status, await response.text());
         }
-        const { error } = await read(home().own, `sandbox://${handle}/secret`, theft);
-        return [...said, error.code, error.message];
+        return said;
       };
       const found = await tries(session);
       assert.deepEqual(found, await tries('0'.repeat(26)));
-      assert.deepEqual([found[0], found[2], found[4], found[6]], [404, 404, 404, -32602]);
+      assert.deepEqual([found[0], found[2], found[4]], [404, 404, 404]);
       assert.equal(await (await ask(session, 'secret')).text(), 'CANARY');
-      held(4);
+      held(3);
     });
 
     test('nor is a token, an origin or a session of the protocol forgotten', async () => {
@@ -58,8 +208,7 @@ export function attackFiles(home) {
 
     test('no path leads out of the folder', async () => {
       const session = await openSession(home());
-      const code = 'import os\n[sorted(os.listdir(folder)) for folder in ("/", "/home", "/tmp", ".")]';
-      const before = await home().run(code, { session });
+      const before = await home().run(AROUND, { session });
       for (const path of PATHS) {
         for (const method of ['GET', 'PUT', 'DELETE']) {
           const response = await ask(session, path, { method, ...(method === 'PUT' && { body: 'x' }) });
@@ -69,11 +218,8 @@ export function attackFiles(home) {
           assert.doesNotMatch(said, /root:/);
           held();
         }
-        const { error } = await read(home().own, `sandbox://${session}/${path}`, ann());
-        assert.equal(error?.code, -32602, path);
-        held();
       }
-      const after = await home().run(code, { session });
+      const after = await home().run(AROUND, { session });
       assert.deepEqual(after.structured.return_value, before.structured.return_value);
     });
 
@@ -105,7 +251,7 @@ export function attackFiles(home) {
         },
       });
       const response = await ask(session, 'a', { method: 'PUT', body: endless, duplex: 'half' }).catch(() => null);
-      // 500 is said by what `wrangler dev` has in front, when the worker no longer reads.
+      // 500 is said by what `wrangler dev` has in front, when the worker no longer reads: what has no end is no mistake.
       assert.ok(response === null || [413, 500].includes(response.status), `${response?.status}`);
       assert.ok(sent < 100_000_000, `${sent}`);
       held();
@@ -128,10 +274,8 @@ export function attackFiles(home) {
         const file = await ask(session, 'a');
         assert.equal(file.status, 502);
         assert.match(await file.text(), /broke its protocol/);
-        const { error } = await read(home().own, `sandbox://${session}/a`, ann());
-        assert.deepEqual([error.code, /broke its protocol/.test(error.message)], [-32603, true]);
         assert.equal((await home().run('6 * 7')).structured.return_value, 42);
-        held(2);
+        held();
       });
     }
   });

@@ -18,9 +18,11 @@ import { answer, meta, modernHeaders, post, startWorker } from '../edge/worker.m
  * @property {{ ann: string, bob: string }} tokens of two principals
  * @property {() => string} said what it logged
  * @property {(code: string, options?: RunOptions) => Promise<Ran>} run as ann, unless another token is given
+ * @property {(method: string, params: object, token?: string) => Promise<{ result?: any, error?: any }>} ask anything else of it, as
+ *   ann, unless another token is given
  */
 
-/** @typedef {{ session?: string, token?: string, headers?: Record<string, string>, tool?: string }} RunOptions */
+/** @typedef {{ session?: string, token?: string, headers?: Record<string, string>, tool?: string, files?: object }} RunOptions */
 
 /** @typedef {{ structured: any, text: string, messages: any[] }} Ran */
 
@@ -87,10 +89,15 @@ export function homeAt(name, { url, said }, tokens) {
     own: url,
     tokens,
     said,
-    async run(code, { session, token = tokens.ann, headers: more, tool = 'run_python_code' } = {}) {
+    async ask(method, params, token = tokens.ann) {
+      const { name, uri } = /** @type {{ name?: string, uri?: string }} */ (params);
+      const headers = { ...modernHeaders(method, name ?? uri), authorization: `Bearer ${token}` };
+      return answer(await post(url, { jsonrpc: '2.0', id: 1, method, params: { ...params, _meta: meta() } }, headers));
+    },
+    async run(code, { session, token = tokens.ann, headers: more, tool = 'run_python_code', files } = {}) {
       const params = {
         name: tool,
-        arguments: { python_code: code, ...(session && { session }) },
+        arguments: { python_code: code, ...(session && { session }), ...(files && { files }) },
         _meta: meta({ 'io.modelcontextprotocol/logLevel': 'debug' }),
       };
       const body = { jsonrpc: '2.0', id: 1, method: 'tools/call', params };
@@ -106,6 +113,16 @@ export function homeAt(name, { url, said }, tokens) {
       };
     },
   };
+}
+
+/** Reads a file. @param {Home} home @param {string} uri @param {string} [token] */
+export const readFile = (home, uri, token) => home.ask('resources/read', { uri }, token);
+
+/** Does something with a session of its own, and ends that. @param {Home} home @param {(session: string) => Promise<void>} act */
+export async function inSession(home, act) {
+  const session = await openSession(home);
+  await act(session);
+  await home.ask('tools/call', { name: 'end_python_session', arguments: { session } });
 }
 
 /** A session of its own. @param {Home} home @param {string} [token] @returns {Promise<string>} */

@@ -50,7 +50,9 @@ export async function codeSandbox(options = {}) {
           if (progress) on.progress(progress);
         };
         if (isNew) on.output({ stream: 'stderr', text: RESTARTED });
-        const result = await link.call('eval', [code, globals, files, stdin], { limit, onEvent });
+        const { input: onInput } = on;
+        const args = [code, globals, files, stdin, onInput !== undefined];
+        const result = await link.call('eval', args, { limit, onEvent, onInput });
         return isNew ? { ...result, output: [RESTARTED, ...result.output] } : result;
       },
       async read(uri, at) {

@@ -3,7 +3,7 @@ import sources from '#sources';
 import { folderOf, frameAddress, loadAssets } from './assets.js';
 import { refuseStrangers } from './embedders.js';
 import { fetchFile, nameOf } from './fetch-file.js';
-import { fromFrame } from './messages.js';
+import { fromFrame, MAX_ANSWER } from './messages.js';
 import { findSnapshot, keepSnapshot } from './snapshot-store.js';
 
 /** How long a frame may take to load, in milliseconds. */
@@ -24,16 +24,21 @@ const PING_LIMIT = 8000;
 /** How much longer that is once more, in milliseconds: this page may have been asleep, and the answer be waiting. */
 const SECOND_CHANCE = 1000;
 
+/** How much longer a call may take while a person is asked, in milliseconds: longer than the frame waits. */
+const INPUT_LIMIT = 670_000;
+
 /** How often one call may have the page do something. */
 const MAX_ASKED = 4096;
 
 /** @typedef {import('./index.js').Progress} Progress */
+/** Asks a person. @typedef {NonNullable<import('./index.js').EvalOptions['onInput']>} Input */
 /**
  * @typedef {object} Call
  * @property {string} method
  * @property {(value: any) => void} resolve
  * @property {(error: Error) => void} reject
  * @property {(event: any) => void} onEvent
+ * @property {Input} [onInput]
  * @property {number} limit milliseconds
  * @property {any} timer
  */
@@ -49,6 +54,8 @@ export class FrameLink {
   /** Clients that talk to the frame by ports of their own. */
   #connected = false;
   #asked = 0;
+  /** What a person is asked now, one thing at a time; aborted when nobody waits for the answer. @type {{ id: number, over: AbortController } | null} */
+  #question = null;
   #onProgress;
   #places;
   /** @type {any} */
@@ -160,11 +167,11 @@ export class FrameLink {
   /**
    * Calls a function of frame.js.
    * @param {string} method @param {unknown[]} args
-   * @param {{ limit: number, onEvent?: (event: any) => void }} options `limit`: how long it may take, in milliseconds,
-   *   from now or from when it last had something fetched; then the frame counts as lost
+   * @param {{ limit: number, onEvent?: (event: any) => void, onInput?: Input }} options `limit`: how long it may take, in
+   *   milliseconds, from now or from when it last had something fetched, or somebody asked; then the frame counts as lost
    * @returns {Promise<any>} rejects within the limit, whatever becomes of the frame
    */
-  call(method, args, { limit, onEvent = () => {} }) {
+  call(method, args, { limit, onEvent = () => {}, onInput }) {
     const port = this.#port;
     if (this.#over || !port) return Promise.reject(new Error('the sandbox is closed'));
     const id = ++this.#lastId;
@@ -172,7 +179,7 @@ export class FrameLink {
     return new Promise((resolve, reject) => {
       // What cannot be cloned is refused here.
       port.postMessage({ type: 'call', id, method, args });
-      this.#calls.set(id, { method, resolve, reject, onEvent, limit, timer: undefined });
+      this.#calls.set(id, { method, resolve, reject, onEvent, onInput, limit, timer: undefined });
       this.#extend();
       this.#ping();
     });
@@ -180,6 +187,8 @@ export class FrameLink {
 
   /** A run that is being waited for has to be over soon. @param {number} milliseconds */
   hurry(milliseconds) {
+    this.#question?.over.abort();
+    this.#question = null;
     for (const call of this.#calls.values()) {
       if (call.method === 'eval') call.limit = Math.min(call.limit, milliseconds);
     }
@@ -188,9 +197,10 @@ export class FrameLink {
 
   /** Begins the time of all calls anew. */
   #extend() {
+    const more = this.#question ? INPUT_LIMIT : 0;
     for (const call of this.#calls.values()) {
       clearTimeout(call.timer);
-      call.timer = setTimeout(() => this.lose(`it has not answered for ${call.limit / 1000} s`), call.limit);
+      call.timer = setTimeout(() => this.lose(`it has not answered for ${call.limit / 1000} s`), call.limit + more);
     }
   }
 
@@ -223,6 +233,7 @@ export class FrameLink {
   #end(why) {
     if (this.#over) return;
     this.#over = why;
+    this.#question?.over.abort();
     this.#ended.reject(why);
     clearTimeout(this.#pinging);
     this.#port?.close();
@@ -261,11 +272,16 @@ export class FrameLink {
     if (!message) return this.lose('its frame sent what no frame sends');
     if (message.type === 'pong') return this.#pong();
     if (message.type === 'ask') return void this.#answer(message);
+    if (message.type === 'cancel') {
+      if (this.#question?.id === message.id) this.#question.over.abort();
+      return;
+    }
     const call = this.#calls.get(message.id);
     if (!call) return;
     if (message.type === 'event') return call.onEvent(message.event);
     clearTimeout(call.timer);
     this.#calls.delete(message.id);
+    if (call.onInput) this.#question?.over.abort();
     if (message.type === 'result') call.resolve(message.value);
     else call.reject(new Error(message.message));
   }
@@ -285,7 +301,8 @@ export class FrameLink {
   }
 
   /** @param {import('./messages.js').FromFrame & { type: 'ask' }} message @returns {Promise<unknown>} */
-  async #task({ method, args }) {
+  async #task({ id, method, args }) {
+    if (method === 'input') return await this.#input(id, args[0]);
     const folder = new URL('.', this.#element.src).href;
     if (method === 'findSnapshot') return findSnapshot(args[0], folder);
     if (method === 'keepSnapshot') return keepSnapshot(...args, folder);
@@ -294,5 +311,28 @@ export class FrameLink {
     return fetchFile(url, this.#places, limits, (loaded, total) =>
       this.#onProgress?.({ phase: 'packages', message: `Loading ${nameOf(url)}`, loaded, total }),
     );
+  }
+
+  /**
+   * Has a person asked what the program wants to read, by whoever has it run.
+   *
+   * **Boundary.** The prompt is the program's, and the line that is given is all that it gets.
+   * @param {number} id of the question @param {string} prompt
+   */
+  async #input(id, prompt) {
+    const onInput = [...this.#calls.values()].find((call) => call.onInput)?.onInput;
+    if (!onInput || this.#question) throw new Error('nobody can be asked');
+    const over = new AbortController();
+    const question = { id, over };
+    this.#question = question;
+    this.#extend();
+    const isOver = new Promise((_, reject) => over.signal.addEventListener('abort', () => reject(over.signal.reason)));
+    try {
+      const line = await Promise.race([onInput(prompt, over.signal), isOver]);
+      return typeof line === 'string' ? line.slice(0, MAX_ANSWER) : null;
+    } finally {
+      if (this.#question === question) this.#question = null;
+      this.#extend();
+    }
   }
 }

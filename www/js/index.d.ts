@@ -178,8 +178,17 @@ export interface EvalOptions {
   signal?: AbortSignal;
   /** Files to put into the working directory first, by their paths. */
   files?: { [path: string]: string | Blob | ArrayBuffer | Uint8Array };
-  /** In a page: what the program reads from its stdin, a line for each `input()`. */
+  /**
+   * In a page: what the program reads from its stdin, a line for each `input()`. With `onInput` it is read only where that cannot
+   * be asked.
+   */
   stdin?: string;
+  /**
+   * In a page whose browser can suspend a program (JSPI): asked for each line that the program reads; `null` is the end. The
+   * program waits meanwhile, 10 minutes at most, and its time limit does not go on. The prompt was chosen by the program, 2000
+   * bytes of it at most: show it as text, and as the program's. The signal aborts when nobody waits for the answer any longer.
+   */
+  onInput?: (prompt: string, signal: AbortSignal) => string | null | Promise<string | null>;
 }
 
 /** What a {@link Sandbox} tells while it works. */

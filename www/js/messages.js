@@ -17,6 +17,10 @@ const MAX_FETCH_TIME = 120_000;
 const MAX_WHEELS = 256;
 const MAX_SNAPSHOT = 512 * 1024 * 1024;
 
+/** The longest question to a person, and the longest answer, in characters. */
+const MAX_PROMPT = 16 * 1024;
+export const MAX_ANSWER = 32 * 1024;
+
 /** @typedef {{ accept?: string, maxBytes: number, milliseconds: number }} FetchLimits */
 /** @typedef {{ message: string, name?: string, status?: number }} PlainError */
 /**
@@ -26,6 +30,8 @@ const MAX_SNAPSHOT = 512 * 1024 * 1024;
  *   | { type: 'ask', id: number, method: 'fetch', args: [string, FetchLimits] }
  *   | { type: 'ask', id: number, method: 'findSnapshot', args: [string] }
  *   | { type: 'ask', id: number, method: 'keepSnapshot', args: [string, Blob] }
+ *   | { type: 'ask', id: number, method: 'input', args: [string] }
+ *   | { type: 'cancel', id: number }
  *   | { type: 'pong' }} FromFrame
  */
 /**
@@ -41,7 +47,7 @@ export function fromFrame(data) {
   const { type, id, event, message, method, args } = data;
   if (type === 'pong') return data;
   if (!isId(id)) return null;
-  if (type === 'result') return data;
+  if (type === 'result' || type === 'cancel') return data;
   if (type === 'error') return isText(message) ? data : null;
   if (type === 'event') return isEvent(event) ? data : null;
   return type === 'ask' && isAsk(method, args) ? data : null;
@@ -80,6 +86,8 @@ function isAsk(method, args) {
         isNumber(second.maxBytes, MAX_FILE) &&
         isNumber(second.milliseconds, MAX_FETCH_TIME)
       );
+    case 'input':
+      return isText(first, MAX_PROMPT);
     case 'findSnapshot':
       return isKey(first);
     case 'keepSnapshot':

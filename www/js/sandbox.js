@@ -6,8 +6,8 @@
 /** @typedef {import('./index.js').Progress} Progress */
 
 /**
- * Who hears what goes on while a program runs.
- * @typedef {{ output: (line: OutputLine) => void, progress: (progress: Progress) => void }} Listeners
+ * Who hears what goes on while a program runs, and is asked for input.
+ * @typedef {{ output: (line: OutputLine) => void, progress: (progress: Progress) => void, input?: EvalOptions['onInput'] }} Listeners
  */
 
 /**
@@ -52,17 +52,19 @@ export class Sandbox extends EventTarget {
   }
 
   /** @param {string} code @param {object} [globals] @param {EvalOptions} [options] @returns {Promise<Result>} */
-  eval(code, globals = {}, { signal, files, stdin } = {}) {
+  eval(code, globals = {}, { signal, files, stdin, onInput } = {}) {
     if (typeof code !== 'string') return Promise.reject(new TypeError('eval: `code` must be a string'));
     if (stdin !== undefined && typeof stdin !== 'string')
       return Promise.reject(new TypeError('eval: `stdin` must be a string'));
-    const result = this.#turn.then(() => this.#eval(code, globals, { signal, files, stdin }));
+    if (onInput !== undefined && typeof onInput !== 'function')
+      return Promise.reject(new TypeError('eval: `onInput` must be a function'));
+    const result = this.#turn.then(() => this.#eval(code, globals, { signal, files, stdin, onInput }));
     this.#turn = result.catch(() => {});
     return signal ? Promise.race([result, aborted(signal, result)]) : result;
   }
 
   /** @param {string} code @param {object} globals @param {EvalOptions} options */
-  async #eval(code, globals, { signal, files, stdin }) {
+  async #eval(code, globals, { signal, files, stdin, onInput }) {
     const placed = files && (await placedFiles(files));
     signal?.throwIfAborted();
     this.#check();
@@ -72,6 +74,7 @@ export class Sandbox extends EventTarget {
       const listeners = {
         output: (/** @type {OutputLine} */ detail) => this.dispatchEvent(new CustomEvent('output', { detail })),
         progress: (/** @type {Progress} */ detail) => this.dispatchEvent(new CustomEvent('progress', { detail })),
+        input: onInput,
       };
       return withBytes(await this.#backend.eval(code, globals, listeners, placed, stdin));
     } finally {

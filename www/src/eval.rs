@@ -15,14 +15,17 @@ use futures::{
 use js_sys::{Array, Function, JSON, Object, Reflect, decode_uri_component};
 use mcp_run_python::{
     home::{Connection, Home},
-    run::result,
+    run::{
+        calls::{Caller, Callers},
+        result,
+    },
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use wasm_bindgen::prelude::*;
 use web_sys::AbortSignal;
 
-use crate::{backend::HostBackend, values};
+use crate::{backend::HostBackend, input::Asking, values};
 
 /// Evaluates code, in one interpreter.
 #[derive(Clone)]
@@ -47,6 +50,7 @@ struct Waiting {
 struct Listeners {
     output: Option<Function>,
     install: Option<Function>,
+    input: Option<Function>,
 }
 
 impl Evaluator {
@@ -54,7 +58,13 @@ impl Evaluator {
     pub fn new(home: &Home<HostBackend>) -> Self {
         let waiting = Rc::<RefCell<Waiting>>::default();
         let heard = waiting.clone();
-        let connection = home.connect(move |text| hear(&heard, &text));
+        let asked = waiting.clone();
+        // Only the run of this very request asks who has asked for it.
+        let callers: Callers = Rc::new(move |id| {
+            let asks = asked.borrow().listeners.get(&id)?.input.clone()?;
+            Some(Rc::new(Asking(asks)) as Rc<dyn Caller>)
+        });
+        let connection = home.connect_with(Some(callers), move |text| hear(&heard, &text));
         let level = json!({ "jsonrpc": "2.0", "id": 0, "method": "logging/setLevel", "params": { "level": "info" } });
         connection.receive(level.to_string().as_bytes());
         Self(Rc::new(Inner { connection, waiting, last_id: Cell::default() }))
@@ -83,7 +93,8 @@ impl Evaluator {
             arguments.insert("session".into(), session.into());
         }
         let listener = |name: &str| option(name).and_then(|listener| listener.dyn_into().ok());
-        let listeners = Listeners { output: listener("onOutput"), install: listener("onInstall") };
+        let listeners =
+            Listeners { output: listener("onOutput"), install: listener("onInstall"), input: listener("onInput") };
         let (waited, answer) = self.wait(Some(listeners));
         let id = waited.id;
         // Not a model reads it.

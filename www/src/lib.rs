@@ -14,6 +14,7 @@ mod backend;
 mod eval;
 mod host;
 mod http;
+mod input;
 mod options;
 mod packages;
 mod values;

@@ -116,6 +116,11 @@ export interface EvalOptions {
   signal?: AbortSignal;
   /** Called with each line of output as it comes. */
   onOutput?: (stream: 'stdout' | 'stderr', line: string) => void;
+  /**
+   * Asks a person for a line, while the program waits; `null`: there are no more. Without it, or where nothing can be suspended,
+   * a program reads what its home gives it. The signal aborts when nobody waits for the answer any longer. The prompt was chosen by the program.
+   */
+  onInput?: (prompt: string, signal: AbortSignal) => Promise<string | null>;
   /** Called with what is told while packages are installed. */
   onInstall?: (message: string) => void;
 }

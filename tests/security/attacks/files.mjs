@@ -56,7 +56,10 @@ export const FORGED = [
   ['too many parts', `b'{"listed":{"more":true,"files":[' + b'{},' * 20_000 + b'{}]}}'`],
 ];
 
-/** A program that has the isolate say it, whoever asks for a file that is not there. @param {string} bytes */
+/**
+ * A program that has the isolate say it, whoever asks for a file that is not there: where answers leave as bytes.
+ * @param {string} bytes
+ */
 export const forging = (bytes) => `
 import js
 from pyodide.ffi import create_proxy, to_js
@@ -66,3 +69,67 @@ def forge(text):
     return forged.slice() if '"refused"' in text else js.Reflect.apply(encode, encoder, to_js([text]))
 js.TextEncoder.prototype.encode = create_proxy(forge)
 1`;
+
+/** The same, where they leave as texts, by a port. @param {string} bytes */
+export const forgingByPort = (bytes) => `
+import js
+from pyodide.ffi import create_proxy
+post, forged = js.MessagePort.prototype.postMessage, '{"protocol":2}\\n' + (${bytes}).decode('latin1')
+def forge(this, message):
+    if hasattr(message, 'frame') and '"refused"' in message.frame:
+        js.Reflect.set(message, 'frame', forged)
+    js.Reflect.apply(post, this, js.Array.of(message))
+js.MessagePort.prototype.postMessage = create_proxy(forge, capture_this=True)
+1`;
+
+/** A program that makes files with names of every length, and with characters that hide; it returns how many there are. */
+export const NAMES = `
+import os
+names = ['n' * length for length in (1, 2, 99, 100, 101, 199, 200, 201, 254, 255, 256, 1023, 4096)]
+names += [f'c{chr(code)}x' for code in (*range(1, 32), 127, 133, 0x200b, 0x202e, 0x2028, 0x2066, 0xfeff)]
+names += ['a\\\\b', ' ', '...', '~', '%2e%2e', 'ä', '<img src=x onerror=alert(1)>', '"; x="', '-rf', 'CON', 'a?b#c']
+names += ['d/' * depth + 'f' for depth in (1, 15, 16, 31, 32, 33, 40)]
+made = 0
+for name in names:
+    try:
+        os.makedirs(os.path.dirname(name) or '.', exist_ok=True)
+        open(name, 'w').write('x')
+        made += 1
+    except (OSError, ValueError):
+        pass
+made`;
+
+/** No such name gets out. */
+export const HIDING = /[\p{Cc}\\\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/u;
+
+/** Small files in the working directory, as many as there is room for. */
+export const MANY = 'for n in range(10**6): open(f"m{n}", "w").close()';
+
+/** A file of 3 MB, all of one letter. @param {string} letter */
+export const filled = (letter) => `open('changing', 'wb').write(b'${letter}' * 3_000_000)`;
+
+/** Files that are not what their names say; and what is in them. */
+export const LIES = `
+for name in ('a.png', 'b.jpg', 'c.svg', 'd.html', 'e.json'):
+    open(name, 'w').write('<script>top.owned = 1</script>')
+1`;
+
+/** Values whose bundles lie, or never end. Each is a class `X`. @type {[string, string][]} */
+export const BUNDLES = [
+  ['another type than it says', 'def _repr_mimebundle_(self, **_): return {"image/png": "<script>owned</script>"}'],
+  [
+    'a type of its own',
+    'def _repr_mimebundle_(self, **_): return {"text/owned": "owned", "text/html; owned": "owned"}',
+  ],
+  ['types that are none', 'def _repr_mimebundle_(self, **_): return {1: "owned", "text/html": 1, None: None}'],
+  ['no bundle', 'def _repr_mimebundle_(self, **_): return [owned for owned in "owned"]'],
+  ['endless types', 'def _repr_mimebundle_(self, **_): return {f"text/{n}": "x" * 100 for n in range(10**5)}'],
+  ['endless bytes', 'def _repr_html_(self): return "x" * 30_000_000'],
+  ['endless time', 'def _repr_html_(self):\n    while True: pass'],
+  ['an endless attribute', 'def __getattr__(self, name): return self'],
+  [
+    'a deep chart',
+    'def _repr_mimebundle_(self, **_):\n    x = {}\n    for _ in range(10**4): x = {"x": x}\n    return {"application/vnd.plotly.v1+json": x}',
+  ],
+  ['an end of the program', 'def _repr_html_(self): raise SystemExit'],
+];

@@ -13,6 +13,9 @@ const SHOW_PROGRESS_AFTER = 200;
 /** How long nothing is told of packages before they count as loaded, in milliseconds. */
 const QUIET = 1500;
 
+/** Whether a program can be suspended while a person is asked (JSPI). If not, lines for it are given before it runs. */
+const SUSPENDS = 'Suspending' in WebAssembly;
+
 /** How the error of a run ends that was stopped: Python was interrupted, or else the interpreter ended. */
 const STOPPED = /(?:^|\n)KeyboardInterrupt\b[^\n]*\s*$/;
 
@@ -146,11 +149,11 @@ export class PythonSandbox extends HTMLElement {
     return this.#kept.wasRead;
   }
 
-  /** A person wants it run. A program that asks for input is first asked what it will read. */
+  /** A person wants it run. Where nobody can be asked while it runs, what it will read is asked for first. */
   #pressed() {
     const input = this.#part('.input');
     if (this.#running) return;
-    if (input.hidden && /\binput\s*\(/.test(this.code)) {
+    if (!SUSPENDS && input.hidden && /\binput\s*\(/.test(this.code)) {
       input.hidden = false;
       this.#input('input').focus();
       this.#say('The program asks for input: write a line for each question, then run it');
@@ -175,7 +178,10 @@ export class PythonSandbox extends HTMLElement {
       this.#say('Running');
       const start = performance.now();
       const stdin = this.#part('.input').hidden ? '' : this.#input('input').value;
-      const exact = await sandbox.eval(this.code, {}, { stdin, files: this.#given.files });
+      const onInput = SUSPENDS
+        ? (/** @type {string} */ prompt, /** @type {AbortSignal} */ signal) => this.#asked(prompt, signal)
+        : undefined;
+      const exact = await sandbox.eval(this.code, {}, { stdin, onInput, files: this.#given.files });
       // Who presses Stop is told so; what fails by itself meanwhile has failed.
       const isStopped = this.#isStopped && exact.status === 'run-error' && STOPPED.test(exact.error);
       this.#results.show(exact, drawerOf(sandbox), isStopped);
@@ -198,6 +204,14 @@ export class PythonSandbox extends HTMLElement {
       this.#running = null;
       this.#busy(false);
     }
+  }
+
+  /** The program reads a line. @param {string} prompt @param {AbortSignal} signal */
+  async #asked(prompt, signal) {
+    this.#say('The program waits for input');
+    const line = await this.#results.ask(prompt, signal);
+    this.#say('Running');
+    return line;
   }
 
   /** Stops the run. */

@@ -6,6 +6,8 @@
 import { float, json } from '../json.js';
 import { Colours } from './ansi.js';
 import { displayed } from './display.js';
+import { coloured, element } from './parts.js';
+import { Question } from './question.js';
 
 /** The most lines of output that are shown; the rest is counted. */
 const MAX_LINES = 2000;
@@ -67,6 +69,25 @@ export class Results {
     line.append(...coloured(colours, text), '\n');
     line.setAttribute('part', stream);
     this.#outputElement().append(line);
+  }
+
+  /**
+   * Asks a person for the line that the program wants to read; `null`: there are no more. It rejects when the signal aborts.
+   * @param {string} prompt @param {AbortSignal} signal @returns {Promise<string | null>}
+   */
+  ask(prompt, signal) {
+    const question = new Question(prompt);
+    const { element, answer } = question;
+    this.#outputElement().after(element);
+    // **Boundary.** Only who is at this element is led here: what is typed elsewhere in the page is not the program's.
+    const root = /** @type {ShadowRoot} */ (this.#element.getRootNode());
+    if (root.activeElement) question.focus();
+    const over = new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+    return Promise.race([answer, over]).finally(() => {
+      // What is removed loses the focus, and the keyboard its place.
+      if (element.contains(root.activeElement)) this.#element.focus();
+      element.remove();
+    });
   }
 
   /**
@@ -293,16 +314,3 @@ function python(value, indent = '') {
   return json(value, float, indent, undefined, CONSTANTS);
 }
 const CONSTANTS = { true: 'True', false: 'False', null: 'None' };
-
-/** @param {Colours} colours @param {string} text */
-function coloured(colours, text) {
-  return colours.pieces(text).map(([classes, piece]) => (classes ? element('span', classes, piece) : piece));
-}
-
-/** @param {string} tag @param {string} className @param {string} [text] */
-function element(tag, className, text = '') {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.textContent = text;
-  return made;
-}

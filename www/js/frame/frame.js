@@ -12,6 +12,9 @@ import { Sessions } from './sessions.js';
 /** How much longer than it was given the page may take to answer, in milliseconds. */
 const ANSWER_MARGIN = 10_000;
 
+/** How long a person may take to answer, in milliseconds: longer than the core waits (`CallLimits::INPUT`). */
+const INPUT_LIMIT = 660_000;
+
 /** How long the page may take to look into its storage, in milliseconds. */
 const STORE_LIMIT = 45_000;
 
@@ -92,9 +95,9 @@ const calls = {
   /**
    * Runs a program for `codeSandbox()`.
    * @param {string} code @param {object} globals @param {object | undefined} files @param {string | undefined} stdin
-   * @param {(event: object) => void} onEvent
+   * @param {boolean} asks whether somebody can be asked for input @param {(event: object) => void} onEvent
    */
-  async eval(code, globals, files, stdin, onEvent) {
+  async eval(code, globals, files, stdin, asks, onEvent) {
     /** @param {string} stream @param {string} text */
     const onOutput = (stream, text) => onEvent({ output: { stream, text } });
     const onInstall = (/** @type {string} */ message) =>
@@ -103,7 +106,9 @@ const calls = {
     evaluating = new AbortController();
     const { signal } = evaluating;
     const { numbers } = settings;
-    const options = { session, numbers, files, onOutput, onInstall, signal };
+    // Where nothing can be suspended, nobody can be asked while a program runs: it reads `stdin`.
+    const onInput = asks && 'Suspending' in WebAssembly ? askPerson : undefined;
+    const options = { session, numbers, files, onOutput, onInstall, onInput, signal };
     const { session: handle, ...result } = await core.eval(code, globals, options);
     session = handle;
     return result;
@@ -153,10 +158,21 @@ function connect(port) {
 const asked = new Map();
 let lastAsked = 0;
 
+/** Has a person asked for a line. @param {string} prompt @param {AbortSignal} signal takes the question back */
+function askPerson(prompt, signal) {
+  const answer = askPage(INPUT_LIMIT, 'input', prompt);
+  const id = lastAsked;
+  signal.addEventListener('abort', () => {
+    if (asked.has(id)) page.postMessage({ type: 'cancel', id });
+    asked.get(id)?.({ error: { message: 'nobody waits for it any longer' } });
+  });
+  return answer;
+}
+
 /**
  * Has the page do what nothing here can.
  * @param {number} limit how long it may take, in milliseconds
- * @param {'fetch' | 'findSnapshot' | 'keepSnapshot'} method @param {unknown[]} args
+ * @param {'fetch' | 'findSnapshot' | 'keepSnapshot' | 'input'} method @param {unknown[]} args
  * @returns {Promise<any>}
  */
 function askPage(limit, method, ...args) {

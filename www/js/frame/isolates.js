@@ -11,6 +11,9 @@ const START_LIMIT = 60_000;
 /** How much longer than its own limits a run may take, in milliseconds: then its worker is ended. */
 const MARGIN = 1500;
 
+/** How often a run that waits for answers is asked whether it does, once its time is over, in milliseconds. */
+const LOOK_EVERY = 2000;
+
 /** How long the end of a run that gave its result may take, in milliseconds. */
 const LAST_MESSAGE = 50;
 
@@ -127,6 +130,7 @@ export class Isolate {
         this.#port.postMessage({ stop: true });
       },
       end: (why) => this.end(why),
+      answers: (within) => this.#answers(within),
     });
     this.#run = run;
     void run.over.then(() => {
@@ -216,13 +220,18 @@ from pyodide.ffi import can_run_sync
   }
 
   /** Resolves when it has answered, or was ended as it did not. @returns {Promise<void>} */
-  #askIdle() {
-    if (this.#ended || this.#run) return Promise.resolve();
+  async #askIdle() {
+    if (this.#ended || this.#run) return;
+    if (!(await this.#answers(IDLE_LIMIT))) this.end('it went on after its run');
+  }
+
+  /** Whether its event loop turns: it answers in time, or was ended. @param {number} within milliseconds @returns {Promise<boolean>} */
+  #answers(within) {
     return new Promise((resolve) => {
-      const timer = setTimeout(() => this.end('it went on after its run'), IDLE_LIMIT);
+      const timer = setTimeout(() => resolve(false), within);
       this.#unanswered.push(() => {
         clearTimeout(timer);
-        resolve();
+        resolve(true);
       });
       this.#port.postMessage({ ping: true });
     });
@@ -281,7 +290,7 @@ class Run {
 
   /**
    * @param {import('../../../runtime/js/protocol.js').Request} request
-   * @param {{ stop: () => void, end: (why: string) => void }} worker
+   * @param {{ stop: () => void, end: (why: string) => void, answers: (within: number) => Promise<boolean> }} worker
    */
   constructor({ limits: { time, grace }, calls }, worker) {
     this.#grace = grace;
@@ -296,11 +305,18 @@ class Run {
       },
       cancel: () => this.#drop(),
     });
-    this.#timer = setTimeout(
-      () => worker.end(`TimeoutError: the run took longer than ${time / 1000} s and did not end when it was told to`),
-      // The program's clock stands still while it waits for answers.
-      time + grace + MARGIN + (calls?.wait ?? 0),
-    );
+    const late = () =>
+      worker.end(`TimeoutError: the run took longer than ${time / 1000} s and did not end when it was told to`);
+    // The program's clock stands still while it waits for answers, and its event loop turns. In a loop of C it does not; what
+    // pretends to wait, the core ends.
+    const look = async (/** @type {number} */ left) => {
+      const isWaiting = left > 0 && (await worker.answers(MARGIN));
+      if (this.#ended) return;
+      if (isWaiting) this.#timer = setTimeout(look, LOOK_EVERY, left - LOOK_EVERY);
+      else late();
+    };
+    const { wait = 0 } = calls ?? {};
+    this.#timer = wait ? setTimeout(look, time + grace, wait) : setTimeout(late, time + grace + MARGIN);
   }
 
   /** @param {string} text */
