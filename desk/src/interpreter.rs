@@ -102,7 +102,10 @@ impl Interpreter {
             process.has_libraries(libraries.iter()).await?;
             match process.status(&place, BOOT_LIMIT, Pieces::envelope(names, bytes)).await {
                 Some(StatusCode::NO_CONTENT) => Ok(()),
-                Some(status) => Err(format!("an interpreter did not boot ({})", status.as_u16())),
+                Some(status) => {
+                    process.forget_libraries().await;
+                    Err(format!("an interpreter did not boot ({})", status.as_u16()))
+                }
                 None => Err(process.ended().unwrap_or_else(|| "an interpreter did not boot in time".to_owned())),
             }
         };

@@ -306,6 +306,11 @@ impl Workerd {
         Err(self.ended().unwrap_or_else(|| "an interpreter's native libraries could not be loaded".to_owned()))
     }
 
+    /// Sends it libraries anew from now on: it may not have them.
+    pub async fn forget_libraries(&self) {
+        self.0.libraries.lock().await.forget();
+    }
+
     /// Why it has ended, if it has.
     pub fn ended(&self) -> Option<String> {
         self.0.ended.borrow().clone()
