@@ -335,11 +335,21 @@ pub fn installed_desk() -> Result<PathBuf> {
 /// Builds `target/runtime`: Pyodide, patched, and its memory snapshot; with packages built in, a folder beside it.
 fn runtime(dependencies: &str) -> Result<PathBuf> {
     let kdf = kdf()?;
-    let inputs = Inputs::default().path("runtime")?.path("xtask/runtime")?.path("package-lock.json")?.path(&kdf)?;
+    let inputs = Inputs::default()
+        .path("runtime")?
+        .path("xtask/runtime")?
+        .path("xtask/src/link.rs")?
+        .path("package-lock.json")?
+        .path(&kdf)?;
+    let build = || {
+        let mut command = node::command("node");
+        command.arg("xtask/runtime/build.mjs").env("XTASK", env::current_exe()?);
+        Ok::<_, anyhow::Error>(command)
+    };
     if dependencies.is_empty() {
         let out = target().join("runtime");
         step("building the Python runtime", inputs, &[out.join("edge"), out.join("assets")], || {
-            run(node::command("node").arg("xtask/runtime/build.mjs").arg(&out).arg(&kdf))
+            run(build()?.arg(&out).arg(&kdf))
         })?;
         return Ok(out);
     }
@@ -349,7 +359,7 @@ fn runtime(dependencies: &str) -> Result<PathBuf> {
     step(&what, inputs, &[out.join("edge"), out.join("assets")], || {
         let packages = target().join("packages").join(id(dependencies));
         packages::bundle(dependencies, &packages)?;
-        run(node::command("node").arg("xtask/runtime/build.mjs").arg(&out).arg(&kdf).arg(packages))
+        run(build()?.arg(&out).arg(&kdf).arg(packages))
     })?;
     Ok(out)
 }
