@@ -49,6 +49,39 @@ fn tables() -> String {
     text
 }
 
+/// The variables of a deployed worker, of `wrangler.jsonc`.
+fn variables() -> String {
+    const WIDTH: usize = 110;
+    let mut text = String::from("\"vars\": {\n");
+    let comment = |text: &mut String, words: &str| {
+        let mut line = String::from("    //");
+        for word in words.split_whitespace() {
+            if line.len() + word.len() > WIDTH {
+                let _ = writeln!(text, "{line}");
+                line.truncate("    //".len());
+            }
+            let _ = write!(line, " {word}");
+        }
+        let _ = writeln!(text, "{line}");
+    };
+    for (heading, settings) in SETTINGS {
+        comment(&mut text, &format!("--- {heading} ---"));
+        for setting in settings.iter().filter(|setting| setting.homes.contains(&Worker)) {
+            let kind = kind(setting);
+            let unit = if kind.is_empty() { kind } else { format!("({kind}) ") };
+            let about = setting.about.replace("[packages.md](packages.md)", "docs/packages.md");
+            // A secret is no variable.
+            let secret = setting.name == "ACCESS_TOKENS";
+            let name = if secret { "ACCESS_TOKENS: " } else { "" };
+            comment(&mut text, &format!("{name}{unit}{about}"));
+            if !secret {
+                let _ = writeln!(text, "    \"{}\": \"{}\",", setting.name, setting.default_in(Worker));
+            }
+        }
+    }
+    format!("{}\n  }}", text.trim_end_matches([',', '\n']))
+}
+
 /// The limits of the library for JavaScript, for its types.
 fn types() -> String {
     let mut text = String::from("export interface Limits {\n");
@@ -79,6 +112,11 @@ fn compare(path: &str, from: &str, to: &str, expected: &str) {
 #[test]
 fn the_documents_have_all_settings() {
     compare("docs/settings.md", "## Limits of a run\n", "Fixed limits", &tables());
+}
+
+#[test]
+fn a_deployed_worker_says_what_each_variable_is_for() {
+    compare("worker/wrangler.jsonc", "\"vars\": {\n", "\n}\n", &variables());
 }
 
 #[test]
