@@ -5,7 +5,7 @@ use std::{
     collections::{HashMap, HashSet},
     fs,
     io::{self, Read},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -39,17 +39,17 @@ impl Link {
         let mut names = String::new();
         io::stdin().read_to_string(&mut names)?;
         let module = fs::read(&self.module).with_context(|| format!("{} cannot be read", self.module.display()))?;
-        self.link(&module, &names).context("Pyodide's main module has changed")
+        let (placed, hidden, symbols) = link(&module, &names).context("Pyodide's main module has changed")?;
+        fs::write(self.out.join("placed.wasm"), placed)?;
+        fs::write(self.out.join("hidden.wasm"), hidden)?;
+        Ok(fs::write(self.out.join("symbols.txt"), symbols.to_string())?)
     }
+}
 
-    fn link(&self, module: &[u8], names: &str) -> Result<()> {
-        let write = |name: &str, bytes: &[u8]| Ok::<_, anyhow::Error>(fs::write(Path::join(&self.out, name), bytes)?);
-        let placed = place_exports(module)?;
-        let (hidden, symbols) = hide_exports(&placed, &names.split_whitespace().collect())?;
-        write("placed.wasm", &placed)?;
-        write("hidden.wasm", &hidden)?;
-        write("symbols.txt", symbols.to_string().as_bytes())
-    }
+fn link(module: &[u8], names: &str) -> Result<(Vec<u8>, Vec<u8>, Value)> {
+    let placed = place_exports(module)?;
+    let (hidden, symbols) = hide_exports(&placed, &names.split_whitespace().collect())?;
+    Ok((placed, hidden, symbols))
 }
 
 /// Gives each function that is exported a place in the table, as `updateGOT` does at the start: behind those that are
