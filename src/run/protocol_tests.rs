@@ -39,7 +39,8 @@ fn types() -> String {
 /// The limits of a run where nobody sets them, for runs that no core starts.
 fn limits() -> String {
     let limits = serde_json::to_value(RunLimits::new(Limits::default())).unwrap();
-    let members: String = limits.as_object().unwrap().iter().map(|(name, limit)| format!("  {name}: {limit},\n")).collect();
+    let members: String =
+        limits.as_object().unwrap().iter().map(|(name, limit)| format!("  {name}: {limit},\n")).collect();
     format!(
         "// Written by the core's tests, from src/run/protocol.rs and src/limits.rs.\n\n\
          /** The limits of a run where nobody sets them. @type {{import('./protocol.js').Limits}} */\n\

@@ -126,7 +126,8 @@ fn javascript_has_types_of_all_limits() {
 
 #[test]
 fn a_deployed_worker_has_a_variable_for_each_and_the_command_sets_what_differs_from_it() {
-    let configuration = text("worker/wrangler.jsonc");
+    // As they are written, which the test above holds the file to.
+    let configuration = format!("{{ {} }}", variables());
     let configuration: serde_json::Value =
         jsonc_parser::parse_to_serde_value(&configuration, &jsonc_parser::ParseOptions::default()).unwrap();
     let mut variables = configuration["vars"].as_object().unwrap().clone();
