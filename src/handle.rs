@@ -1,4 +1,4 @@
-//! Handles: what names a session, or something that is kept, to whoever was told. Nobody can guess one.
+//! Handles: unguessable names of sessions and of kept files.
 
 /// Letters of a handle: base32 without those that look like others (Crockford's).
 const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";

@@ -156,7 +156,7 @@ impl<B: Backend + Clone> Home<B> {
         }
     }
 
-    /// Ends all sessions. Connections are closed by whoever has them.
+    /// Ends all sessions. Their owners close the connections.
     pub fn end_all(&self) {
         for (id, _) in self.sessions_where(|_| true) {
             self.end(&id);
@@ -312,7 +312,7 @@ impl<B: Backend> Session<B> {
     }
 
     fn known(&self) -> Known {
-        // Whoever asks for one by argument has a run for it.
+        // A session by argument is asked for together with a run.
         Known { used_at: self.used_at(), has_run: self.legacy.is_none() || self.interpreter.is_used() }
     }
 }

@@ -137,7 +137,7 @@ pub const MAX_WHEEL_UNPACKED: usize = 96 * 1024 * 1024;
 /// How much smaller than itself a file in a wheel may be packed. Deflate reaches 1,030; real files stay below 100.
 pub const MAX_WHEEL_RATIO: usize = 200;
 
-/// Files up to this size, in bytes, may be packed as well as they can.
+/// Files up to this size, in bytes, are exempt from [`MAX_WHEEL_RATIO`].
 pub const WHEEL_RATIO_FREE: usize = 1024 * 1024;
 
 /// Most bytecode of one wheel, in bytes, as an isolate sends it: packed, in base64.

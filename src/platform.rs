@@ -9,7 +9,7 @@ use futures::future::LocalBoxFuture;
 pub struct Platform {
     /// Resolves after a duration.
     pub sleep: fn(Duration) -> LocalBoxFuture<'static, ()>,
-    /// Runs a task to its end, whoever listens. (`wasm_bindgen_futures::spawn_local`)
+    /// Runs a task to its end in the background. (`wasm_bindgen_futures::spawn_local`)
     pub spawn: fn(LocalBoxFuture<'static, ()>),
     /// Time since 1970. It may stand still while code runs.
     pub now: fn() -> Duration,

@@ -19,7 +19,7 @@ import { Storage } from './storage.js';
  * @property {(options: object) => Promise<any>} loadPyodide Pyodide's own
  * @property {(settings: object) => Promise<any>} createPyodideModule the patched `pyodide.asm.mjs`
  * @property {string} lockFile text of `pyodide-lock.json`
- * @property {string} [symbols] what libraries may link to besides the main module's exports: JSON, see xtask/runtime/link.mjs
+ * @property {string} [symbols] what libraries may link to besides the main module's exports: JSON, see xtask/src/link.rs
  * @property {() => WebAssembly.Module} kdf compiles `runtime/kdf`: called once it is needed
  * @property {ArrayBuffer} stdlib Python's standard library, a zip file
  * @property {import('./snapshot.js').Read} [snapshot] reads one; without, Python boots from scratch

@@ -169,7 +169,7 @@ export class Pulse {
     });
   }
 
-  /** A run gives others at most a quarter of the time that it has lasted: what is short is not to wait for a loop. */
+  /** A run yields at most 25 % of the time that it has lasted, so that short runs do not wait for the loops of others. */
   #share() {
     if (!this.#run) return 0;
     const { deadline, limits } = this.#run;

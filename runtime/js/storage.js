@@ -10,7 +10,7 @@ export class Storage {
   #bytes = Infinity;
   /** How many bytes of files there may be beside what else is in memory: all of them count. */
   room = () => Infinity;
-  /** At least as much as there is: what is deleted is noticed when it is too much. */
+  /** Upper bound; recounted when the limit is hit, as deleting is not noticed before. */
   #used = { files: 0, bytes: 0 };
   /** What was there at the start. */
   #own;

@@ -10,7 +10,7 @@ use futures::future::{self, LocalBoxFuture};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// Whose sessions, limits and logs: the name of a token. There is one of no name, for all who need no token.
+/// The authenticated caller: the name of a token. Empty for everybody without a token.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Principal(String);
 

@@ -117,7 +117,7 @@ impl Server {
             ErrorData::resource_not_found(format!("Resource not found: {why}"), Some(json!({ "uri": uri })))
         };
         let file = FileUri::parse(uri).map_err(unknown)?;
-        // Whoever names a place reads a part: a file of any size, by and by.
+        // With an offset, a part is read, so that files of any size can be.
         let at = context.meta.get(AT).and_then(Value::as_u64);
         let (bytes, size) = self.read(&file, at).await.map_err(|error| match error {
             Unread::Unknown(why) => unknown(why),

@@ -46,7 +46,7 @@ pub trait Programs {
 pub struct Compiler {
     /// What runs the program that does.
     pub programs: Box<dyn Programs>,
-    /// Those of any run: whoever sets them, sets what a stranger's sources may cost.
+    /// The limits of any run bound what compiling a stranger's sources may cost.
     pub limits: Limits,
     /// The home's clock.
     pub platform: Platform,

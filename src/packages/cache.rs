@@ -7,7 +7,7 @@ use futures::{FutureExt, channel::oneshot, future::LocalBoxFuture, select_biased
 
 use super::{PackageSet, Wheel, wheel::Size};
 
-/// How long one waits for whoever fetches a wheel: it may have been cut off, and nobody hears of it again.
+/// How long to wait for another run that fetches the same wheel: it may have been cut off.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How a home waits for a signal, and what gives it. Those who wait may be of other requests than who gives it.
@@ -118,7 +118,7 @@ impl<H: Clone + 'static> WheelCache<H> {
         set.wheels().iter().map(|wheel| Ok((wheel, self.find(&wheel.sha256).ok_or(wheel)?))).collect()
     }
 
-    /// Waits until nobody else holds the lock of this wheel, and holds it until the result is dropped.
+    /// Locks this wheel until the result is dropped.
     pub async fn lock(self, sha256: String) -> Locked<H> {
         loop {
             let free = match self.0.locks.borrow_mut().get_mut(&sha256) {
@@ -227,6 +227,19 @@ mod tests {
         assert!(cache.all(&needed).is_ok());
         assert_eq!(cache.all(&set(&["7", "5"])).map_err(|wheel| wheel.name.as_str()), Err("5"));
         assert_eq!(cache.find("b"), Some("built in"));
+    }
+
+    #[test]
+    fn bytecode_counts_when_it_is_there() {
+        let cache = cache();
+        for name in ["1", "2"] {
+            cache.keep(name, of(40), name, &set(&[name]), 100);
+        }
+        cache.grow("2", 20, 100);
+        assert_eq!(["1", "2"].map(|name| cache.find(name).is_some()), [true, true]);
+        assert_eq!(cache.size("2").and_then(|size| size.bytecode), Some(20));
+        cache.grow("1", 1, 100);
+        assert_eq!(["1", "2"].map(|name| cache.find(name).is_some()), [false, true]);
     }
 
     #[test]

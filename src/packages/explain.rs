@@ -1,4 +1,4 @@
-//! Why requirements cannot be fulfilled, in words that say what there is instead.
+//! Explains why requirements cannot be fulfilled, and which versions exist.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -122,7 +122,7 @@ pub(super) fn no_solution(provider: &Provider<'_>, tree: &Tree) -> Unresolved {
     Unresolved { why: lines.join("\n"), names: causes.names }
 }
 
-/// What was looked for, where, and what there is instead.
+/// What was searched, where, and which versions exist.
 fn missing(provider: &Provider<'_>, causes: &Causes, name: &PackageName, range: &Ranges<Version>) -> String {
     let mut asked: Vec<String> = provider
         .wanted

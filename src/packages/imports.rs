@@ -58,7 +58,7 @@ pub struct Imports {
     pub uses: BTreeSet<Use>,
 }
 
-/// What may not nest deeper, or the grammar is not asked: its parser recurses, and the stack is small in wasm.
+/// Code that nests deeper is not parsed: the parser recurses, and wasm's stack is small.
 /// CPython itself gives up at about 100 brackets, and at 100 levels of indentation.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooDeep;

@@ -202,6 +202,8 @@ fn long_code_is_not_deep() {
     let numbers = format!("import a\nx = [{}]", "-1.5, ".repeat(20_000));
     assert_eq!(found(&numbers), hard(&["a"]));
     assert_eq!(imports(&"(".repeat(MAX_NESTING + 1)), Err(TooDeep));
+    // Brackets that nothing opened are no depth.
+    assert!(imports(&")\n".repeat(MAX_NESTING + 1)).is_ok());
 }
 
 /// Pieces of Python.

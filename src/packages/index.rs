@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use fluent_uri::{Iri, IriRef};
 use pep440_rs::{Version, VersionSpecifiers};
 use pep508_rs::PackageName;
 use serde::Deserialize;
@@ -152,30 +153,13 @@ fn source_version(file: &str, project: &PackageName) -> Option<Version> {
 
 /// The address of a file, from the address of the page that names it.
 fn resolve_url(base: &str, url: &str) -> Option<String> {
-    let (url, _) = url.split_once('#').unwrap_or((url, ""));
-    let resolved = if url.starts_with("https://") || url.starts_with("http://") {
-        url.to_owned()
-    } else {
-        let (scheme, rest) = base.split_once("://")?;
-        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-        match url.strip_prefix('/') {
-            Some(_) if url.starts_with("//") => format!("{scheme}:{url}"),
-            Some(_) => format!("{scheme}://{host}{url}"),
-            None => {
-                let mut folder: Vec<&str> = path.split('/').collect();
-                folder.pop();
-                let mut relative = url;
-                while let Some(up) = relative.strip_prefix("../") {
-                    folder.pop();
-                    relative = up;
-                }
-                folder.push(relative);
-                format!("{scheme}://{host}/{}", folder.join("/"))
-            }
-        }
-    };
-    let downgraded = base.starts_with("https://") && !resolved.starts_with("https://");
-    (!downgraded && !resolved.chars().any(|c| c.is_control() || c.is_whitespace())).then_some(resolved)
+    let base = Iri::parse(base.split('#').next()?).ok()?;
+    let mut resolved = IriRef::parse(url).ok()?.resolve_against(&base).ok()?;
+    resolved.set_fragment(None);
+    let scheme = resolved.scheme().as_str().to_ascii_lowercase();
+    let downgraded = scheme != "https" && (scheme != "http" || base.scheme().as_str().eq_ignore_ascii_case("https"));
+    (!downgraded && resolved.authority().is_some_and(|authority| !authority.host().is_empty()))
+        .then(|| resolved.into_string())
 }
 
 #[cfg(test)]
@@ -251,6 +235,15 @@ mod tests {
             ("https://h/a/", "//g/c.whl", Some("https://g/c.whl")),
             ("https://h/a/", "http://g/c.whl", None),
             ("http://h/a/", "https://g/c.whl#sha256=1", Some("https://g/c.whl")),
+            ("https://h/a/?b=/c/", "./d/../e.whl?f=g", Some("https://h/a/e.whl?f=g")),
+            ("https://h/a/b/", "../é/c+d%20e.whl", Some("https://h/a/é/c+d%20e.whl")),
+            ("HTTPS://h/a/", "http://g/c.whl", None),
+            ("http://h/a/", "ftp://g/c.whl", None),
+            ("http://h/a/", "file:///c.whl", None),
+            ("http://h/a/", "javascript:c.whl", None),
+            ("http://h/a/", "http:///c.whl", None),
+            ("http://h/a/", "c\n.whl", None),
+            ("h/a/", "c.whl", None),
         ] {
             assert_eq!(resolve_url(base, url).as_deref(), expected, "{base} {url}");
         }

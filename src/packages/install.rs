@@ -26,7 +26,7 @@ use super::{
 };
 use crate::limits::{FETCH_TIME, FETCHES_AT_ONCE, MAX_ALTERNATIVES, MAX_WHEEL, MAX_WISHES};
 
-/// What is told while packages are installed.
+/// Events of an installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// For those who want to know everything.
@@ -106,7 +106,7 @@ impl Packages {
     /// Gets everything that `code` needs, and what has the module that a run of it has `missed`.
     ///
     /// # Errors
-    /// Names what cannot be had, where it was looked for, and what there is instead.
+    /// Names what is not available, where it was searched, and which versions exist.
     pub async fn install_for(
         &self,
         code: &str,

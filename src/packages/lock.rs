@@ -170,6 +170,7 @@ pub(crate) mod tests {
         assert_eq!(lock.of_import("dateutil.parser"), Some(&name("python-dateutil")));
         assert_eq!(lock.of_import("ruamel.yaml.main"), Some(&name("ruamel-yaml")));
         assert_eq!(lock.of_import("ruamel"), None);
+        assert_eq!(lock.imports_of(&name("ruamel-yaml")), ["ruamel.yaml"]);
         assert_eq!(lock.of_import("os"), None);
         assert!(lock.get(&name("pandas-tests")).is_none());
     }

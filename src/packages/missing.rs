@@ -84,7 +84,7 @@ impl Packages {
         match self.reason(error, installed) {
             Some(Reason::Unforeseen(missed)) => self.advice(added.chain([&missed])),
             Some(Reason::Unavailable(why)) => {
-                // To import what is there, and has not got it, helps nobody.
+                // Importing a package that is there, but lacks the module, does not help.
                 let others = added.filter(|added| missed(error).map(top) != Some(added.top()));
                 Some([Some(why), self.advice(others)].into_iter().flatten().collect::<Vec<_>>().join("\n"))
             }

@@ -101,7 +101,7 @@ pub(super) struct Known {
 /// Finds wheels that fulfil all of `wanted`, dependencies included: sorted by name.
 ///
 /// # Errors
-/// Says which requirement cannot be fulfilled, what was looked for where, and what there is instead.
+/// Says which requirement cannot be fulfilled, what was searched where, and which versions exist.
 pub async fn resolve(context: Context<'_>, wanted: &[Wanted], lookup: &dyn Lookup) -> Result<Vec<Wheel>, Unresolved> {
     let environment = &context.lock.environment;
     let wanted: Vec<&Wanted> =

@@ -16,7 +16,7 @@ pub struct Room {
     pub code: Option<usize>,
     /// Packages in all (`MEMORY_LIMIT_MB`).
     pub memory: usize,
-    /// The interpreter's memory, archives and files, together (`MEMORY_BUDGET_MB`). `None`: nobody counts them so.
+    /// The interpreter's memory, archives and files, together (`MEMORY_BUDGET_MB`). `None`: no such bound.
     pub budget: Option<usize>,
     /// What the interpreter's memory takes of the budget before it runs anything.
     pub heap: usize,

@@ -55,7 +55,7 @@ impl PackageSet {
         self.wheels.is_empty()
     }
 
-    /// This set, and those of `others` that it has in no version.
+    /// The union with `others`; of a package in both, this set's version.
     #[must_use]
     pub fn with(&self, others: &Self) -> Self {
         let more = others.wheels.iter().filter(|wheel| self.wheels.iter().all(|own| own.name != wheel.name));

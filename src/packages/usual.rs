@@ -45,7 +45,7 @@ pub trait Snapshotter {
     /// Which wheels of this set an interpreter would have to import, as no snapshot has them; none if none is to be made.
     fn lacks(&self, set: &PackageSet) -> Vec<Wheel>;
 
-    /// Whether they are made where nobody waits for it: then there is no need for bytecode before.
+    /// Whether they are made in the background: then no bytecode is needed before.
     fn is_aside(&self) -> bool;
 
     /// Makes one of an interpreter that has imported these modules.

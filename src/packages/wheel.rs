@@ -50,7 +50,7 @@ pub struct Size {
     pub code: usize,
     /// Its other files.
     pub data: usize,
-    /// Bytecode, which it does without where there is no room; `None`: nobody has tried to make it yet.
+    /// Bytecode, left out if there is no room; `None`: not compiled yet.
     pub bytecode: Option<usize>,
 }
 

@@ -52,7 +52,7 @@ pub enum FileRequest {
         /// Whether they are the last.
         last: bool,
     },
-    /// Nothing more comes of this upload.
+    /// The upload was given up.
     Abandon {
         /// Its name.
         upload: String,

@@ -79,3 +79,16 @@ fn the_first_frame_names_the_version() {
     assert_eq!(first("{\"refused\":\"missing\"}\n"), Err(BAD));
     assert_eq!(first("{\"protocol\":"), Ok(None), "it is not whole");
 }
+
+#[test]
+fn a_frame_in_pieces_is_read_and_bounded() {
+    let request = write(true);
+    let mut decoder = Answer { request: &request, lines: 0, partial: Vec::new() };
+    let frames = format!("{{\"protocol\":{VERSION}}}\n{{\"done\":\"created\"}}\n");
+    let answers: Vec<_> = frames.bytes().filter_map(|byte| decoder.push(&[byte]).unwrap()).collect();
+    assert_eq!(answers, [Answered::Done(Done::Created)]);
+
+    let mut decoder = Answer { request: &request, lines: 0, partial: Vec::new() };
+    let pieces = (0..).take_while(|_| decoder.push(&[b'x'; 64]).is_ok()).count();
+    assert_eq!(pieces, FRAME_OVERHEAD / 64);
+}

@@ -91,7 +91,7 @@ impl<'a> Calls<'a> {
         }
     }
 
-    /// What the isolate is told of it.
+    /// What the isolate gets.
     pub(super) fn callable(&self) -> Option<Callable> {
         (!self.names.is_empty()).then(|| Callable::new(self.names.clone(), &self.limits))
     }

@@ -49,7 +49,7 @@ pub(super) struct Decoder<F> {
     followed: Option<Followed>,
     /// Bytes of all files that came, or come, in parts.
     kept: u64,
-    /// Those that nobody has taken yet.
+    /// Those not yet taken.
     parts: Vec<Part>,
 }
 

@@ -239,7 +239,9 @@ fn images_are_what_they_say_few_and_small() {
     let expected = [("image/png", &png[..]), ("image/jpeg", &jpeg[..])];
     assert_eq!(outcome.images, expected.map(|(media_type, bytes)| Image { base64: BASE64.encode(bytes), media_type }));
     assert!(with(&[png, png, png]).is_err(), "too many");
-    assert!(with(&[b"\x89PNG\r\n\x1a\n and too long"]).is_err());
+    // The limit is 20 bytes: these are as many, and one more.
+    assert!(with(&[b"\x89PNG\r\n\x1a\n of 20 bytes"]).is_ok());
+    assert!(with(&[b"\x89PNG\r\n\x1a\n of 21 bytes."]).is_err());
     assert!(with(&[b"GIF89a"]).is_err());
     let (_, outcome) = decode(&["{\"image\":\"=\"}\n"]);
     assert!(matches!(outcome, Err(SandboxError::Protocol(_))));
@@ -297,6 +299,14 @@ fn bundles_are_few_and_small() {
 fn nothing_is_displayed_after_the_end() {
     let (_, outcome) = decode(&["{\"end\":{\"status\":\"success\"}}\n{\"display\":{\"text/html\":\"x\"}}\n"]);
     assert!(outcome.unwrap().unwrap().displayed.is_empty());
+}
+
+#[test]
+fn a_file_may_be_as_large_as_its_limit() {
+    let file =
+        json!({ "file": { "path": "a", "change": "created", "size": 10, "base64": BASE64.encode("0123456789") } });
+    let (_, outcome) = decode(&[&format!("{file}\n{{\"end\":{{\"status\":\"success\"}}}}\n")]);
+    assert_eq!(outcome.unwrap().unwrap().changes.files.len(), 1);
 }
 
 /// The parts that came of these frames, of a run that may send `kept_bytes`, and how it ended.

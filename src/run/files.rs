@@ -84,10 +84,10 @@ pub enum Content {
     Base64(String),
 }
 
-/// All that a run did to files.
+/// Changes of a run to files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Those that are told of.
+    /// Those that the result lists.
     pub files: Vec<ChangedFile>,
     /// How many there are besides.
     pub omitted: u64,

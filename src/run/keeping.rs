@@ -23,7 +23,7 @@ impl<'a> Keeping<'a> {
         if at == 0 {
             self.items.push(keeper.item(&path, size));
         }
-        // A file of which a part could not be kept is gone from here.
+        // A file is removed from here when a part of it could not be kept.
         let Some(item) = self.items.pop_if(|item| item.path == path) else { return };
         if keeper.put(&item, at, bytes).await {
             self.items.push(item);

@@ -36,6 +36,18 @@ fn types() -> String {
     text
 }
 
+/// The limits of a run where nobody sets them, for runs that no core starts.
+fn limits() -> String {
+    let limits = serde_json::to_value(RunLimits::new(Limits::default())).unwrap();
+    let members: String =
+        limits.as_object().unwrap().iter().map(|(name, limit)| format!("  {name}: {limit},\n")).collect();
+    format!(
+        "// Written by the core's tests, from src/run/protocol.rs and src/limits.rs.\n\n\
+         /** The limits of a run where nobody sets them. @type {{import('./protocol.js').Limits}} */\n\
+         export const LIMITS = {{\n{members}}};\n"
+    )
+}
+
 /// Writes them anew with `WRITE_TYPES=1`.
 #[test]
 fn javascript_has_the_same_types() {
@@ -44,7 +56,7 @@ fn javascript_has_the_same_types() {
          /** The version of the protocol. */\nexport const VERSION = {VERSION};\n"
     );
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("runtime/js");
-    for (name, text) in [("protocol.d.ts", types()), ("protocol.js", script)] {
+    for (name, text) in [("protocol.d.ts", types()), ("protocol.js", script), ("limits.js", limits())] {
         let file = folder.join(name);
         if std::env::var_os("WRITE_TYPES").is_some() {
             fs::write(&file, &text).unwrap();

@@ -1,4 +1,4 @@
-//! How much of an outcome a client is told, where it is a model's: what is read costs it, and crowds out the rest.
+//! Cuts an outcome for a model: text costs it money, and displaces the rest of its context.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use super::{
     result::{ReturnMode, structured, text},
 };
 
-/// The setting that bounds it, which a model is told.
+/// The setting that bounds it, named in the note to the model.
 const SETTING: &str = "RESULT_LIMIT_KB";
 
 /// In how many steps a result is made to fit whose letters take more room than was guessed.
@@ -53,7 +53,7 @@ pub struct Cut {
 #[must_use]
 pub fn fits(outcome: &Outcome, mode: ReturnMode, limit: usize) -> bool {
     let all = bytes_of(&outcome.output).saturating_add(ending_bytes(&outcome.ending));
-    // Most are so small that nobody need look.
+    // Most are small enough.
     let is_small = outcome.displayed.is_empty() && all.saturating_mul(WORST).saturating_add(OVERHEAD) <= limit;
     is_small || size(outcome, mode) <= limit
 }

@@ -11,7 +11,7 @@ use crate::limits::AHEAD_TIME;
 pub struct Ahead<Parts, Spare> {
     /// How many kinds of them there are, one of each.
     most: usize,
-    /// What is always kept, whoever asks.
+    /// Always kept, without a request for it.
     always: Option<Parts>,
     /// What was asked for, and when, since 1970: the last first.
     asked: Vec<(Parts, Duration)>,
@@ -55,7 +55,7 @@ impl<Parts: Clone + PartialEq, Spare> Ahead<Parts, Spare> {
         self.spares.extract_if(.., |(parts, _)| is_over(parts)).map(|(_, spare)| spare).collect()
     }
 
-    /// What there is to be one of and is none: what is always kept, and then what was asked for last.
+    /// What to boot next: what is always kept, then what was asked for last.
     #[must_use]
     pub fn missing(&self) -> Vec<Parts> {
         let wanted = self.always.iter().chain(self.asked.iter().map(|(parts, _)| parts));

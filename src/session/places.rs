@@ -200,7 +200,7 @@ impl Drop for Place {
             let Some(next) = next else { break };
             match next.send(Place(Some(places.clone()))) {
                 Ok(()) => return,
-                // Whoever waited has gone: this is not a place that was given back.
+                // The waiter is gone: the place is still free.
                 Err(mut place) => place.0 = None,
             }
         }

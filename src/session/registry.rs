@@ -169,7 +169,7 @@ mod tests {
         ];
         let order: Vec<_> = evictable(sessions, 100 * MINUTE, 5 * MINUTE).collect();
         assert_eq!(order, ["unused, earlier", "unused, later", "idle for 90", "idle for 6"]);
-        // A clock that was set back makes nobody idle.
+        // No session becomes idle because the clock was set back.
         let used_later = [("one", known(10, true)), ("other", known(96, true))];
         assert_eq!(evictable(used_later, 9 * MINUTE, MINUTE).count(), 0);
     }

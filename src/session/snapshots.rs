@@ -140,7 +140,7 @@ impl<S: Clone> Snapshots<S> {
     }
 }
 
-/// Names the snapshot of a set: by all that it is made from.
+/// The key of a set's snapshot: a hash of everything that it is made from.
 fn key<B: Backend>(backend: &B, set: &PackageSet) -> String {
     crate::packages::snapshot_key(&backend.build(), set)
 }

@@ -49,6 +49,39 @@ fn tables() -> String {
     text
 }
 
+/// The variables of a deployed worker, of `wrangler.jsonc`.
+fn variables() -> String {
+    const WIDTH: usize = 110;
+    let mut text = String::from("\"vars\": {\n");
+    let comment = |text: &mut String, words: &str| {
+        let mut line = String::from("    //");
+        for word in words.split_whitespace() {
+            if line.len() + word.len() > WIDTH {
+                let _ = writeln!(text, "{line}");
+                line.truncate("    //".len());
+            }
+            let _ = write!(line, " {word}");
+        }
+        let _ = writeln!(text, "{line}");
+    };
+    for (heading, settings) in SETTINGS {
+        comment(&mut text, &format!("--- {heading} ---"));
+        for setting in settings.iter().filter(|setting| setting.homes.contains(&Worker)) {
+            let kind = kind(setting);
+            let unit = if kind.is_empty() { kind } else { format!("({kind}) ") };
+            let about = setting.about.replace("[packages.md](packages.md)", "docs/packages.md");
+            // A secret is no variable.
+            let secret = setting.name == "ACCESS_TOKENS";
+            let name = if secret { "ACCESS_TOKENS: " } else { "" };
+            comment(&mut text, &format!("{name}{unit}{about}"));
+            if !secret {
+                let _ = writeln!(text, "    \"{}\": \"{}\",", setting.name, setting.default_in(Worker));
+            }
+        }
+    }
+    format!("{}\n  }}", text.trim_end_matches([',', '\n']))
+}
+
 /// The limits of the library for JavaScript, for its types.
 fn types() -> String {
     let mut text = String::from("export interface Limits {\n");
@@ -82,13 +115,22 @@ fn the_documents_have_all_settings() {
 }
 
 #[test]
+fn a_deployed_worker_says_what_each_variable_is_for() {
+    compare("worker/wrangler.jsonc", "\"vars\": {\n", "\n}\n", &variables());
+}
+
+#[test]
 fn javascript_has_types_of_all_limits() {
     compare("www/js/index.d.ts", "export interface Limits {\n", "\n/** How to make a sandbox. */", &types());
 }
 
 #[test]
 fn a_deployed_worker_has_a_variable_for_each_and_the_command_sets_what_differs_from_it() {
-    let variables = text("worker/wrangler.jsonc");
+    // As they are written, which the test above holds the file to.
+    let configuration = format!("{{ {} }}", variables());
+    let configuration: serde_json::Value =
+        jsonc_parser::parse_to_serde_value(&configuration, &jsonc_parser::ParseOptions::default()).unwrap();
+    let mut variables = configuration["vars"].as_object().unwrap().clone();
     let local = text("xtask/src/dev.rs");
     let local = &local[local.find("const LOCAL:").unwrap()..];
     let local = &local[..local.find("];").unwrap()];
@@ -96,9 +138,8 @@ fn a_deployed_worker_has_a_variable_for_each_and_the_command_sets_what_differs_f
         let deployed = setting.default_in(Worker);
         // A secret is no variable.
         let has = setting.homes.contains(&Worker) && setting.name != "ACCESS_TOKENS";
-        let variable = format!("\"{}\": \"{deployed}\"", setting.name);
-        assert_eq!(variables.contains(&variable), has, "wrangler.jsonc: {variable}");
-        assert_eq!(variables.contains(&format!("\"{}\":", setting.name)), has, "wrangler.jsonc: {}", setting.name);
+        let variable = variables.remove(setting.name);
+        assert_eq!(variable, has.then(|| deployed.into()), "wrangler.jsonc: {}", setting.name);
         // Empty is the general default.
         let differs = setting.default_in(Dev) != deployed;
         let set = format!("(\"{}\", \"", setting.name);
@@ -111,6 +152,7 @@ fn a_deployed_worker_has_a_variable_for_each_and_the_command_sets_what_differs_f
             );
         }
     }
+    assert!(variables.is_empty(), "wrangler.jsonc has what is no setting: {variables:?}");
 }
 
 #[test]

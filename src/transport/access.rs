@@ -61,7 +61,7 @@ impl Access {
         }
     }
 
-    /// Whether anything, be it a page, may be answered at all.
+    /// Until access is configured, rejects all but loopback requests.
     ///
     /// # Errors
     /// 403 for who is elsewhere, before access was chosen.

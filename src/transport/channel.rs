@@ -79,7 +79,7 @@ impl Channel {
         self.0.in_flight.is_empty()
     }
 
-    /// Ends it, and whatever is going on: nothing more is sent.
+    /// Ends it, and its runs; sends nothing more.
     pub fn close(&self) {
         self.0.closed.set(true);
         self.0.in_flight.cancel_all();

@@ -69,7 +69,7 @@ async fn unread(request: &mut Request, platform: Platform, file_bytes: usize, re
 fn named(request: &Request) -> Result<FileUri, Response> {
     let rest = request.uri.path().strip_prefix(PREFIX).unwrap_or_default();
     let bad = |why: &str| refused(StatusCode::BAD_REQUEST, format!("Bad Request: {why}"));
-    // Nobody learns more of a handle by its form.
+    // A malformed handle gets the answer of an unknown one.
     if !rest.split('/').next().is_some_and(is_handle) {
         return Err(no_session(&SessionError::Unknown));
     }

@@ -185,7 +185,7 @@ fn request(
         }
     }
     let params = object.get("params").cloned().unwrap_or_else(|| Value::Object(Map::new()));
-    // A method that is gone is not found, whatever its parameters.
+    // A removed method is "not found", before its parameters are checked.
     let removed = meta_version.is_some() && REMOVED.contains(&method.as_str());
     let checked = if removed { Ok(()) } else { check_params(&method, params) };
     checked.map_err(|error| invalid_params(error.to_string()))?;

@@ -43,7 +43,7 @@ for (const [name, connect] of clients) {
     try {
       const { tools } = await client.listTools();
       assert.deepEqual(
-        tools.map((/** @type {{ name: string }} */ tool) => tool.name),
+        tools.slice(0, 2).map((/** @type {{ name: string }} */ tool) => tool.name),
         ['run_python_code', 'end_python_session'],
       );
       const call = (/** @type {any} */ { code, globals }) =>

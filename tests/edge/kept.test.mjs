@@ -1,13 +1,12 @@
 // What is too large for results, on the edge: in an object of each principal. And what a deployed worker keeps.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { KEPT, kept } from '../contract/kept.mjs';
+import { DEPLOYED } from './deployed.mjs';
 import { startWorker } from './worker.mjs';
 
 kept('edge', () => startWorker(KEPT));
 
 test('a deployed worker keeps what its memory has room for', () => {
-  const settings = readFileSync(new URL('../../worker/wrangler.jsonc', import.meta.url), 'utf8');
-  assert.match(settings, /"KEPT_FILES_LIMIT_MB": "8"/);
+  assert.equal(DEPLOYED.KEPT_FILES_LIMIT_MB, '8');
 });

@@ -1,14 +1,9 @@
 // How much an isolate has room for: what a machine of one's own has, and a deployed worker's budget.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import { DEPLOYED } from '../edge/deployed.mjs';
 import { run, startWorker } from '../edge/worker.mjs';
 import { FOUR, OF_SIX, SIX } from './famous.mjs';
-
-/** The budget of wrangler.jsonc, as it is deployed. */
-const [, BUDGET = ''] =
-  readFileSync(new URL('../../worker/wrangler.jsonc', import.meta.url), 'utf8').match(/"MEMORY_BUDGET_MB": "(\d+)"/) ??
-  [];
 
 describe('under cargo xtask dev', () => {
   /** @type {Awaited<ReturnType<typeof startWorker>>} */
@@ -40,7 +35,7 @@ describe('with the budget of a deployed worker', () => {
   /** @type {Awaited<ReturnType<typeof startWorker>>} */
   let worker;
   before(async () => {
-    worker = await startWorker({ MEMORY_BUDGET_MB: BUDGET, PACKAGES: 'lock' });
+    worker = await startWorker({ MEMORY_BUDGET_MB: DEPLOYED.MEMORY_BUDGET_MB, PACKAGES: 'lock' });
   });
   after(() => worker?.stop());
 

@@ -145,7 +145,7 @@ for (const { name, page: path, modern = false, how } of CONNECTIONS) {
     const { page, close } = await openPage(browser, `${site.url}${path}`);
     const seen = await page.evaluate(useClient, how);
     await close();
-    assert.deepEqual(seen.tools, ['run_python_code', 'end_python_session']);
+    assert.deepEqual(seen.tools.slice(0, 2), ['run_python_code', 'end_python_session']);
     assert.match(
       seen.text,
       /<status>success<\/status>\n<output>\nseen\n<\/output>\n<return_value>\n42\n<\/return_value>/,

@@ -58,7 +58,7 @@ pub fn response(response: CoreResponse) -> Result<Response> {
     }
 }
 
-/// Headers that Rust's `http` does not take are no headers that anyone here reads.
+/// Drops headers that the crate `http` cannot represent.
 fn headers(headers: &Headers) -> HeaderMap {
     headers
         .entries()

@@ -53,7 +53,7 @@ impl WorkerLoader {
         Ok(Self(Reflect::get(env.as_ref(), &"LOADER".into())?.unchecked_into()))
     }
 
-    /// An isolate of `code`, shared with nobody, that ends when nothing holds it.
+    /// An isolate of `code`, not shared, that ends when nothing holds it.
     pub fn load(&self, code: &js_sys::Object) -> Result<Isolate> {
         Ok(Isolate(self.0.load(code)?))
     }

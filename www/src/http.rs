@@ -69,7 +69,7 @@ pub fn response(response: CoreResponse) -> Result<Response, JsValue> {
     }
 }
 
-/// Headers that Rust's `http` does not take are no headers that anyone here reads.
+/// Drops headers that the crate `http` cannot represent.
 fn headers(headers: &Headers) -> HeaderMap {
     let entries = Array::from(headers.as_ref());
     let entry = |entry: JsValue| {

@@ -5,6 +5,7 @@
 // usage: node build.mjs [--plain] OUTPUT_FOLDER KDF_WASM [PACKAGES_FOLDER]
 //
 // --plain leaves out what only makes a start quicker: whether Pyodide has changed there, or elsewhere, is seen so.
+// Without it, the environment's XTASK names the program that links Pyodide's main module (xtask/src/link.rs).
 // KDF_WASM is `runtime/kdf`, compiled.
 // PACKAGES_FOLDER has `packages.json` and what it names, see packages.mjs: they are in the snapshot, imported.
 //
@@ -24,7 +25,6 @@ import { required } from '../../runtime/pyodide/patches/required.js';
 import { loaderStartup, startup } from '../../runtime/pyodide/patches/startup.js';
 import { check } from './check.mjs';
 import { packForEdge } from './edge.mjs';
-import { hideExports, placeExports } from './link.mjs';
 import { addPackages } from './packages.mjs';
 import { PYTHON } from './python.mjs';
 import { compileEagerly, shake, trimExports, wordsOf } from './shake.mjs';
@@ -93,9 +93,10 @@ const others = [loader, ...OWN.map((file) => text(join(source, 'js', file)))].jo
 const able = patch(text(join(pyodide, 'pyodide.asm.mjs')), required);
 const lean = plain ? able : trimExports(shake(patch(able, startup), others), others);
 writeFileSync(join(out, 'pyodide.asm.mjs'), plain ? able : compileEagerly(lean));
-const main = readFileSync(join(pyodide, 'pyodide.asm.wasm'));
-const whole = plain ? main : placeExports(main);
-writeFileSync(join(out, 'pyodide.asm.wasm'), whole);
+const main = join(pyodide, 'pyodide.asm.wasm');
+/** The main module with all its exports, and without those that only libraries ask for. */
+const linked = plain ? undefined : link(main, wordsOf(`${lean}\n${others}`));
+cpSync(linked?.placed ?? main, join(out, 'pyodide.asm.wasm'));
 
 console.log('recording the modules that Pyodide generates');
 const recorded = execFileSync(process.execPath, ['--experimental-wasm-jspi', join(here, 'record.mjs')], {
@@ -127,11 +128,9 @@ const snapshot = await withWorkerd(out, 'maker.js', async (url) => {
   return response.arrayBuffer();
 });
 for (const file of making) rmSync(file);
-const { wasm, symbols } = plain
-  ? { wasm: whole, symbols: undefined }
-  : hideExports(whole, wordsOf(`${lean}\n${others}`));
-writeFileSync(join(out, 'pyodide.asm.wasm'), wasm);
-writeFileSync(join(out, 'symbols.txt'), symbols ? JSON.stringify(symbols) : '');
+if (linked) cpSync(linked.hidden, join(out, 'pyodide.asm.wasm'));
+writeFileSync(join(out, 'symbols.txt'), linked ? readFileSync(linked.symbols) : '');
+if (linked) rmSync(linked.folder, { recursive: true });
 writeFileSync(join(out, 'snapshot.bin'), new Uint8Array(snapshot));
 
 console.log('checking the snapshot');
@@ -140,3 +139,13 @@ packForEdge(out, target, packages);
 console.log(
   `runtime built: snapshot ${(snapshot.byteLength / 1e6).toFixed(1)} MB, ${generated.length} generated modules`,
 );
+
+/** @param {string} module @param {Set<string>} names that JavaScript knows */
+function link(module, names) {
+  const folder = join(target, 'linked');
+  mkdirSync(folder);
+  if (!process.env.XTASK) throw new Error('XTASK does not name the program of `cargo xtask`');
+  execFileSync(process.env.XTASK, ['link', module, folder], { input: [...names].join(' ') });
+  const [placed, hidden, symbols] = ['placed.wasm', 'hidden.wasm', 'symbols.txt'].map((file) => join(folder, file));
+  return { folder, placed, hidden, symbols };
+}

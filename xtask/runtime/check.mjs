@@ -1,35 +1,8 @@
 // Checks a snapshot by restoring it in workerd: a wrong one must fail the build, not a user's run.
 import assert from 'node:assert/strict';
 import { envelope } from '../../runtime/js/envelope.js';
+import { LIMITS } from '../../runtime/js/limits.js';
 import { VERSION } from '../../runtime/js/protocol.js';
-
-/** @type {import('../../runtime/js/protocol.js').Limits} */
-const LIMITS = {
-  time: 10_000,
-  grace: 1000,
-  fuel: 1e8,
-  memory: 2 ** 28,
-  budget: null,
-  output: 1e5,
-  lines: 1000,
-  line: 1e4,
-  value: 1e5,
-  displays: 0,
-  displayBytes: 0,
-  displayAll: 0,
-  tableRows: 0,
-  tableColumns: 0,
-  depth: 255,
-  images: 4,
-  imageBytes: 1e6,
-  files: 1000,
-  fileBytes: 1e6,
-  filesTold: 0,
-  embedBytes: 0,
-  keptBytes: 0,
-  partBytes: 0,
-  embedAll: 0,
-};
 
 /** Programs, and how each must end. @type {[string, object][]} */
 const PROGRAMS = [
@@ -38,7 +11,7 @@ const PROGRAMS = [
   ['import time; time.sleep(0.01); "slept"', { status: 'success', text: 'slept' }],
   ['import asyncio; asyncio.run(asyncio.sleep(0.01, "ran"))', { status: 'success', text: 'ran' }],
   ['from pyodide.ffi import can_run_sync; can_run_sync()', { status: 'success', json: 'true' }],
-  // What no JavaScript names is found when it is looked up (link.mjs).
+  // What no JavaScript names is found when it is looked up (xtask/src/link.rs).
   [
     'import ctypes; new = ctypes.pythonapi.PyTuple_New; new.restype = ctypes.py_object; ' +
       'new(0) == () and not hasattr(ctypes.pythonapi, "toString")',
@@ -65,7 +38,14 @@ export async function check(withIsolate, parts, modules) {
   const programs = [...PROGRAMS, [absent, { status: 'success', json: '[]' }]];
   for (const [code, expected] of programs) {
     /** @type {import('../../runtime/js/protocol.js').Request} */
-    const request = { protocol: VERSION, code, globals: '{}', keep: false, files: [], limits: LIMITS };
+    const request = {
+      protocol: VERSION,
+      code,
+      globals: '{}',
+      keep: false,
+      files: [],
+      limits: { ...LIMITS, time: 10_000 },
+    };
     const run = JSON.stringify(request);
     await withIsolate(async (url) => {
       const response = await fetch(`${url}/run`, { method: 'POST', body: new Blob(envelope(run, parts)) });

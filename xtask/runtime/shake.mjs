@@ -1,6 +1,5 @@
 // Leaves out of Pyodide's JavaScript what nothing in a sandbox can call: each isolate parses all of it at its start.
 import ts from 'typescript';
-import { fail } from './link.mjs';
 
 /** What is for a screen, a speaker, a keyboard or a page around it: libraries may import it, and there are none here. */
 const FOR_DEVICES = new RegExp(
@@ -132,3 +131,8 @@ function namesOf(statement) {
 
 /** @param {string} text */
 export const wordsOf = (text) => new Set(text.match(/[A-Za-z_$][\w$]*/g));
+
+/** What the build stops at. @param {string} why @returns {never} */
+function fail(why) {
+  throw new Error(`Pyodide's module has changed: ${why}`);
+}

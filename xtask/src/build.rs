@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use flate2::{Compression, write::GzEncoder};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use walkdir::WalkDir;
 
 use crate::{
@@ -27,9 +27,6 @@ const MAX_WORKER: usize = 9_500_000;
 
 /// The file with the licences of others.
 const LICENCES: &str = "LICENCES.txt";
-
-/// The part of `wrangler.jsonc` that calls us.
-const BUILD_COMMAND: &str = r#""command": "cargo xtask worker", "cwd": "..""#;
 
 /// Which Worker.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -103,10 +100,9 @@ fn worker_in(variant: Variant, folder: PathBuf, dependencies: &str) -> Result<Pa
         sources(&out.join("worker/runtime/sources.js"))?;
         if folder != Variant::Release.folder() {
             // A copy builds nothing by itself.
-            let config = fs::read_to_string(root().join("worker/wrangler.jsonc"))?;
-            let (before, after) =
-                config.split_once(BUILD_COMMAND).context("wrangler.jsonc has another build command")?;
-            fs::write(folder.join("wrangler.jsonc"), before.to_owned() + after)?;
+            let mut config = configuration()?;
+            config.remove("build").context("wrangler.jsonc has no build command")?;
+            fs::write(folder.join("wrangler.jsonc"), serde_json::to_string_pretty(&config)?)?;
         }
         Ok(())
     })?;
@@ -335,11 +331,21 @@ pub fn installed_desk() -> Result<PathBuf> {
 /// Builds `target/runtime`: Pyodide, patched, and its memory snapshot; with packages built in, a folder beside it.
 fn runtime(dependencies: &str) -> Result<PathBuf> {
     let kdf = kdf()?;
-    let inputs = Inputs::default().path("runtime")?.path("xtask/runtime")?.path("package-lock.json")?.path(&kdf)?;
+    let inputs = Inputs::default()
+        .path("runtime")?
+        .path("xtask/runtime")?
+        .path("xtask/src/link.rs")?
+        .path("package-lock.json")?
+        .path(&kdf)?;
+    let build = || {
+        let mut command = node::command("node");
+        command.arg("xtask/runtime/build.mjs").env("XTASK", env::current_exe()?);
+        Ok::<_, anyhow::Error>(command)
+    };
     if dependencies.is_empty() {
         let out = target().join("runtime");
         step("building the Python runtime", inputs, &[out.join("edge"), out.join("assets")], || {
-            run(node::command("node").arg("xtask/runtime/build.mjs").arg(&out).arg(&kdf))
+            run(build()?.arg(&out).arg(&kdf))
         })?;
         return Ok(out);
     }
@@ -349,7 +355,7 @@ fn runtime(dependencies: &str) -> Result<PathBuf> {
     step(&what, inputs, &[out.join("edge"), out.join("assets")], || {
         let packages = target().join("packages").join(id(dependencies));
         packages::bundle(dependencies, &packages)?;
-        run(node::command("node").arg("xtask/runtime/build.mjs").arg(&out).arg(&kdf).arg(packages))
+        run(build()?.arg(&out).arg(&kdf).arg(packages))
     })?;
     Ok(out)
 }
@@ -367,9 +373,16 @@ pub fn kdf() -> Result<PathBuf> {
 
 /// The packages that `wrangler.jsonc` says are built in.
 fn dependencies() -> Result<String> {
-    let config = fs::read_to_string(root().join("worker/wrangler.jsonc"))?;
-    let (_, value) = config.split_once(r#""DEPENDENCIES": ""#).context("wrangler.jsonc has no DEPENDENCIES")?;
-    Ok(value.split('"').next().unwrap_or_default().to_owned())
+    let config = configuration()?;
+    let value = config.get("vars").and_then(|vars| vars.get("DEPENDENCIES")?.as_str());
+    Ok(value.context("wrangler.jsonc has no DEPENDENCIES")?.to_owned())
+}
+
+/// What is in `wrangler.jsonc`.
+fn configuration() -> Result<Map<String, Value>> {
+    let text = fs::read_to_string(root().join("worker/wrangler.jsonc"))?;
+    jsonc_parser::parse_to_serde_value(&text, &jsonc_parser::ParseOptions::default())
+        .context("wrangler.jsonc cannot be read")
 }
 
 /// A name for a list of requirements.

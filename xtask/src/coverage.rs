@@ -1,9 +1,9 @@
 //! `cargo xtask coverage`: which lines the unit tests run, of Rust, of the isolates' JavaScript and of their Python. What is
 //! driven from outside (workerd, browsers, the desk's program) is not counted: no engine there says what it ran.
 
-use std::process::Command;
+use std::{env, path::Path, process::Command};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::{
@@ -29,11 +29,7 @@ impl Coverage {
 }
 
 fn of_rust() -> Result<()> {
-    // It reads what rustc's own LLVM wrote.
-    let tools = output(Command::new("rustc").args(["--print", "target-libdir"]))?.replace("/lib", "/bin/llvm-cov");
-    if !std::path::Path::new(&tools).is_file() {
-        run(Command::new("rustup").args(["component", "add", "llvm-tools"]))?;
-    }
+    llvm_tools()?;
     let folder = toolchain::tool("cargo-llvm-cov", VERSION)?;
     eprintln!("==> Rust: unit tests of the core, the desk and what derives keys");
     let packages = ["--package", "mcp-run-python", "--package", "desk", "--package", "kdf"];
@@ -43,6 +39,23 @@ fn of_rust() -> Result<()> {
         .args(packages)
         .env("PATH", path)
         .env("CARGO_LLVM_COV_TARGET_DIR", target().join("coverage")))
+}
+
+/// Makes sure that there are `llvm-cov` and `llvm-profdata`, which read what rustc's own LLVM wrote.
+fn llvm_tools() -> Result<()> {
+    const NAMES: [(&str, &str); 2] = [("LLVM_COV", "llvm-cov"), ("LLVM_PROFDATA", "llvm-profdata")];
+    let libraries = output(Command::new("rustc").args(["--print", "target-libdir"]))?;
+    let tools = Path::new(&libraries).with_file_name("bin");
+    if NAMES.iter().all(|(variable, name)| env::var_os(variable).is_some() || tools.join(name).is_file()) {
+        return Ok(());
+    }
+    run(Command::new("rustup").args(["component", "add", "llvm-tools"])).with_context(|| {
+        format!(
+            "there are no llvm-cov and llvm-profdata in {}; LLVM_COV and LLVM_PROFDATA may name others, of an LLVM at least \
+             as new as `rustc -vV` says",
+            tools.display()
+        )
+    })
 }
 
 fn of_javascript() -> Result<()> {

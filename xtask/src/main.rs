@@ -11,6 +11,7 @@ mod dev;
 mod formula;
 mod image;
 mod licences;
+mod link;
 mod manifests;
 mod mirror;
 mod node;
@@ -62,6 +63,9 @@ enum Command {
     /// Resolves requirements, and writes their wheels as isolates get them.
     #[command(hide = true)]
     Packages(packages::Bundle),
+    /// Links Pyodide's main module ahead of time, as xtask/runtime/build.mjs asks for it.
+    #[command(hide = true)]
+    Link(link::Link),
     Coverage(coverage::Coverage),
     /// Makes a bearer token for a client of the worker (ACCESS=token).
     Token(token::Token),
@@ -86,6 +90,7 @@ fn main() -> ExitCode {
         Command::Coverage(coverage) => coverage.run(),
         Command::Core => build::core(build::Variant::Release).map(|_| ()),
         Command::Desk => build::desk().map(drop),
+        Command::Link(link) => link.run(),
         Command::Packages(bundle) => bundle.run(),
         Command::Release(release) => release.run(),
         Command::Token(token) => token.run(),

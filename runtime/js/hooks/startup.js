@@ -14,7 +14,7 @@
 
 /**
  * The exports of the main module. Emscripten links each of 8556 at each start, and hardly any is asked for. Here they have
- * their places in the table from the build on, nearly all of them are hidden (xtask/runtime/link.mjs), and each is looked up
+ * their places in the table from the build on, nearly all of them are hidden (xtask/src/link.rs), and each is looked up
  * once somebody asks for it.
  */
 export class MainExports {

@@ -1,4 +1,4 @@
-// These do nothing but make a start quicker. They belong with what the build does to the same end (link.mjs, shake.mjs), and
+// These do nothing but make a start quicker. They belong with what the build does to the same end (link.rs, shake.mjs), and
 // are left out with it: `build.mjs --plain`.
 
 /** In `pyodide.mjs`. @type {import('./patch.js').Patch[]} */
@@ -34,7 +34,7 @@ export const startup = [
   },
   // Emscripten links each of 8556 exports at each start, and hardly any is asked for.
   {
-    why: 'The main module has placed its exports in the table itself (link.mjs). They are left where they are:',
+    why: 'The main module has placed its exports in the table itself (xtask/src/link.rs). They are left where they are:',
     find: 'wasmExports=instance.exports;var origExports=wasmExports;mergeLibSymbols(wasmExports,"main");var metadata=',
     replace: 'wasmExports=instance.exports;mainSymbols.begin(wasmExports);var metadata=',
   },
@@ -82,7 +82,7 @@ export const startup = [
     replace: 'wasmExports=Module.hooks.over(wasmExports);',
   },
   {
-    why: 'Nearly all of them are hidden (link.mjs), and exports again once the first library is loaded,',
+    why: 'Nearly all of them are hidden (xtask/src/link.rs), and exports again once the first library is loaded,',
     find: 'var loadWebAssemblyModule=(binary,flags,libName,localScope,handle)=>{',
     replace: 'var loadWebAssemblyModule=(binary,flags,libName,localScope,handle)=>{mainSymbols.show();',
   },

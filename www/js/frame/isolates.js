@@ -3,6 +3,7 @@
 // **Boundary.** What a worker sends was written by the code that was run. It is looked at for its type and its size,
 // and passed on as bytes to the core, which decodes it as an attacker's; it is never evaluated here.
 
+import { LIMITS } from '../../../runtime/js/limits.js';
 import { VERSION } from '../../../runtime/js/protocol.js';
 
 /** How long a worker may take to boot, in milliseconds. */
@@ -160,33 +161,7 @@ export class Isolate {
     const code = `import sys
 from pyodide.ffi import can_run_sync
 1 + 1 == 2 and can_run_sync() == ${suspends} and all(name in sys.modules for name in modules)`;
-    /** @type {import('../../../runtime/js/protocol.js').Limits} */
-    const limits = {
-      time: 5000,
-      grace: 1000,
-      fuel: 1e7,
-      memory: 2 ** 30,
-      budget: null,
-      output: 1000,
-      lines: 10,
-      line: 1000,
-      value: 1000,
-      displays: 0,
-      displayBytes: 0,
-      displayAll: 0,
-      tableRows: 0,
-      tableColumns: 0,
-      depth: 10,
-      images: 0,
-      imageBytes: 0,
-      files: 100,
-      fileBytes: 1e6,
-      filesTold: 0,
-      embedBytes: 0,
-      embedAll: 0,
-      keptBytes: 0,
-      partBytes: 0,
-    };
+    const limits = { ...LIMITS, time: 5000 };
     try {
       /** @type {import('../../../runtime/js/protocol.js').Request} */
       const run = { protocol: VERSION, code, globals: JSON.stringify({ modules }), keep: false, files: [], limits };

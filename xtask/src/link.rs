@@ -1,0 +1,273 @@
+//! Links Pyodide's main module ahead of time. What Emscripten does at each start for each of its 8556 exports is done
+//! here, once, or left until somebody asks for it (`runtime/js/hooks/startup.js`).
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs,
+    io::{self, Read},
+    path::PathBuf,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use serde_json::{Map, Value, json};
+use wasm_encoder::{
+    ConstExpr, ElementSection, Elements, ExportSection, Module, RawSection, Section, SectionId, TableSection,
+    reencode::{Reencode, RoundtripReencoder},
+};
+use wasmparser::{
+    BinaryReader, Element, ElementItems, ElementKind, Export, ExternalKind, FromReader, Global, Imports, Operator,
+    Parser, RefType, SectionLimited, Table, TableInit, TypeRef,
+};
+
+/// The build fails if more exports than this are left: Pyodide's JavaScript has changed.
+const MAX_KEPT: usize = 1500;
+
+/// Links Pyodide's main module; the names that JavaScript knows are on the standard input, separated by spaces.
+#[derive(Args)]
+pub struct Link {
+    /// Pyodide's main module.
+    module: PathBuf,
+    /// Folder for `placed.wasm`, whose exports have their places in the table, `hidden.wasm`, which has left out those
+    /// that only libraries ask for, and `symbols.txt`, which has these by name (JSON).
+    out: PathBuf,
+}
+
+impl Link {
+    /// Writes the three files.
+    pub fn run(&self) -> Result<()> {
+        let mut names = String::new();
+        io::stdin().read_to_string(&mut names)?;
+        let module = fs::read(&self.module).with_context(|| format!("{} cannot be read", self.module.display()))?;
+        let (placed, hidden, symbols) = link(&module, &names).context("Pyodide's main module has changed")?;
+        fs::write(self.out.join("placed.wasm"), placed)?;
+        fs::write(self.out.join("hidden.wasm"), hidden)?;
+        Ok(fs::write(self.out.join("symbols.txt"), symbols.to_string())?)
+    }
+}
+
+fn link(module: &[u8], names: &str) -> Result<(Vec<u8>, Vec<u8>, Value)> {
+    let placed = place_exports(module)?;
+    let (hidden, symbols) = hide_exports(&placed, &names.split_whitespace().collect())?;
+    Ok((placed, hidden, symbols))
+}
+
+/// Gives each function that is exported a place in the table, as `updateGOT` does at the start: behind those that are
+/// there, in the order of the exports.
+fn place_exports(module: &[u8]) -> Result<Vec<u8>> {
+    let sections = Sections::read(module)?;
+    let mut placed: HashSet<u32> = sections.places()?.into_keys().collect();
+    let mut added = Vec::new();
+    for export in sections.of::<Export>(SectionId::Export)? {
+        let export = export?;
+        if export.kind == ExternalKind::Func && placed.insert(export.index) {
+            added.push(export.index);
+        }
+    }
+
+    let mut tables = TableSection::new();
+    let mut size = None;
+    for table in sections.of::<Table>(SectionId::Table)? {
+        let table = table?;
+        ensure!(matches!(table.init, TableInit::RefNull), "a table has an initial value");
+        let mut limits = RoundtripReencoder.table_type(table.ty)?;
+        if size.is_none() {
+            let functions = table.ty.element_type == RefType::FUNCREF && table.ty.maximum.is_none();
+            ensure!(functions, "its first table is not of functions, or bounded");
+            size = Some(i32::try_from(table.ty.initial)?);
+            limits.minimum += u64::try_from(added.len())?;
+        }
+        tables.table(limits);
+    }
+    let mut elements = ElementSection::new();
+    RoundtripReencoder.parse_element_section(&mut elements, sections.of(SectionId::Element)?)?;
+    let start = ConstExpr::i32_const(size.context("it has no table")?);
+    elements.active(None, &start, Elements::Functions(added.into()));
+    Ok(sections.with(&[&tables, &elements]))
+}
+
+/// Leaves out the exports that only libraries ask for: at each start, an object was made for each of them. Gives the
+/// module, and what is exported no longer, by name: places of functions in the table, addresses of data.
+///
+/// The functions of `placed` have their places; `named` are the names that JavaScript knows.
+fn hide_exports(placed: &[u8], named: &HashSet<&str>) -> Result<(Vec<u8>, Value)> {
+    let sections = Sections::read(placed)?;
+    let (places, addresses) = (sections.places()?, sections.addresses()?);
+    // What the module itself imports is linked at the start.
+    let mut known = named.clone();
+    for import in sections.of::<Imports>(SectionId::Import)?.into_imports() {
+        known.insert(import?.name);
+    }
+    let (mut functions, mut data) = (Map::new(), Map::new());
+    let mut kept = ExportSection::new();
+    for export in sections.of::<Export>(SectionId::Export)? {
+        let Export { name, kind, index } = export?;
+        let place = places.get(&index).filter(|_| kind == ExternalKind::Func);
+        let address = addresses.get(&index).filter(|_| kind == ExternalKind::Global);
+        match (known.contains(name), place, address) {
+            (false, Some(place), _) => drop(functions.insert(name.to_owned(), json!(place))),
+            (false, None, Some(address)) => drop(data.insert(name.to_owned(), json!(address))),
+            _ => drop(kept.export(name, RoundtripReencoder.export_kind(kind)?, index)),
+        }
+    }
+    let count = usize::try_from(kept.len())?;
+    ensure!(count <= MAX_KEPT, "{count} of its exports are known to JavaScript");
+    Ok((sections.with(&[&kept]), json!({ "functions": functions, "data": data })))
+}
+
+/// The sections of a module.
+struct Sections<'a>(Vec<RawSection<'a>>);
+
+impl<'a> Sections<'a> {
+    fn read(module: &'a [u8]) -> Result<Self> {
+        let mut all = Vec::new();
+        for payload in Parser::new(0).parse_all(module) {
+            if let Some((id, range)) = payload?.as_section() {
+                all.push(RawSection { id, data: module.get(range).context("a section ends outside of it")? });
+            }
+        }
+        Ok(Self(all))
+    }
+
+    /// The module, with these sections instead of its own.
+    fn with(&self, changed: &[&dyn Section]) -> Vec<u8> {
+        let mut module = Module::HEADER.to_vec();
+        for own in &self.0 {
+            let written = changed.iter().find(|section| section.id() == own.id);
+            written.map_or(own as &dyn Section, |section| *section).append_to(&mut module);
+        }
+        module
+    }
+
+    /// What is in a section.
+    fn of<T: FromReader<'a>>(&self, id: SectionId) -> Result<SectionLimited<'a, T>> {
+        let section = self.0.iter().find(|section| section.id == id as u8);
+        let section = section.with_context(|| format!("it has no section {id:?}"))?;
+        Ok(SectionLimited::new(BinaryReader::new(section.data, 0))?)
+    }
+
+    /// The functions that the table has at the start: index of each, with its place.
+    fn places(&self) -> Result<HashMap<u32, u32>> {
+        let mut places = HashMap::new();
+        for segment in self.of::<Element>(SectionId::Element)? {
+            let Element { kind: ElementKind::Active { table_index: None, offset_expr }, items, .. } = segment? else {
+                bail!("a segment of another kind");
+            };
+            let ElementItems::Functions(functions) = items else { bail!("a segment of another kind") };
+            let start = constant(&offset_expr)?.context("an offset that is no constant")?;
+            for (place, function) in (start..).zip(functions) {
+                places.entry(function?).or_insert(place);
+            }
+        }
+        Ok(places)
+    }
+
+    /// The globals that are addresses: index of each, with its value.
+    fn addresses(&self) -> Result<HashMap<u32, u32>> {
+        let mut index = 0;
+        for import in self.of::<Imports>(SectionId::Import)?.into_imports() {
+            index += u32::from(matches!(import?.ty, TypeRef::Global(_)));
+        }
+        let mut addresses = HashMap::new();
+        for (index, global) in (index..).zip(self.of::<Global>(SectionId::Global)?) {
+            let Global { ty, init_expr } = global?;
+            if let (false, Some(address)) = (ty.mutable, constant(&init_expr)?) {
+                addresses.insert(index, address);
+            }
+        }
+        Ok(addresses)
+    }
+}
+
+/// What an expression gives, if it is a constant `i32` that is not negative.
+fn constant(expression: &wasmparser::ConstExpr) -> Result<Option<u32>> {
+    let mut operators = expression.get_operators_reader();
+    Ok(match (operators.read()?, operators.read()?) {
+        (Operator::I32Const { value }, Operator::End) => u32::try_from(value).ok(),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use wasm_encoder::{
+        CodeSection, ExportKind, Function, FunctionSection, GlobalSection, GlobalType, ImportSection, Instruction,
+        TableType, TypeSection, ValType,
+    };
+
+    use super::*;
+
+    /// Functions 0 (imported) to 4, of which 1 is in the table; a global that is imported, and others that are not.
+    fn module(maximum: Option<u64>) -> Vec<u8> {
+        let mut types = TypeSection::new();
+        types.ty().function([], []);
+        let i32_global = |mutable| GlobalType { val_type: ValType::I32, mutable, shared: false };
+        let mut imports = ImportSection::new();
+        imports.import("env", "linked", wasm_encoder::EntityType::Function(0));
+        imports.import("env", "base", i32_global(false));
+        let (mut functions, mut code) = (FunctionSection::new(), CodeSection::new());
+        for _ in 0..4 {
+            functions.function(0);
+            code.function(Function::new([]).instruction(&Instruction::End));
+        }
+        let mut tables = TableSection::new();
+        let element_type = wasm_encoder::RefType::FUNCREF;
+        tables.table(TableType { element_type, minimum: 7, maximum, table64: false, shared: false });
+        let mut globals = GlobalSection::new();
+        globals.global(i32_global(false), &ConstExpr::i32_const(70_000));
+        globals.global(i32_global(true), &ConstExpr::i32_const(5));
+        globals.global(i32_global(false), &ConstExpr::i32_const(-1));
+        globals.global(i32_global(false), &ConstExpr::global_get(0));
+        let mut exports = ExportSection::new();
+        for (name, index) in [("called", 2), ("hidden", 3), ("again", 3), ("placed", 1), ("linked", 4)] {
+            exports.export(name, ExportKind::Func, index);
+        }
+        for (name, index) in [("address", 1), ("mutable", 2), ("negative", 3), ("copied", 4)] {
+            exports.export(name, ExportKind::Global, index);
+        }
+        exports.export("table", ExportKind::Table, 0);
+        let mut elements = ElementSection::new();
+        elements.active(None, &ConstExpr::i32_const(6), Elements::Functions((&[1][..]).into()));
+        let sections: [&dyn Section; 8] = [&types, &imports, &functions, &tables, &globals, &exports, &elements, &code];
+        let mut module = Module::HEADER.to_vec();
+        for section in sections {
+            section.append_to(&mut module);
+        }
+        module
+    }
+
+    #[test]
+    fn each_exported_function_gets_one_place_behind_those_that_are_there() {
+        let placed = place_exports(&module(None)).unwrap();
+        let sections = Sections::read(&placed).unwrap();
+        let places = HashMap::from([(1, 6), (2, 7), (3, 8), (4, 9)]);
+        assert_eq!(sections.places().unwrap(), places);
+        let tables: Vec<_> = sections.of::<Table>(SectionId::Table).unwrap().into_iter().collect();
+        assert_eq!(tables[0].as_ref().unwrap().ty.initial, 10);
+        // What is not changed is what it was.
+        let changed = [SectionId::Table as u8, SectionId::Element as u8];
+        for (own, now) in Sections::read(&module(None)).unwrap().0.iter().zip(&sections.0) {
+            assert!(own.id == now.id && (own.data == now.data || changed.contains(&own.id)), "{}", own.id);
+        }
+    }
+
+    #[test]
+    fn what_no_javascript_names_is_hidden_and_found_by_its_name() {
+        let placed = place_exports(&module(None)).unwrap();
+        let (hidden, symbols) = hide_exports(&placed, &HashSet::from(["called", "other"])).unwrap();
+        let functions = json!({ "hidden": 8, "again": 8, "placed": 6 });
+        assert_eq!(symbols, json!({ "functions": functions, "data": { "address": 70_000 } }));
+        let sections = Sections::read(&hidden).unwrap();
+        let kept = sections.of::<Export>(SectionId::Export).unwrap().into_iter();
+        let kept: Vec<_> = kept.map(|export| export.unwrap().name).collect();
+        assert_eq!(kept, ["called", "linked", "mutable", "negative", "copied", "table"]);
+    }
+
+    #[test]
+    fn a_module_that_has_changed_is_refused() {
+        let fails = |module: &[u8]| place_exports(module).unwrap_err().to_string();
+        assert_eq!(fails(&module(Some(9))), "its first table is not of functions, or bounded");
+        assert_eq!(fails(&Module::HEADER), "it has no section Element");
+        assert!(!fails(&module(None)[..100]).is_empty());
+    }
+}
