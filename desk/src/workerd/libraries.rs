@@ -67,6 +67,8 @@ impl Libraries {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use http_body_util::BodyExt;
 
     use super::*;
@@ -92,9 +94,9 @@ mod tests {
         let (a, b, c) = (library("a", MOST / 2), library("b", MOST / 4), library("c", MOST / 2));
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         assert_eq!(told(&mut libraries, &[a.clone(), b.clone(), a.clone()]).await, Some((vec![], names(&["a", "b"]))));
-        assert_eq!(told(&mut libraries, &[b.clone()]).await, None);
-        assert_eq!(told(&mut libraries, &[c.clone()]).await, Some((names(&["b"]), names(&["c"]))));
-        assert_eq!(told(&mut libraries, &[a.clone()]).await, Some((names(&["c"]), names(&["a"]))));
+        assert_eq!(told(&mut libraries, slice::from_ref(&b)).await, None);
+        assert_eq!(told(&mut libraries, slice::from_ref(&c)).await, Some((names(&["b"]), names(&["c"]))));
+        assert_eq!(told(&mut libraries, slice::from_ref(&a)).await, Some((names(&["c"]), names(&["a"]))));
         libraries.forget();
         assert_eq!(told(&mut libraries, &[a]).await, Some((vec![], names(&["a"]))));
     }
