@@ -117,7 +117,14 @@ fn of_runtime() -> Result<Prepared> {
 
 /// The worker as it is, driven from outside.
 fn edge() -> Result<Prepared> {
-    on_workers("tests/edge/*.test.mjs")
+    let mut prepared = on_workers("tests/edge/*.test.mjs")?;
+    // For the files that need no settings of their own.
+    let server = Server::start(Variant::Testing, "edge", &[])?;
+    for command in &mut prepared.commands {
+        command.env("WORKER_URL", server.url());
+    }
+    prepared.servers.push(server);
+    Ok(prepared)
 }
 
 /// Real packages, on the worker as it is.
