@@ -1,6 +1,6 @@
 //! The suites of `cargo xtask test`, in the order in which they begin.
 
-use std::process::Command;
+use std::{fs, process::Command};
 
 use anyhow::Result;
 
@@ -129,7 +129,13 @@ fn edge() -> Result<Prepared> {
 
 /// Real packages, on the worker as it is.
 fn packages() -> Result<Prepared> {
-    on_workers("tests/packages/*.test.mjs")
+    let mut prepared = on_workers("tests/packages/*.test.mjs")?;
+    let compiled = target().join("state/compiled");
+    let _ = fs::remove_dir_all(&compiled);
+    for command in &mut prepared.commands {
+        command.env("COMPILED", &compiled);
+    }
+    Ok(prepared)
 }
 
 fn on_workers(files: &str) -> Result<Prepared> {
