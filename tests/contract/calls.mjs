@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { sleep } from '../edge/worker.mjs';
+import { LONG } from '../long.mjs';
 import { ANSWERS_ITSELF, FORGED_CALLS, OTHERS } from '../security/attacks/calls.mjs';
 import { soon } from './suite.mjs';
 
@@ -153,7 +154,7 @@ caught`;
 
         test('is let go of while it waits', async () => {
           for (const waiting of ["await call('never')", "call_sync('never')", "while True: await call('echo')"]) {
-            for (const moment of [60, 120, 250, 500]) {
+            for (const moment of LONG ? [60, 120, 250, 500] : [60, 250]) {
               const going = ways[way].begin(`from _host import call, call_sync\n${waiting}`);
               await sleep(moment);
               await going.letGo();
@@ -173,7 +174,7 @@ caught`;
         });
 
         test('is over before its answers come, which are nobody else’s', async () => {
-          for (let n = 0; n < 10; n++) {
+          for (let n = 0; n < (LONG ? 10 : 4); n++) {
             const code = `import asyncio\nfrom _host import call\nasyncio.ensure_future(call('echo', n=${n}))\nawait asyncio.sleep(0)\n1`;
             assert.equal(await value(code), 1);
             assert.deepEqual(await value(`from _host import call\n[await call('echo', m=k) for k in range(3)]`), [

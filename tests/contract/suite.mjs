@@ -3,12 +3,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { sleep } from '../edge/worker.mjs';
+import { LONG } from '../long.mjs';
 
 /**
  * Milliseconds after which somebody lets go: before it began, while its isolate boots, in the middle, after it. Sooner, and
  * a cancellation may arrive before what it cancels.
  */
-const MOMENTS = [20, 40, 60, 90, 120, 160, 200, 400, 800];
+const MOMENTS = LONG ? [20, 40, 60, 90, 120, 160, 200, 400, 800] : [20, 90, 200, 800];
 
 /** How long the next run may have to wait, in milliseconds: a run that is stopped may clean up. */
 const PATIENCE = 10_000;

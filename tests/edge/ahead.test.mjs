@@ -1,9 +1,13 @@
 // Isolates that are booted ahead: a run after a pause gets one, and nobody gets one that somebody had.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { LONG, longTest } from '../long.mjs';
 import { LegacyClient, modern, residentMemory, run, sleep, startWorker } from './worker.mjs';
 
 const RUNS = 150;
+
+/** How often each number of runs comes at once, four numbers in turn. */
+const ROUNDS = LONG ? 12 : 4;
 
 /** What a run leaves wherever it can, and what it finds there. */
 const MARK = `
@@ -64,7 +68,7 @@ describe('isolates booted ahead', () => {
     const before = await counts(url);
     const session = await LegacyClient.connect(url);
     let handle;
-    for (let round = 0; round < 12; round++) {
+    for (let round = 0; round < ROUNDS; round++) {
       const n = 1 + (round % 4);
       const found = await Promise.all(Array.from({ length: n }, () => value(url, MARK)));
       for (const one of found) assert.deepEqual(one, Array(7).fill(false));
@@ -111,7 +115,8 @@ describe('isolates booted ahead', () => {
     assert.equal((await inSpare('2')).return_value, 2);
   });
 
-  test(`no memory is left of ${RUNS}`, async () => {
+  // isolation.test.mjs has less of it.
+  longTest(`no memory is left of ${RUNS}`, async () => {
     const { url } = worker;
     const some = async (/** @type {number} */ runs) => {
       for (let n = 0; n < runs; n++) {

@@ -1,12 +1,12 @@
 // The traceback of an error: as Python has it while it is short, and else without most of what is the libraries'.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { run, startWorker } from './worker.mjs';
+import { run, sharedWorker } from './worker.mjs';
 
-/** @type {Awaited<ReturnType<typeof startWorker>>} */
+/** @type {Awaited<ReturnType<typeof sharedWorker>>} */
 let worker;
 before(async () => {
-  worker = await startWorker();
+  worker = await sharedWorker();
 });
 after(() => worker?.stop());
 

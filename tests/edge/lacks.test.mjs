@@ -1,12 +1,12 @@
 // What a sandbox does not have is told in one line, and what can be made up for is there.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { run, startWorker } from './worker.mjs';
+import { run, sharedWorker } from './worker.mjs';
 
-/** @type {Awaited<ReturnType<typeof startWorker>>} */
+/** @type {Awaited<ReturnType<typeof sharedWorker>>} */
 let worker;
 before(async () => {
-  worker = await startWorker();
+  worker = await sharedWorker();
 });
 after(() => worker?.stop());
 

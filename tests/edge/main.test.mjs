@@ -1,12 +1,12 @@
 // The program is `__main__`: what looks for a program's names by its module finds them.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { LegacyClient, run, startWorker } from './worker.mjs';
+import { LegacyClient, run, sharedWorker } from './worker.mjs';
 
-/** @type {Awaited<ReturnType<typeof startWorker>>} */
+/** @type {Awaited<ReturnType<typeof sharedWorker>>} */
 let worker;
 before(async () => {
-  worker = await startWorker();
+  worker = await sharedWorker();
 });
 after(() => worker?.stop());
 

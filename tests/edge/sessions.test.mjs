@@ -4,17 +4,17 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { answer, LEGACY, LegacyClient, modern, run, sleep, startWorker } from './worker.mjs';
+import { answer, LEGACY, LegacyClient, modern, run, sharedWorker, sleep, startWorker } from './worker.mjs';
 
 /** 128 bits, in letters that nobody takes for others. */
 const HANDLE = /^[0-9a-hjkmnp-tv-z]{26}$/;
 const LOST = /^The Python interpreter of this session was restarted/;
 
 describe('sessions', () => {
-  /** @type {Awaited<ReturnType<typeof startWorker>>} */
+  /** @type {Awaited<ReturnType<typeof sharedWorker>>} */
   let worker;
   before(async () => {
-    worker = await startWorker();
+    worker = await sharedWorker();
   });
   after(() => worker?.stop());
 

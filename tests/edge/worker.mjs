@@ -66,6 +66,15 @@ export async function startWorker(vars = {}, state) {
   };
 }
 
+/**
+ * A worker with no setting but the defaults, for tests that leave it as it was: the suite's own, or else one that is started.
+ * @returns {Promise<{ url: string, stop: () => Promise<void> }>}
+ */
+export async function sharedWorker() {
+  const url = process.env.WORKER_URL;
+  return url ? { url, stop: async () => {} } : startWorker();
+}
+
 /** @typedef {{ code: number, message: string, data?: any }} RpcError */
 /** @typedef {{ method: string, params: any }} Notification */
 /**

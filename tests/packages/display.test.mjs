@@ -2,11 +2,15 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { answer, modern, startWorker } from '../edge/worker.mjs';
+import { COMPILED } from './compiled.mjs';
 
 /** @type {Awaited<ReturnType<typeof startWorker>>} */
 let worker;
 before(async () => {
-  worker = await startWorker({ PACKAGES: 'pypi', TABLE_ROWS: '5', TABLE_COLUMNS: '4', RESULT_LIMIT_KB: '1024' });
+  worker = await startWorker(
+    { PACKAGES: 'pypi', TABLE_ROWS: '5', TABLE_COLUMNS: '4', RESULT_LIMIT_KB: '1024' },
+    COMPILED,
+  );
 });
 after(() => worker?.stop());
 

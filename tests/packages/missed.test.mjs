@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { answer, LegacyClient, meta, modern, run, startWorker } from '../edge/worker.mjs';
+import { COMPILED } from './compiled.mjs';
 
 /** @type {Awaited<ReturnType<typeof startWorker>>} */
 let worker;
 before(async () => {
-  worker = await startWorker({ DENIED_PACKAGES: 'tiktoken', TIME_LIMIT_SECONDS: '300' });
+  worker = await startWorker({ DENIED_PACKAGES: 'tiktoken', TIME_LIMIT_SECONDS: '300' }, COMPILED);
 });
 after(() => worker?.stop());
 

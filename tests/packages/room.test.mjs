@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { DEPLOYED } from '../edge/deployed.mjs';
 import { run, startWorker } from '../edge/worker.mjs';
+import { COMPILED } from './compiled.mjs';
 import { FOUR, OF_SIX, SIX } from './famous.mjs';
 
 describe('under cargo xtask dev', () => {
@@ -10,7 +11,7 @@ describe('under cargo xtask dev', () => {
   let worker;
   before(async () => {
     // A busy machine takes its time to compile what six packages import.
-    worker = await startWorker({ TIME_LIMIT_SECONDS: '300' });
+    worker = await startWorker({ TIME_LIMIT_SECONDS: '300' }, COMPILED);
   });
   after(() => worker?.stop());
 
@@ -35,7 +36,7 @@ describe('with the budget of a deployed worker', () => {
   /** @type {Awaited<ReturnType<typeof startWorker>>} */
   let worker;
   before(async () => {
-    worker = await startWorker({ MEMORY_BUDGET_MB: DEPLOYED.MEMORY_BUDGET_MB, PACKAGES: 'lock' });
+    worker = await startWorker({ MEMORY_BUDGET_MB: DEPLOYED.MEMORY_BUDGET_MB, PACKAGES: 'lock' }, COMPILED);
   });
   after(() => worker?.stop());
 

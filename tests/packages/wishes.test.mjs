@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { run, startWorker } from '../edge/worker.mjs';
+import { COMPILED } from './compiled.mjs';
 
 describe('by default', () => {
   /** @type {Awaited<ReturnType<typeof startWorker>>} */
   let worker;
   before(async () => {
     // A busy machine takes its time to compile what pandas and matplotlib import.
-    worker = await startWorker({ TIME_LIMIT_SECONDS: '300' });
+    worker = await startWorker({ TIME_LIMIT_SECONDS: '300' }, COMPILED);
   });
   after(() => worker?.stop());
 
@@ -58,7 +59,7 @@ describe('where the lock file is all there is', () => {
   /** @type {Awaited<ReturnType<typeof startWorker>>} */
   let worker;
   before(async () => {
-    worker = await startWorker({ PACKAGES: 'lock', TIME_LIMIT_SECONDS: '300' });
+    worker = await startWorker({ PACKAGES: 'lock', TIME_LIMIT_SECONDS: '300' }, COMPILED);
   });
   after(() => worker?.stop());
 

@@ -3,6 +3,7 @@
 // switch for it, with the feature taken from its workers.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { LONG } from '../long.mjs';
 import { openChromium, openFirefox, suspends, withoutFirefox } from './browser.mjs';
 import { serveSite } from './site.mjs';
 
@@ -62,7 +63,8 @@ const BROWSERS = [
   },
 ];
 
-for (const { name, skip = false, open } of BROWSERS) {
+// One of them is enough for what both prove, and Firefox is the one that people have.
+for (const { name, skip = false, open } of LONG ? BROWSERS : BROWSERS.slice(withoutFirefox() ? 1 : 0).slice(0, 1)) {
   describe(name, () => {
     /** @type {Awaited<ReturnType<typeof serveSite>>} */
     let site;

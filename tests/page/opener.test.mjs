@@ -69,15 +69,16 @@ async function go() {
   return [result.return_value, result.output, frame.src.includes('/assets/frame-')];
 }
 
-/** @type {{ name: string, skip: string | false, open: () => Promise<{ newPage: () => Promise<any>, close: () => Promise<void> }> }[]} */
+/** @typedef {{ newPage: () => Promise<any>, close: () => Promise<void> }} Browser `newPage` with nothing of the one before */
+
+/** @type {{ name: string, skip: string | false, open: () => Promise<Browser> }[]} */
 const BROWSERS = [
   {
     name: 'Chromium',
     skip: false,
     async open() {
       const browser = await openChromium(['--disable-popup-blocking']);
-      const context = await browser.newContext();
-      return { newPage: () => context.newPage(), close: () => browser.close() };
+      return { newPage: async () => (await browser.newContext()).newPage(), close: () => browser.close() };
     },
   },
   {
@@ -85,15 +86,21 @@ const BROWSERS = [
     skip: withoutFirefox(),
     async open() {
       const browser = await openFirefox({ 'dom.disable_open_during_load': false });
-      return { newPage: () => browser.newPage(), close: () => browser.close() };
+      const newPage = async () => (await browser.createBrowserContext()).newPage();
+      return { newPage, close: () => browser.close() };
     },
   },
 ];
 
 for (const { name, skip, open } of BROWSERS) {
-  test(`${name}: who opened the page reads and changes nothing of its sandbox`, { skip }, async (t) => {
-    const browser = await open();
-    t.after(() => browser.close());
+  /** @type {Browser} */
+  let browser;
+  before(async () => {
+    if (!skip) browser = await open();
+  });
+  after(() => browser?.close());
+
+  test(`${name}: who opened the page reads and changes nothing of its sandbox`, { skip }, async () => {
     const evilPage = await browser.newPage();
     await evilPage.goto(`${stranger}/evil`);
     const popup = new Promise((resolve) => evilPage.once('popup', resolve));
@@ -111,9 +118,7 @@ for (const { name, skip, open } of BROWSERS) {
     assert.deepEqual(await page.evaluate(go), [42, [], true], JSON.stringify(tried));
   });
 
-  test(`${name}: whom the page has opened, neither`, { skip }, async (t) => {
-    const browser = await open();
-    t.after(() => browser.close());
+  test(`${name}: whom the page has opened, neither`, { skip }, async () => {
     const page = await browser.newPage();
     await page.goto(`${site.url}/plain`);
     await page.evaluate(begin);
@@ -127,9 +132,7 @@ for (const { name, skip, open } of BROWSERS) {
     assert.deepEqual(await page.evaluate(go), [42, [], true], JSON.stringify(tried));
   });
 
-  test(`${name}: with a policy for openers, there is no handle`, { skip }, async (t) => {
-    const browser = await open();
-    t.after(() => browser.close());
+  test(`${name}: with a policy for openers, there is no handle`, { skip }, async () => {
     const page = await browser.newPage();
     await page.goto(`${site.url}/coop`);
     await page.evaluate(begin);

@@ -255,14 +255,20 @@ pub fn desk() -> Result<PathBuf> {
         }
         copy(&site, &browser)?;
         copy(&home.join("runtime"), &runtime)?;
-        // The library's interface is the page's.
-        fs::create_dir_all(&core)?;
-        for file in ["index.d.ts", "sandbox.js"] {
-            fs::copy(root().join("www/js").join(file), core.join(file))?;
-        }
+        interface()?;
         Ok(fs::copy(root().join("LICENSE"), cli.join("LICENSE")).map(drop)?)
     })?;
     Ok(cli)
+}
+
+/// Writes the interface of the npm package's library, which is the page's: all that checking types needs of what is built.
+pub fn interface() -> Result<()> {
+    let core = root().join("cli/core");
+    fs::create_dir_all(&core)?;
+    for file in ["index.d.ts", "sandbox.js"] {
+        fs::copy(root().join("www/js").join(file), core.join(file))?;
+    }
+    Ok(())
 }
 
 /// Packs the npm package, and those with the program for this machine and for others, into a folder; gives their files.

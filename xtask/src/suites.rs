@@ -1,6 +1,6 @@
-//! The suites of `cargo xtask test`, in the order in which they run.
+//! The suites of `cargo xtask test`, in the order in which they begin.
 
-use std::process::Command;
+use std::{fs, process::Command};
 
 use anyhow::Result;
 
@@ -9,8 +9,9 @@ use crate::{
     build::{self, Variant},
     corpus, deny,
     dev::Server,
-    mirror, node, python, step,
-    toolchain::{WASM, cargo},
+    mirror, node, python,
+    step::target,
+    toolchain::{self, WASM, cargo},
     wheel,
 };
 
@@ -28,24 +29,24 @@ pub struct Prepared {
     pub servers: Vec<Server>,
 }
 
-/// All suites.
+/// All suites, those that take longest first: no lane is left with one of them in the end.
 pub const SUITES: &[Suite] = &[
-    Suite { name: "fmt", prepare: fmt },
-    Suite { name: "lint", prepare: lint },
-    Suite { name: "deny", prepare: crates },
-    Suite { name: "rust", prepare: rust },
-    Suite { name: "runtime", prepare: of_runtime },
-    Suite { name: "edge", prepare: edge },
-    Suite { name: "packages", prepare: packages },
-    Suite { name: "clients", prepare: clients },
     Suite { name: "page", prepare: page },
+    Suite { name: "edge", prepare: edge },
     Suite { name: "desk", prepare: desk },
-    Suite { name: "python", prepare: python_package },
+    Suite { name: "packages", prepare: packages },
     Suite { name: "security", prepare: security },
     Suite { name: "parity", prepare: parity },
+    Suite { name: "python", prepare: python_package },
     Suite { name: "corpus", prepare: of_corpus },
-    Suite { name: "conformance", prepare: conformance },
     Suite { name: "deploy", prepare: deploy },
+    Suite { name: "rust", prepare: rust },
+    Suite { name: "lint", prepare: lint },
+    Suite { name: "conformance", prepare: conformance },
+    Suite { name: "clients", prepare: clients },
+    Suite { name: "runtime", prepare: of_runtime },
+    Suite { name: "deny", prepare: crates },
+    Suite { name: "fmt", prepare: fmt },
 ];
 
 fn of(commands: impl IntoIterator<Item = Command>) -> Result<Prepared> {
@@ -75,9 +76,8 @@ fn fmt() -> Result<Prepared> {
 fn lint() -> Result<Prepared> {
     node::install()?;
     python::TESTS.install()?;
-    build::worker(Variant::Release)?;
-    // Its types are those of what is built.
-    build::desk()?;
+    toolchain::install()?;
+    build::interface()?;
     let clippy = ["clippy", "--quiet", "--all-targets"];
     of([
         with(with(with(cargo(), clippy), of_native()), ["--", "-D", "warnings"]),
@@ -107,7 +107,7 @@ fn of_runtime() -> Result<Prepared> {
     node::install()?;
     python::TESTS.install()?;
     let mut plain = with(node::command("node"), ["xtask/runtime/build.mjs", "--plain"]);
-    plain.arg(step::target().join("plain")).arg(build::kdf()?);
+    plain.arg(target().join("plain")).arg(build::kdf()?);
     of([
         with(node::command("node"), ["--test", "--test-reporter=spec", "tests/runtime/*.test.mjs"]),
         with(python::TESTS.command("pytest"), ["--quiet", "tests/runtime"]),
@@ -117,12 +117,25 @@ fn of_runtime() -> Result<Prepared> {
 
 /// The worker as it is, driven from outside.
 fn edge() -> Result<Prepared> {
-    on_workers("tests/edge/*.test.mjs")
+    let mut prepared = on_workers("tests/edge/*.test.mjs")?;
+    // For the files that need no settings of their own.
+    let server = Server::start(Variant::Testing, "edge", &[])?;
+    for command in &mut prepared.commands {
+        command.env("WORKER_URL", server.url());
+    }
+    prepared.servers.push(server);
+    Ok(prepared)
 }
 
 /// Real packages, on the worker as it is.
 fn packages() -> Result<Prepared> {
-    on_workers("tests/packages/*.test.mjs")
+    let mut prepared = on_workers("tests/packages/*.test.mjs")?;
+    let compiled = target().join("state/compiled");
+    let _ = fs::remove_dir_all(&compiled);
+    for command in &mut prepared.commands {
+        command.env("COMPILED", &compiled);
+    }
+    Ok(prepared)
 }
 
 fn on_workers(files: &str) -> Result<Prepared> {

@@ -27,7 +27,14 @@ pub struct Test {
     /// How many suites run side by side: most of them wait more than they compute.
     #[arg(long, value_name = "NUMBER", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
     jobs: u8,
+    /// Also what only repeats, or goes on for long: CONTRIBUTING.md lists it.
+    #[arg(long)]
+    long: bool,
 }
+
+/// What tells tests that they are to run in their long form. Those of it alone are not selected without it, so none is
+/// counted as skipped.
+const LONG: &str = "LONG";
 
 /// Tests that passed, that failed, and that could not be tried here.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +79,7 @@ impl Test {
                         // A statement of its own: the lock is not held while the suite runs.
                         let suite = next.lock().unwrap_or_else(PoisonError::into_inner).next();
                         let Some((at, suite)) = suite else { break };
-                        let (count, line) = counted(suite);
+                        let (count, line) = counted(suite, self.long);
                         done.lock().unwrap_or_else(PoisonError::into_inner).push((at, suite, count, line));
                     }
                 });
@@ -81,7 +88,7 @@ impl Test {
         let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_by_key(|(at, ..)| *at);
         for (_, suite, count, line) in done.iter_mut().filter(|(_, _, count, _)| beside && count.failed > 0) {
-            let (again, told) = counted(suite);
+            let (again, told) = counted(suite, self.long);
             *line = format!("{told}; beside another suite {} failed", count.failed);
             *count = again;
         }
@@ -104,10 +111,10 @@ impl Test {
 }
 
 /// Runs a suite; gives its tests, and the line that tells of them.
-fn counted(suite: &Suite) -> (Count, String) {
+fn counted(suite: &Suite, long: bool) -> (Count, String) {
     let start = Instant::now();
     eprintln!("==> suite {}", suite.name);
-    let count = run_suite(suite).unwrap_or_else(|error| {
+    let count = run_suite(suite, long).unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         Count { failed: 1, ..Count::default() }
     });
@@ -132,10 +139,14 @@ impl Write for Named {
     }
 }
 
-fn run_suite(suite: &Suite) -> Result<Count> {
+fn run_suite(suite: &Suite, long: bool) -> Result<Count> {
     let prepared = (suite.prepare)().with_context(|| format!("the suite {} cannot run", suite.name))?;
     let mut total = Count::default();
-    for command in prepared.commands {
+    for mut command in prepared.commands {
+        match long {
+            true => command.env(LONG, "1"),
+            false => command.env_remove(LONG),
+        };
         total += run_command(command, &mut Named(suite.name))?;
     }
     drop(prepared.servers);
@@ -200,7 +211,12 @@ fn count(line: &str) -> Count {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, path::Path};
+
+    use walkdir::WalkDir;
+
     use super::*;
+    use crate::step::root;
 
     #[test]
     fn counts_are_read_from_each_runner() {
@@ -231,6 +247,31 @@ mod tests {
         ] {
             assert_eq!(count(line), Count { passed, failed, skipped }, "{line}");
         }
+    }
+
+    #[test]
+    fn what_only_the_long_form_has_is_listed() {
+        let read = |path: &Path| fs::read_to_string(path).unwrap();
+        let contributing = read(&root().join("CONTRIBUTING.md"));
+        let (_, listed) = contributing.split_once("## The long form").unwrap();
+        let listed = listed.split_once("\n## ").map_or(listed, |(section, _)| section);
+        let mut found = 0;
+        for folder in ["tests", "python/tests"] {
+            for entry in WalkDir::new(root().join(folder)) {
+                let path = entry.unwrap().into_path();
+                let is_code = path.extension().is_some_and(|end| end == "mjs" || end == "py");
+                if !is_code || path.ends_with("tests/long.mjs") {
+                    continue;
+                }
+                let text = read(&path);
+                if ["LONG ", "longTest(", "longDescribe("].iter().any(|way| text.contains(way)) {
+                    let name = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+                    assert!(listed.contains(&format!("`{name}`")), "CONTRIBUTING.md does not list {name}");
+                    found += 1;
+                }
+            }
+        }
+        assert!(found > 0);
     }
 
     #[test]
