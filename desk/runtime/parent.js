@@ -123,7 +123,11 @@ export class Interpreter extends DurableObject {
         const sent = await Envelope.open(request.body);
         const { packages, isSnapshotted } = JSON.parse(sent.text);
         this.#add(packages);
-        const body = joinedStream('', archives, sent, request.body, isSnapshotted ? [] : [snapshot]);
+        const after = isSnapshotted ? [] : [snapshot];
+        // Without packages nothing is still to come, and what is here takes a shorter way.
+        const body = packages.length
+          ? joinedStream('', archives, sent, request.body, after)
+          : envelopeStream('', [...archives, ...after]);
         const booted = await this.#facet.fetch(url, { method: 'POST', body });
         return data && booted.ok ? this.#send('http://sandbox/data', '', data) : booted;
       }
