@@ -88,6 +88,9 @@ async function write(stream, pieces) {
 
 /**
  * Takes native libraries, and lets go of all that it is not told to keep.
+ *
+ * **Boundary.** Isolates of different principals share what is compiled here. It cannot be changed, and its name is the hash of
+ * its wheel, so nobody gets another library than the one that was checked.
  * @param {Request} request @param {any} env
  */
 async function takeLibraries(request, env) {

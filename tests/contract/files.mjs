@@ -7,6 +7,9 @@ with open('out.txt', 'w') as file:
     file.write(text.upper() + more)
 with open('out.bin', 'wb') as file:
     file.write(raw[::-1])
+# In a plain object of JavaScript, this would be no key.
+with open('__proto__', 'w') as file:
+    file.write('x')
 list(raw)`;
 
 /** What it is given. */
@@ -20,6 +23,7 @@ export const given = () => ({
 export const RESULT = [
   [1, 255],
   [
+    { path: '__proto__', change: 'created', size: 1, media_type: 'application/octet-stream', content: [120] },
     { path: 'out.bin', change: 'created', size: 2, media_type: 'application/octet-stream', content: [255, 1] },
     { path: 'out.txt', change: 'created', size: 3, media_type: 'text/plain', content: 'Äx' },
   ],

@@ -139,8 +139,8 @@ async function page(modules) {
   }
 }
 
-/** @param {string} packages @param {string} modules @returns {Promise<Figures>} */
-async function original(packages, modules) {
+/** @param {string} modules @param {string} packages @returns {Promise<Figures>} */
+async function original(modules, packages) {
   const args = ['streamable_http_stateless', `--port=${PORT}`, `--deps=${packages}`];
   return serving(process.env.ORIGINAL ?? '', args, {}, async (url) => {
     const client = await LegacyClient.connect(url, '2025-06-18');
@@ -160,7 +160,7 @@ console.log(
 for (const [modules, packages] of SETS) {
   for (const [home, measure] of Object.entries({ native, desk, edge, page, original })) {
     if (home === 'original' && !process.env.ORIGINAL) continue;
-    const figures = await (home === 'original' ? original(packages, modules) : measure(modules, ''));
+    const figures = await measure(modules, packages);
     report.push({ modules, home, ...figures });
     const { first, again, ahead, memory, kept } = figures;
     const cells = [first, again, ahead].map((times) => shown(times).padEnd(20));

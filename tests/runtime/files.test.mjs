@@ -57,7 +57,7 @@ const name = fc
   .string({ unit: 'grapheme', minLength: 1, maxLength: 12 })
   .map((text) => text.replaceAll(/[/\0]/g, '_').toWellFormed())
   .filter((text) => text !== '.' && text !== '..')
-  // Emscripten keeps a folder's files in a plain object, where this is no key: such a file can be read, and is not listed.
+  // Unpatched, Emscripten has a folder's files in a plain object, where this is no key.
   .filter((text) => text !== '__proto__');
 
 test('files are placed where they belong, with folders, and read back', () => {

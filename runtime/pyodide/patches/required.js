@@ -41,6 +41,11 @@ export const required = [
       'Module.hooks.unsuspended(wasmExports["pythonexc2js"],()=>validSuspender);',
   },
   {
+    why: 'A file may be called `__proto__`, and is one like others: in a plain object it would be no key.',
+    find: 'node.stream_ops=MEMFS.ops_table.dir.stream;node.contents={}',
+    replace: 'node.stream_ops=MEMFS.ops_table.dir.stream;node.contents={__proto__:null}',
+  },
+  {
     why: 'The libraries of packages are compiled already: no bytes of theirs are read, nor compiled (packages.js).',
     find: 'function loadLibData(){',
     replace:
