@@ -23,7 +23,7 @@ export const given = () => ({
 export const RESULT = [
   [1, 255],
   [
-    { path: '__proto__', change: 'created', size: 1, media_type: 'application/octet-stream', content: [120] },
+    { path: '__proto__', change: 'created', size: 1, media_type: 'application/octet-stream', content: 'x' },
     { path: 'out.bin', change: 'created', size: 2, media_type: 'application/octet-stream', content: [255, 1] },
     { path: 'out.txt', change: 'created', size: 3, media_type: 'text/plain', content: 'Äx' },
   ],
