@@ -36,6 +36,10 @@ pub struct Test {
 /// counted as skipped.
 const LONG: &str = "LONG";
 
+/// How many of a suite's failed tests are named at the end, and by how many characters.
+const FAILURES: usize = 20;
+const FAILURE: usize = 300;
+
 /// Tests that passed, that failed, and that could not be tried here.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Count {
@@ -79,24 +83,30 @@ impl Test {
                         // A statement of its own: the lock is not held while the suite runs.
                         let suite = next.lock().unwrap_or_else(PoisonError::into_inner).next();
                         let Some((at, suite)) = suite else { break };
-                        let (count, line) = counted(suite, self.long);
-                        done.lock().unwrap_or_else(PoisonError::into_inner).push((at, suite, count, line));
+                        let outcome = Outcome::of(suite, self.long);
+                        done.lock().unwrap_or_else(PoisonError::into_inner).push((at, suite, outcome));
                     }
                 });
             }
         });
         let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_by_key(|(at, ..)| *at);
-        for (_, suite, count, line) in done.iter_mut().filter(|(_, _, count, _)| beside && count.failed > 0) {
-            let (again, told) = counted(suite, self.long);
-            *line = format!("{told}; beside another suite {} failed", count.failed);
-            *count = again;
+        for (_, suite, outcome) in done.iter_mut().filter(|(.., outcome)| beside && outcome.count.failed > 0) {
+            let failed = outcome.count.failed;
+            *outcome = Outcome::of(suite, self.long);
+            outcome.line += &format!("; beside another suite {failed} failed");
         }
         let mut total = Count::default();
         println!();
-        for (.., count, line) in done {
-            println!("{line}");
-            total += count;
+        for (.., outcome) in &done {
+            println!("{}", outcome.line);
+            total += outcome.count;
+        }
+        // Whoever sees but the end of all this knows what to look for.
+        for (_, suite, outcome) in &done {
+            for test in &outcome.failures {
+                println!("failed: {}: {test}", suite.name);
+            }
         }
         if total.skipped > 0 {
             println!("{} could not be tried here", total.skipped);
@@ -110,26 +120,48 @@ impl Test {
     }
 }
 
-/// Runs a suite; gives its tests, and the line that tells of them.
-fn counted(suite: &Suite, long: bool) -> (Count, String) {
-    let start = Instant::now();
-    eprintln!("==> suite {}", suite.name);
-    let count = run_suite(suite, long).unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        Count { failed: 1, ..Count::default() }
-    });
-    let line = format!("{:12} {count}, {:.0} s", suite.name, start.elapsed().as_secs_f32());
-    eprintln!("==> suite {line}");
-    (count, line)
+/// What came of a suite.
+struct Outcome {
+    count: Count,
+    /// Tells of it.
+    line: String,
+    /// What its runners called the tests that failed.
+    failures: Vec<String>,
 }
 
-/// Prints lines with the name of their suite, as those of two suites mingle.
-struct Named(&'static str);
+impl Outcome {
+    /// Runs a suite.
+    fn of(suite: &Suite, long: bool) -> Self {
+        let start = Instant::now();
+        eprintln!("==> suite {}", suite.name);
+        let mut shown_to = Named { suite: suite.name, failures: Vec::new() };
+        let count = run_suite(suite, long, &mut shown_to).unwrap_or_else(|error| {
+            eprintln!("error: {error:#}");
+            shown_to.failures.push(format!("{error:#}"));
+            Count { failed: 1, ..Count::default() }
+        });
+        let line = format!("{:12} {count}, {:.0} s", suite.name, start.elapsed().as_secs_f32());
+        eprintln!("==> suite {line}");
+        Self { count, line, failures: shown_to.failures }
+    }
+}
+
+/// Prints lines with the name of their suite, as those of two suites mingle, and keeps those that name a failed test.
+struct Named {
+    suite: &'static str,
+    failures: Vec<String>,
+}
 
 impl Write for Named {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        if let Some(test) = failure(&String::from_utf8_lossy(line))
+            && self.failures.len() < FAILURES
+            && !self.failures.contains(&test)
+        {
+            self.failures.push(test);
+        }
         let mut stdout = std::io::stdout().lock();
-        write!(stdout, "{:>11}  ", self.0)?;
+        write!(stdout, "{:>11}  ", self.suite)?;
         stdout.write_all(line)?;
         Ok(line.len())
     }
@@ -139,7 +171,18 @@ impl Write for Named {
     }
 }
 
-fn run_suite(suite: &Suite, long: bool) -> Result<Count> {
+/// The test that a line of a runner's output says has failed: node's `✖ name (5ms)`, pytest's `FAILED file::name - why`,
+/// cargo's `test name ... FAILED`.
+fn failure(line: &str) -> Option<String> {
+    let line = line.trim();
+    let node = line.strip_prefix("✖ ").filter(|test| *test != "failing tests:");
+    let node = node.map(|test| test.rsplit_once(" (").map_or(test, |(name, _)| name));
+    let cargo = line.strip_prefix("test ").and_then(|test| test.strip_suffix(" ... FAILED"));
+    let test = node.or(cargo).or_else(|| line.strip_prefix("FAILED "))?;
+    Some(test.chars().take(FAILURE).collect())
+}
+
+fn run_suite(suite: &Suite, long: bool, shown_to: &mut Named) -> Result<Count> {
     let prepared = (suite.prepare)().with_context(|| format!("the suite {} cannot run", suite.name))?;
     let mut total = Count::default();
     for mut command in prepared.commands {
@@ -147,7 +190,7 @@ fn run_suite(suite: &Suite, long: bool) -> Result<Count> {
             true => command.env(LONG, "1"),
             false => command.env_remove(LONG),
         };
-        total += run_command(command, &mut Named(suite.name))?;
+        total += run_command(command, shown_to)?;
     }
     drop(prepared.servers);
     Ok(total)
@@ -246,6 +289,20 @@ mod tests {
             ("﹣ a test of what is not here (0.2ms) # Firefox was not found", 0, 0, 0),
         ] {
             assert_eq!(count(line), Count { passed, failed, skipped }, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_failed_is_named() {
+        for (line, test) in [
+            ("  ✖ files go in (24.5ms)\n", Some("files go in")),
+            ("✖ failing tests:\n", None),
+            ("✔ files go in (24.5ms)\n", None),
+            ("FAILED tests/a.py::test_b - assert 1 == 2\n", Some("tests/a.py::test_b - assert 1 == 2")),
+            ("test a::b ... FAILED\n", Some("a::b")),
+            ("test a::b ... ok\n", None),
+        ] {
+            assert_eq!(failure(line).as_deref(), test, "{line}");
         }
     }
 
