@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { sleep } from '../edge/worker.mjs';
 import { LONG } from '../long.mjs';
+import { DEEP } from './deep.mjs';
 
 /**
  * Milliseconds after which somebody lets go: before it began, while its isolate boots, in the middle, after it. Sooner, and
@@ -82,6 +83,17 @@ export function contract(name, start, sessions = 10) {
         });
       }
     }
+
+    test('what goes deep ends with an error at most, and not with its interpreter', async () => {
+      const client = await home.connect();
+      await client.run('open("f", "w").write("kept")');
+      for (const [what, code, value] of DEEP) {
+        const result = await client.run(code);
+        assert.deepEqual([result.status, result.return_value], ['success', value], `${what}: ${result.error}`);
+      }
+      assert.equal((await client.run('open("f").read()')).return_value, 'kept');
+      await client.close();
+    });
 
     test('a handle is let go of', async () => {
       const { session } = await home.run('x = 1', 'new');

@@ -30,8 +30,7 @@ LONG = os.environ.get('LONG') == '1'
 SESSIONS = 2
 FRESH_PART = 8
 # What ends its interpreter or output, or finds these as others left them; and a file: a session gives it an address.
-# Or what takes the interpreter with it when it is freed, as it is nested so deeply (docs/python.md).
-ALONE = frozenset({'os-exit', 'os-abort', 'closed-stdout', 'files', 'help', 'read-stdin', 'nested-100000'})
+ALONE = frozenset({'os-exit', 'os-abort', 'closed-stdout', 'files', 'help', 'read-stdin'})
 # What programs of packages.toml import, so that their session installs it all at once; but for sympy, which is large.
 PACKAGES = 'import matplotlib, numpy, pandas, PIL, pydantic'
 

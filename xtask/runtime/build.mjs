@@ -5,7 +5,7 @@
 // usage: node build.mjs [--plain] OUTPUT_FOLDER KDF_WASM [PACKAGES_FOLDER]
 //
 // --plain leaves out what only makes a start quicker: whether Pyodide has changed there, or elsewhere, is seen so.
-// Without it, the environment's XTASK names the program that links Pyodide's main module (xtask/src/link.rs).
+// The environment's XTASK names the program that changes Pyodide's main module (xtask/src/stack.rs, xtask/src/link.rs).
 // KDF_WASM is `runtime/kdf`, compiled.
 // PACKAGES_FOLDER has `packages.json` and what it names, see packages.mjs: they are in the snapshot, imported.
 //
@@ -93,7 +93,9 @@ const others = [loader, ...OWN.map((file) => text(join(source, 'js', file)))].jo
 const able = patch(text(join(pyodide, 'pyodide.asm.mjs')), required);
 const lean = plain ? able : trimExports(shake(patch(able, startup), others), others);
 writeFileSync(join(out, 'pyodide.asm.mjs'), plain ? able : compileEagerly(lean));
-const main = join(pyodide, 'pyodide.asm.wasm');
+/** The main module, in which Python sees the engine's stack end. */
+const main = join(target, 'main.wasm');
+xtask('stack', [join(pyodide, 'pyodide.asm.wasm'), main]);
 /** The main module with all its exports, and without those that only libraries ask for. */
 const linked = plain ? undefined : link(main, wordsOf(`${lean}\n${others}`));
 cpSync(linked?.placed ?? main, join(out, 'pyodide.asm.wasm'));
@@ -131,6 +133,7 @@ for (const file of making) rmSync(file);
 if (linked) cpSync(linked.hidden, join(out, 'pyodide.asm.wasm'));
 writeFileSync(join(out, 'symbols.txt'), linked ? readFileSync(linked.symbols) : '');
 if (linked) rmSync(linked.folder, { recursive: true });
+rmSync(main);
 writeFileSync(join(out, 'snapshot.bin'), new Uint8Array(snapshot));
 
 console.log('checking the snapshot');
@@ -140,12 +143,17 @@ console.log(
   `runtime built: snapshot ${(snapshot.byteLength / 1e6).toFixed(1)} MB, ${generated.length} generated modules`,
 );
 
+/** @param {string} command @param {string[]} args @param {string} [input] */
+function xtask(command, args, input = '') {
+  if (!process.env.XTASK) throw new Error('XTASK does not name the program of `cargo xtask`');
+  execFileSync(process.env.XTASK, [command, ...args], { input });
+}
+
 /** @param {string} module @param {Set<string>} names that JavaScript knows */
 function link(module, names) {
   const folder = join(target, 'linked');
   mkdirSync(folder);
-  if (!process.env.XTASK) throw new Error('XTASK does not name the program of `cargo xtask`');
-  execFileSync(process.env.XTASK, ['link', module, folder], { input: [...names].join(' ') });
+  xtask('link', [module, folder], [...names].join(' '));
   const [placed, hidden, symbols] = ['placed.wasm', 'hidden.wasm', 'symbols.txt'].map((file) => join(folder, file));
   return { folder, placed, hidden, symbols };
 }

@@ -341,6 +341,8 @@ fn runtime(dependencies: &str) -> Result<PathBuf> {
         .path("runtime")?
         .path("xtask/runtime")?
         .path("xtask/src/link.rs")?
+        .path("xtask/src/sections.rs")?
+        .path("xtask/src/stack.rs")?
         .path("package-lock.json")?
         .path(&kdf)?;
     let build = || {

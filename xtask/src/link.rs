@@ -2,23 +2,22 @@
 //! here, once, or left until somebody asks for it (`runtime/js/hooks/startup.js`).
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     fs,
     io::{self, Read},
     path::PathBuf,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::{Map, Value, json};
 use wasm_encoder::{
-    ConstExpr, ElementSection, Elements, ExportSection, Module, RawSection, Section, SectionId, TableSection,
+    ConstExpr, ElementSection, Elements, ExportSection, SectionId, TableSection,
     reencode::{Reencode, RoundtripReencoder},
 };
-use wasmparser::{
-    BinaryReader, Element, ElementItems, ElementKind, Export, ExternalKind, FromReader, Global, Imports, Operator,
-    Parser, RefType, SectionLimited, Table, TableInit, TypeRef,
-};
+use wasmparser::{Export, ExternalKind, Imports, RefType, Table, TableInit};
+
+use crate::sections::Sections;
 
 /// The build fails if more exports than this are left: Pyodide's JavaScript has changed.
 const MAX_KEPT: usize = 1500;
@@ -115,84 +114,13 @@ fn hide_exports(placed: &[u8], named: &HashSet<&str>) -> Result<(Vec<u8>, Value)
     Ok((sections.with(&[&kept]), json!({ "functions": functions, "data": data })))
 }
 
-/// The sections of a module.
-struct Sections<'a>(Vec<RawSection<'a>>);
-
-impl<'a> Sections<'a> {
-    fn read(module: &'a [u8]) -> Result<Self> {
-        let mut all = Vec::new();
-        for payload in Parser::new(0).parse_all(module) {
-            if let Some((id, range)) = payload?.as_section() {
-                all.push(RawSection { id, data: module.get(range).context("a section ends outside of it")? });
-            }
-        }
-        Ok(Self(all))
-    }
-
-    /// The module, with these sections instead of its own.
-    fn with(&self, changed: &[&dyn Section]) -> Vec<u8> {
-        let mut module = Module::HEADER.to_vec();
-        for own in &self.0 {
-            let written = changed.iter().find(|section| section.id() == own.id);
-            written.map_or(own as &dyn Section, |section| *section).append_to(&mut module);
-        }
-        module
-    }
-
-    /// What is in a section.
-    fn of<T: FromReader<'a>>(&self, id: SectionId) -> Result<SectionLimited<'a, T>> {
-        let section = self.0.iter().find(|section| section.id == id as u8);
-        let section = section.with_context(|| format!("it has no section {id:?}"))?;
-        Ok(SectionLimited::new(BinaryReader::new(section.data, 0))?)
-    }
-
-    /// The functions that the table has at the start: index of each, with its place.
-    fn places(&self) -> Result<HashMap<u32, u32>> {
-        let mut places = HashMap::new();
-        for segment in self.of::<Element>(SectionId::Element)? {
-            let Element { kind: ElementKind::Active { table_index: None, offset_expr }, items, .. } = segment? else {
-                bail!("a segment of another kind");
-            };
-            let ElementItems::Functions(functions) = items else { bail!("a segment of another kind") };
-            let start = constant(&offset_expr)?.context("an offset that is no constant")?;
-            for (place, function) in (start..).zip(functions) {
-                places.entry(function?).or_insert(place);
-            }
-        }
-        Ok(places)
-    }
-
-    /// The globals that are addresses: index of each, with its value.
-    fn addresses(&self) -> Result<HashMap<u32, u32>> {
-        let mut index = 0;
-        for import in self.of::<Imports>(SectionId::Import)?.into_imports() {
-            index += u32::from(matches!(import?.ty, TypeRef::Global(_)));
-        }
-        let mut addresses = HashMap::new();
-        for (index, global) in (index..).zip(self.of::<Global>(SectionId::Global)?) {
-            let Global { ty, init_expr } = global?;
-            if let (false, Some(address)) = (ty.mutable, constant(&init_expr)?) {
-                addresses.insert(index, address);
-            }
-        }
-        Ok(addresses)
-    }
-}
-
-/// What an expression gives, if it is a constant `i32` that is not negative.
-fn constant(expression: &wasmparser::ConstExpr) -> Result<Option<u32>> {
-    let mut operators = expression.get_operators_reader();
-    Ok(match (operators.read()?, operators.read()?) {
-        (Operator::I32Const { value }, Operator::End) => u32::try_from(value).ok(),
-        _ => None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use wasm_encoder::{
         CodeSection, ExportKind, Function, FunctionSection, GlobalSection, GlobalType, ImportSection, Instruction,
-        TableType, TypeSection, ValType,
+        Module, Section, TableType, TypeSection, ValType,
     };
 
     use super::*;

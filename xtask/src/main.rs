@@ -20,7 +20,9 @@ mod page;
 mod python;
 mod release;
 mod sbom;
+mod sections;
 mod soak;
+mod stack;
 mod step;
 mod suites;
 mod test;
@@ -66,6 +68,9 @@ enum Command {
     /// Links Pyodide's main module ahead of time, as xtask/runtime/build.mjs asks for it.
     #[command(hide = true)]
     Link(link::Link),
+    /// Makes Python see the engine's stack end, as xtask/runtime/build.mjs asks for it.
+    #[command(hide = true)]
+    Stack(stack::Stack),
     Coverage(coverage::Coverage),
     /// Makes a bearer token for a client of the worker (ACCESS=token).
     Token(token::Token),
@@ -91,6 +96,7 @@ fn main() -> ExitCode {
         Command::Core => build::core(build::Variant::Release).map(|_| ()),
         Command::Desk => build::desk().map(drop),
         Command::Link(link) => link.run(),
+        Command::Stack(stack) => stack.run(),
         Command::Packages(bundle) => bundle.run(),
         Command::Release(release) => release.run(),
         Command::Token(token) => token.run(),

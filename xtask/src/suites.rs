@@ -107,7 +107,7 @@ fn of_runtime() -> Result<Prepared> {
     node::install()?;
     python::TESTS.install()?;
     let mut plain = with(node::command("node"), ["xtask/runtime/build.mjs", "--plain"]);
-    plain.arg(target().join("plain")).arg(build::kdf()?);
+    plain.arg(target().join("plain")).arg(build::kdf()?).env("XTASK", std::env::current_exe()?);
     of([
         with(node::command("node"), ["--test", "--test-reporter=spec", "tests/runtime/*.test.mjs"]),
         with(python::TESTS.command("pytest"), ["--quiet", "tests/runtime"]),
