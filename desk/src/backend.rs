@@ -28,10 +28,10 @@ use crate::{
     snapshots,
 };
 
-/// The desk's interpreters.
+/// The backend of the desk: interpreters in workerd processes.
 #[derive(Clone)]
 pub struct Desk {
-    /// Where they are.
+    /// The processes.
     pub pool: Pool,
     /// The prepared wheels.
     pub wheels: Wheels,
@@ -208,7 +208,7 @@ impl CoreInterpreter for Spawned {
     }
 }
 
-/// A run.
+/// A run that was started.
 pub struct SpawnedRun {
     state: RunState,
 }

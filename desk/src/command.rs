@@ -28,7 +28,7 @@ pub fn help() -> String {
     format!("{usage}\n\nmcp-run-python v{VERSION}\n\n{ABOUT}.\n\n{}", tables())
 }
 
-/// What the words ask for.
+/// What the command line asks for.
 #[derive(Debug)]
 pub enum Asked {
     /// `--help`.
@@ -39,7 +39,7 @@ pub enum Asked {
     Mode(Box<Arguments>),
 }
 
-/// The words of a mode.
+/// A mode with its arguments.
 #[derive(Debug)]
 pub struct Arguments {
     /// One of [`MODES`].

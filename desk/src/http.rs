@@ -38,7 +38,7 @@ const HEAD_TIME: Duration = Duration::from_secs(60);
 
 /// A server that listens.
 pub struct Listening {
-    /// Its address.
+    /// Its URL, with the port that it got.
     pub url: String,
     listener: TcpListener,
     served: Rc<Served>,
@@ -49,10 +49,10 @@ struct Served {
     site: Site,
 }
 
-/// Listens.
+/// Binds the address, without serving yet.
 ///
 /// # Errors
-/// The address cannot be had: why.
+/// Why the address cannot be had, and what to do.
 pub async fn listen(server: &Server, host: &str, port: u16) -> Result<Listening, String> {
     let listener = TcpListener::bind((host, port)).await.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => format!("port {port} is in use; choose another by --port"),

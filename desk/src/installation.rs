@@ -21,7 +21,7 @@ const HOME: &str = "MCP_RUN_PYTHON_HOME";
 /// Names workerd's binary, if it is not in that folder: npm installs it elsewhere.
 const WORKERD: &str = "MCP_RUN_PYTHON_WORKERD";
 
-/// The folder.
+/// The files that come with the program, and workerd.
 #[derive(Debug, Clone)]
 pub struct Installation {
     runtime: PathBuf,
@@ -45,7 +45,8 @@ pub struct Sources {
 struct Hashes {
     config: String,
     assets: String,
-    /// By machine. Who brings workerd for another knows what it is.
+    /// By system and processor (`linux-x64`). The binary is not checked on one that is not listed: whoever put it there
+    /// vouches for it.
     workerd: HashMap<String, String>,
 }
 
@@ -85,12 +86,12 @@ struct IsolateRoom {
 }
 
 impl Installation {
-    /// Finds it.
+    /// Finds them.
     ///
     /// # Errors
-    /// Says what is missing.
+    /// Names the file that is missing.
     pub fn find() -> Result<Self, String> {
-        // Whoever opens them may be in another folder by then.
+        // Absolute, as workerd is started in a folder of its own.
         let named = |variable: &str| {
             let named = env::var_os(variable).filter(|path| !path.is_empty());
             named.map(path::absolute).transpose().map_err(|error| format!("{variable}: {}", describe(&error)))

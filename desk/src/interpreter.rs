@@ -59,7 +59,7 @@ enum LastRun {
     /// It was sent, and the isolate has not answered yet.
     Starting,
     Begun,
-    /// Or there was none.
+    /// It has ended, or there was none.
     Over,
 }
 
@@ -79,14 +79,14 @@ struct RunLimits {
 
 /// Why a run did not begin.
 pub enum NotBegun {
-    /// It may be started elsewhere.
+    /// Another interpreter may take it.
     Elsewhere(String),
-    /// It was at fault itself.
+    /// The request is at fault: no interpreter takes it.
     AtFault(String),
 }
 
 impl Interpreter {
-    /// One that boots at once.
+    /// Begins to boot an interpreter.
     pub fn boot(workerd: Workerd, parts: &Parts) -> Self {
         let (ended, is_ended) = watch::channel(false);
         let name = Uuid::new_v4().to_string();
@@ -123,10 +123,10 @@ impl Interpreter {
         }))
     }
 
-    /// Resolves when it can take a run at once.
+    /// Resolves when it is booted, so that a run begins at once.
     ///
     /// # Errors
-    /// It cannot.
+    /// Why it could not be booted.
     pub async fn booted(&self) -> Result<(), String> {
         let booted = self.0.booted.borrow().clone();
         match booted {
@@ -168,9 +168,9 @@ impl Interpreter {
     /// Starts a run. Gives its frames once it has begun: an isolate answers before it runs anything.
     ///
     /// # Errors
-    /// It has not begun.
+    /// Why it has not begun.
     pub async fn run(&self, request: Bytes) -> Result<Frames, NotBegun> {
-        // It is the core's own.
+        // The core wrote it, and no program.
         let limits = serde_json::from_slice(&request).map(|Request { limits }| limits);
         let limits = limits.map_err(|error| NotBegun::AtFault(error.to_string()))?;
         let [time, grace] = [limits.time, limits.grace].map(|time| Duration::try_from_secs_f64(time / 1000.0));
@@ -248,10 +248,10 @@ impl Interpreter {
         timeout(FILES_TIME, reading).await.ok().flatten()
     }
 
-    /// Takes the files of the interpreter before.
+    /// Puts the files of the interpreter before into this one.
     ///
     /// # Errors
-    /// It does not take them.
+    /// Why it does not take them.
     pub async fn put_files(&self, files: Bytes) -> Result<(), String> {
         match self.0.workerd.status(&self.path("files"), FILES_TIME, Pieces::of(files)).await {
             Some(StatusCode::NO_CONTENT) => Ok(()),
@@ -350,7 +350,7 @@ impl Frames {
         }
     }
 
-    /// What the run goes on in.
+    /// The interpreter that the run is in.
     pub fn interpreter(&self) -> &Interpreter {
         &self.going.interpreter
     }

@@ -43,7 +43,7 @@ struct Folder {
 }
 
 impl Files {
-    /// Nothing yet.
+    /// Has no folder until there is something to keep.
     pub fn new(log: Log) -> Self {
         Self(Rc::new(Inner { log, folder: OnceCell::new() }))
     }
@@ -66,7 +66,7 @@ impl Files {
         made.clone()
     }
 
-    /// Deletes all of it.
+    /// Deletes the folder, with all that is in it.
     pub fn close(&self) {
         if let Some(Some(folder)) = self.0.folder.get() {
             folder.delete();

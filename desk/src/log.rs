@@ -4,29 +4,29 @@ use std::{fmt::Display, io::Write, time::SystemTime};
 
 use serde_json::json;
 
-/// How it is said.
+/// Writes messages for people, in the form that was asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Log {
-    /// Whether `debug` is said at all.
+    /// Whether messages of `debug` are written.
     pub verbose: bool,
     /// As JSON, an object a line.
     pub json: bool,
 }
 
 impl Log {
-    /// For who wants to know more.
+    /// A message that `--verbose` shows.
     pub fn debug(self, text: impl Display) {
         if self.verbose {
             self.write("debug", &text);
         }
     }
 
-    /// For everybody.
+    /// A message that is always shown.
     pub fn info(self, text: impl Display) {
         self.write("info", &text);
     }
 
-    /// Something went wrong, and it goes on.
+    /// Something went wrong, and the program goes on.
     pub fn warning(self, text: impl Display) {
         self.write("warning", &text);
     }

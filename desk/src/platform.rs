@@ -9,7 +9,7 @@ use futures::{FutureExt, future::LocalBoxFuture};
 use mcp_run_python::platform::Platform;
 use tokio::sync::mpsc;
 
-/// For the core.
+/// What the core asks of a platform, by tokio.
 pub const PLATFORM: Platform = Platform {
     sleep: |duration| tokio::time::sleep(duration).boxed_local(),
     spawn: |task| spawn(task),

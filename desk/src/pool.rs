@@ -54,7 +54,7 @@ struct Member {
     idle_since: Cell<Instant>,
     /// Booted for whoever comes next: with Python alone, and with what the last run asked for that was of no session.
     ahead: RefCell<Ahead<Rc<Parts>, Spare>>,
-    /// Those that were given out.
+    /// Interpreters that were given out.
     taken: RefCell<Vec<Interpreter>>,
 }
 
@@ -93,7 +93,7 @@ impl Drop for Place {
 
 /// An interpreter that was given out. When it is dropped, the interpreter ends.
 pub struct Lease {
-    /// It.
+    /// The interpreter.
     pub interpreter: Interpreter,
     place: Place,
 }
@@ -169,7 +169,7 @@ impl Member {
         interpreter
     }
 
-    /// What it would cost whoever comes to be in it.
+    /// How bad a place this process is for a further session or run; the lowest is chosen.
     fn cost(&self, kept: bool) -> usize {
         let blocked = if self.blocked.get() { 10_000 } else { 0 };
         blocked + self.sessions.get() * if kept { 100 } else { 20 } + self.runs.get() * 10
@@ -202,10 +202,10 @@ impl Pool {
         pool
     }
 
-    /// Resolves when Python could run at once.
+    /// Resolves when an interpreter is booted, so that a run begins at once.
     ///
     /// # Errors
-    /// It cannot.
+    /// Why it could not be booted.
     pub async fn warm(&self) -> Result<(), String> {
         let member = self.0.members.borrow().first().cloned();
         let spare = member.and_then(|member| member.ahead.borrow().spares().next()?.0.clone());

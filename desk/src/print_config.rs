@@ -17,9 +17,9 @@ const COMMAND: &str = "MCP_RUN_PYTHON_COMMAND";
 /// The longest address of a server.
 const MAX_URL: usize = 2048;
 
-/// A client.
+/// A client of MCP, such as Cursor.
 struct Client {
-    /// Its name, to be written in any case.
+    /// Its name; capitals do not matter.
     name: &'static str,
     /// Where it has its configuration.
     place: &'static str,
@@ -36,7 +36,7 @@ const fn client(name: &'static str, place: &'static str, snippet: fn(&Server) ->
     Client { name, place, snippet, links: None }
 }
 
-/// The clients.
+/// The clients for which there is a configuration.
 const CLIENTS: [Client; 9] = [
     client("claude", "claude_desktop_config.json (Claude Desktop: Settings, Developer)", claude),
     client("claude-code", "a terminal", claude_code),
@@ -57,7 +57,7 @@ const CLIENTS: [Client; 9] = [
     client("langchain", "Python", langchain),
 ];
 
-/// Their names.
+/// The names of the clients.
 #[expect(clippy::indexing_slicing, reason = "it would be the compiler that panics")]
 pub const NAMES: [&str; CLIENTS.len()] = {
     let mut names = [""; CLIENTS.len()];

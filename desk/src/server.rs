@@ -45,7 +45,7 @@ const PROCESS_MEMORY: u64 = 4 * 1024 * 1024 * 1024;
 /// The server.
 #[derive(Clone)]
 pub struct Server {
-    /// MCP.
+    /// The core, which answers MCP.
     pub home: Home<Desk>,
     /// The processes.
     pub pool: Pool,
@@ -55,7 +55,7 @@ pub struct Server {
     pub access: Access,
     /// Where the page is.
     pub site: PathBuf,
-    /// What it says.
+    /// Where messages for people go.
     pub log: Log,
     checked: Shared<LocalBoxFuture<'static, Result<(), String>>>,
 }

@@ -9,7 +9,7 @@ use clap_mangen::{
 
 use crate::{command::VERSION, print_config};
 
-/// What the command is.
+/// What the command is, in a line.
 pub const ABOUT: &str = "MCP server for running untrusted Python code";
 
 /// The shells that can be told what there is to complete.
@@ -18,12 +18,12 @@ const SHELLS: [&str; 4] = ["bash", "fish", "powershell", "zsh"];
 /// How wide `--help` is.
 const WIDTH: usize = 100;
 
-/// A mode: the first word.
+/// A mode, such as `stdio`: the first argument.
 pub struct Mode {
-    /// The word.
+    /// Its name.
     pub name: &'static str,
-    /// What follows it, as it is shown: `[WORD]` may be left out, `WORD...` may be several. And what it can be, if that
-    /// is known.
+    /// Its operands as help shows them (`[WORD]` is optional, `WORD...` may be several), each with the values that it can
+    /// have, if they are known.
     operands: &'static [(&'static str, &'static [&'static str])],
     does: &'static str,
 }
@@ -62,14 +62,14 @@ pub const MODES: &[Mode] = &[
     Mode { name: MANUAL, operands: &[], does: "" },
 ];
 
-/// Prints the manual, for whoever packs it: told of nowhere.
+/// Prints the manual, for packages of the program. No help lists this mode.
 pub const MANUAL: &str = "man";
 
 /// An option.
 pub struct Opt {
-    /// Without the dashes.
+    /// Its name, without dashes.
     pub name: &'static str,
-    /// What follows it, as it is shown; empty: nothing.
+    /// Its value as help shows it; empty, if it has none.
     pub value: &'static str,
     choices: &'static [&'static str],
     does: &'static str,
@@ -79,7 +79,7 @@ const fn option(name: &'static str, value: &'static str, does: &'static str) -> 
     Opt { name, value, choices: &[], does }
 }
 
-/// The options, in the order in which they are told.
+/// The options, in the order of `--help`.
 pub const OPTIONS: &[Opt] = &[
     option("help", "", "show this help and exit"),
     option("version", "", "show the version and exit"),
@@ -98,7 +98,7 @@ pub const OPTIONS: &[Opt] = &[
 ];
 
 impl Opt {
-    /// What reads it. It may stand once or several times: the last counts, but of settings, which add up.
+    /// The parser of it. It may be given several times: the last one counts, but settings (`--set`) add up.
     pub fn argument(&self) -> Arg {
         let argument = Arg::new(self.name).long(self.name);
         match self.name {
@@ -110,7 +110,7 @@ impl Opt {
         }
     }
 
-    /// As it is told.
+    /// As `--help` writes it: its names, and what follows them.
     fn shown(&self) -> String {
         let names = match self.name {
             "help" => "-h, --help".to_owned(),
@@ -121,7 +121,7 @@ impl Opt {
     }
 }
 
-/// The modes that are told of.
+/// The modes that `--help` lists.
 pub fn modes() -> impl Iterator<Item = &'static Mode> {
     MODES.iter().filter(|mode| mode.name != MANUAL)
 }

@@ -54,12 +54,17 @@ class Outcome:
     seconds: float
 
 
+# Natively, and here if it passed natively.
+Result = tuple[Outcome, Outcome | None]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('folder', type=Path)
     parser.add_argument('--only', action='append', help='a source, such as pandas')
     parser.add_argument('--share', type=float, default=1.0, help='which part of the programs, the same each time')
     parser.add_argument('--sample', action='store_true', help='only what sample.txt names, all of which has to pass')
+    parser.add_argument('--resume', action='store_true', help='goes on where the last time was ended')
     parser.add_argument('--jobs', type=int, default=os.cpu_count() or 2)
     arguments = parser.parse_args()
 
@@ -76,24 +81,23 @@ def main() -> int:
         of = programs.read(name, archives)
         chosen += [one for one in of if one.id in sample] if sample is not None else programs.share(of, arguments.share)
 
-    with Desk() as desk, ThreadPoolExecutor(arguments.jobs) as pool:
-        results = []
-        for program, result in zip(chosen, pool.map(lambda program: _both(desk, program), chosen), strict=True):
+    # A line for each program that was run: all of them take longer than a machine may have.
+    kept = arguments.folder / 'results.jsonl'
+    known = read_results(kept) if arguments.resume and kept.exists() else {}
+    results: list[Result] = []
+    with Desk() as desk, ThreadPoolExecutor(arguments.jobs) as pool, kept.open('a' if known else 'w') as file:
+        outcomes = pool.map(lambda program: known.get(program.id) or _both(desk, program), chosen)
+        for program, result in zip(chosen, outcomes, strict=True):
             results.append(result)
+            if program.id in known:
+                continue
             native, here = result
+            line = {'id': program.id, 'native': native.__dict__, 'here': here and here.__dict__}
+            print(json.dumps(line), file=file, flush=True)
             said = f'not natively: {native.error}' if here is None else here.error.strip().split('\n')[-1] or 'ran'
             seconds = f'{native.seconds:.1f} s natively, {here.seconds:.1f} here' if here else ''
             print(f'[{len(results)}/{len(chosen)}] {program.id}: {said[:120]} {seconds}', file=sys.stderr, flush=True)
     passed = report(chosen, results)
-    (arguments.folder / 'report.json').write_text(
-        json.dumps(
-            {
-                program.id: {'native': native.__dict__, 'here': here and here.__dict__}
-                for program, (native, here) in zip(chosen, results, strict=True)
-            },
-            indent=1,
-        )
-    )
     if sample is None:
         return 0
     # All of it passes natively: what does not was not tried. What could not be had was not either.
@@ -103,7 +107,15 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _both(desk: 'Desk', program: Program) -> tuple[Outcome, Outcome | None]:
+def read_results(file: Path) -> dict[str, Result]:
+    """What was found before, by program."""
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    return {
+        line['id']: (Outcome(**line['native']), Outcome(**line['here']) if line['here'] else None) for line in lines
+    }
+
+
+def _both(desk: 'Desk', program: Program) -> Result:
     # CPython's own tests pass in the Python of their version, which this one is not.
     if program.files:
         return Outcome('', '', 0), desk.run_tests(program)
@@ -247,7 +259,7 @@ def _cause(error: str) -> str:
 CAUSES: dict[str, list[str]] = tomllib.loads((HERE / 'causes.toml').read_text())
 
 
-def report(chosen: list[Program], results: list[tuple[Outcome, Outcome | None]]) -> int:
+def report(chosen: list[Program], results: list[Result]) -> int:
     """Prints tables; gives how many pass here."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     causes: dict[str, list[str]] = defaultdict(list)

@@ -33,6 +33,9 @@ pub struct Corpus {
     /// Which part of the programs, the same each time. All of them take hours.
     #[arg(long, default_value_t = 0.02)]
     share: f64,
+    /// Goes on where the last time was ended.
+    #[arg(long)]
+    resume: bool,
 }
 
 impl Corpus {
@@ -41,6 +44,7 @@ impl Corpus {
         dev::end_with_signals()?;
         let mut command = command()?;
         command.args(["--share", &self.share.to_string()]);
+        command.args(self.resume.then_some("--resume"));
         command.args(self.only.iter().flat_map(|name| ["--only", name]));
         let status: ExitStatus = command.status().context("the corpus cannot be run")?;
         if !status.success() {

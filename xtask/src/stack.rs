@@ -23,9 +23,10 @@ use crate::sections::Sections;
 /// What Python may take of the engine's stack, in bytes. The least that any engine has for a program that may be suspended
 /// is 984 KB (V8, `--stack-size`); the rest is for JavaScript, and for what was estimated too low.
 const ENGINE: u32 = 800 * 1024;
-/// A byte of the engine's stack counts as so many of the other one, of which there are 10 MB: C has large structures
-/// there, which would end it long before the first one else.
-const SCALE: u32 = 8;
+/// A byte of the engine's stack counts as so many of the other one, of which there are 10 MB. Fewer, and C's large structures,
+/// which are there, would end it long before the first one; more, and recursion that nothing bounds would leave it before the
+/// first one has ended.
+const SCALE: u32 = 4;
 /// What a call takes of the engine's stack besides its parameters and locals of 8 bytes each, and a part of what
 /// functions take that are called in between and cannot be seen. As measured in V8.
 const CALL: u32 = 72;

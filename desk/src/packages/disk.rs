@@ -29,7 +29,7 @@ const MAX_FILE: u64 = 2 * MAX_WHEEL as u64;
 /// After how long the time of a file's last use is written down anew.
 const NOTED: std::time::Duration = std::time::Duration::from_secs(60 * 60);
 
-/// The cache.
+/// The cache in its folder.
 #[derive(Debug, Clone)]
 pub struct Disk {
     folder: Option<PathBuf>,

@@ -8,7 +8,7 @@ use reqwest::{Client, StatusCode, Url, header};
 
 use crate::log::Log;
 
-/// The network. Clones are of the same.
+/// Fetches files over HTTP. Clones share their connections.
 #[derive(Clone)]
 pub struct Network {
     /// Made when it is needed first: the system's certificates take a moment to be read.
@@ -19,10 +19,10 @@ pub struct Network {
 }
 
 impl Network {
-    /// One that tells what it fetches.
+    /// Writes to `log` what it fetches.
     ///
     /// # Errors
-    /// None yet: what is wrong is told by the first request.
+    /// Never: the client is made by the first request, which tells what is wrong.
     pub fn new(log: Log) -> Result<Self, String> {
         Ok(Self { client: Rc::default(), secrets: Rc::default(), log })
     }

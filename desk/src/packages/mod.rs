@@ -56,7 +56,7 @@ pub fn installer(
 /// The prepared wheels.
 pub type Wheels = WheelCache<Rc<Prepared>>;
 
-/// None yet.
+/// A cache of prepared wheels, which is empty.
 pub fn wheels() -> Wheels {
     WheelCache::new(PLATFORM.sleep, local_signal)
 }
@@ -91,11 +91,11 @@ impl Prepared {
     }
 }
 
-/// What is an interpreter's own.
+/// What an interpreter is booted with besides Python: packages, and a snapshot that has imported them.
 #[derive(Default)]
 pub struct Parts {
     packages: Vec<Package>,
-    /// What it starts from, if not from Python alone.
+    /// A snapshot to start from; without, it starts from Python's own.
     snapshot: Option<Bytes>,
 }
 
@@ -121,7 +121,7 @@ impl PartialEq for Parts {
 }
 
 impl Parts {
-    /// Whether there are none.
+    /// Whether it is Python alone.
     pub fn is_empty(&self) -> bool {
         self.packages.is_empty()
     }

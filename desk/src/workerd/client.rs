@@ -92,7 +92,7 @@ impl Client {
     }
 }
 
-/// A response.
+/// A response, whose body is read piece by piece.
 pub struct Answer {
     /// Its status.
     pub status: StatusCode,
@@ -117,7 +117,7 @@ impl Answer {
                     return Poll::Ready(Some(Err(error.to_string())));
                 }
                 None => {
-                    // It may serve the next.
+                    // The connection may serve the next request.
                     if let Some(connection) = self.connection.take() {
                         self.client.0.idle.borrow_mut().push((connection, Instant::now()));
                     }
@@ -127,7 +127,7 @@ impl Answer {
         }
     }
 
-    /// The same.
+    /// Awaits the next bytes of the body.
     pub async fn next(&mut self) -> Option<Result<Bytes, String>> {
         poll_fn(|cx| self.poll_next(cx)).await
     }

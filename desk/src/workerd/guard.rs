@@ -35,7 +35,7 @@ const WORD: &str = "__guard";
 /// The first word of a probe's.
 pub const PROBE: &str = "__probe";
 
-/// What a guard starts.
+/// The program that a guard starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// workerd, with its configuration.

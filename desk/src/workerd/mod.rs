@@ -75,7 +75,7 @@ pub struct Launch {
     pub data: Option<Bytes>,
     /// Most memory of a process, in bytes.
     pub memory: u64,
-    /// What it says.
+    /// Where messages for people go.
     pub log: Log,
 }
 
@@ -235,7 +235,7 @@ struct Inner {
     most: usize,
     /// Bounds how many interpreters boot at once.
     boots: Semaphore,
-    /// What it keeps compiled.
+    /// Native libraries that the process has compiled.
     libraries: Mutex<Libraries>,
     /// Why it has ended, once it has.
     ended: watch::Sender<Option<String>>,
@@ -290,10 +290,10 @@ impl Workerd {
         self.0.boots.acquire().await.ok()
     }
 
-    /// Makes it have these libraries.
+    /// Sends the process the libraries that it has not compiled yet.
     ///
     /// # Errors
-    /// It does not take them.
+    /// Why it does not take them.
     pub async fn has_libraries<'a>(&self, wanted: impl Iterator<Item = &'a Library>) -> Result<(), String> {
         // One after the other: what is known of it is what it was sent.
         let mut libraries = self.0.libraries.lock().await;

@@ -164,9 +164,9 @@ fn build() -> Result<BpfProgram, Error> {
         libc::SYS_fcntl,
         commands.iter().map(|call| Ok(vec![equal(1, *call as u64)?])).collect::<Result<_, Error>>()?,
     )?;
-    // Of itself, and only to be known.
+    // A process may read its own limits, and change none.
     only(libc::SYS_prlimit64, vec![vec![equal(0, 0)?, SeccompCondition::new(2, Length::Qword, Is::Eq, 0)?]])?;
-    // Raised by itself.
+    // A process may send a signal to itself alone (`abort`).
     only(libc::SYS_tgkill, vec![vec![equal(0, process::id().into())?]])?;
     SeccompFilter::new(rules, SeccompAction::Errno(libc::ENOSYS as u32), SeccompAction::Allow, ARCH.try_into()?)?
         .try_into()

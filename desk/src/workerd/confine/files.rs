@@ -25,7 +25,7 @@ const LIBRARIES: [&str; 8] = [
     "librt.so.1",
 ];
 
-/// Where systems have them.
+/// Folders in which systems have these libraries.
 const LIBRARY_FOLDERS: [&str; 8] = [
     "/lib64",
     "/lib",
@@ -37,14 +37,14 @@ const LIBRARY_FOLDERS: [&str; 8] = [
     "/usr/lib/aarch64-linux-gnu",
 ];
 
-/// What else the trace shows.
+/// What else workerd opened when it was traced.
 const READ: [&str; 4] = ["/etc/ld.so.cache", "/sys/devices/system/cpu", "/dev/urandom", "/dev/null"];
 
 /// The rules, until they are enforced.
 pub struct Rules(Option<RulesetCreated>);
 
 impl Rules {
-    /// Those of a program.
+    /// Rules by which a program reaches nothing but what its bounds name.
     pub fn new(bounds: &Bounds<'_>) -> Self {
         Self(rules(bounds).ok())
     }

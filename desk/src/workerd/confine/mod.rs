@@ -29,7 +29,7 @@ pub use self::spaces::leave;
 /// Most open files of a process.
 const OPEN_FILES: u64 = 4096;
 
-/// What a process needs.
+/// What a confined process may reach.
 pub struct Bounds<'a> {
     /// The program that is started.
     pub program: &'a Path,
