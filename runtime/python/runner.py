@@ -16,6 +16,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
+from io import BufferedReader, BufferedWriter, FileIO, TextIOWrapper
 from json import dumps, loads  # by name: a program may replace json's
 from types import FrameType, ModuleType
 from typing import Any
@@ -66,7 +67,12 @@ class _Program(ModuleType):
     __file__ = FILENAME
 
 
-_streams = sys.stdin, sys.stdout, sys.stderr
+# stdin, stdout and stderr, with what each was opened with: by the number of the file.
+_streams = [sys.stdin, sys.stdout, sys.stderr]
+_OPENED = [
+    {name: getattr(stream, name) for name in ('encoding', 'errors', 'line_buffering', 'write_through')}
+    for stream in _streams
+]
 # Pyodide's own, between two runs.
 _main = sys.modules['__main__']
 _task: asyncio.Task[object] | None = None
@@ -139,7 +145,7 @@ async def _run(code: str, global_variables: str, keep: bool, limits: str, emit: 
     task = _task = asyncio.current_task()
     _limits, _ended_by = loads(limits), 0
     max_bytes, max_depth = _limits['value'], _limits['depth']
-    sys.stdin, sys.stdout, sys.stderr = calls.stdin(_streams[0]), *_streams[1:]
+    _open_streams()
     linecache.cache.pop(FILENAME, None)
     before = asyncio.all_tasks()
     show = display.begin(_limits, emit)
@@ -188,6 +194,19 @@ def _begin(keep: bool, variables: dict[str, object]) -> dict[str, object]:
     sys.modules['__main__'] = _program
     vars(_program).update(variables, __name__='__main__')
     return vars(_program)
+
+
+def _open_streams() -> None:
+    """Gives a run its streams; opens those anew that a program before has closed or detached: `exit()` closes stdin."""
+    for number, stream in enumerate(_streams):
+        # A stream that was detached says of nothing whether it is closed.
+        with contextlib.suppress(ValueError):
+            if not stream.closed:
+                continue
+        file = FileIO(number, 'w' if number else 'r', closefd=False)
+        _streams[number] = TextIOWrapper((BufferedWriter if number else BufferedReader)(file), **_OPENED[number])
+    sys.__stdin__, sys.__stdout__, sys.__stderr__ = _streams
+    sys.stdin, sys.stdout, sys.stderr = calls.stdin(_streams[0]), *_streams[1:]
 
 
 def cancel(signum: int) -> bool:

@@ -95,6 +95,21 @@ export function contract(name, start, sessions = 10) {
       await client.close();
     });
 
+    test('the streams that a program closes are open for the next', async () => {
+      const client = await home.connect();
+      for (const closing of ['exit()', ...['in', 'out', 'err'].flatMap((of) => [`close${of}`, `detach${of}`])]) {
+        const [, method, of] = closing.match(/^(close|detach)(.*)$/) ?? [];
+        await client.run(of ? `import sys\nkept = sys.std${of}.${method}()\nNone` : closing);
+        const { output } = await client.run(
+          'import sys\nprint("a")\nprint("b", file=sys.stderr)\nsys.__stdout__.write("c")',
+        );
+        assert.deepEqual(output, ['a', 'b', 'c'], closing);
+        const { error } = await client.run('input()');
+        assert.match(error, /^EOFError/m, closing);
+      }
+      await client.close();
+    });
+
     test('a handle is let go of', async () => {
       const { session } = await home.run('x = 1', 'new');
       for (const moment of MOMENTS) {
