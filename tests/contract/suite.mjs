@@ -97,9 +97,9 @@ export function contract(name, start, sessions = 10) {
 
     test('the streams that a program closes are open for the next', async () => {
       const client = await home.connect();
-      for (const closing of ['exit()', ...['in', 'out', 'err'].flatMap((of) => [`close${of}`, `detach${of}`])]) {
-        const [, method, of] = closing.match(/^(close|detach)(.*)$/) ?? [];
-        await client.run(of ? `import sys\nkept = sys.std${of}.${method}()\nNone` : closing);
+      const methods = ['in', 'out', 'err'].flatMap((of) => [`${of}.close()`, `${of}.detach()`]);
+      for (const closing of ['exit()', ...methods.map((method) => `import sys\nkept = sys.std${method}\nNone`)]) {
+        await client.run(closing);
         const { output } = await client.run(
           'import sys\nprint("a")\nprint("b", file=sys.stderr)\nsys.__stdout__.write("c")',
         );

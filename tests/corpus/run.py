@@ -81,8 +81,8 @@ def main() -> int:
         of = programs.read(name, archives)
         chosen += [one for one in of if one.id in sample] if sample is not None else programs.share(of, arguments.share)
 
-    # A line for each program that was run: all of them take longer than a machine may have.
-    kept = arguments.folder / 'results.jsonl'
+    # A line for each program that was run: all of them take hours, which an interruption must not cost again.
+    kept = arguments.folder / ('results.jsonl' if sample is None else 'sample.jsonl')
     known = read_results(kept) if arguments.resume and kept.exists() else {}
     results: list[Result] = []
     with Desk() as desk, ThreadPoolExecutor(arguments.jobs) as pool, kept.open('a' if known else 'w') as file:
@@ -108,8 +108,11 @@ def main() -> int:
 
 
 def read_results(file: Path) -> dict[str, Result]:
-    """What was found before, by program."""
-    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    """What was found before, by program. A line that was not written to its end is removed from the file."""
+    text = file.read_text()
+    whole = text[: text.rfind('\n') + 1]
+    file.write_text(whole)
+    lines = [json.loads(line) for line in whole.splitlines()]
     return {
         line['id']: (Outcome(**line['native']), Outcome(**line['here']) if line['here'] else None) for line in lines
     }

@@ -1,6 +1,7 @@
 // The core of it in Firefox: results, output, Stop, kill, MCP.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { DEEP } from '../contract/deep.mjs';
 import { openFirefox, suspends, withoutFirefox } from './browser.mjs';
 import { serveSite } from './site.mjs';
 
@@ -56,6 +57,27 @@ describe('in Firefox', () => {
     assert.match(seen.killed, /took longer than 2 s/);
     assert.equal(seen.next, 2);
     assert.deepEqual(seen.values, [2n ** 70n, 2n ** 140n, 10n ** 99_999n].map(String));
+  });
+
+  test('what goes deep ends with an error at most, and not with its interpreter', { skip }, async () => {
+    const seen = await page.evaluate(async (programs) => {
+      const { codeSandbox } = await import(/** @type {any} */ ('/code-sandbox.js'));
+      const sandbox = await codeSandbox({ persistent: true });
+      await sandbox.eval('kept = "kept"');
+      const results = [];
+      for (const [what, code] of programs) {
+        const { return_value, error } = await sandbox.eval(code);
+        results.push([what, return_value ?? error]);
+      }
+      const { return_value: kept } = await sandbox.eval('kept');
+      sandbox.close();
+      return { results, kept };
+    }, DEEP);
+    assert.deepEqual(
+      seen.results,
+      DEEP.map(([what, , value]) => [what, value]),
+    );
+    assert.equal(seen.kept, 'kept');
   });
 
   test('what waits is suspended, and Stop leaves the interpreter as it was', { skip }, async (t) => {

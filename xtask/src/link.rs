@@ -124,6 +124,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::sections;
 
     /// Functions 0 (imported) to 4, of which 1 is in the table; a global that is imported, and others that are not.
     fn module(maximum: Option<u64>) -> Vec<u8> {
@@ -157,11 +158,7 @@ mod tests {
         let mut elements = ElementSection::new();
         elements.active(None, &ConstExpr::i32_const(6), Elements::Functions((&[1][..]).into()));
         let sections: [&dyn Section; 8] = [&types, &imports, &functions, &tables, &globals, &exports, &elements, &code];
-        let mut module = Module::HEADER.to_vec();
-        for section in sections {
-            section.append_to(&mut module);
-        }
-        module
+        sections::module(sections)
     }
 
     #[test]

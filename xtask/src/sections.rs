@@ -25,12 +25,10 @@ impl<'a> Sections<'a> {
 
     /// The module, with these sections instead of its own.
     pub fn with(&self, changed: &[&dyn Section]) -> Vec<u8> {
-        let mut module = Module::HEADER.to_vec();
-        for own in &self.0 {
+        module(self.0.iter().map(|own| {
             let written = changed.iter().find(|section| section.id() == own.id);
-            written.map_or(own as &dyn Section, |section| *section).append_to(&mut module);
-        }
-        module
+            written.map_or(own as &dyn Section, |section| *section)
+        }))
     }
 
     /// What is in a section.
@@ -71,6 +69,15 @@ impl<'a> Sections<'a> {
         }
         Ok(addresses)
     }
+}
+
+/// A module of these sections.
+pub fn module<'a>(sections: impl IntoIterator<Item = &'a dyn Section>) -> Vec<u8> {
+    let mut module = Module::HEADER.to_vec();
+    for section in sections {
+        section.append_to(&mut module);
+    }
+    module
 }
 
 /// What an expression gives, if it is a constant `i32` that is not negative.

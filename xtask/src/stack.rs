@@ -1,6 +1,6 @@
 //! Lets Python see where the engine's stack ends.
 //!
-//! A WebAssembly module has two stacks: the engine's, of some 980 KB, with what is called and its locals, and one in its
+//! A WebAssembly module has two stacks: the engine's, of about 1 MB, with what is called and its locals, and one in its
 //! memory, with what has an address. CPython knows the second alone: by it, it raises `RecursionError`, and frees what is
 //! nested deeply in turns. Much of what recurses takes little of it, and so the first one ended unseen, and the
 //! interpreter with it: at the freeing of a list nested 4000 deep, or in a `__repr__` that calls itself.
@@ -20,8 +20,8 @@ use wasmparser::{CompositeInnerType, Export, FuncType, FunctionBody, Imports, Op
 
 use crate::sections::Sections;
 
-/// What Python may take of the engine's stack, in bytes. The least that any engine has for a program that may be suspended
-/// is 984 KB (V8, `--stack-size`); the rest is for JavaScript, and for what was estimated too low.
+/// What Python may take of the engine's stack, in bytes. V8 has 984 KB for a program that may be suspended (`--stack-size`);
+/// the rest is for JavaScript, and for what was estimated too low.
 const ENGINE: u32 = 800 * 1024;
 /// A byte of the engine's stack counts as so many of the other one, of which there are 10 MB. Fewer, and C's large structures,
 /// which are there, would end it long before the first one; more, and recursion that nothing bounds would leave it before the
@@ -287,6 +287,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::sections;
 
     /// Global 0 is the pointer. Function 0 is imported; 1 to 8 are the ones that are named; then those of a test.
     fn module(tested: &[&[Instruction]]) -> Vec<u8> {
@@ -321,11 +322,7 @@ mod tests {
             code.function(&function);
         }
         let sections: [&dyn Section; 6] = [&types, &imports, &functions, &globals, &exports, &code];
-        let mut module = Module::HEADER.to_vec();
-        for section in sections {
-            section.append_to(&mut module);
-        }
-        module
+        sections::module(sections)
     }
 
     fn at(offset: u64) -> MemArg {
