@@ -39,7 +39,7 @@ _REASONS = tuple(
     (re.compile(pattern), reason)
     for pattern, reason in (
         (
-            r"RuntimeError: can't start new thread",
+            r"RuntimeError: (?:can't start new thread|thread constructor failed)",
             'The sandbox has no threads: call the functions one after the other, or use asyncio.',
         ),
         (

@@ -145,6 +145,7 @@ impl Packages {
         let mut missing = Vec::new();
         loop {
             let mut installed = self.resolve(&plan, &unfetched, log).await?;
+            self.supply.expect(&installed.set);
             match self.fetch_all(&installed.set, log).await {
                 Ok(sizes) => {
                     installed.missing.append(&mut missing);
@@ -360,7 +361,7 @@ impl Packages {
     /// The checked bytes of a wheel.
     pub(super) async fn bytes(&self, wheel: &Wheel, log: Log<'_>) -> Result<Vec<u8>, InstallError> {
         if let Some(bytes) = self.supply.cached(&wheel.sha256).await {
-            match wheel::check(&bytes, &wheel.sha256) {
+            match wheel::check(&self.supply.sha256(&bytes).await, &wheel.sha256) {
                 Ok(()) => {
                     log(Event::Debug(format!("{}: from the cache", wheel.file_name)));
                     return Ok(bytes);
@@ -379,7 +380,7 @@ impl Packages {
             let url = request.url.clone();
             // **Boundary.** Nothing of a wheel is looked at before its sha256 is right.
             let checked = match self.supply.fetch(request).await {
-                Ok(bytes) => wheel::check(&bytes, &wheel.sha256).map(|()| bytes),
+                Ok(bytes) => wheel::check(&self.supply.sha256(&bytes).await, &wheel.sha256).map(|()| bytes),
                 Err(error) => Err(error.to_string()),
             };
             match checked {

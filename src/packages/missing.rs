@@ -114,7 +114,8 @@ impl Packages {
                 Some(names) => names,
                 None => {
                     let Some(bytes) = self.supply.cached(sha256).await else { continue };
-                    let metadata = wheel::check(&bytes, sha256).and_then(|()| wheel::metadata(&bytes));
+                    let metadata =
+                        wheel::check(&self.supply.sha256(&bytes).await, sha256).and_then(|()| wheel::metadata(&bytes));
                     let Ok(metadata) = metadata.and_then(|text| Metadata::parse(&text)) else { continue };
                     self.named.keep(sha256, metadata.names().cloned().collect())
                 }

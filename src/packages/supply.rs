@@ -2,11 +2,14 @@
 
 use std::{any::Any, fmt, time::Duration};
 
-use futures::future::LocalBoxFuture;
+use futures::{
+    FutureExt,
+    future::{self, LocalBoxFuture},
+};
 
 use super::{
     set::PackageSet,
-    wheel::{PreparedWheel, Size},
+    wheel::{self, PreparedWheel, Size},
 };
 
 /// One file to be fetched.
@@ -73,6 +76,16 @@ pub trait Supply {
     /// Adds bytecode to a prepared wheel that is at hand.
     fn keep_bytecode(&self, sha256: &str, archive: Vec<u8>);
 
+    /// The sha256 of a file, in lower-case hexadecimal digits: for homes that have something quicker than the core's.
+    fn sha256<'a>(&'a self, bytes: &'a [u8]) -> LocalBoxFuture<'a, String> {
+        future::ready(wheel::sha256(bytes)).boxed_local()
+    }
+
+    /// A set is about to be fetched: a home may look meanwhile for what it has kept of it.
+    fn expect(&self, set: &PackageSet) {
+        let _ = set;
+    }
+
     /// Waits until nobody else holds the claim on this wheel. Two runs that need one wheel at once fetch it once: the
     /// second waits for the first, and then finds it [`prepared`](Self::prepared).
     fn claim(&self, sha256: &str) -> LocalBoxFuture<'static, Claim>;
@@ -80,8 +93,6 @@ pub trait Supply {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use futures::FutureExt;
-
     use super::*;
 
     /// Every wheel is at hand, and nothing can be fetched.

@@ -71,15 +71,20 @@ impl Size {
 /// Lower-case hexadecimal SHA-256.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
 }
 
-/// Checks that a wheel is the one that was asked for.
+/// Bytes in lower-case hexadecimal digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Checks that a wheel is the one that was asked for, by its hash.
 ///
 /// # Errors
 /// Says what it is instead.
-pub fn check(bytes: &[u8], expected: &str) -> Result<(), String> {
-    let actual = sha256(bytes);
+pub fn check(actual: &str, expected: &str) -> Result<(), String> {
     if actual == expected {
         return Ok(());
     }

@@ -226,9 +226,13 @@ class Desk:
         }
         connection = http.client.HTTPConnection('127.0.0.1', self.port, timeout=3 * TIME)
         start = time.monotonic()
-        connection.request('POST', '/mcp', body, headers)
-        answer = connection.getresponse().read().decode()
-        connection.close()
+        try:
+            connection.request('POST', '/mcp', body, headers)
+            answer = connection.getresponse().read().decode()
+        except OSError as error:
+            return Outcome(f'no answer: {error}', '', time.monotonic() - start)
+        finally:
+            connection.close()
         seconds = time.monotonic() - start
         messages = [line.removeprefix('data: ') for line in answer.splitlines() if line.startswith(('data: {', '{'))]
         message = json.loads(messages[-1])

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
+use js_sys::{Array, ArrayBuffer, Object, Promise, Reflect, Uint8Array};
 use mcp_run_python::{
     packages::{
         Room,
         supply::{FetchError, FetchRequest},
+        wheel,
     },
     run::sandbox::SandboxError,
     session::Places,
@@ -46,6 +47,10 @@ extern "C" {
     fn cached(this: &SandboxHost, sha256: &str) -> Result<Promise, JsValue>;
     #[wasm_bindgen(method, catch)]
     fn cache(this: &SandboxHost, sha256: &str, wheel: &Uint8Array) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn digest(this: &SandboxHost, bytes: &Uint8Array) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn expect(this: &SandboxHost, wheels: &Array) -> Result<(), JsValue>;
 
     /// See `types.d.ts`.
     #[derive(Clone)]
@@ -132,6 +137,18 @@ impl SandboxHost {
             return Err(FetchError::TooLarge(request.max_bytes));
         }
         Ok(bytes.to_vec())
+    }
+
+    /// The sha256 of bytes, in hexadecimal digits, if the home hashes.
+    pub async fn sha256(&self, bytes: &[u8]) -> Option<String> {
+        let digest = settled(self.digest(&Uint8Array::from(bytes))).await.ok()?;
+        let digest: ArrayBuffer = digest.dyn_into().ok()?;
+        Some(wheel::hex(&Uint8Array::new(&digest).to_vec()))
+    }
+
+    /// Says which wheels are about to be fetched, by their sha256, to a home that likes to know.
+    pub fn expect_wheels<'a>(&self, wheels: impl Iterator<Item = &'a str>) {
+        let _ = self.expect(&wheels.map(JsValue::from).collect());
     }
 
     /// A wheel that was cached. It is to be checked.

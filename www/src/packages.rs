@@ -12,7 +12,7 @@ use mcp_run_python::{
         cache::{WheelCache, local_signal},
         lock::Lock,
         supply::{Claim, FetchError, FetchRequest, Supply},
-        wheel::{PreparedWheel, Size},
+        wheel::{self, PreparedWheel, Size},
     },
     run::{InSandbox, sandbox::SandboxError},
     session::{Fresh, Places, Snapshots},
@@ -166,6 +166,14 @@ impl Supply for HomeSupply {
         let Some(prepared) = self.wheels.find(sha256) else { return };
         prepared.add_bytecode(&archive);
         self.wheels.grow(sha256, archive.len(), KEPT_WHEELS);
+    }
+
+    fn sha256<'a>(&'a self, bytes: &'a [u8]) -> LocalBoxFuture<'a, String> {
+        async { self.host.sha256(bytes).await.unwrap_or_else(|| wheel::sha256(bytes)) }.boxed_local()
+    }
+
+    fn expect(&self, set: &PackageSet) {
+        self.host.expect_wheels(set.wheels().iter().map(|wheel| wheel.sha256.as_str()));
     }
 
     fn claim(&self, sha256: &str) -> LocalBoxFuture<'static, Claim> {

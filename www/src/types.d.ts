@@ -31,6 +31,10 @@ export interface SandboxHost {
   cached?(sha256: string): Promise<Uint8Array | undefined>;
   /** Caches a wheel, or its bytecode, as far as the home likes. */
   cache?(sha256: string, wheel: Uint8Array): Promise<void>;
+  /** SHA-256 by the platform, which is quicker than the core's; it may reject. */
+  digest?(bytes: Uint8Array): Promise<ArrayBuffer>;
+  /** These wheels, by their sha256, are about to be fetched for an interpreter, in the order in which it gets them. */
+  expect?(wheels: string[]): void;
 }
 
 /** An interpreter. It gets one run at a time. */

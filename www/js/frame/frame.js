@@ -89,7 +89,7 @@ const calls = {
     );
     settings = options;
     begin();
-    await sessions.prepare();
+    sessions.prepare();
   },
 
   /**
@@ -133,7 +133,7 @@ const calls = {
     core.close();
     core.free();
     begin();
-    await sessions.prepare();
+    sessions.prepare();
   },
 };
 

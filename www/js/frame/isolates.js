@@ -45,6 +45,8 @@ export class Isolate {
   /** Questions whether it is idle, without an answer yet. @type {(() => void)[]} */
   #unanswered = [];
   #used = false;
+  /** Whether it is being looked at, and no program's run goes on. */
+  #looking = false;
   /** Runs that have been given to it, and have not begun. */
   #starting = 0;
   /** @type {(why: Error) => void} */
@@ -59,7 +61,8 @@ export class Isolate {
 
   /**
    * @param {string} source JavaScript of the worker
-   * @param {import('./isolate.js').Start} start what it is made of
+   * @param {import('./isolate.js').Start | Promise<import('./isolate.js').Start>} start what it is made of: the worker reads
+   *   its JavaScript meanwhile
    * @param {() => void} [onEnd] called once, when it is no more
    */
   constructor(source, start, onEnd = () => {}) {
@@ -70,12 +73,18 @@ export class Isolate {
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
     this.#stop = globalThis.crossOriginIsolated ? new Int32Array(new SharedArrayBuffer(4)) : undefined;
-    for (const one of start.packages ?? []) this.#packages.add(one);
-    this.#worker.postMessage({ ...start, stop: this.#stop }, [port2]);
     this.booted = new Promise((resolve, reject) => {
       this.#notBooted = reject;
       const failed = (/** @type {string} */ why) => this.end(why);
-      const timer = setTimeout(() => failed(`Python did not start in ${START_LIMIT / 1000} s`), START_LIMIT);
+      /** @type {any} */
+      let timer;
+      const begin = (/** @type {import('./isolate.js').Start} */ parts) => {
+        if (this.#ended) return;
+        timer = setTimeout(() => failed(`Python did not start in ${START_LIMIT / 1000} s`), START_LIMIT);
+        for (const one of parts.packages ?? []) this.#packages.add(one);
+        this.#worker.postMessage({ ...parts, stop: this.#stop }, [port2]);
+      };
+      Promise.resolve(start).then(begin, (error) => failed(error.message));
       this.#worker.onerror = (event) => {
         event.preventDefault();
         failed(`the worker failed: ${event.message}`);
@@ -162,6 +171,7 @@ export class Isolate {
 from pyodide.ffi import can_run_sync
 1 + 1 == 2 and can_run_sync() == ${suspends} and all(name in sys.modules for name in modules)`;
     const limits = { ...LIMITS, time: 5000 };
+    this.#looking = true;
     try {
       /** @type {import('../../../runtime/js/protocol.js').Request} */
       const run = { protocol: VERSION, code, globals: JSON.stringify({ modules }), keep: false, files: [], limits };
@@ -169,14 +179,17 @@ from pyodide.ffi import can_run_sync
       return (await new Response(frames).text()).includes('"json": "true"');
     } catch {
       return false;
+    } finally {
+      this.#looking = false;
     }
   }
 
   /**
-   * Asks the run that is going on to stop: `KeyboardInterrupt`. If it does not, the interpreter is ended.
+   * Asks the program's run that is going on to stop: `KeyboardInterrupt`. If it does not, the interpreter is ended.
    * @returns {boolean} whether there is one
    */
   stop() {
+    if (this.#looking) return false;
     if (this.#run) this.#run.stop();
     else void this.#askIdle();
     return this.#run !== null;

@@ -17,6 +17,8 @@ export class Sessions {
   #source;
   #start;
   #snapshots;
+  /** Resolves when the first interpreter is there, or is known not to start. @type {Promise<void>} */
+  #prepared = Promise.resolve();
 
   keepsInterpreters = true;
 
@@ -48,16 +50,33 @@ export class Sessions {
   /** What the next run of `codeSandbox()` reads from its stdin. */
   stdin = '';
 
-  /** Boots an interpreter ahead of the first run, and looks whether it is sound. Resolves when it is there. */
-  async prepare() {
-    this.#spare ??= this.#spawn();
-    if (this.#start.snapshot && !(await this.#spare.isSound())) {
+  /** In a page that was loaded without TLS it throws. @param {Uint8Array<ArrayBuffer>} bytes */
+  digest(bytes) {
+    return crypto.subtle.digest('SHA-256', bytes);
+  }
+
+  /** Looks ahead for a snapshot with these packages. @param {string[]} wheels their sha256 */
+  expect(wheels) {
+    if (wheels.length) this.#snapshots.look(wheels);
+  }
+
+  /** Boots an interpreter ahead of the first run that needs no packages. */
+  prepare() {
+    // What fails at it fails the run that needs it.
+    this.#prepared = this.#prepared.then(() => this.#boot()).catch(() => {});
+  }
+
+  /** Resolves when one is there that is sound. */
+  async #boot() {
+    const spare = (this.#spare ??= this.#spawn());
+    // It may have had to make room for another.
+    if (this.#start.snapshot && !(await spare.isSound()) && this.#spare === spare) {
       // Its snapshot was made by an engine with other features: Python boots from scratch, in a few seconds.
       this.#start.snapshot = undefined;
-      this.#spare.end('it is not sound');
+      spare.end('it is not sound');
       this.#spare = this.#spawn();
     }
-    await this.#spare.booted;
+    await this.#spare?.booted;
   }
 
   /**
@@ -69,12 +88,18 @@ export class Sessions {
     let ended = false;
     /** @type {Isolate | null} */
     let isolate = null;
-    const taken = compiled.then(async (all) => {
-      const found = await this.#find(all);
+    const found = packages.length ? this.#snapshots.find(packages, compiled) : undefined;
+    // Its worker reads its JavaScript while the snapshot is read.
+    const restored = found && this.#spawn(this.#from(found, compiled));
+    const take = async () => {
+      const isRestored = await found;
+      await compiled;
+      if (!isRestored) await this.#prepared;
       if (ended) throw new Error('the interpreter was ended');
-      isolate = this.#take(found);
+      isolate = isRestored && restored ? restored : this.#takeSpare();
       return isolate;
-    });
+    };
+    const taken = take();
     taken.catch(() => {});
     return {
       run: async (/** @type {string} */ request) => (await taken).start(request, await compiled, this.stdin),
@@ -88,6 +113,7 @@ export class Sessions {
       },
       end: () => {
         ended = true;
+        restored?.end('its run was ended');
         isolate?.end(kept ? 'its session has ended' : 'its run is over');
         if (!kept && this.#isolates.size < MAX_ISOLATES) this.#spare ??= this.#spawn();
       },
@@ -100,32 +126,30 @@ export class Sessions {
   }
 
   /**
-   * What an interpreter with these packages starts from, if it is not the base snapshot.
-   * @param {import('./packages.js').CompiledPackage[]} packages
+   * What an interpreter is made of that starts from a snapshot with its packages, once that is found.
+   * @param {Promise<Blob | undefined>} kept @param {Promise<import('./packages.js').CompiledPackage[]>} compiled
    */
-  async #find(packages) {
-    const snapshot = packages.length ? await this.#snapshots.find(packages) : undefined;
-    return snapshot && { snapshot, packages };
+  async #from(kept, compiled) {
+    const snapshot = await kept;
+    if (!snapshot) throw new Error('there is no such snapshot');
+    return { ...this.#start, snapshot, packages: await compiled };
   }
 
-  /** An interpreter that nobody has had. @param {Partial<import('./isolate.js').Start>} [from] */
-  #take(from) {
+  /** An interpreter that nobody has had. */
+  #takeSpare() {
     const spare = this.#spare;
-    if (spare?.alive && !from) {
-      this.#spare = null;
-      return spare;
-    }
-    // The core counts those that are in use, and not the one that is kept ready.
-    if (spare && this.#isolates.size >= MAX_ISOLATES) {
-      spare.end('another was needed');
-      this.#spare = null;
-    }
-    return this.#spawn(from);
+    this.#spare = null;
+    return spare?.alive ? spare : this.#spawn();
   }
 
-  /** @param {Partial<import('./isolate.js').Start>} [from] if it is not the base snapshot */
-  #spawn(from) {
-    const isolate = new Isolate(this.#source, { ...this.#start, ...from }, () => this.#isolates.delete(isolate));
+  /** @param {import('./isolate.js').Start | Promise<import('./isolate.js').Start>} [start] if it is not the base snapshot */
+  #spawn(start = this.#start) {
+    // The core counts those that are in use, and not the one that is kept ready.
+    if (this.#spare && this.#isolates.size >= MAX_ISOLATES) {
+      this.#spare.end('another was needed');
+      this.#spare = null;
+    }
+    const isolate = new Isolate(this.#source, start, () => this.#isolates.delete(isolate));
     this.#isolates.add(isolate);
     return isolate;
   }

@@ -11,6 +11,7 @@ const BESIDES = /** @type {Record<string, string[]>} */ ({
   scipy: ['scipy.stats'],
 });
 
+/** @typedef {import('./packages.js').PreparedPackage} PreparedPackage */
 /** @typedef {import('./packages.js').CompiledPackage} CompiledPackage */
 /** @typedef {{ find: (key: string) => Promise<Blob | undefined>, keep: (key: string, snapshot: Blob) => Promise<void> }} Store */
 
@@ -20,6 +21,8 @@ export class Snapshots {
   #store;
   /** By their packages; `null`: there is none, and none can be made. @type {Map<string, Blob | null>} */
   #known = new Map();
+  /** What was looked for last, and not asked for yet. @type {{ key: string, kept: Promise<Blob | undefined> } | null} */
+  #looked = null;
   /** One is made at a time. @type {Promise<void>} */
   #making = Promise.resolve();
 
@@ -30,27 +33,39 @@ export class Snapshots {
     this.#store = store;
   }
 
-  /**
-   * What an interpreter with these packages starts from. If there is none yet, it is made later.
-   * @param {CompiledPackage[]} packages
-   * @returns {Promise<Blob | undefined>}
-   */
-  async find(packages) {
-    // Each wheel is what its hash says, native modules and all; their order decides where they lie in memory.
-    const key = packages.map(({ sha256 }) => sha256).join(' ');
-    const known = this.#known.get(key);
-    if (known !== undefined) return known ?? undefined;
-    this.#known.set(key, null);
-    const kept = await this.#store.find(key).catch(() => undefined);
-    if (kept) this.#known.set(key, kept);
-    else setTimeout(() => this.#makeNext(key, packages), LATER);
-    return kept;
+  /** Looks for what is kept, ahead of the run that needs it. @param {string[]} wheels their sha256 */
+  look(wheels) {
+    const key = keyOf(wheels);
+    if (this.#known.has(key) || this.#looked?.key === key) return;
+    this.#looked = { key, kept: this.#store.find(key).catch(() => undefined) };
   }
 
-  /** @param {string} key @param {CompiledPackage[]} packages */
-  #makeNext(key, packages) {
+  /**
+   * What an interpreter with these packages starts from, if there may be such. If there is none yet, it is made later.
+   * @param {PreparedPackage[]} packages
+   * @param {Promise<CompiledPackage[]>} compiled the same
+   * @returns {Promise<Blob | undefined> | undefined} nothing, if there is certainly none
+   */
+  find(packages, compiled) {
+    const wheels = packages.map(({ sha256 }) => sha256);
+    const key = keyOf(wheels);
+    const known = this.#known.get(key);
+    if (known !== undefined) return known ? Promise.resolve(known) : undefined;
+    this.look(wheels);
+    this.#known.set(key, null);
+    const kept = this.#looked?.kept;
+    this.#looked = null;
+    return kept?.then((snapshot) => {
+      if (snapshot) this.#known.set(key, snapshot);
+      else setTimeout(() => this.#makeNext(key, compiled), LATER);
+      return snapshot;
+    });
+  }
+
+  /** @param {string} key @param {Promise<CompiledPackage[]>} compiled */
+  #makeNext(key, compiled) {
     this.#making = this.#making.then(async () => {
-      const snapshot = await this.#make(packages).catch(() => undefined);
+      const snapshot = await compiled.then((packages) => this.#make(packages)).catch(() => undefined);
       if (!snapshot) return;
       this.#known.set(key, snapshot);
       // A page that may keep nothing makes it anew the next time.
@@ -77,3 +92,9 @@ export class Snapshots {
     }
   }
 }
+
+/**
+ * Each wheel is what its hash says, native modules and all; their order decides where they lie in memory.
+ * @param {string[]} wheels
+ */
+const keyOf = (wheels) => wheels.join(' ');
