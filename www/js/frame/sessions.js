@@ -68,7 +68,8 @@ export class Sessions {
 
   /** Resolves when one is there that is sound. */
   async #boot() {
-    const spare = (this.#spare ??= this.#spawn());
+    this.#spare ??= this.#spawn();
+    const spare = this.#spare;
     // It may have had to make room for another.
     if (this.#start.snapshot && !(await spare.isSound()) && this.#spare === spare) {
       // Its snapshot was made by an engine with other features: Python boots from scratch, in a few seconds.
