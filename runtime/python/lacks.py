@@ -6,6 +6,7 @@ import operator
 import os
 import re
 import sys
+import threading
 from collections.abc import Iterator
 from functools import partial
 from itertools import repeat
@@ -92,6 +93,7 @@ def make_up() -> None:
         setattr(os, name, _user)
     os.getgroups = lambda: [_USER]
     os.getlogin = lambda: 'pyodide'
+    threading.get_native_id = threading.get_ident
     hashlib.pbkdf2_hmac = pbkdf2_hmac
     hashlib.scrypt = scrypt
     sys.modules['micropip'] = micropip = ModuleType('micropip', 'Stands for micropip, which needs the network.')

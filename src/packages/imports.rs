@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pep508_rs::PackageName;
 use ruff_python_ast::{
-    ExceptHandler, Expr, ExprCall, Stmt,
+    ExceptHandler, Expr, ExprCall, Keyword, Stmt,
     token::TokenKind,
-    visitor::{Visitor, walk_expr, walk_stmt},
+    visitor::{Visitor, walk_expr, walk_keyword, walk_stmt},
 };
 use ruff_python_parser::{Mode, lexer::lex, parse_module};
 
@@ -26,7 +26,7 @@ const OF_IPYTHON: [&str; 11] =
 const DISTRIBUTIONS: &str = include_str!("distributions.txt");
 
 /// What a module needs at run time when it is used in a certain way: a module that the code imports, a name that it uses
-/// (an attribute, an imported name or a whole string), and the distribution that is needed then.
+/// (an attribute, an imported name, a keyword of a call or a whole string), and the distribution that is needed then.
 const USES: &str = include_str!("uses.txt");
 
 /// A use of a module that needs a distribution which nobody imports.
@@ -184,6 +184,13 @@ impl<'a> Visitor<'a> for Found {
             _ => {}
         }
         walk_expr(self, expression);
+    }
+
+    fn visit_keyword(&mut self, keyword: &'a Keyword) {
+        if let Some(name) = &keyword.arg {
+            self.name(name);
+        }
+        walk_keyword(self, keyword);
     }
 
     fn visit_stmt(&mut self, statement: &'a Stmt) {

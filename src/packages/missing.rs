@@ -23,7 +23,10 @@ use super::{
 use crate::limits::MAX_PACKAGES;
 
 /// How an error begins that is for want of a module.
-const ERRORS: [&str; 2] = ["ModuleNotFoundError: ", "ImportError: "];
+const ERRORS: [&str; 3] = ["ModuleNotFoundError: ", "ImportError: ", NO_ZONE];
+
+/// How one begins that is for want of a time zone, or of all of them.
+const NO_ZONE: &str = "zoneinfo._common.ZoneInfoNotFoundError: ";
 
 /// What multiprocessing is made of: `runtime/python/lacks.py` has the words.
 const PROCESSES: [&str; 2] = ["_multiprocessing", "_posixshmem"];
@@ -31,9 +34,13 @@ const PROCESSES: [&str; 2] = ["_multiprocessing", "_posixshmem"];
 /// What stands around the module, in Python's own words.
 const PYTHONS: (&str, &str) = ("No module named '", "'");
 
-/// The same in those of pandas, 3 and before. It may name the distribution: mostly that is the same.
-const PANDAS: [(&str, &str); 3] =
-    [("`Import ", "`"), ("Missing optional dependency '", "'"), ("ImportError: ", " not found, please install")];
+/// The same in those of pandas, 3 and before, which may name the distribution, mostly the same; and in Pyodide's.
+const OTHERS: [(&str, &str); 4] = [
+    ("`Import ", "`"),
+    ("Missing optional dependency '", "'"),
+    ("ImportError: ", " not found, please install"),
+    ("pyodide.loadPackage('", "'"),
+];
 
 /// A module that a run was for want of, though it may be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,6 +151,9 @@ impl Packages {
         let (lock, options) = (self.lock(), self.options());
         let name = self.distribution(module)?;
         if let Some(wheel) = installed.wheel(&name) {
+            if error.contains(NO_ZONE) {
+                return None; // there is no such zone
+            }
             return unavailable(format!("{name} {} is installed, and has no module `{module}`.", wheel.version));
         }
         if options.denied.contains(&name) || !options.allowed.is_empty() && !options.allowed.contains(&name) {
@@ -194,7 +204,7 @@ fn missed(error: &str) -> Option<&str> {
         .map_while(|error| error.lines().rev().find(|line| ERRORS.iter().any(|begin| line.starts_with(begin))));
     let last = lines.next()?;
     let mut found = std::iter::once(last).chain(lines).filter_map(|line| between(line, PYTHONS));
-    found.next().or_else(|| PANDAS.iter().find_map(|around| between(last, *around)))
+    found.next().or_else(|| OTHERS.iter().find_map(|around| between(last, *around)))
 }
 
 /// The name of a module between two texts.
@@ -332,6 +342,15 @@ mod tests {
             (vec![cause, "ImportError: x needs y", "ImportError: please install it"], Some("odf")),
             (vec![cause, "KeyError: 'x'", "ImportError: please install it"], None),
             (vec!["KeyError: 'x'", cause], Some("odf")),
+            (vec![cause, "zoneinfo._common.ZoneInfoNotFoundError: 'x'"], Some("odf")),
+            (
+                vec![
+                    "KeyError: 'x'",
+                    "zoneinfo._common.ZoneInfoNotFoundError: \"No time zone found with key CET. On Pyodide you must do \
+                     pyodide.loadPackage('tzdata') package before you use zoneinfo.\"",
+                ],
+                Some("tzdata"),
+            ),
         ] {
             assert_eq!(missed(&chain(&errors)), expected, "{errors:?}");
         }

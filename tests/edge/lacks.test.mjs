@@ -96,6 +96,11 @@ test('there is a user, and not the first of the machine', async () => {
   assert.deepEqual(return_value, [1000, 1000, 1000, 1000, [1000]], error);
 });
 
+test('the only thread has a number of the system, too', async () => {
+  const { return_value, error } = await run(worker.url, 'import threading\ntype(threading.get_native_id()).__name__');
+  assert.equal(return_value, 'int', error);
+});
+
 test('keys are derived from passwords', async () => {
   // RFC 7914, sections 11 and 12; RFC 6070. The others as OpenSSL has them: a key longer than a block, a salt and a key of
   // several, and a hash whose keys are derived by Python, of more iterations than are put together at once.

@@ -41,6 +41,11 @@ const LATE = [
     'import pandas as pd\ngetattr(pd.DataFrame({"a": [1]}), "to_" + "excel")("f.xlsx")\nopen("f.xlsx", "rb").read(2).decode()',
     'PK',
   ],
+  [
+    'tzdata, of pandas',
+    'import pandas as pd\nstr(pd.to_datetime(["2026-07-01"]).astype("datetime64[ns, UTC]").astype("datetime64[ns, CET]")[0])',
+    '2026-07-01 02:00:00+02:00',
+  ],
 ];
 
 for (const [name, code, expected] of LATE) {

@@ -217,7 +217,7 @@ export interface Sandbox extends EventTarget, Disposable {
   close(): void;
 }
 
-/** Makes a sandbox, and resolves when it is ready to run. */
+/** Makes a sandbox, and resolves when all of it is loaded. Python boots meanwhile: a run waits for it, and fails if it cannot. */
 export function codeSandbox(options?: SandboxOptions): Promise<Sandbox>;
 
 /** A transport as the official TypeScript SDKs (1.x and 2.x) take it. */
