@@ -46,6 +46,17 @@ export class Drawing extends Error {
   }
 }
 
+/** Counts from now on how often random numbers are drawn. @returns {() => number} how often they were */
+export function drawsCounted() {
+  let drawn = 0;
+  const getRandomValues = crypto.getRandomValues.bind(crypto);
+  crypto.getRandomValues = (numbers) => {
+    drawn++;
+    return getRandomValues(numbers);
+  };
+  return () => drawn;
+}
+
 export class Interpreter {
   /**
    * @param {any} pyodide @param {Pulse} pulse @param {import('./libraries.js').LibraryEvent[]} libraries

@@ -12,7 +12,7 @@
 // isolate for one run or one session, and every byte that leaves is decoded as an attacker's).
 import './shim.js';
 import { DurableObject } from 'cloudflare:workers';
-import { Drawing, Interpreter } from './boot.js';
+import { Drawing, drawsCounted, Interpreter } from './boot.js';
 import { Envelope } from './envelope.js';
 import { mountData, packFiles, unpackFiles } from './files.js';
 import kdf from './kdf.wasm';
@@ -92,15 +92,10 @@ async function boot(sent, takesSnapshot = false) {
 
 /** @param {Envelope} sent */
 async function takeSnapshot(sent) {
-  let drawn = 0;
-  const getRandomValues = crypto.getRandomValues.bind(crypto);
-  crypto.getRandomValues = (numbers) => {
-    drawn++;
-    return getRandomValues(numbers);
-  };
+  const draws = drawsCounted();
   const interpreter = await boot(sent, true);
   try {
-    return new Response(await interpreter.snapshot(sent.text, () => drawn));
+    return new Response(await interpreter.snapshot(sent.text, draws));
   } catch (error) {
     if (error instanceof Drawing) return new Response(error.module, { status: 409 });
     throw error;

@@ -145,7 +145,7 @@ impl Packages {
         let mut missing = Vec::new();
         loop {
             let mut installed = self.resolve(&plan, &unfetched, log).await?;
-            self.supply.expect(&installed.set);
+            self.supply.expect(&installed.set, &self.usual_modules(&installed.set));
             match self.fetch_all(&installed.set, log).await {
                 Ok(sizes) => {
                     installed.missing.append(&mut missing);

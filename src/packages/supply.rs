@@ -81,9 +81,10 @@ pub trait Supply {
         future::ready(wheel::sha256(bytes)).boxed_local()
     }
 
-    /// A set is about to be fetched: a home may look meanwhile for what it has kept of it.
-    fn expect(&self, set: &PackageSet) {
-        let _ = set;
+    /// A set is about to be fetched: a home that makes its own snapshots may look meanwhile for one. `modules`: what a
+    /// snapshot of it has imported.
+    fn expect(&self, set: &PackageSet, modules: &[String]) {
+        let _ = (set, modules);
     }
 
     /// Waits until nobody else holds the claim on this wheel. Two runs that need one wheel at once fetch it once: the

@@ -43,8 +43,8 @@ const LATE = [
   ],
   [
     'tzdata, of pandas',
-    'import pandas as pd\nstr(pd.to_datetime(["2026-07-01"]).astype("datetime64[ns, UTC]").astype("datetime64[ns, CET]")[0])',
-    '2026-07-01 02:00:00+02:00',
+    'import pandas as pd\nstr(getattr(pd.Timestamp("2026-07-01"), "tz_" + "localize")("CET"))',
+    '2026-07-01 00:00:00+02:00',
   ],
 ];
 

@@ -50,7 +50,7 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     fn digest(this: &SandboxHost, bytes: &Uint8Array) -> Result<Promise, JsValue>;
     #[wasm_bindgen(method, catch)]
-    fn expect(this: &SandboxHost, wheels: &Array) -> Result<(), JsValue>;
+    fn expect(this: &SandboxHost, wheels: &Array, modules: &Array) -> Result<(), JsValue>;
 
     /// See `types.d.ts`.
     #[derive(Clone)]
@@ -146,9 +146,14 @@ impl SandboxHost {
         Some(wheel::hex(&Uint8Array::new(&digest).to_vec()))
     }
 
-    /// Says which wheels are about to be fetched, by their sha256, to a home that likes to know.
-    pub fn expect_wheels<'a>(&self, wheels: impl Iterator<Item = &'a str>) {
-        let _ = self.expect(&wheels.map(JsValue::from).collect());
+    /// Says which wheels are about to be fetched, by their sha256, and what a snapshot with them imports, to a home that likes
+    /// to know.
+    pub fn expect_wheels<'a>(
+        &self,
+        wheels: impl Iterator<Item = &'a str>,
+        modules: impl Iterator<Item = &'a str>,
+    ) {
+        let _ = self.expect(&wheels.map(JsValue::from).collect(), &modules.map(JsValue::from).collect());
     }
 
     /// A wheel that was cached. It is to be checked.

@@ -172,8 +172,9 @@ impl Supply for HomeSupply {
         async { self.host.sha256(bytes).await.unwrap_or_else(|| wheel::sha256(bytes)) }.boxed_local()
     }
 
-    fn expect(&self, set: &PackageSet) {
-        self.host.expect_wheels(set.wheels().iter().map(|wheel| wheel.sha256.as_str()));
+    fn expect(&self, set: &PackageSet, modules: &[String]) {
+        let modules = modules.iter().map(String::as_str);
+        self.host.expect_wheels(set.wheels().iter().map(|wheel| wheel.sha256.as_str()), modules);
     }
 
     fn claim(&self, sha256: &str) -> LocalBoxFuture<'static, Claim> {

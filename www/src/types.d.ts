@@ -33,8 +33,11 @@ export interface SandboxHost {
   cache?(sha256: string, wheel: Uint8Array): Promise<void>;
   /** SHA-256 by the platform, which is quicker than the core's; it may reject. */
   digest?(bytes: Uint8Array): Promise<ArrayBuffer>;
-  /** These wheels, by their sha256, are about to be fetched for an interpreter, in the order in which it gets them. */
-  expect?(wheels: string[]): void;
+  /**
+   * These wheels, by their sha256, are about to be fetched for an interpreter, in the order in which it gets them. `modules`: what
+   * a snapshot with them has imported.
+   */
+  expect?(wheels: string[], modules: string[]): void;
 }
 
 /** An interpreter. It gets one run at a time. */

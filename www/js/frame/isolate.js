@@ -8,7 +8,7 @@ import kdf from '#kdf';
 import createPyodideModule from '#runtime/pyodide.asm.mjs';
 import { loadPyodide } from '#runtime/pyodide.mjs';
 import symbols from '#symbols';
-import { Interpreter } from '../../../runtime/js/boot.js';
+import { Drawing, drawsCounted, Interpreter } from '../../../runtime/js/boot.js';
 import { remountPackages } from '../../../runtime/js/packages.js';
 import { inMemory } from '../../../runtime/js/snapshot.js';
 import { turnByMessages } from '../../../runtime/js/turn.js';
@@ -41,12 +41,11 @@ async function serve(start, port) {
   let reads = false;
   try {
     packages.push(...(start.packages ?? []));
-    interpreter = await boot(start);
     if (start.preload !== undefined) {
-      const snapshot = new Blob([await interpreter.snapshot(start.preload)]);
-      port.postMessage({ booted: true, snapshot });
+      port.postMessage({ booted: true, ...(await takeSnapshot(start, start.preload)) });
       return;
     }
+    interpreter = await boot(start);
   } catch (error) {
     port.postMessage({ failed: String(error) });
     return;
@@ -85,6 +84,18 @@ async function serve(start, port) {
     }
   };
   port.postMessage({ booted: true });
+}
+
+/** @param {Start} start @param {string} modules JSON */
+async function takeSnapshot(start, modules) {
+  const draws = drawsCounted();
+  const interpreter = await boot(start);
+  try {
+    return { snapshot: new Blob([await interpreter.snapshot(modules, draws)]) };
+  } catch (error) {
+    if (error instanceof Drawing) return { drawing: error.module };
+    throw error;
+  }
 }
 
 /** @param {Start} start */

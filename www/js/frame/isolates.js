@@ -58,6 +58,8 @@ export class Isolate {
   booted;
   /** What a worker that was to make one has made, once it has booted. @type {Blob | undefined} */
   snapshot;
+  /** Or the module that it left off at, as that draws random numbers. @type {string | undefined} */
+  drawing;
 
   /**
    * @param {string} source JavaScript of the worker
@@ -93,6 +95,7 @@ export class Isolate {
         clearTimeout(timer);
         URL.revokeObjectURL(url);
         if (data?.snapshot instanceof Blob) this.snapshot = data.snapshot;
+        if (typeof data?.drawing === 'string') this.drawing = data.drawing;
         if (data?.booted !== true) return failed(typeof data?.failed === 'string' ? data.failed : 'it did not start');
         this.#port.onmessage = (event) => this.#message(event.data);
         // What a program leaves uncaught in its callbacks is its own.

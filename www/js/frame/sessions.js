@@ -55,9 +55,12 @@ export class Sessions {
     return crypto.subtle.digest('SHA-256', bytes);
   }
 
-  /** Looks ahead for a snapshot with these packages. @param {string[]} wheels their sha256 */
-  expect(wheels) {
-    if (wheels.length) this.#snapshots.look(wheels);
+  /**
+   * Looks ahead for a snapshot with these packages.
+   * @param {string[]} wheels their sha256 @param {string[]} modules what it has imported
+   */
+  expect(wheels, modules) {
+    if (wheels.length) this.#snapshots.look(wheels, modules);
   }
 
   /** Boots an interpreter ahead of the first run that needs no packages. */
@@ -114,8 +117,7 @@ export class Sessions {
       },
       end: () => {
         ended = true;
-        restored?.end('its run was ended');
-        isolate?.end(kept ? 'its session has ended' : 'its run is over');
+        (isolate ?? restored)?.end(kept ? 'its session has ended' : 'its run is over');
         if (!kept && this.#isolates.size < MAX_ISOLATES) this.#spare ??= this.#spawn();
       },
     };

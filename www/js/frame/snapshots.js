@@ -5,14 +5,15 @@ import { Isolate } from './isolates.js';
 /** How long after a run has begun one is made, in milliseconds: it takes the processor for seconds. */
 const LATER = 3000;
 
-/** What people import of these besides. */
-const BESIDES = /** @type {Record<string, string[]>} */ ({
-  matplotlib: ['matplotlib.pyplot', 'matplotlib.backends.backend_agg'],
-  scipy: ['scipy.stats'],
-});
+/** How many sets of packages are looked for ahead: those of runs that are being prepared. */
+const MOST_LOOKED = 8;
+
+/** How often one is tried to be made, without a further module each time. */
+const TRIES = 8;
 
 /** @typedef {import('./packages.js').PreparedPackage} PreparedPackage */
 /** @typedef {import('./packages.js').CompiledPackage} CompiledPackage */
+/** @typedef {{ modules: string[], kept: Promise<Blob | undefined> }} Looked */
 /** @typedef {{ find: (key: string) => Promise<Blob | undefined>, keep: (key: string, snapshot: Blob) => Promise<void> }} Store */
 
 export class Snapshots {
@@ -21,8 +22,8 @@ export class Snapshots {
   #store;
   /** By their packages; `null`: there is none, and none can be made. @type {Map<string, Blob | null>} */
   #known = new Map();
-  /** What was looked for last, and not asked for yet. @type {{ key: string, kept: Promise<Blob | undefined> } | null} */
-  #looked = null;
+  /** What was looked for, and not asked for yet, by its packages. @type {Map<string, Looked>} */
+  #looked = new Map();
   /** One is made at a time. @type {Promise<void>} */
   #making = Promise.resolve();
 
@@ -33,11 +34,15 @@ export class Snapshots {
     this.#store = store;
   }
 
-  /** Looks for what is kept, ahead of the run that needs it. @param {string[]} wheels their sha256 */
-  look(wheels) {
+  /**
+   * Looks for what is kept, ahead of the run that needs it.
+   * @param {string[]} wheels their sha256 @param {string[]} modules what a snapshot with them has imported
+   */
+  look(wheels, modules) {
     const key = keyOf(wheels);
-    if (this.#known.has(key) || this.#looked?.key === key) return;
-    this.#looked = { key, kept: this.#store.find(key).catch(() => undefined) };
+    if (this.#known.has(key) || this.#looked.has(key)) return;
+    for (const old of this.#looked.keys()) if (this.#looked.size >= MOST_LOOKED) this.#looked.delete(old);
+    this.#looked.set(key, { modules, kept: this.#store.find(key).catch(() => undefined) });
   }
 
   /**
@@ -47,25 +52,23 @@ export class Snapshots {
    * @returns {Promise<Blob | undefined> | undefined} nothing, if there is certainly none
    */
   find(packages, compiled) {
-    const wheels = packages.map(({ sha256 }) => sha256);
-    const key = keyOf(wheels);
+    const key = keyOf(packages.map(({ sha256 }) => sha256));
     const known = this.#known.get(key);
-    if (known !== undefined) return known ? Promise.resolve(known) : undefined;
-    this.look(wheels);
+    const looked = this.#looked.get(key);
+    if (known || !looked) return known ? Promise.resolve(known) : undefined;
+    this.#looked.delete(key);
     this.#known.set(key, null);
-    const kept = this.#looked?.kept;
-    this.#looked = null;
-    return kept?.then((snapshot) => {
+    return looked.kept.then((snapshot) => {
       if (snapshot) this.#known.set(key, snapshot);
-      else setTimeout(() => this.#makeNext(key, compiled), LATER);
+      else setTimeout(() => this.#makeNext(key, compiled, looked.modules), LATER);
       return snapshot;
     });
   }
 
-  /** @param {string} key @param {Promise<CompiledPackage[]>} compiled */
-  #makeNext(key, compiled) {
+  /** @param {string} key @param {Promise<CompiledPackage[]>} compiled @param {string[]} modules */
+  #makeNext(key, compiled, modules) {
     this.#making = this.#making.then(async () => {
-      const snapshot = await compiled.then((packages) => this.#make(packages)).catch(() => undefined);
+      const snapshot = await compiled.then((packages) => this.#make(packages, modules)).catch(() => undefined);
       if (!snapshot) return;
       this.#known.set(key, snapshot);
       // A page that may keep nothing makes it anew the next time.
@@ -73,23 +76,32 @@ export class Snapshots {
     });
   }
 
-  /** @param {CompiledPackage[]} packages */
-  async #make(packages) {
-    const locked = JSON.parse(this.#start.lockFile).packages;
-    const modules = packages.flatMap(({ name }) => [...(locked[name]?.imports ?? []), ...(BESIDES[name] ?? [])]);
-    const start = { ...this.#start, packages, preload: JSON.stringify(modules) };
-    const maker = new Isolate(this.#source, start);
-    try {
-      await maker.booted;
-      const snapshot = maker.snapshot ?? null;
-      if (!snapshot) return undefined;
-      const restored = new Isolate(this.#source, { ...this.#start, packages, snapshot });
-      const sound = await restored.isSound(modules);
-      restored.end('it was only looked at');
-      return sound ? snapshot : undefined;
-    } finally {
-      maker.end('it has done what it was for');
+  /** @param {CompiledPackage[]} packages @param {string[]} modules */
+  async #make(packages, modules) {
+    let rest = modules;
+    for (let tries = 0; tries < TRIES; tries += 1) {
+      const maker = new Isolate(this.#source, { ...this.#start, packages, preload: JSON.stringify(rest) });
+      try {
+        await maker.booted;
+        const { snapshot, drawing } = maker;
+        if (snapshot) return (await this.#isSound(packages, snapshot, rest)) ? snapshot : undefined;
+        // What it draws when it is imported would be the same in every interpreter.
+        const others = rest.filter((module) => module !== drawing);
+        if (others.length === rest.length) return undefined;
+        rest = others;
+      } finally {
+        maker.end('it has done what it was for');
+      }
     }
+    return undefined;
+  }
+
+  /** @param {CompiledPackage[]} packages @param {Blob} snapshot @param {string[]} modules */
+  async #isSound(packages, snapshot, modules) {
+    const restored = new Isolate(this.#source, { ...this.#start, packages, snapshot });
+    const sound = await restored.isSound(modules);
+    restored.end('it was only looked at');
+    return sound;
   }
 }
 
