@@ -26,7 +26,7 @@ const OF_IPYTHON: [&str; 11] =
 const DISTRIBUTIONS: &str = include_str!("distributions.txt");
 
 /// What a module needs at run time when it is used in a certain way: a module that the code imports, a name that it uses
-/// (an attribute, an imported name, a keyword of a call or a whole string), and the distribution that is needed then.
+/// (an attribute, an imported name or module, a keyword of a call or a whole string), and the distribution that is needed then.
 const USES: &str = include_str!("uses.txt");
 
 /// A use of a module that needs a distribution which nobody imports.
@@ -153,6 +153,13 @@ impl Found {
         }
     }
 
+    /// A module that is imported: its parts are used.
+    fn module(&mut self, name: &str) {
+        for part in name.split('.').skip(1) {
+            self.name(part);
+        }
+    }
+
     fn name(&mut self, name: &str) {
         self.names.extend(uses().map(|used| used.name).find(|known| *known == name));
     }
@@ -197,11 +204,13 @@ impl<'a> Visitor<'a> for Found {
         match statement {
             Stmt::Import(import) => {
                 for alias in &import.names {
+                    self.module(&alias.name);
                     self.add(alias.name.to_string());
                 }
             }
             Stmt::ImportFrom(import) if import.level == 0 => {
                 let Some(module) = &import.module else { return };
+                self.module(module);
                 // What is imported may be a module itself, as in `from ruamel import yaml`.
                 for alias in &import.names {
                     self.name(&alias.name);

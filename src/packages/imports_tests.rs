@@ -96,6 +96,9 @@ fn what_a_use_needs_is_known() {
     assert_eq!(needed("import pandas as pd\npd.date_range('2026', periods=3, tz='CET')"), ["tzdata"]);
     assert_eq!(needed("import pandas as pd\ndef f(s): return s.dt.tz_convert('CET')"), ["tzdata"]);
     assert_eq!(needed("import pandas as pd\nx.rolling(3, win_type='hann').mean()"), ["scipy"]);
+    assert_eq!(needed("import plotly.express as px"), ["numpy", "pandas"]);
+    assert_eq!(needed("from statsmodels.graphics.tsaplots import x"), ["matplotlib"]);
+    assert_eq!(needed("from sympy import lambdify\nlambdify(x, y, 'numpy')"), ["numpy"]);
     assert_eq!(needed("from zoneinfo import ZoneInfo"), ["tzdata"]);
     assert_eq!(needed("from bs4 import BeautifulSoup\nBeautifulSoup(x, 'lxml')"), ["lxml"]);
     assert_eq!(needed("import numpy\nd.plot()\nplot()"), [""; 0]);

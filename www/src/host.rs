@@ -148,11 +148,7 @@ impl SandboxHost {
 
     /// Says which wheels are about to be fetched, by their sha256, and what a snapshot with them imports, to a home that likes
     /// to know.
-    pub fn expect_wheels<'a>(
-        &self,
-        wheels: impl Iterator<Item = &'a str>,
-        modules: impl Iterator<Item = &'a str>,
-    ) {
+    pub fn expect_wheels<'a>(&self, wheels: impl Iterator<Item = &'a str>, modules: impl Iterator<Item = &'a str>) {
         let _ = self.expect(&wheels.map(JsValue::from).collect(), &modules.map(JsValue::from).collect());
     }
 
