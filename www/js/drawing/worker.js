@@ -5,7 +5,7 @@
 // policy of the frame around it, which it inherits, cuts all else (docs/page.md). What leaves is text, which frame and page
 // look at, and which is shown in a frame without scripts.
 
-for (const name of ['Worker', 'SharedWorker', 'BroadcastChannel']) delete (/** @type {any} */ (globalThis)[name]);
+import '../removed.js';
 
 // What libraries complain of is nothing for the console of the page.
 for (const [name, member] of Object.entries(console)) {
