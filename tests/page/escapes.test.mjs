@@ -135,7 +135,8 @@ test('in an ordinary worker the attacks get through', async () => {
 });
 
 test('from the sandbox none does, by its policy alone', async () => {
-  await changeIsolate(opened.page, (source) => source.replace(/"Worker","SharedWorker","BroadcastChannel"/, ''));
+  const removed = /"Worker","SharedWorker","BroadcastChannel","EventSource","FontFace"/;
+  await changeIsolate(opened.page, (source) => source.replace(removed, ''));
   // The files are fetched once a page: the changed ones by a new one.
   await opened.page.reload();
   await prepare();

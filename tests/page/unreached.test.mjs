@@ -65,7 +65,9 @@ function takeOver() {
     // What comes first is what was drawn: so that comes last.
     .replace(/await attempt\('messages to whoever[\s\S]*?\n {2}\}\);\n/, '')
     .replace('postMessage(results)', 'postMessage({ markup: JSON.stringify(results), height: 1e9 })');
-  const constants = `const HOSTILE = '${away}', HOSTILE_NAME = '${away}', PAGE = '${site.url}';\n`;
+  // All else is held by the policy alone.
+  const removed = 'delete self.EventSource; delete self.FontFace; // as removed.js does\n';
+  const constants = `${removed}const HOSTILE = '${away}', HOSTILE_NAME = '${away}', PAGE = '${site.url}';\n`;
   const names = readdirSync(join(folder, 'assets'));
   const drawer = join(folder, 'assets', names.find((name) => name.startsWith('draw-texts.js')) ?? assert.fail());
   const [real, body] = [readFileSync(drawer), gzipSync(constants + escapes)];

@@ -48,6 +48,7 @@ const WAYS = [
     'WebSocket',
     'ws = new("WebSocket", target.replace("http", "ws"))\nimport asyncio\nawait asyncio.sleep(0.3)\nws.send("x")\nstr(ws.readyState)',
   ],
+  ['FontFace', 'await new("FontFace", "x", f"url({target})").load()'],
   ['EventSource', 'es = new("EventSource", target)\nimport asyncio\nawait asyncio.sleep(0.3)\nstr(es.readyState)'],
   ['XMLHttpRequest', 'x = new("XMLHttpRequest")\nx.open("GET", target, False)\nx.send()\nx.responseText'],
   ['sendBeacon', 'str(js.navigator.sendBeacon(target, "x"))'],
