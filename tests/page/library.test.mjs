@@ -300,10 +300,12 @@ test('where the page is isolated from others, a run stops that cannot be suspend
   const { isolated, error } = await page.evaluate(async () => {
     const { codeSandbox } = await import(/** @type {any} */ ('/code-sandbox.js'));
     const sandbox = await codeSandbox();
-    setTimeout(() => sandbox.interrupt(), 500);
+    // Once it runs: what is stopped before is not run at all.
+    sandbox.addEventListener('output', () => setTimeout(() => sandbox.interrupt(), 300), { once: true });
     // Called from JavaScript, Python cannot be suspended.
     const result = await sandbox.eval(`
 import js
+print("on")
 from pyodide.ffi import create_proxy
 def forever(*_):
     while True: pass
