@@ -178,6 +178,8 @@ test('an opener may not navigate the frame, and what runs goes on', async () => 
   ]);
   await popup.waitForFunction(() => 'opened' in window);
   assert.equal(await popup.evaluate(() => /** @type {any} */ (window).opened), 'open');
+  // Python has booted: what is stopped before is not run at all.
+  await popup.evaluate(() => /** @type {any} */ (window).evaluate('0'));
   const running = popup.evaluate(() => /** @type {any} */ (window).evaluate('while True: pass', { x: 'the-globals' }));
   const refused = await page.evaluate((played) => {
     try {
