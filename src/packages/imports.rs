@@ -153,9 +153,10 @@ impl Found {
         }
     }
 
-    /// A module that is imported: its parts are used.
+    /// A module that is imported: it is a use of those that it is a part of.
     fn module(&mut self, name: &str) {
-        for part in name.split('.').skip(1) {
+        let (_, parts) = name.split_once('.').unwrap_or_default();
+        for part in parts.split('.') {
             self.name(part);
         }
     }

@@ -145,7 +145,6 @@ impl Packages {
         let mut missing = Vec::new();
         loop {
             let mut installed = self.resolve(&plan, &unfetched, log).await?;
-            self.supply.expect(&installed.set, &self.usual_modules(&installed.set));
             match self.fetch_all(&installed.set, log).await {
                 Ok(sizes) => {
                     installed.missing.append(&mut missing);
@@ -254,6 +253,7 @@ impl Packages {
 
     /// Gives the size of each wheel, by its sha256: one that is too much for the supply may be dropped again.
     async fn fetch_all(&self, set: &PackageSet, log: Log<'_>) -> Result<HashMap<String, Size>, Unfetched> {
+        self.supply.expect(set, &self.usual_modules(set));
         let mut sizes = HashMap::new();
         let mut missing = Vec::new();
         for wheel in set.wheels() {

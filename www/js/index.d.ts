@@ -209,7 +209,10 @@ export interface Sandbox extends EventTarget, Disposable {
    * say, or a quarter of an hour is over (`keptMinutes`).
    */
   read(file: ChangedFile): Promise<Uint8Array<ArrayBuffer>>;
-  /** Stops the run that is going on: `KeyboardInterrupt`, and a second later the end of the interpreter. */
+  /**
+   * Stops the run that is going on: `KeyboardInterrupt`, and a second later the end of the interpreter. A run that has not begun,
+   * as Python boots or its packages are on their way, is rejected.
+   */
   interrupt(): void;
   /** A new interpreter: files, imported modules and variables are gone. */
   reset(): Promise<void>;
