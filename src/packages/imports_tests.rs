@@ -100,6 +100,7 @@ fn what_a_use_needs_is_known() {
     assert_eq!(needed("from statsmodels.graphics.tsaplots import x"), ["matplotlib"]);
     assert_eq!(needed("from sympy import lambdify\nlambdify(x, y, 'numpy')"), ["numpy"]);
     assert_eq!(needed("from zoneinfo import ZoneInfo"), ["tzdata"]);
+    assert_eq!(needed("import zoneinfo\nlen(zoneinfo.available_timezones())"), ["tzdata"]);
     assert_eq!(needed("from bs4 import BeautifulSoup\nBeautifulSoup(x, 'lxml')"), ["lxml"]);
     assert_eq!(needed("import numpy\nd.plot()\nplot()"), [""; 0]);
     assert_eq!(needed("import pandas\nx = f'{d.style}'; plot()"), ["jinja2"]);
