@@ -23,7 +23,7 @@ import { Storage } from './storage.js';
  * @property {() => WebAssembly.Module} kdf compiles `runtime/kdf`: called once it is needed
  * @property {ArrayBuffer} stdlib Python's standard library, a zip file
  * @property {import('./snapshot.js').Read} [snapshot] reads one; without, Python boots from scratch
- * @property {import('./packages.js').Package[]} packages those of the snapshot first
+ * @property {import('./packages.js').Package[] | Promise<import('./packages.js').Package[]>} packages those of the snapshot first
  * @property {Record<string, string>} [pythonSources] our own modules, to be installed when there is no snapshot
  * @property {boolean} [takesSnapshot] whether a snapshot is to be taken of it, see `Interpreter.snapshot`
  */
@@ -120,7 +120,7 @@ export class Interpreter {
           }),
         );
         pulse.attach(module);
-        mountPackages(module, assets.packages);
+        mountPackages(module, await assets.packages);
         await snapshot?.apply(module);
         libraries.push(...(snapshot?.libraries ?? []));
         return module;

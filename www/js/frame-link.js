@@ -4,7 +4,7 @@ import { folderOf, frameAddress, loadAssets } from './assets.js';
 import { refuseStrangers } from './embedders.js';
 import { fetchFile, nameOf } from './fetch-file.js';
 import { fromFrame, MAX_ANSWER } from './messages.js';
-import { findSnapshot, keepSnapshot } from './snapshot-store.js';
+import { findSnapshot, keepSnapshot, keptSnapshots } from './snapshot-store.js';
 
 /** How long a frame may take to load, in milliseconds. */
 const LOAD_LIMIT = 30_000;
@@ -107,7 +107,12 @@ export class FrameLink {
     const abort = () => link.#end(signal?.reason);
     signal?.addEventListener('abort', abort, { once: true });
     try {
-      await link.#load(frameAddress(folder));
+      const address = frameAddress(folder);
+      const kept = keptSnapshots(new URL('.', address).href);
+      kept.catch(() => {});
+      await link.#load(address);
+      // While the frame boots; what the storage has not told by then is looked for when it is needed.
+      kept.then((keys) => link.call('knowKept', [keys], { limit: BOOT_LIMIT })).catch(() => {});
       const loaded = await Promise.race([files, link.#ended.promise]);
       const from = { packages, packageIndex, packageMirrors: mirrors };
       const settings = { dependencies, ...from, returnMode, persistent, numbers: options.numbers, ...limits };
@@ -125,6 +130,11 @@ export class FrameLink {
   /** Whether it can be used no longer: it was closed, or its frame was lost. */
   get closed() {
     return this.#over !== null;
+  }
+
+  /** Where its document is from. */
+  get #folder() {
+    return new URL('.', this.#element.src).href;
   }
 
   /** Loads the frame, and waits for its port. @param {string} address */
@@ -303,9 +313,8 @@ export class FrameLink {
   /** @param {import('./messages.js').FromFrame & { type: 'ask' }} message @returns {Promise<unknown>} */
   async #task({ id, method, args }) {
     if (method === 'input') return await this.#input(id, args[0]);
-    const folder = new URL('.', this.#element.src).href;
-    if (method === 'findSnapshot') return findSnapshot(args[0], folder);
-    if (method === 'keepSnapshot') return keepSnapshot(...args, folder);
+    if (method === 'findSnapshot') return findSnapshot(args[0], this.#folder);
+    if (method === 'keepSnapshot') return keepSnapshot(...args, this.#folder);
     const [url, limits] = args;
     this.#extend();
     return fetchFile(url, this.#places, limits, (loaded, total) =>

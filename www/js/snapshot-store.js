@@ -41,6 +41,18 @@ export async function findSnapshot(key, folder) {
   return undefined;
 }
 
+/**
+ * The keys of all that is kept; whether that is sound shows when it is found.
+ * @param {string} folder where the frame's document is from
+ * @returns {Promise<string[]>}
+ */
+export async function keptSnapshots(folder) {
+  const keys = /** @type {[string, string][]} */ (
+    await transact('readonly', SNAPSHOTS, (store) => store.getAllKeys())
+  );
+  return keys.filter(([build]) => build === buildOf(folder)).map(([, key]) => key);
+}
+
 /** @param {string} key @param {Blob} snapshot @param {string} folder where the frame's document is from */
 export async function keepSnapshot(key, snapshot, folder) {
   const build = buildOf(folder);

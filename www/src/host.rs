@@ -51,6 +51,9 @@ extern "C" {
     fn digest(this: &SandboxHost, bytes: &Uint8Array) -> Result<Promise, JsValue>;
     #[wasm_bindgen(method, catch)]
     fn expect(this: &SandboxHost, wheels: &Array, modules: &Array) -> Result<(), JsValue>;
+    /// See `types.d.ts`; a home may have none.
+    #[wasm_bindgen(method, catch, js_name = compileModules)]
+    pub fn compile_modules(this: &SandboxHost, package: &Object) -> Result<(), JsValue>;
 
     /// See `types.d.ts`.
     #[derive(Clone)]

@@ -158,8 +158,12 @@ impl Supply for HomeSupply {
     }
 
     fn keep(&self, sha256: &str, wheel: PreparedWheel, of: &PackageSet) {
-        let size = wheel.size();
-        self.wheels.keep(sha256, size, Rc::new(Prepared::new(wheel)), of, KEPT_WHEELS);
+        let (size, prepared) = (wheel.size(), Rc::new(Prepared::new(wheel)));
+        if let Some(wheel) = of.wheels().iter().find(|wheel| wheel.sha256 == sha256) {
+            // What cannot be compiled fails the run that needs it; and a home need not do this.
+            let _ = self.host.compile_modules(&prepared.package(wheel));
+        }
+        self.wheels.keep(sha256, size, prepared, of, KEPT_WHEELS);
     }
 
     fn keep_bytecode(&self, sha256: &str, archive: Vec<u8>) {

@@ -38,6 +38,8 @@ export interface SandboxHost {
    * a snapshot with them has imported.
    */
   expect?(wheels: string[], modules: string[]): void;
+  /** A package is ready, of a set that others are still missing of: its native modules can be compiled meanwhile. */
+  compileModules?(prepared: PreparedPackage): void;
 }
 
 /** An interpreter. It gets one run at a time. */

@@ -8,6 +8,11 @@ export const loaderStartup = [
     find: '.zip`,r)',
     replace: '.zip`,r,{canOwn:true})',
   },
+  {
+    why: 'A worker without modules is as good here; and what tells it throws an error, for whose line V8 parses all of this again.',
+    find: 'function ae(){try{return globalThis.importScripts("data:text/javascript,"),!0}catch{return!1}}',
+    replace: 'function ae(){return!1}',
+  },
 ];
 
 /** In `pyodide.asm.mjs`, after those that are required. @type {import('./patch.js').Patch[]} */

@@ -27,6 +27,9 @@ let core;
 /** @type {Sessions} */
 let sessions;
 
+/** Keys of snapshots that were kept when the page was loaded. @type {Set<string>} */
+let kept = new Set();
+
 /** What the page has set, see README. @type {{ persistent?: boolean, numbers?: 'exact' }} */
 let settings;
 
@@ -67,6 +70,11 @@ async function answer({ id, method, args }) {
 }
 
 const calls = {
+  /** @param {string[]} keys of the snapshots that the page keeps */
+  knowKept(keys) {
+    kept = new Set(keys);
+  },
+
   /** Starts the core. @param {Record<string, Blob>} assets as they were fetched, compressed @param {typeof settings} options */
   async boot(assets, options) {
     const [wasm, pyodide, isolate, lockFile, stdlib, snapshot] = await Promise.all([
@@ -83,6 +91,7 @@ const calls = {
       { wasm: pyodide, stdlib, snapshot, pythonSources, lockFile },
       (url, limits) => askPage(limits.milliseconds + ANSWER_MARGIN, 'fetch', url, limits),
       {
+        isKept: (key) => kept.has(key),
         find: (key) => askPage(STORE_LIMIT, 'findSnapshot', key),
         keep: (key, made) => askPage(STORE_LIMIT, 'keepSnapshot', key, made),
       },

@@ -21,31 +21,35 @@ import { turnByMessages } from '../../../runtime/js/turn.js';
  * @property {Blob} [snapshot] see runtime/js/snapshot.js; without one Python boots from scratch
  * @property {Record<string, string>} pythonSources our own modules, for a start without a snapshot
  * @property {string} lockFile
- * @property {import('./packages.js').CompiledPackage[]} [packages] those of the snapshot
  * @property {string} [preload] JSON: names of modules, to make a snapshot with them
  * @property {Int32Array} [stop] shared, where the page is isolated from others: not 0 to stop a run that cannot be suspended
  */
 
-/** What can be imported. @type {import('./packages.js').CompiledPackage[]} */
-const packages = [];
+/** @typedef {import('./packages.js').CompiledPackage} CompiledPackage */
 
 turnByMessages();
 addEventListener('message', ({ data, ports: [port] }) => void serve(data, port), { once: true });
 
-/** @param {Start} start @param {MessagePort} port */
+/** @param {Start} start @param {MessagePort} port what can be imported comes by it first */
 async function serve(start, port) {
+  /** @type {Promise<CompiledPackage[]>} */
+  const given = new Promise((resolve) => {
+    port.onmessage = ({ data }) => resolve(data.packages);
+  });
+  /** @type {CompiledPackage[]} */
+  let packages;
   /** @type {Interpreter} */
   let interpreter;
   /** What is to be read. @type {string[]} */
   let lines = [];
   let reads = false;
   try {
-    packages.push(...(start.packages ?? []));
     if (start.preload !== undefined) {
-      port.postMessage({ booted: true, ...(await takeSnapshot(start, start.preload)) });
+      port.postMessage({ booted: true, ...(await takeSnapshot(start, given, start.preload)) });
       return;
     }
-    interpreter = await boot(start);
+    interpreter = await boot(start, given);
+    packages = await given;
   } catch (error) {
     port.postMessage({ failed: String(error) });
     return;
@@ -64,7 +68,7 @@ async function serve(start, port) {
       return;
     }
     if (data.add) {
-      packages.push(...data.add);
+      packages = [...packages, ...data.add];
       remountPackages(interpreter.pyodide._module, packages);
       // Python remembers what it did not find.
       interpreter.pyodide.pyimport('importlib').invalidate_caches();
@@ -86,10 +90,10 @@ async function serve(start, port) {
   port.postMessage({ booted: true });
 }
 
-/** @param {Start} start @param {string} modules JSON */
-async function takeSnapshot(start, modules) {
+/** @param {Start} start @param {Promise<CompiledPackage[]>} packages @param {string} modules JSON */
+async function takeSnapshot(start, packages, modules) {
   const draws = drawsCounted();
-  const interpreter = await boot(start);
+  const interpreter = await boot(start, packages);
   try {
     return { snapshot: new Blob([await interpreter.snapshot(modules, draws)]) };
   } catch (error) {
@@ -98,8 +102,8 @@ async function takeSnapshot(start, modules) {
   }
 }
 
-/** @param {Start} start */
-async function boot({ wasm, stdlib, snapshot, pythonSources, lockFile, preload, stop }) {
+/** @param {Start} start @param {Promise<CompiledPackage[]>} packages */
+async function boot({ wasm, stdlib, snapshot, pythonSources, lockFile, preload, stop }, packages) {
   const { instantiateStreaming } = WebAssembly;
   WebAssembly.instantiateStreaming = async (_, imports) => ({
     module: wasm,

@@ -56,6 +56,8 @@ export class Isolate {
   #packages = new Set();
   /** Rejects when the interpreter cannot be started. @type {Promise<void>} */
   booted;
+  /** Whether it has. */
+  hasBooted = false;
   /** What a worker that was to make one has made, once it has booted. @type {Blob | undefined} */
   snapshot;
   /** Or the module that it left off at, as that draws random numbers. @type {string | undefined} */
@@ -65,9 +67,11 @@ export class Isolate {
    * @param {string} source JavaScript of the worker
    * @param {import('./isolate.js').Start | Promise<import('./isolate.js').Start>} start what it is made of: the worker reads
    *   its JavaScript meanwhile
+   * @param {import('./packages.js').CompiledPackage[] | Promise<import('./packages.js').CompiledPackage[]>} [packages] what can
+   *   be imported, those of its snapshot: Pyodide starts meanwhile
    * @param {() => void} [onEnd] called once, when it is no more
    */
-  constructor(source, start, onEnd = () => {}) {
+  constructor(source, start, packages = [], onEnd = () => {}) {
     this.#onEnd = onEnd;
     // An address of its own for each: a worker could revoke one that it knows.
     const url = URL.createObjectURL(new Blob([source], { type: 'text/javascript' }));
@@ -80,13 +84,17 @@ export class Isolate {
       const failed = (/** @type {string} */ why) => this.end(why);
       /** @type {any} */
       let timer;
-      const begin = (/** @type {import('./isolate.js').Start} */ parts) => {
+      const begin = async () => {
+        const parts = await start;
+        if (this.#ended) return;
+        this.#worker.postMessage({ ...parts, stop: this.#stop }, [port2]);
+        const given = await packages;
         if (this.#ended) return;
         timer = setTimeout(() => failed(`Python did not start in ${START_LIMIT / 1000} s`), START_LIMIT);
-        for (const one of parts.packages ?? []) this.#packages.add(one);
-        this.#worker.postMessage({ ...parts, stop: this.#stop }, [port2]);
+        for (const one of given) this.#packages.add(one);
+        this.#port.postMessage({ packages: given });
       };
-      Promise.resolve(start).then(begin, (error) => failed(error.message));
+      begin().catch((error) => failed(error.message));
       this.#worker.onerror = (event) => {
         event.preventDefault();
         failed(`the worker failed: ${event.message}`);
@@ -100,6 +108,7 @@ export class Isolate {
         this.#port.onmessage = (event) => this.#message(event.data);
         // What a program leaves uncaught in its callbacks is its own.
         this.#worker.onerror = (event) => event.preventDefault();
+        this.hasBooted = true;
         resolve();
       };
     });
@@ -194,7 +203,7 @@ from pyodide.ffi import can_run_sync
   stop() {
     if (this.#looking) return false;
     if (this.#run) this.#run.stop();
-    else void this.#askIdle();
+    else if (this.#used) void this.#askIdle();
     return this.#run !== null;
   }
 

@@ -1,12 +1,17 @@
 // Where the runs of a frame happen: in a fresh worker each, or in the worker of a session.
 import { Isolate } from './isolates.js';
 import { compile } from './packages.js';
-import { Snapshots } from './snapshots.js';
+import { keyOf, Snapshots } from './snapshots.js';
 
 /** The most workers at a time, of 80 MB or more each. */
 const MAX_ISOLATES = 10;
 
+/** How long an interpreter whose packages are on their way waits for them, in milliseconds: their run may have been given up. */
+const EXPECTED_LIMIT = 30_000;
+
 /** @typedef {import('./packages.js').PreparedPackage} PreparedPackage */
+/** @typedef {import('./packages.js').CompiledPackage} CompiledPackage */
+/** @typedef {{ key: string, isolate: Isolate, give: (packages: Promise<CompiledPackage[]>) => void }} Expected */
 
 /** Implements the core's `SandboxHost`, see `www/src/types.d.ts`. */
 export class Sessions {
@@ -14,6 +19,10 @@ export class Sessions {
   #isolates = new Set();
   /** Booted ahead of the run that will need it. @type {Isolate | null} */
   #spare = null;
+  /** Starts from a snapshot while its packages are fetched. @type {Expected | null} */
+  #expected = null;
+  /** Whether what starts from the base snapshot is known to be sound. */
+  #sound = false;
   #source;
   #start;
   #snapshots;
@@ -56,11 +65,30 @@ export class Sessions {
   }
 
   /**
-   * Looks ahead for a snapshot with these packages.
+   * Looks ahead for a snapshot with these packages, and starts from it if there is one.
    * @param {string[]} wheels their sha256 @param {string[]} modules what it has imported
    */
   expect(wheels, modules) {
-    if (wheels.length) this.#snapshots.look(wheels, modules);
+    const found = wheels.length ? this.#snapshots.look(wheels, modules) : undefined;
+    if (!found || !this.#snapshots.isKept(wheels) || !this.#hasRoom()) return;
+    // What boots meanwhile is not what is needed first.
+    if (this.#spare && !this.#spare.hasBooted) {
+      this.#spare.end('another is needed first');
+      this.#spare = null;
+    }
+    this.#expected?.isolate.end('another is expected');
+    const expected = this.#restore(wheels, found);
+    this.#expected = expected;
+    setTimeout(() => {
+      if (this.#expected !== expected) return;
+      this.#expected = null;
+      expected.isolate.end('nobody came for it');
+    }, EXPECTED_LIMIT);
+  }
+
+  /** @param {PreparedPackage} prepared */
+  compileModules(prepared) {
+    compile([prepared]).catch(() => {});
   }
 
   /** Boots an interpreter ahead of the first run that needs no packages. */
@@ -73,12 +101,15 @@ export class Sessions {
   async #boot() {
     this.#spare ??= this.#spawn();
     const spare = this.#spare;
-    // It may have had to make room for another.
-    if (this.#start.snapshot && !(await spare.isSound()) && this.#spare === spare) {
-      // Its snapshot was made by an engine with other features: Python boots from scratch, in a few seconds.
-      this.#start.snapshot = undefined;
-      spare.end('it is not sound');
-      this.#spare = this.#spawn();
+    if (this.#start.snapshot && !this.#sound) {
+      this.#sound = await spare.isSound();
+      // It may have had to make room for another.
+      if (!this.#sound && this.#spare === spare) {
+        // Its snapshot was made by an engine with other features: Python boots from scratch, in a few seconds.
+        this.#start.snapshot = undefined;
+        spare.end('it is not sound');
+        this.#spare = this.#spawn();
+      }
     }
     await this.#spare?.booted;
   }
@@ -93,14 +124,16 @@ export class Sessions {
     /** @type {Isolate | null} */
     let isolate = null;
     const found = packages.length ? this.#snapshots.find(packages, compiled) : undefined;
-    // Its worker reads its JavaScript while the snapshot is read.
-    const restored = found && this.#spawn(this.#from(found, compiled));
+    const restored = found && this.#restored(packages, found, compiled);
     const take = async () => {
-      const isRestored = await found;
+      const isRestored = (await found) && restored?.alive;
       await compiled;
-      if (!isRestored) await this.#prepared;
+      if (!isRestored) {
+        if (!this.#sound) this.prepare();
+        await this.#prepared;
+      }
       if (ended) throw new Error('the interpreter was ended');
-      isolate = isRestored && restored ? restored : this.#takeSpare();
+      isolate = isRestored ? restored : this.#takeSpare();
       return isolate;
     };
     const taken = take();
@@ -118,7 +151,7 @@ export class Sessions {
       end: () => {
         ended = true;
         (isolate ?? restored)?.end(kept ? 'its session has ended' : 'its run is over');
-        if (!kept && this.#isolates.size < MAX_ISOLATES) this.#spare ??= this.#spawn();
+        if (!kept && this.#hasRoom()) this.prepare();
       },
     };
   }
@@ -129,13 +162,35 @@ export class Sessions {
   }
 
   /**
-   * What an interpreter is made of that starts from a snapshot with its packages, once that is found.
-   * @param {Promise<Blob | undefined>} kept @param {Promise<import('./packages.js').CompiledPackage[]>} compiled
+   * An interpreter that starts from a snapshot, once that is found: the one that is expected, if it is with these packages.
+   * @param {PreparedPackage[]} packages @param {Promise<Blob | undefined>} found @param {Promise<CompiledPackage[]>} compiled
    */
-  async #from(kept, compiled) {
-    const snapshot = await kept;
-    if (!snapshot) throw new Error('there is no such snapshot');
-    return { ...this.#start, snapshot, packages: await compiled };
+  #restored(packages, found, compiled) {
+    const wheels = packages.map(({ sha256 }) => sha256);
+    const expected = this.#expected?.key === keyOf(wheels) ? this.#expected : null;
+    if (expected) this.#expected = null;
+    const { isolate, give } = expected ?? this.#restore(wheels, found);
+    give(compiled);
+    return isolate;
+  }
+
+  /**
+   * Starts from a snapshot, once that is found, while its packages are on their way.
+   * @param {string[]} wheels @param {Promise<Blob | undefined>} found @returns {Expected}
+   */
+  #restore(wheels, found) {
+    const start = async () => {
+      const snapshot = await found;
+      if (!snapshot) throw new Error('there is no such snapshot');
+      return { ...this.#start, snapshot };
+    };
+    /** @type {Expected['give']} */
+    let give = () => {};
+    /** @type {Promise<CompiledPackage[]>} */
+    const packages = new Promise((resolve) => {
+      give = resolve;
+    });
+    return { key: keyOf(wheels), isolate: this.#spawn(start(), packages), give };
   }
 
   /** An interpreter that nobody has had. */
@@ -145,14 +200,26 @@ export class Sessions {
     return spare?.alive ? spare : this.#spawn();
   }
 
-  /** @param {import('./isolate.js').Start | Promise<import('./isolate.js').Start>} [start] if it is not the base snapshot */
-  #spawn(start = this.#start) {
-    // The core counts those that are in use, and not the one that is kept ready.
-    if (this.#spare && this.#isolates.size >= MAX_ISOLATES) {
+  /** Whether there is room for one more, which the core does not count. */
+  #hasRoom() {
+    return this.#isolates.size < MAX_ISOLATES;
+  }
+
+  /**
+   * @param {import('./isolate.js').Start | Promise<import('./isolate.js').Start>} [start] if it is not the base snapshot
+   * @param {Promise<CompiledPackage[]>} [packages]
+   */
+  #spawn(start = this.#start, packages) {
+    // The core counts those that are in use, and not the ones that are kept ready.
+    if (this.#spare && !this.#hasRoom()) {
       this.#spare.end('another was needed');
       this.#spare = null;
     }
-    const isolate = new Isolate(this.#source, start, () => this.#isolates.delete(isolate));
+    if (this.#expected && !this.#hasRoom()) {
+      this.#expected.isolate.end('another was needed');
+      this.#expected = null;
+    }
+    const isolate = new Isolate(this.#source, start, packages, () => this.#isolates.delete(isolate));
     this.#isolates.add(isolate);
     return isolate;
   }

@@ -14,7 +14,7 @@ const TRIES = 8;
 /** @typedef {import('./packages.js').PreparedPackage} PreparedPackage */
 /** @typedef {import('./packages.js').CompiledPackage} CompiledPackage */
 /** @typedef {{ modules: string[], kept: Promise<Blob | undefined> }} Looked */
-/** @typedef {{ find: (key: string) => Promise<Blob | undefined>, keep: (key: string, snapshot: Blob) => Promise<void> }} Store */
+/** `isKept`: whether it was kept when the page was loaded. @typedef {{ isKept: (key: string) => boolean, find: (key: string) => Promise<Blob | undefined>, keep: (key: string, snapshot: Blob) => Promise<void> }} Store */
 
 export class Snapshots {
   #source;
@@ -37,12 +37,20 @@ export class Snapshots {
   /**
    * Looks for what is kept, ahead of the run that needs it.
    * @param {string[]} wheels their sha256 @param {string[]} modules what a snapshot with them has imported
+   * @returns {Promise<Blob | undefined> | undefined} nothing, if that was asked before
    */
   look(wheels, modules) {
     const key = keyOf(wheels);
-    if (this.#known.has(key) || this.#looked.has(key)) return;
+    if (this.#known.has(key) || this.#looked.has(key)) return undefined;
     for (const old of this.#looked.keys()) if (this.#looked.size >= MOST_LOOKED) this.#looked.delete(old);
-    this.#looked.set(key, { modules, kept: this.#store.find(key).catch(() => undefined) });
+    const kept = this.#store.find(key).catch(() => undefined);
+    this.#looked.set(key, { modules, kept });
+    return kept;
+  }
+
+  /** Whether one with these packages was kept when the page was loaded. @param {string[]} wheels */
+  isKept(wheels) {
+    return this.#store.isKept(keyOf(wheels));
   }
 
   /**
@@ -80,7 +88,7 @@ export class Snapshots {
   async #make(packages, modules) {
     let rest = modules;
     for (let tries = 0; tries < TRIES; tries += 1) {
-      const maker = new Isolate(this.#source, { ...this.#start, packages, preload: JSON.stringify(rest) });
+      const maker = new Isolate(this.#source, { ...this.#start, preload: JSON.stringify(rest) }, packages);
       try {
         await maker.booted;
         const { snapshot, drawing } = maker;
@@ -98,7 +106,7 @@ export class Snapshots {
 
   /** @param {CompiledPackage[]} packages @param {Blob} snapshot @param {string[]} modules */
   async #isSound(packages, snapshot, modules) {
-    const restored = new Isolate(this.#source, { ...this.#start, packages, snapshot });
+    const restored = new Isolate(this.#source, { ...this.#start, snapshot }, packages);
     const sound = await restored.isSound(modules);
     restored.end('it was only looked at');
     return sound;
@@ -109,4 +117,4 @@ export class Snapshots {
  * Each wheel is what its hash says, native modules and all; their order decides where they lie in memory.
  * @param {string[]} wheels
  */
-const keyOf = (wheels) => wheels.join(' ');
+export const keyOf = (wheels) => wheels.join(' ');
