@@ -33,10 +33,10 @@ export async function findSnapshot(key, folder) {
   const kept = await transact('readonly', SNAPSHOTS, (store) => store.get([build, key]));
   if (!kept) return undefined;
   // **Boundary.** What starts as an interpreter is what was kept for these wheels, and not what somebody put in its place
-  // or kept for others.
+  // or kept for others. A blob never changes: what is read here is what it starts from.
   const bytes = await kept.snapshot.arrayBuffer();
   const sealed = await sealing(build, key, bytes);
-  if (await crypto.subtle.verify('HMAC', await sealKey(), kept.seal, sealed)) return new Blob([bytes]);
+  if (await crypto.subtle.verify('HMAC', await sealKey(), kept.seal, sealed)) return kept.snapshot;
   await transact('readwrite', SNAPSHOTS, (store) => store.delete([build, key]));
   return undefined;
 }
@@ -47,9 +47,7 @@ export async function findSnapshot(key, folder) {
  * @returns {Promise<string[]>}
  */
 export async function keptSnapshots(folder) {
-  const keys = /** @type {[string, string][]} */ (
-    await transact('readonly', SNAPSHOTS, (store) => store.getAllKeys())
-  );
+  const keys = /** @type {[string, string][]} */ (await transact('readonly', SNAPSHOTS, (store) => store.getAllKeys()));
   return keys.filter(([build]) => build === buildOf(folder)).map(([, key]) => key);
 }
 
@@ -95,6 +93,10 @@ async function sealKey() {
   return transact('readonly', KEYS, (store) => store.get('seal'));
 }
 
+/** Whether an older build in another tab holds the storage: what is opened after that is told nothing, and waits. */
+let isHeld = false;
+const HELD = 'another tab holds the storage of this page';
+
 /**
  * @param {IDBTransactionMode} mode @param {string} name
  * @param {(store: IDBObjectStore) => IDBRequest} use
@@ -102,6 +104,7 @@ async function sealKey() {
  */
 function transact(mode, name, use) {
   return new Promise((resolve, reject) => {
+    if (isHeld) throw new Error(HELD);
     const timer = setTimeout(() => reject(new Error('the storage of this page does not answer')), LIMIT);
     const opening = indexedDB.open(NAME, 2);
     opening.onupgradeneeded = () => {
@@ -111,15 +114,18 @@ function transact(mode, name, use) {
       database.createObjectStore(KEYS);
     };
     opening.onerror = () => {
+      isHeld = false;
       clearTimeout(timer);
       reject(opening.error);
     };
     // A tab with an older build holds it: there is no snapshot that is worth the wait.
     opening.onblocked = () => {
+      isHeld = true;
       clearTimeout(timer);
-      reject(new Error('another tab holds the storage of this page'));
+      reject(new Error(HELD));
     };
     opening.onsuccess = () => {
+      isHeld = false;
       const database = opening.result;
       // Another tab may have a newer build of this.
       database.onversionchange = () => database.close();

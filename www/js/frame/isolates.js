@@ -115,6 +115,14 @@ export class Isolate {
     this.booted.catch(() => {});
   }
 
+  /** Resolves to whether it has booted, once it has, or cannot. */
+  hasStarted() {
+    return this.booted.then(
+      () => true,
+      () => false,
+    );
+  }
+
   /** Whether it can take runs. */
   get alive() {
     return !this.#ended;

@@ -126,15 +126,15 @@ export class Sessions {
     const found = packages.length ? this.#snapshots.find(packages, compiled) : undefined;
     const restored = found && this.#restored(packages, found, compiled);
     const take = async () => {
-      const isRestored = (await found) && restored?.alive;
       await compiled;
-      if (!isRestored) {
-        if (!this.#sound) this.prepare();
-        await this.#prepared;
-      }
+      // What cannot be restored is as good as no snapshot.
+      const isRestored = restored && (await found) && (await restored.hasStarted());
+      if (!isRestored && !this.#sound) this.prepare();
+      if (!isRestored) await this.#prepared;
       if (ended) throw new Error('the interpreter was ended');
-      isolate = isRestored ? restored : this.#takeSpare();
-      return isolate;
+      const taken = isRestored ? restored : this.#takeSpare();
+      isolate = taken;
+      return taken;
     };
     const taken = take();
     taken.catch(() => {});
