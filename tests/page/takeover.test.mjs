@@ -222,10 +222,13 @@ test('what a frame may have fetched: packages of the page’s own server, and wh
 const { port1, port2 } = new MessageChannel();
 const urls = ['/secret', '${site.url}/secret', '${site.url}/packages/../secret', '${site.url}/packages/%2e%2e/secret', 'file:///etc/passwd', 'data:,x', 'blob:x', '${site.url}/packages/none.whl'];
 const answers = [];
+let boot;
 port1.onmessage = ({ data }) => {
+  if (data.type === 'call' && data.method !== 'boot') return;
+  boot ??= data.id;
   if (data.type === 'call') urls.forEach((url, id) => port1.postMessage({ type: 'ask', id, method: 'fetch', args: [url, { maxBytes: 1000, milliseconds: 1000 }] }));
   if (data.type === 'answer') answers[data.id] = data.error?.message ?? 'read';
-  if (data.type === 'answer' && Object.keys(answers).length === urls.length) port1.postMessage({ type: 'error', id: 1, message: JSON.stringify(answers) });
+  if (data.type === 'answer' && Object.keys(answers).length === urls.length) port1.postMessage({ type: 'error', id: boot, message: JSON.stringify(answers) });
 };
 parent.postMessage({ sandbox: location.hash.slice(1) }, '*', [port2]);
 </script>`,
