@@ -54,7 +54,7 @@ const PROGRAMS: &[(&str, &str)] = &[
 /// Runs it.
 pub fn run(minutes: f64) -> Result<()> {
     build::worker(Variant::Release)?;
-    let settings = [("TIME_LIMIT_SECONDS", "2"), ("MEMORY_LIMIT_MB", "256"), ("OUTPUT_LIMIT_LINES", "2000")];
+    let settings = [("TIME_LIMIT_SECONDS", "6"), ("MEMORY_LIMIT_MB", "256"), ("OUTPUT_LIMIT_LINES", "2000")];
     let server = Server::start(Variant::Release, "soak", &settings)?;
     let url = server.url();
     let before = at_rest(&server)?;
