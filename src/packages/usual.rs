@@ -13,6 +13,16 @@ use crate::limits::MIN_SNAPSHOT;
 const USUAL: &[(&str, &[&str])] = &[
     ("matplotlib", &["matplotlib.pyplot", "matplotlib.backends.backend_agg"]),
     (
+        "pillow",
+        &[
+            "PIL.BmpImagePlugin",
+            "PIL.GifImagePlugin",
+            "PIL.JpegImagePlugin",
+            "PIL.PngImagePlugin",
+            "PIL.PpmImagePlugin",
+        ],
+    ),
+    (
         "scikit-learn",
         &[
             "sklearn.cluster",
@@ -31,6 +41,9 @@ const USUAL: &[(&str, &[&str])] = &[
     ),
     ("scipy", &["scipy.optimize"]),
 ];
+
+/// Modules of one package that another imports once both are used together.
+const TOGETHER: &[(&str, &str, &[&str])] = &[("pandas", "matplotlib", &["pandas.plotting._matplotlib"])];
 
 /// Modules that draw random numbers when they are imported, which `runner.py` draws anew, and the packages that import them.
 /// They come first, so that what others draw is seen.
@@ -73,7 +86,10 @@ impl Packages {
         let has = |name: &str| set.wheels().iter().any(|wheel| wheel.name == name);
         let first = FIRST.iter().filter(|(package, _)| has(package)).flat_map(|(_, modules)| modules.iter());
         let all = first.map(|module| (*module).to_owned());
-        let mut all: Vec<String> = all.chain(set.wheels().iter().flat_map(|wheel| modules(&wheel.name))).collect();
+        let together = TOGETHER.iter().filter(|(one, other, _)| has(one) && has(other));
+        let together = together.flat_map(|(.., modules)| modules.iter()).map(|module| (*module).to_owned());
+        let of_each = set.wheels().iter().flat_map(|wheel| modules(&wheel.name));
+        let mut all: Vec<String> = all.chain(of_each).chain(together).collect();
         let mut seen = HashSet::new();
         all.retain(|module| seen.insert(module.clone()));
         all
@@ -82,7 +98,7 @@ impl Packages {
 
 /// Names the snapshot of a set, in a build.
 pub(crate) fn snapshot_key(build: &str, set: &PackageSet) -> String {
-    sha256(format!("snapshot {build} {} {FIRST:?} {USUAL:?}", set.hash()).as_bytes())
+    sha256(format!("snapshot {build} {} {FIRST:?} {USUAL:?} {TOGETHER:?}", set.hash()).as_bytes())
 }
 
 #[cfg(test)]
@@ -104,6 +120,8 @@ mod tests {
         assert_eq!(modules(&["matplotlib", "numpy"])[..3], ["numpy", "numpy.random", "matplotlib.pyplot"]);
         assert_eq!(modules(&["scipy"])[0], "multiprocessing.process");
         assert_eq!(modules(&["unknown to the lock file"]), [""; 0]);
+        let plots = |names: &[&str]| modules(names).contains(&"pandas.plotting._matplotlib".to_owned());
+        assert!(plots(&["matplotlib", "pandas"]) && !plots(&["pandas"]));
         for module in FIRST.iter().chain(USUAL).flat_map(|(_, modules)| modules.iter()) {
             assert!(module.split('.').all(|part| !part.is_empty()), "{module}");
         }
