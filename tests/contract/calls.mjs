@@ -48,19 +48,17 @@ export function contractOfCalls(name, start, { sending }) {
     });
     after(() => home?.stop());
 
-    // Side by side: they wait most of the time.
-    describe('runs', { concurrency: 3 }, () => {
-      for (const way of ['alone', 'of a handle', 'of a client']) {
-        describe(`a run ${way}`, () => {
-          /** The value of a program. @param {string} code */
-          const value = async (code) => {
-            const { status, return_value, error } = await soon(ways[way].run(code), code);
-            assert.equal(status, 'success', error);
-            return return_value;
-          };
+    for (const way of ['alone', 'of a handle', 'of a client']) {
+      describe(`a run ${way}`, () => {
+        /** The value of a program. @param {string} code */
+        const value = async (code) => {
+          const { status, return_value, error } = await soon(ways[way].run(code), code);
+          assert.equal(status, 'success', error);
+          return return_value;
+        };
 
-          test('is answered', async () => {
-            const code = `from _host import call, call_sync
+        test('is answered', async () => {
+          const code = `from _host import call, call_sync
 print('before')
 caught = []
 for failing in (lambda: call_sync('fail'), lambda: call_sync('other'), lambda: call_sync('echo', x=float('nan'))):
@@ -69,29 +67,29 @@ for failing in (lambda: call_sync('fail'), lambda: call_sync('other'), lambda: c
     except Exception as error:
         caught.append(f'{type(error).__name__}: {error}')
 [await call('echo', x=[1, 'ä"']), call_sync('echo', y=2**70), len(await call('long')), caught]`;
-            assert.deepEqual(await value(code), [
-              { x: [1, 'ä"'] },
-              { y: 2 ** 70 },
-              1_000_000,
-              [
-                "KeyError: 'no such key'",
-                "PermissionError: this run may not call 'other'",
-                'ValueError: Out of range float values are not JSON compliant: nan',
-              ],
-            ]);
-          });
+          assert.deepEqual(await value(code), [
+            { x: [1, 'ä"'] },
+            { y: 2 ** 70 },
+            1_000_000,
+            [
+              "KeyError: 'no such key'",
+              "PermissionError: this run may not call 'other'",
+              'ValueError: Out of range float values are not JSON compliant: nan',
+            ],
+          ]);
+        });
 
-          test('is answered ten times at once, and a hundred times', async () => {
-            const code = `import asyncio
+        test('is answered ten times at once, and a hundred times', async () => {
+          const code = `import asyncio
 from _host import call, call_sync
 at_once = await asyncio.gather(*[call('echo', n=n) for n in range(10)])
 one_by_one = [(await call('echo', n=n))['n'] + call_sync('echo', n=n)['n'] for n in range(100)]
 [at_once == [{'n': n} for n in range(10)], one_by_one == [2 * n for n in range(100)]]`;
-            assert.deepEqual(await value(code), [true, true]);
-          });
+          assert.deepEqual(await value(code), [true, true]);
+        });
 
-          test('lets go of calls, and makes others', async () => {
-            const code = `import asyncio
+        test('lets go of calls, and makes others', async () => {
+          const code = `import asyncio
 from _host import call
 gone = 0
 for n in range(5):
@@ -103,11 +101,11 @@ task = asyncio.ensure_future(call('never'))
 await asyncio.sleep(0)
 task.cancel()
 [gone, await call('echo', x=1)]`;
-            assert.deepEqual(await value(code), [5, { x: 1 }]);
-          });
+          assert.deepEqual(await value(code), [5, { x: 1 }]);
+        });
 
-          test('makes no more than it may', async () => {
-            const code = `import asyncio
+        test('makes no more than it may', async () => {
+          const code = `import asyncio
 from _host import call, call_sync
 tasks = [asyncio.ensure_future(call('never')) for n in range(70)]
 await asyncio.sleep(0.1)
@@ -129,74 +127,73 @@ for n in range(1000):
         break
     making.close()
 caught`;
-            const at_once = "RuntimeError('at most 64 calls may wait for their answers')";
-            assert.deepEqual(await value(code), [
-              ...Array(6).fill(at_once),
-              "RuntimeError('the arguments are 100009 bytes long, and at most 100000 are allowed')",
-              "ValueError('the arguments of `echo` may consist of 1000 values, and nest 50 levels deep')",
-              "RuntimeError('a run may make at most 1000 calls')",
-            ]);
-          });
-
-          test('waits in vain, and its time does not go by', async () => {
-            for (const waiting of ["await call('never')", "call_sync('never')"]) {
-              const start = performance.now();
-              const { error } = await ways[way].run(`from _host import call, call_sync\n${waiting}`);
-              assert.match(error, /TimeoutError: the call of `never` took longer than 4 s\n$/);
-              assert.ok(performance.now() - start < 8000);
-            }
-            const start = performance.now();
-            const busy =
-              'import asyncio\nfrom _host import call\ntask = asyncio.ensure_future(call("never"))\nawait asyncio.sleep(0)\nwhile True: pass';
-            const { error } = await ways[way].run(busy);
-            assert.match(error, new RegExp(`TimeoutError: the run took longer than ${TIME_LIMIT} s\\n$`));
-            assert.ok(performance.now() - start < (TIME_LIMIT + 2) * 1000, 'a loop beside a call uses time up');
-            assert.deepEqual(await value('from _host import call\nawait call("echo")'), {});
-          });
-
-          test('is let go of while it waits', async () => {
-            for (const waiting of ["await call('never')", "call_sync('never')", "while True: await call('echo')"]) {
-              for (const moment of LONG ? [60, 120, 250, 500] : [60, 250]) {
-                const going = ways[way].begin(`from _host import call, call_sync\n${waiting}`);
-                await sleep(moment);
-                await going.letGo();
-                const what = `${waiting} at ${moment} ms`;
-                assert.equal(
-                  (await soon(ways[way].run('from _host import call\n(await call("echo", x=1))["x"]'), what))
-                    .return_value,
-                  1,
-                  what,
-                );
-                await soon(
-                  going.ended.catch(() => {}),
-                  what,
-                );
-              }
-            }
-          });
-
-          test('is over before its answers come, which are nobody else’s', async () => {
-            for (let n = 0; n < (LONG ? 10 : 4); n++) {
-              const code = `import asyncio\nfrom _host import call\nasyncio.ensure_future(call('echo', n=${n}))\nawait asyncio.sleep(0)\n1`;
-              assert.equal(await value(code), 1);
-              assert.deepEqual(await value(`from _host import call\n[await call('echo', m=k) for k in range(3)]`), [
-                { m: 0 },
-                { m: 1 },
-                { m: 2 },
-              ]);
-            }
-          });
-
-          test('finds nothing to call where it may not', async () => {
-            await value('import builtins\nfrom _host import call\nbuiltins.kept = call\n1');
-            const { error } = await ways[way].plain('import _host');
-            assert.match(error, /ModuleNotFoundError: No module named '_host'/);
-            const kept = await ways[way].plain('await kept("echo")');
-            assert.match(kept.error, way === 'alone' ? /NameError/ : /PermissionError: this run may not call 'echo'/);
-          });
+          const at_once = "RuntimeError('at most 64 calls may wait for their answers')";
+          assert.deepEqual(await value(code), [
+            ...Array(6).fill(at_once),
+            "RuntimeError('the arguments are 100009 bytes long, and at most 100000 are allowed')",
+            "ValueError('the arguments of `echo` may consist of 1000 values, and nest 50 levels deep')",
+            "RuntimeError('a run may make at most 1000 calls')",
+          ]);
         });
-      }
-    });
+
+        test('waits in vain, and its time does not go by', async () => {
+          for (const waiting of ["await call('never')", "call_sync('never')"]) {
+            const start = performance.now();
+            const { error } = await ways[way].run(`from _host import call, call_sync\n${waiting}`);
+            assert.match(error, /TimeoutError: the call of `never` took longer than 4 s\n$/);
+            assert.ok(performance.now() - start < 8000);
+          }
+          const start = performance.now();
+          const busy =
+            'import asyncio\nfrom _host import call\ntask = asyncio.ensure_future(call("never"))\nawait asyncio.sleep(0)\nwhile True: pass';
+          const { error } = await ways[way].run(busy);
+          assert.match(error, new RegExp(`TimeoutError: the run took longer than ${TIME_LIMIT} s\\n$`));
+          assert.ok(performance.now() - start < (TIME_LIMIT + 2) * 1000, 'a loop beside a call uses time up');
+          assert.deepEqual(await value('from _host import call\nawait call("echo")'), {});
+        });
+
+        test('is let go of while it waits', async () => {
+          for (const waiting of ["await call('never')", "call_sync('never')", "while True: await call('echo')"]) {
+            for (const moment of LONG ? [60, 120, 250, 500] : [60, 250]) {
+              const going = ways[way].begin(`from _host import call, call_sync\n${waiting}`);
+              await sleep(moment);
+              await going.letGo();
+              const what = `${waiting} at ${moment} ms`;
+              assert.equal(
+                (await soon(ways[way].run('from _host import call\n(await call("echo", x=1))["x"]'), what))
+                  .return_value,
+                1,
+                what,
+              );
+              await soon(
+                going.ended.catch(() => {}),
+                what,
+              );
+            }
+          }
+        });
+
+        test('is over before its answers come, which are nobody else’s', async () => {
+          for (let n = 0; n < (LONG ? 10 : 4); n++) {
+            const code = `import asyncio\nfrom _host import call\nasyncio.ensure_future(call('echo', n=${n}))\nawait asyncio.sleep(0)\n1`;
+            assert.equal(await value(code), 1);
+            assert.deepEqual(await value(`from _host import call\n[await call('echo', m=k) for k in range(3)]`), [
+              { m: 0 },
+              { m: 1 },
+              { m: 2 },
+            ]);
+          }
+        });
+
+        test('finds nothing to call where it may not', async () => {
+          await value('import builtins\nfrom _host import call\nbuiltins.kept = call\n1');
+          const { error } = await ways[way].plain('import _host');
+          assert.match(error, /ModuleNotFoundError: No module named '_host'/);
+          const kept = await ways[way].plain('await kept("echo")');
+          assert.match(kept.error, way === 'alone' ? /NameError/ : /PermissionError: this run may not call 'echo'/);
+        });
+      });
+    }
 
     for (const [what, bytes, ends] of FORGED_CALLS) {
       test(`forged: ${what}`, async () => {
