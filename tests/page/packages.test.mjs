@@ -254,3 +254,41 @@ test('an interpreter that has imported its packages is kept, and the next visit 
   }
   await visit.close();
 });
+
+test('a snapshot that cannot be restored costs a run nothing but its time', async () => {
+  const visit = await openPage(browser, `${site.url}/strict`);
+  const numpy = () =>
+    visit.page.evaluate(async () => {
+      const { codeSandbox } = await import(/** @type {any} */ ('/code-sandbox.js'));
+      try {
+        const sandbox = await codeSandbox({ dependencies: ['numpy'] });
+        const { return_value, error } = await sandbox.eval('import numpy as np\nint(np.arange(10).sum())');
+        sandbox.close();
+        return return_value ?? error;
+      } catch (error) {
+        return String(error);
+      }
+    });
+  // A frame of the page's own folder keeps it, played by another document: so it is sealed as any other.
+  await visit.page.route('**/frame-*.htm', (route) =>
+    route.fulfill({
+      contentType: 'text/html',
+      body: `<!doctype html><script>
+const { port1, port2 } = new MessageChannel();
+let boot;
+port1.onmessage = ({ data }) => {
+  if (data.type === 'answer') port1.postMessage({ type: 'error', id: boot, message: data.error?.message ?? 'kept' });
+  if (data.method !== 'boot') return;
+  boot = data.id;
+  port1.postMessage({ type: 'ask', id: 1, method: 'keepSnapshot', args: ['${LOCKED.numpy.sha256}', new Blob(['none'])] });
+};
+parent.postMessage({ sandbox: location.hash.slice(1) }, '*', [port2]);
+</script>`,
+    }),
+  );
+  assert.equal(await numpy(), 'Error: kept');
+  await visit.page.unroute('**/frame-*.htm');
+  await visit.page.reload();
+  assert.equal(await numpy(), 45);
+  await visit.close();
+});

@@ -108,8 +108,7 @@ export class FrameLink {
     signal?.addEventListener('abort', abort, { once: true });
     try {
       const address = frameAddress(folder);
-      const kept = keptSnapshots(new URL('.', address).href);
-      kept.catch(() => {});
+      const kept = keptSnapshots(new URL('.', address).href).catch(() => []);
       await link.#load(address);
       // While the frame boots; what the storage has not told by then is looked for when it is needed.
       kept.then((keys) => link.call('knowKept', [keys], { limit: BOOT_LIMIT })).catch(() => {});

@@ -116,7 +116,7 @@ export class Isolate {
   }
 
   /** Resolves to whether it has booted, once it has, or cannot. */
-  hasStarted() {
+  boots() {
     return this.booted.then(
       () => true,
       () => false,

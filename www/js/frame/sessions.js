@@ -86,7 +86,7 @@ export class Sessions {
     }, EXPECTED_LIMIT);
   }
 
-  /** @param {PreparedPackage} prepared */
+  /** Once for each frame: who spawns with this package gets the same. @param {PreparedPackage} prepared */
   compileModules(prepared) {
     compile([prepared]).catch(() => {});
   }
@@ -128,13 +128,12 @@ export class Sessions {
     const take = async () => {
       await compiled;
       // What cannot be restored is as good as no snapshot.
-      const isRestored = restored && (await found) && (await restored.hasStarted());
+      const isRestored = restored && (await found) && (await restored.boots());
       if (!isRestored && !this.#sound) this.prepare();
       if (!isRestored) await this.#prepared;
       if (ended) throw new Error('the interpreter was ended');
-      const taken = isRestored ? restored : this.#takeSpare();
-      isolate = taken;
-      return taken;
+      isolate = isRestored ? restored : this.#takeSpare();
+      return isolate;
     };
     const taken = take();
     taken.catch(() => {});
