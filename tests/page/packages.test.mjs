@@ -255,7 +255,7 @@ test('an interpreter that has imported its packages is kept, and the next visit 
   await visit.close();
 });
 
-test('a snapshot that cannot be restored costs a run nothing but its time', async () => {
+test('a snapshot that cannot be restored costs a run nothing but its time, and another takes its place', async () => {
   const visit = await openPage(browser, `${site.url}/strict`);
   const numpy = () =>
     visit.page.evaluate(async () => {
@@ -263,11 +263,23 @@ test('a snapshot that cannot be restored costs a run nothing but its time', asyn
       try {
         const sandbox = await codeSandbox({ dependencies: ['numpy'] });
         const { return_value, error } = await sandbox.eval('import numpy as np\nint(np.arange(10).sum())');
-        sandbox.close();
         return return_value ?? error;
       } catch (error) {
         return String(error);
       }
+    });
+  const keptSize = () =>
+    visit.page.evaluate(async () => {
+      const open = indexedDB.open('python-sandbox');
+      await new Promise((resolve) => {
+        open.onsuccess = resolve;
+      });
+      const all = open.result.transaction('snapshots').objectStore('snapshots').getAll();
+      await new Promise((resolve) => {
+        all.onsuccess = resolve;
+      });
+      open.result.close();
+      return all.result.map(({ snapshot }) => snapshot.size);
     });
   // A frame of the page's own folder keeps it, played by another document: so it is sealed as any other.
   await visit.page.route('**/frame-*.htm', (route) =>
@@ -288,7 +300,12 @@ parent.postMessage({ sandbox: location.hash.slice(1) }, '*', [port2]);
   );
   assert.equal(await numpy(), 'Error: kept');
   await visit.page.unroute('**/frame-*.htm');
+  assert.deepEqual(await keptSize(), [4]);
   await visit.page.reload();
   assert.equal(await numpy(), 45);
+  for (let tries = 0; (await keptSize())[0] === 4; tries += 1) {
+    assert.ok(tries < 60, 'no other snapshot was kept in its place');
+    await visit.page.waitForTimeout(500);
+  }
   await visit.close();
 });

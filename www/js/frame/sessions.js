@@ -129,6 +129,7 @@ export class Sessions {
       await compiled;
       // What cannot be restored is as good as no snapshot.
       const isRestored = restored && (await found) && (await restored.boots());
+      if (!isRestored && !ended) this.#snapshots.replace(packages, compiled);
       if (!isRestored && !this.#sound) this.prepare();
       if (!isRestored) await this.#prepared;
       if (ended) throw new Error('the interpreter was ended');

@@ -14,13 +14,14 @@ const TRIES = 8;
 /** @typedef {import('./packages.js').PreparedPackage} PreparedPackage */
 /** @typedef {import('./packages.js').CompiledPackage} CompiledPackage */
 /** @typedef {{ modules: string[], kept: Promise<Blob | undefined> }} Looked */
+/** @typedef {{ modules: string[], snapshot?: Blob }} Known */
 /** `isKept`: whether it was kept when the page was loaded. @typedef {{ isKept: (key: string) => boolean, find: (key: string) => Promise<Blob | undefined>, keep: (key: string, snapshot: Blob) => Promise<void> }} Store */
 
 export class Snapshots {
   #source;
   #start;
   #store;
-  /** By their packages; `null`: there is none, and none can be made. @type {Map<string, Blob | null>} */
+  /** By their packages, with what each has imported; without a snapshot: there is none, or none yet. @type {Map<string, Known>} */
   #known = new Map();
   /** What was looked for, and not asked for yet, by its packages. @type {Map<string, Looked>} */
   #looked = new Map();
@@ -61,27 +62,47 @@ export class Snapshots {
    */
   find(packages, compiled) {
     const key = keyOf(packages.map(({ sha256 }) => sha256));
-    const known = this.#known.get(key);
     const looked = this.#looked.get(key);
-    if (known || !looked) return known ? Promise.resolve(known) : undefined;
+    if (!looked) {
+      const snapshot = this.#known.get(key)?.snapshot;
+      return snapshot && Promise.resolve(snapshot);
+    }
     this.#looked.delete(key);
-    this.#known.set(key, null);
+    /** @type {Known} */
+    const known = { modules: looked.modules };
+    this.#known.set(key, known);
     return looked.kept.then((snapshot) => {
-      if (snapshot) this.#known.set(key, snapshot);
-      else setTimeout(() => this.#makeNext(key, compiled, looked.modules), LATER);
+      known.snapshot = snapshot;
+      if (!snapshot) this.#makeLater(key, known, compiled);
       return snapshot;
     });
   }
 
-  /** @param {string} key @param {Promise<CompiledPackage[]>} compiled @param {string[]} modules */
-  #makeNext(key, compiled, modules) {
-    this.#making = this.#making.then(async () => {
-      const snapshot = await compiled.then((packages) => this.#make(packages, modules)).catch(() => undefined);
+  /**
+   * Makes another in place of one that was found, and from which no interpreter starts.
+   * @param {PreparedPackage[]} packages
+   * @param {Promise<CompiledPackage[]>} compiled the same
+   */
+  replace(packages, compiled) {
+    const key = keyOf(packages.map(({ sha256 }) => sha256));
+    const known = this.#known.get(key);
+    if (!known?.snapshot) return;
+    known.snapshot = undefined;
+    this.#makeLater(key, known, compiled);
+  }
+
+  /** @param {string} key @param {Known} known @param {Promise<CompiledPackage[]>} compiled */
+  #makeLater(key, known, compiled) {
+    const make = async () => {
+      const snapshot = await compiled.then((packages) => this.#make(packages, known.modules)).catch(() => undefined);
       if (!snapshot) return;
-      this.#known.set(key, snapshot);
+      known.snapshot = snapshot;
       // A page that may keep nothing makes it anew the next time.
       await this.#store.keep(key, snapshot).catch(() => {});
-    });
+    };
+    setTimeout(() => {
+      this.#making = this.#making.then(make);
+    }, LATER);
   }
 
   /** @param {CompiledPackage[]} packages @param {string[]} modules */
