@@ -7,8 +7,10 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from functools import partial
+from importlib.machinery import ModuleSpec, PathFinder
 from itertools import repeat
 from types import ModuleType
 
@@ -32,8 +34,14 @@ _MAX_MEMORY = 2**25
 _MAX_BLOCKS = 2**30 - 1
 _MAX_INT = 2**31 - 1
 
+# What is set in modules once they are imported: these would start threads.
+_SET = {'scipy.io._fast_matrix_market': {'PARALLELISM': 1}}
+
 # How much of an error is looked at.
 _LETTERS = 1000
+
+# When the interpreter started, by `time.perf_counter_ns`.
+_started = time.perf_counter_ns()
 
 # What an uncaught error says, and what to say about it.
 _REASONS = tuple(
@@ -94,10 +102,48 @@ def make_up() -> None:
     os.getgroups = lambda: [_USER]
     os.getlogin = lambda: 'pyodide'
     threading.get_native_id = threading.get_ident
+    time.process_time = time.thread_time = process_time
+    time.process_time_ns = time.thread_time_ns = process_time_ns
     hashlib.pbkdf2_hmac = pbkdf2_hmac
     hashlib.scrypt = scrypt
+    sys.meta_path.insert(0, _Finder)
     sys.modules['micropip'] = micropip = ModuleType('micropip', 'Stands for micropip, which needs the network.')
     micropip.install = install  # type: ignore[attr-defined]
+
+
+def renew() -> None:
+    """Counts time from now on: a snapshot was made long before."""
+    global _started
+    _started = time.perf_counter_ns()
+
+
+def process_time() -> float:
+    """As `time.process_time`, in seconds. Nothing here tells the processor's time: it is the clock's."""
+    return process_time_ns() / 1e9
+
+
+def process_time_ns() -> int:
+    """As `time.process_time_ns`."""
+    return time.perf_counter_ns() - _started
+
+
+class _Finder:
+    """Finds the modules of `_SET`, and sets in them what it says."""
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        settings = _SET.get(name)
+        spec = PathFinder.find_spec(name, path, target) if settings else None
+        if not settings or not spec or not spec.loader:
+            return None
+        execute = spec.loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            execute(module)
+            vars(module).update(settings)
+
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
 
 
 class _Done:

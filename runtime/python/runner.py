@@ -92,6 +92,7 @@ def renew() -> None:
     tempfile._name_sequence = None
     uuid._node = uuid._last_timestamp = None
     logging._startTime = time.time_ns()
+    lacks.renew()
     for name, draw in RENEWED.items():
         if module := sys.modules.get(name):
             draw(module)

@@ -34,6 +34,9 @@ _PRELUDES = {
     'sympy': '',
 }
 
+# Largest file of data beside the tests that each gets, in bytes.
+MAX_DATA = 200_000
+
 # Modules of the standard library that a sandbox promises, by the names of their tests.
 CPYTHON = """
 abc annotationlib argparse array augassign base64 baseexception binascii binop bisect bool builtin bytes bz2
@@ -54,13 +57,18 @@ unpack_ex urllib urlparse userdict userlist userstring uuid warnings wave weakre
 yield_from zipfile zlib zoneinfo
 """.split()
 
-# Data that some of them read, by its folder.
+# What some of them read or import: data by its folder, and other tests.
 _DATA = {
     'archivetestdata/': ('tarfile', 'zipfile'),
     'audiodata/': ('wave',),
     'configdata/': ('configparser',),
     'decimaltestdata/': ('decimal',),
-    'mathdata/': ('cmath', 'float', 'math', 'statistics'),
+    'mathdata/': ('cmath', 'float', 'fractions', 'math', 'statistics'),
+    'test_genericpath.py': ('posixpath',),
+    'test_importlib/': ('pkgutil', 'pyclbr'),
+    'test_inspect/': ('annotationlib', 'type_annotations'),
+    'test_iter.py': ('math',),
+    'test_string/': ('tstring',),
     'tokenizedata/': ('tokenize',),
     'xmltestdata/': ('minidom', 'pulldom', 'pyexpat', 'sax', 'xml_etree'),
 }
@@ -202,7 +210,8 @@ def _cpython(packages: list[bytes]) -> Iterator[Program]:
         path: content
         for path, content in tests.items()
         if path.startswith(('support/', 'typinganndata/'))
-        or ('/' not in path and not path.startswith('test_') and path.endswith('.py'))
+        or ('/' not in path and not path.startswith('test_') and len(content) < MAX_DATA)
+        or path == 'test_difflib_expect.html'
     }
     for name in CPYTHON:
         of_test = (f'test_{name}.py', f'test_{name}/', *(folder for folder, names in _DATA.items() if name in names))

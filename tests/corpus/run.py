@@ -18,9 +18,11 @@ import tempfile
 import time
 import tomllib
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import programs
 from programs import Program
@@ -184,7 +186,7 @@ class Desk:
         while len(bad) < MOST_BAD:
             here = self.run(program, programs.tests_of(program, start))
             seconds += here.seconds
-            lines = [json.loads(line) for line in here.output.splitlines() if line.startswith(('["begins', '["ends'))]
+            lines = _told(here.output)
             name = ''
             for line in lines:
                 if line[0] == 'begins':
@@ -243,6 +245,16 @@ class Desk:
         if result['status'] != 'success':
             return Outcome(result.get('error') or result['status'], output, seconds)
         return Outcome('', output, seconds)
+
+
+def _told(output: str) -> Iterator[list[Any]]:
+    """What a module of tests told of each; its last line may be cut off, as is the output of what ended."""
+    for line in output.splitlines():
+        if line.startswith(('["begins', '["ends')):
+            try:
+                yield json.loads(line)
+            except ValueError:
+                return
 
 
 def _same(one: str, other: str) -> bool:

@@ -101,6 +101,29 @@ test('the only thread has a number of the system, too', async () => {
   assert.equal(return_value, 'int', error);
 });
 
+test('the time of the process is counted, from its start', async () => {
+  const code = `import time
+start = time.process_time()
+for _ in range(100_000): pass
+took = time.process_time() - start
+[0 < took < 5, 0 <= start < 60, time.thread_time() > start, time.process_time_ns() > 0]`;
+  const { return_value, error } = await run(worker.url, code);
+  assert.deepEqual(return_value, [true, true, true, true], error);
+});
+
+test('shelve keeps values in a file', async () => {
+  const code = `import dbm, dbm.dumb, shelve
+with shelve.open('values') as values:
+    values['a'] = [1, {'b': 2}]
+with shelve.open('values') as values:
+    read = dict(values)
+with dbm.dumb.open('simple', 'n') as simple:
+    simple['k'] = 'v'
+[read, dbm.whichdb('values'), dbm.whichdb('simple'), dbm.open('simple')['k'].decode()]`;
+  const { return_value, error } = await run(worker.url, code);
+  assert.deepEqual(return_value, [{ a: [1, { b: 2 }] }, 'dbm.sqlite3', 'dbm.dumb', 'v'], error);
+});
+
 test('keys are derived from passwords', async () => {
   // RFC 7914, sections 11 and 12; RFC 6070. The others as OpenSSL has them: a key longer than a block, a salt and a key of
   // several, and a hash whose keys are derived by Python, of more iterations than are put together at once.

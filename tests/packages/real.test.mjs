@@ -38,6 +38,16 @@ frame = pd.DataFrame({'k': ['a', 'b', 'a'], 'v': [1, 2, 3]})
   ],
   ['scipy', 'from scipy import stats\nround(float(stats.norm.cdf(1.96)), 4)', 0.975],
   [
+    'scipy.io, without threads',
+    `from io import BytesIO
+import scipy.io, scipy.sparse
+file = BytesIO()
+scipy.io.mmwrite(file, scipy.sparse.eye_array(4))
+file.seek(0)
+float(scipy.io.mmread(file, spmatrix=False).trace())`,
+    4,
+  ],
+  [
     'pillow',
     'import io\nfrom PIL import Image\nout = io.BytesIO()\nImage.new("RGB", (4, 4), "red").save(out, "PNG")\nImage.open(out).getpixel((1, 1))',
     [255, 0, 0],

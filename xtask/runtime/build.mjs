@@ -28,7 +28,7 @@ import { packForEdge } from './edge.mjs';
 import { addPackages } from './packages.mjs';
 import { PYTHON } from './python.mjs';
 import { compileEagerly, shake, trimExports, wordsOf } from './shake.mjs';
-import { withBytecode } from './stdlib.mjs';
+import { complete } from './stdlib.mjs';
 import { withWorkerd } from './workerd.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -114,8 +114,8 @@ export default [${generated.map((hex, i) => `['${hex}', m${i}]`).join(',\n')}];
 `,
 );
 
-console.log("compiling what packages import of Python's standard library");
-const stdlib = new Uint8Array(await withBytecode(readFileSync(join(pyodide, 'python_stdlib.zip')), PYTHON)).buffer;
+console.log("completing Python's standard library, and compiling what packages import of it");
+const stdlib = new Uint8Array(await complete(readFileSync(join(pyodide, 'python_stdlib.zip')), PYTHON)).buffer;
 writeFileSync(join(out, 'python_stdlib.zip'), new Uint8Array(stdlib));
 
 const { packages, archives, modules } = addPackages(out, packagesFolder);

@@ -23,8 +23,11 @@ MODULES = (
 ).split()
 
 
-def add_bytecode(archive: str, out: str) -> None:
-    """Writes `archive` with bytecode of `MODULES` that are not imported yet: the snapshot has these."""
+def add_bytecode(archive: str, left_out: str, out: str) -> None:
+    """Writes `archive` with the modules of the folder `left_out`, and bytecode of both.
+
+    It has that of `MODULES` which are not imported yet: the snapshot has the others.
+    """
     present = set(sys.modules)
     for name in MODULES:
         importlib.import_module(name)
@@ -41,6 +44,11 @@ def add_bytecode(archive: str, out: str) -> None:
             if info.filename in wanted:
                 bytecode = ZipInfo(info.filename + 'c', info.date_time)
                 target.writestr(bytecode, _compile(info.filename, content), ZIP_DEFLATED, 9)
+        for file in sorted(Path(left_out).rglob('*.py')):
+            name, content = str(file.relative_to(left_out)), file.read_bytes()
+            # The default date: the same files make the same archive.
+            target.writestr(ZipInfo(name), content, ZIP_DEFLATED, 9)
+            target.writestr(ZipInfo(name + 'c'), _compile(name, content), ZIP_DEFLATED, 9)
 
 
 def _compile(name: str, source: bytes) -> bytes:
