@@ -1,5 +1,5 @@
-//! What a home implements: interpreters, and how bytes get into them and out. `session::contract` says what each method
-//! promises, and in which order; everything else about sessions and runs is the core's.
+//! Interface that a home implements: interpreters, and how bytes get into and out of them. `session::contract` says
+//! what each method promises, and in which order; everything else about sessions and runs is in the core.
 
 use futures::{
     FutureExt, Stream,
@@ -16,39 +16,39 @@ use crate::{
 
 /// A home's interpreters.
 pub trait Backend: 'static {
-    /// What an interpreter is made of. Holds its wheels, so that no cache drops them meanwhile.
+    /// The parts of an interpreter. They hold its wheels, so that no cache drops them meanwhile.
     type Parts: 'static;
     /// An interpreter.
     type Interpreter: Interpreter<Parts = Self::Parts>;
-    /// The memory of an interpreter that has imported packages, as the home holds it. Never looked at.
+    /// The memory of an interpreter that has imported packages, as the home holds it. Opaque to the core.
     type Snapshot: Clone + 'static;
 
     /// The home's timers, tasks and clock.
     fn platform(&self) -> Platform;
 
-    /// Whether an interpreter that is alive takes further packages ([`Interpreter::add`]).
+    /// Whether a live interpreter can take further packages ([`Interpreter::add`]).
     fn adds_packages(&self) -> bool {
         false
     }
 
-    /// Brings together what an interpreter with these packages is made of. It starts from a snapshot of the first of
-    /// them, if there is one. May fetch; dropping it is no harm.
+    /// Gathers the parts of an interpreter with these packages. `from` is a snapshot of the first of them to start
+    /// from. May fetch; can be dropped at any time.
     fn parts(
         &self,
         packages: &PackageSet,
         from: Option<&Self::Snapshot>,
     ) -> LocalBoxFuture<'static, Result<Self::Parts, SandboxError>>;
 
-    /// An interpreter, at once: it boots on its own, or with its first run, which is told when that fails.
+    /// Returns an interpreter at once. It boots on its own or with its first run; that run reports a failed boot.
     fn spawn(&self, parts: Self::Parts) -> Self::Interpreter;
 
-    /// Names what interpreters are built of besides packages: a snapshot is for the same build only.
+    /// Names the build of interpreters, without packages: a snapshot fits only the same build.
     fn build(&self) -> String {
         String::new()
     }
 
-    /// Takes a snapshot, and its size in bytes, of an interpreter of these parts that has imported these modules, in this
-    /// order, and did nothing else. Dropping it ends that.
+    /// Takes a snapshot of an interpreter with these parts that has imported these modules, in this order, and done
+    /// nothing else. Returns it with its size in bytes. Dropping the future cancels it.
     fn take_snapshot(
         &self,
         parts: Self::Parts,
@@ -58,18 +58,18 @@ pub trait Backend: 'static {
         future::ready(Err(NotTaken::Failed)).boxed_local()
     }
 
-    /// Whether a snapshot is taken where nobody waits for it.
+    /// Whether snapshots are taken in the background, where no run waits for them.
     fn takes_snapshots_aside(&self) -> bool {
         false
     }
 
-    /// Keeps a snapshot beyond this process, as far as the home likes.
+    /// Keeps a snapshot beyond this process, if the home does so.
     fn keep(&self, key: &str, snapshot: &Self::Snapshot) -> LocalBoxFuture<'static, ()> {
         let _ = (key, snapshot);
         future::ready(()).boxed_local()
     }
 
-    /// A snapshot that was kept, and its size.
+    /// Returns a kept snapshot and its size.
     fn kept(&self, key: &str) -> LocalBoxFuture<'static, Option<(Self::Snapshot, usize)>> {
         let _ = key;
         future::ready(None).boxed_local()
@@ -79,56 +79,56 @@ pub trait Backend: 'static {
 /// Why a snapshot was not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotTaken {
-    /// The import of this module draws random numbers, which would be the same in every interpreter: it may be taken without.
+    /// The import of this module draws random numbers, which would be the same in every interpreter: leave it out.
     Without(String),
     /// It cannot be taken.
     Failed,
 }
 
-/// One interpreter. It takes one run at a time; whoever has it sees to that. Dropping it ends it, and whatever goes on in
-/// it.
+/// One interpreter. It takes one run at a time, which its owner sees to. Dropping it ends it and everything that goes
+/// on in it.
 pub trait Interpreter: 'static {
     /// See [`Backend::Parts`].
     type Parts: 'static;
-    /// What a session has written, packed. Goes into an interpreter of the same session, and is never looked at.
+    /// A session's files, packed. They go into another interpreter of the same session; opaque to the core.
     type Files: 'static;
     /// A run.
     type Run: Going;
 
-    /// A run, at once. `request` is the JSON of a [`RunRequest`](crate::run::RunRequest).
+    /// Starts a run and returns it at once. `request` is the JSON of a [`RunRequest`](crate::run::RunRequest).
     fn run(&self, request: &str) -> Self::Run;
 
-    /// Whether it may still take runs, as far as is known without asking it.
+    /// Whether it can still take runs, as far as is known without asking it.
     fn is_alive(&self) -> bool {
         true
     }
 
-    /// How many bytes it holds, or those that end with it, as the home knows by itself; 0 if it does not know.
+    /// Bytes that it holds, or that are freed when it ends, as far as the home knows; 0 if it does not.
     fn memory(&self) -> usize {
         0
     }
 
-    /// Gives it further packages: only where [`Backend::adds_packages`] says so.
+    /// Adds further packages; called only where [`Backend::adds_packages`] says so.
     fn add(&self, parts: Self::Parts);
 
-    /// Its session's files; `None` if it does not give them, or they are too large.
+    /// Returns its session's files; `None` if it does not give them, or they are too large.
     fn files(&self) -> LocalBoxFuture<'static, Option<Self::Files>>;
 
-    /// Takes the files of the interpreter before it, before its first run: which fails when they cannot be had.
+    /// Takes the files of the interpreter before it, before its first run; that run fails if they cannot be had.
     fn put_files(&self, files: &Self::Files);
 }
 
-/// A run in an interpreter: yields [`RunEvent::Began`] once, then what the isolate writes, and ends when the interpreter
-/// is ready for its next run. [`SandboxError::Start`] before `Began` says that the run did not begin, and never will;
-/// any other error, that this is not known.
+/// A run in an interpreter. Yields [`RunEvent::Began`] once, then what the isolate writes, and ends when the
+/// interpreter is ready for its next run. [`SandboxError::Start`] before `Began` means that the run did not begin and
+/// never will; after any other error, this is not known.
 ///
 /// Dropping it ends the run as soon as that can be done.
 pub trait Going: Stream<Item = Result<RunEvent, SandboxError>> + Unpin + 'static {
-    /// Brings an answer to one of the run's calls, as JSON, into the isolate: see [`Running::answer`]. One that comes too
-    /// late, or twice, is dropped there.
+    /// Passes an answer to one of the run's calls, as JSON, into the isolate: see [`Running::answer`]. The isolate
+    /// drops answers that come too late or twice.
     fn answer(&self, answer: &str) -> LocalBoxFuture<'static, ()>;
 
-    /// Stops a run that has begun. Resolves to whether the interpreter is ready for its next run: `false`, or no
-    /// answer, if it is of no more use.
+    /// Stops a run that has begun. Resolves to whether the interpreter is ready for its next run; `false`, or no
+    /// answer, means that it is of no more use.
     fn stop(self) -> LocalBoxFuture<'static, bool>;
 }

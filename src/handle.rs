@@ -23,7 +23,7 @@ pub fn is_handle(text: &str) -> bool {
 #[must_use]
 pub fn new_handle() -> String {
     let [one, other] = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()].map(|uuid| uuid.as_u128());
-    // A UUID has 122 random bits: the six others of each meet random ones of the other.
+    // A UUID has 122 random bits: the rotation pairs the six fixed bits of each with random ones of the other.
     handle(one ^ other.rotate_left(64))
 }
 

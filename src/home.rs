@@ -1,7 +1,7 @@
-//! A home whose sessions live in memory, as a page's and the desk's do: all of it but its interpreters.
+//! A home whose sessions live in memory, like those of a page and the desk: everything but its interpreters.
 //!
-//! Sessions are those of the legacy eras, by `Mcp-Session-Id`, and those that were asked for by argument, by their handles.
-//! They live as long as the home.
+//! It has legacy sessions, by `Mcp-Session-Id`, and sessions that were asked for by argument, by their handles. They
+//! live as long as the home.
 
 use std::{
     cell::{Cell, RefCell},
@@ -39,7 +39,7 @@ use crate::{
     },
 };
 
-/// A home. Clones are of the same.
+/// A home. Clones share it.
 pub struct Home<B: Backend>(Rc<Inner<B>>);
 
 impl<B: Backend> Clone for Home<B> {
@@ -60,38 +60,38 @@ struct Inner<B: Backend> {
     store: Option<Rc<dyn Kept>>,
     sessions: RefCell<HashMap<String, Rc<Session<B>>>>,
     ended: RefCell<Remembered>,
-    /// Counts connections. Requests over HTTP are of none: 0.
+    /// Counts connections. HTTP requests have no connection: 0.
     clients: Cell<u32>,
 }
 
 struct Session<B: Backend> {
-    /// `None`: it was asked for by argument.
+    /// `None`: the session was asked for by argument.
     legacy: Option<LegacySession>,
     owner: Principal,
     interpreter: SessionInterpreter<B>,
     seen_at: Cell<Duration>,
 }
 
-/// What a home is made of.
+/// The parts of a home.
 pub struct Parts<B: Backend> {
-    /// Its interpreters, for sessions.
+    /// Interpreters for sessions.
     pub kept: B,
-    /// The same, for one run each.
+    /// Interpreters for one run each.
     pub fresh: B,
     /// How many of both it has room for.
     pub places: Places,
-    /// What they start from.
+    /// Snapshots that they start from.
     pub snapshots: Snapshots<B::Snapshot>,
-    /// What installs packages, if it can.
+    /// Installs packages, if it can.
     pub packages: Option<Rc<Packages>>,
-    /// What it keeps, if anything.
+    /// Keeps what is too large for results, if anything does.
     pub store: Option<Rc<dyn Kept>>,
     /// Whether its interpreters take more than one run. If not, there are no sessions.
     pub keeps_sessions: bool,
 }
 
 impl<B: Backend + Clone> Home<B> {
-    /// One without sessions yet.
+    /// A home without sessions.
     pub fn new(parts: Parts<B>, config: Config) -> Self {
         let Parts { kept, fresh, places, snapshots, packages, store, keeps_sessions } = parts;
         Self(Rc::new(Inner {
@@ -110,12 +110,12 @@ impl<B: Backend + Clone> Home<B> {
         }))
     }
 
-    /// A connection to one client, with an interpreter of its own. `send` takes each message to it.
+    /// Opens a connection to one client, with an interpreter of its own. `send` sends a message to the client.
     pub fn connect(&self, send: impl Fn(String) + 'static) -> Connection<B> {
         self.connect_with(None, send)
     }
 
-    /// The same, for a library of the home's own: `callers` answer what runs in that interpreter ask a person.
+    /// The same, for a library of the home: `callers` answer what runs in that interpreter ask a person.
     pub fn connect_with(&self, callers: Option<Callers>, send: impl Fn(String) + 'static) -> Connection<B> {
         let client = self.0.clients.get().wrapping_add(1);
         self.0.clients.set(client);
@@ -156,7 +156,7 @@ impl<B: Backend + Clone> Home<B> {
         }
     }
 
-    /// Ends all sessions. Their owners close the connections.
+    /// Ends all sessions. Connections are closed by their owners.
     pub fn end_all(&self) {
         for (id, _) in self.sessions_where(|_| true) {
             self.end(&id);
@@ -177,7 +177,8 @@ impl<B: Backend + Clone> Home<B> {
         SessionInterpreter::new(backend.clone(), places.clone(), snapshots.clone(), client, grace, false)
     }
 
-    /// A server for the client `client` of `principal`, with an interpreter of its `own`, or with one for each run.
+    /// A server for the connection `client` of `principal`. Runs without a session use `own`, or a fresh interpreter
+    /// each.
     fn server(&self, own: Option<&SessionInterpreter<B>>, principal: Principal, client: u32) -> Server {
         let own = own.map(|own| (new_handle(), own.clone()));
         let host = Rc::new(Client { own, home: self.clone(), principal, client });
@@ -228,9 +229,9 @@ impl<B: Backend + Clone> Home<B> {
         Ok(Opened { sandbox: Rc::new(session.interpreter.clone()), handle: Some(id) })
     }
 
-    /// The session that `principal` has by this handle.
+    /// Returns `principal`'s session with this handle.
     ///
-    /// **Boundary.** Who has the handle of another's session has nothing.
+    /// **Boundary.** The handle of another principal's session gives no access.
     fn find_own(&self, handle: &str, principal: &Principal) -> Result<Rc<Session<B>>, SessionError> {
         let session = self.find(handle, principal).filter(|session| session.legacy.is_none());
         session.ok_or_else(|| match self.0.ended.borrow().find(handle, principal) {
@@ -239,7 +240,7 @@ impl<B: Backend + Clone> Home<B> {
         })
     }
 
-    /// The session of this id, if it is `principal`'s: nobody else keeps it from being idle.
+    /// Returns the session with this id if it is `principal`'s. Only its owner's requests count as use.
     fn find(&self, id: &str, principal: &Principal) -> Option<Rc<Session<B>>> {
         let session = self.0.sessions.borrow().get(id).filter(|session| session.owner == *principal).cloned()?;
         session.seen_at.set(self.now());
@@ -262,7 +263,7 @@ impl<B: Backend + Clone> Home<B> {
             .collect()
     }
 
-    /// Ends a session of which its owner is told why, if he comes again.
+    /// Ends a session. One that was asked for by argument is remembered, so that its owner can be told why.
     fn end_because(&self, id: &str, why: Ended) {
         let Some(session) = self.end(id) else { return };
         if session.legacy.is_none() {
@@ -280,7 +281,7 @@ impl<B: Backend + Clone> Home<B> {
     }
 }
 
-/// Sessions are counted by being there.
+/// There is no separate register: the sessions in the map are counted.
 impl<B: Backend + Clone> Register for Home<B> {
     async fn count(&self, _: &str, _: Known, count: &Count<'_>) -> Result<Option<Vec<String>>, SandboxError> {
         let counted = self.sessions_where(|session| count.of.is_none_or(|owner| session.owner == *owner));
@@ -312,12 +313,12 @@ impl<B: Backend> Session<B> {
     }
 
     fn known(&self) -> Known {
-        // A session by argument is asked for together with a run.
+        // A session by argument is opened for a run.
         Known { used_at: self.used_at(), has_run: self.legacy.is_none() || self.interpreter.is_used() }
     }
 }
 
-/// A connection to one client, over a channel of messages. Its interpreter lives as long as it does.
+/// A connection to one client, over a channel of messages. Its interpreter lives as long as the connection.
 pub struct Connection<B: Backend> {
     channel: Channel,
     interpreter: SessionInterpreter<B>,
@@ -335,7 +336,7 @@ impl<B: Backend> Connection<B> {
         self.channel.is_idle()
     }
 
-    /// Ends it, its runs and its interpreter: nothing more is sent.
+    /// Ends the connection, its runs and its interpreter: nothing more is sent.
     pub fn close(&self) {
         self.channel.close();
         self.interpreter.end();
@@ -350,7 +351,7 @@ impl<B: Backend> Drop for Connection<B> {
 
 /// Serves the calls of one client.
 struct Client<B: Backend> {
-    /// Where those run that name no session, if not in an interpreter each; and what its files are called by.
+    /// Interpreter for calls that name no session, and the handle that names its files. `None`: an interpreter each.
     own: Option<(String, SessionInterpreter<B>)>,
     home: Home<B>,
     principal: Principal,

@@ -1,14 +1,14 @@
-//! How much a JSON text will take once it is parsed, told before it is.
+//! Measures how much a JSON text will take once it is parsed, before it is.
 //!
-//! A parsed value takes up to fifty times the bytes of its text (`0,` is two of them), and the memory of a wasm
-//! module never shrinks: whoever may send megabytes of JSON could end the whole server by its being read.
+//! A parsed value takes up to fifty times the bytes of its text (`0,` is two of them), and the memory of a wasm module
+//! never shrinks: parsing megabytes of hostile JSON could end the whole server.
 
-/// The shape of a JSON text; of what is not JSON, something as harmless.
+/// The shape of a JSON text. For text that is not JSON, harmless numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
     /// How deep its brackets nest at most.
     pub(crate) depth: usize,
-    /// At least as many as its values, those in arrays and objects counted one by one.
+    /// Upper bound of the number of its values, those in arrays and objects counted one by one.
     pub(crate) items: usize,
 }
 

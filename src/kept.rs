@@ -1,7 +1,8 @@
-//! What a run without a session made and is too large for its result: it can be read for a while, by whom the run was of.
+//! Keeps what a run without a session made and is too large for its result. The run's principal can read it for a
+//! while.
 //!
-//! **Boundary.** Its bytes were written by a program, and so was its path: that is a label, compared and given back, and never
-//! the name of anything in a home. What has another owner is as if it never was. All of it is bounded, in bytes and in time.
+//! **Boundary.** A program wrote both the bytes and the path. The path is a label, compared and given back, and never
+//! names anything in a home. Another owner's items seem not to exist. All of it is bounded, in bytes and in time.
 
 use std::{
     cell::RefCell,
@@ -30,14 +31,14 @@ pub struct KeptOptions {
     pub each: u64,
     /// Bytes of all.
     pub all: u64,
-    /// As how many bytes an item counts at least: so there are not too many.
+    /// How many bytes an item counts as at least, which bounds the number of items.
     pub least: u64,
     /// How long something can be read.
     pub time: Duration,
 }
 
 impl KeptOptions {
-    /// Where one run may leave so many bytes, for that time.
+    /// Options where one run may leave `of_run` bytes, for `time`.
     #[must_use]
     pub fn new(of_run: usize, time: Duration) -> Self {
         let of_run = of_run as u64;
@@ -48,11 +49,11 @@ impl KeptOptions {
 /// Something that is kept.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Item {
-    /// Random, of 128 bits: who does not know it cannot ask for it.
+    /// Random, of 128 bits: an item cannot be asked for without it.
     pub id: String,
-    /// Who may.
+    /// The principal that may read it.
     pub owner: Principal,
-    /// What the program called it.
+    /// The program's name for it.
     pub path: String,
     /// In bytes.
     pub size: u64,
@@ -61,24 +62,24 @@ pub struct Item {
 /// Some bytes of an item.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// Bytes of the whole.
+    /// Bytes of the whole item.
     pub size: u64,
-    /// At least one, unless the item ends where they begin.
+    /// Empty only from the item's end on.
     pub bytes: Vec<u8>,
 }
 
-/// What a home keeps.
+/// A home's store of items.
 pub trait Kept {
-    /// Takes the bytes of an item that begin `at` there: in order, at most [`PART_BYTES`] at once. It can be read once its last
-    /// byte is there. Gives whether it is kept so far: if not, the rest of it need not come.
+    /// Stores the bytes of an item from `at` on: in order, at most [`PART_BYTES`] at once. It can be read once its last
+    /// byte is there. Returns whether it is kept so far; if not, the rest need not be sent.
     fn put(&self, item: &Rc<Item>, at: u64, bytes: Vec<u8>) -> LocalBoxFuture<'static, bool>;
 
-    /// Some bytes of the item of this owner, id and path, from `at` on: at most [`PART_BYTES`]. `None`: there is no such
-    /// item, or there is no longer.
+    /// Returns bytes of the item with this owner, id and path, from `at` on: at most [`PART_BYTES`]. `None`: there is
+    /// no such item, or no longer.
     fn get(&self, owner: &Principal, id: &str, path: &str, at: u64) -> LocalBoxFuture<'static, Option<Piece>>;
 }
 
-/// What a home keeps of one principal.
+/// The items of one principal.
 #[derive(Clone)]
 pub struct Keeper {
     store: Rc<dyn Kept>,
@@ -87,19 +88,19 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Of `owner`.
+    /// The items of `owner`.
     #[must_use]
     pub fn new(store: Rc<dyn Kept>, owner: Principal, platform: Platform) -> Self {
         Self { store, owner, platform }
     }
 
-    /// An item to be put.
+    /// A new item, to be stored by [`Self::put`].
     #[must_use]
     pub fn item(&self, path: &str, size: u64) -> Rc<Item> {
         Rc::new(Item { id: new_handle(), owner: self.owner.clone(), path: path.to_owned(), size })
     }
 
-    /// See [`Kept::put`]. What takes too long is not kept.
+    /// See [`Kept::put`]. An item whose storing takes too long is not kept.
     pub async fn put(&self, item: &Rc<Item>, at: u64, bytes: Vec<u8>) -> bool {
         select_biased! {
             is_kept = self.store.put(item, at, bytes).fuse() => is_kept,
@@ -107,7 +108,7 @@ impl Keeper {
         }
     }
 
-    /// Keeps all of a text. Gives its id, if it is kept.
+    /// Keeps a whole text. Returns its id, if it is kept.
     pub async fn keep(&self, path: &str, text: &str) -> Option<String> {
         let item = self.item(path, text.len() as u64);
         let mut at = 0;
@@ -120,7 +121,7 @@ impl Keeper {
         Some(item.id.clone())
     }
 
-    /// See [`Kept::get`]. What takes too long is not there.
+    /// See [`Kept::get`]. `None` also if that takes too long.
     pub async fn get(&self, id: &str, path: &str, at: u64) -> Option<Piece> {
         select_biased! {
             piece = self.store.get(&self.owner, id, path, at).fuse() => piece,
@@ -129,32 +130,32 @@ impl Keeper {
     }
 }
 
-/// Where the bytes of items are. Only [`Shelf`] names them: by their ids.
+/// Storage of the items' bytes. Only [`Shelf`] uses it, by their ids.
 pub trait Pieces: 'static {
-    /// Adds bytes to an item, `at` its end. Whether that went well.
+    /// Appends bytes to an item; `at` is its end. Returns whether that succeeded.
     fn write(&self, id: &str, at: u64, bytes: Vec<u8>) -> LocalBoxFuture<'static, bool>;
 
-    /// Some bytes of an item that has more than `at`: at most [`PART_BYTES`].
+    /// Returns bytes of an item from `at` on, which is before its end: at most [`PART_BYTES`].
     fn read(&self, id: &str, at: u64) -> LocalBoxFuture<'static, Option<Vec<u8>>>;
 
-    /// Removes an item. There may be none.
+    /// Removes an item, if there is one.
     fn remove(&self, id: &str);
 }
 
-/// What a home keeps that is one process: knows what there is, and sees to the bounds and the time.
+/// The store of a home that is one process: knows the items, and enforces the bounds and the time.
 pub struct Shelf<P>(Rc<Inner<P>>);
 
 struct Inner<P> {
     pieces: P,
     platform: Platform,
     options: KeptOptions,
-    /// The oldest first.
+    /// Oldest first.
     entries: RefCell<VecDeque<Entry>>,
 }
 
 struct Entry {
     item: Rc<Item>,
-    /// How many of its bytes are there.
+    /// How many of its bytes are stored.
     written: u64,
     until: Duration,
 }
@@ -199,7 +200,7 @@ impl<P: Pieces> Inner<P> {
             return false;
         }
         let is_written = self.pieces.write(&item.id, at, bytes).await;
-        // It may have gone meanwhile, for another.
+        // The entry may have been removed meanwhile, for another.
         if is_written && let Some(entry) = self.entries.borrow_mut().iter_mut().find(|entry| is_next(entry)) {
             entry.written = end;
             return true;
@@ -209,7 +210,7 @@ impl<P: Pieces> Inner<P> {
         false
     }
 
-    /// Makes room for an item, and counts it from now on. Whether there can be any.
+    /// Makes room for an item, and counts it from now on. Returns whether it can be kept.
     fn begin(self: &Rc<Self>, item: &Rc<Item>) -> bool {
         let KeptOptions { each, all, time, .. } = self.options;
         let size = self.counted(item);
@@ -222,7 +223,7 @@ impl<P: Pieces> Inner<P> {
         while self.bytes(is_own) > each - size && self.remove_first(is_own) {}
         while self.bytes(|_| true) > all - size && self.remove_first(|_| true) {}
         self.entries.borrow_mut().push_back(Entry { item: item.clone(), written: 0, until: now + time });
-        // Who reads nothing any more, and keeps nothing, is not what it goes by.
+        // Items expire even if nobody reads or keeps anything any more.
         let (weak, late): (Weak<Self>, _) = (Rc::downgrade(self), (self.platform.sleep)(time));
         (self.platform.spawn)(Box::pin(async move {
             late.await;

@@ -11,7 +11,7 @@ fn of(store: &Rc<dyn Kept>, name: &str) -> Keeper {
     Keeper::new(store.clone(), Principal::named(name), PLATFORM)
 }
 
-/// All of it, if it is there.
+/// The whole item, if it is there.
 async fn read(keeper: &Keeper, id: &str, path: &str) -> Option<String> {
     let mut all = Vec::new();
     loop {
@@ -111,7 +111,7 @@ fn copy(Item { id, owner, path, size }: &Item) -> Item {
     Item { id: id.clone(), owner: owner.clone(), path: path.clone(), size: *size }
 }
 
-/// Writes late, or not at all.
+/// Writes late, and may say that it failed.
 #[derive(Clone)]
 struct Slow(Memory, bool);
 

@@ -4,7 +4,7 @@
 //! [`backend::Backend`] (interpreters, and how bytes get into them and out) and hands HTTP requests or messages to
 //! [`transport`].
 //!
-//! What each of these may use is a table in `docs/architecture.md`.
+//! `docs/architecture.md` has a table of what each of these may use.
 
 pub mod auth;
 pub mod backend;

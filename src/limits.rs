@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-/// Largest body of one HTTP request, in bytes: room for 4 MiB of JSON-escaped code and variables.
-/// Looked at before the body is held, for wasm memory never shrinks.
+/// Largest body of one HTTP request, in bytes: room for 4 MiB of JSON-escaped code and variables. Checked before the
+/// body is held, as wasm memory never shrinks.
 pub const MAX_BODY: usize = 8 * 1024 * 1024;
 
-/// How much of a body that is too large is read, and dropped, before it is refused, in bytes: what people send by mistake, as
-/// many clients look for a response only after that.
+/// How much of a body that is too large is read and dropped before it is refused, in bytes. It covers what people send
+/// by mistake: many clients look for a response only after they have sent all.
 pub const MAX_DRAINED: usize = 256 * 1024 * 1024;
 
-/// The same of an upload, in times what a session may have: more is no mistake.
+/// The same for an upload, as a multiple of what a session may have: more is no mistake.
 pub const UPLOAD_DRAINED: usize = 4;
 
-/// How long a body may take to arrive: a client that sends slowly holds a request, and what came of it.
+/// How long a body may take to arrive: a client that sends slowly holds a request and its memory.
 pub const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// Deepest nesting of a client's JSON: what serde_json allows by default.
@@ -28,25 +28,25 @@ pub const MAX_BATCH: usize = 64;
 /// Most requests of one channel that are served at once.
 pub const MAX_IN_FLIGHT: usize = 256;
 
-/// What a frame of an isolate may carry besides the output or the value, in bytes.
+/// Bytes that a frame of an isolate may have besides the output or the value.
 pub const FRAME_OVERHEAD: usize = 64 * 1024;
 
-/// Lines of output that an isolate may add to those that were written: how much was left out.
+/// Lines that an isolate may add to a run's output, to say how much was left out.
 pub const NOTES: usize = 2;
 
-/// How long the first message of a call is awaited before its status line is sent and SSE begins.
+/// How long to wait for the first message of a call before the status line is sent and SSE begins.
 pub const FIRST_MESSAGE: Duration = Duration::from_millis(50);
 
 /// How long an interpreter may take to boot and to begin a run.
 pub const START_TIME: Duration = Duration::from_secs(60);
 
-/// How long an interpreter's packages may take to be at hand, before it starts.
+/// How long it may take to gather an interpreter's packages before it starts.
 pub const PARTS_TIME: Duration = Duration::from_secs(5 * 60);
 
-/// How long a run may wait for those before it in its session: more than those that one principal may have take.
+/// How long a run may wait for earlier runs of its session: longer than all runs of one principal take.
 pub const MAX_QUEUE: Duration = Duration::from_secs(60 * 60);
 
-/// How long a run may wait for another's interpreter to end, where there is room for so many.
+/// How long a run may wait for another interpreter to end, where their number is limited.
 pub const PLACE_TIME: Duration = Duration::from_secs(10);
 
 /// How long a run that gave its result may take to end.
@@ -55,29 +55,28 @@ pub const LAST_BYTE: Duration = Duration::from_millis(50);
 /// How much longer than its grace a run may take to end once it is stopped.
 pub const STOP_MARGIN: Duration = Duration::from_millis(1500);
 
-/// How long a session's files may take to be had from its interpreter.
+/// How long an interpreter may take to give its session's files.
 pub const FILES_TIME: Duration = Duration::from_secs(5);
 
-/// Bytes of files that are carried over into a new interpreter at most: all that there may be, unless that is set, and their
-/// names.
+/// Most bytes of files that are carried over into a new interpreter: the default limit of all files, and their names.
 pub const MAX_CARRIED: usize = 72 * 1024 * 1024;
 
-/// How much longer than a run's own limits the host waits for its end, from when it began.
+/// How much longer than a run's own limits the host waits for its end, counted from its beginning.
 pub const WATCHDOG_MARGIN: Duration = Duration::from_secs(10);
 
-/// How long a snapshot of an interpreter may take to be taken.
+/// How long it may take to take a snapshot of an interpreter.
 pub const SNAPSHOT_TIME: Duration = Duration::from_secs(60);
 
-/// Most bytes of one.
+/// Most bytes of one snapshot.
 pub const MAX_SNAPSHOT: usize = 256 * MIB;
 
-/// How many bytes of packages have to be imported for a snapshot to be worth making: of few, it saves milliseconds.
+/// Least bytes of imported packages that make a snapshot worth taking: with fewer, it saves milliseconds.
 pub const MIN_SNAPSHOT: usize = 2 * MIB;
 
-/// How many modules a snapshot is taken without, at most, as their imports draw random numbers.
+/// Most modules that are left out of a snapshot because their imports draw random numbers.
 pub const MAX_LEFT_OUT: usize = 4;
 
-/// Bytes of prepared wheels that are kept at hand, besides what one run needs, where memory has no budget.
+/// Bytes of prepared wheels that stay cached, besides what one run needs, where memory has no budget.
 pub const KEPT_WHEELS: usize = 256 * MIB;
 
 /// Most requirements of a run of which it is found out whether the rest would fit without them.
@@ -104,7 +103,7 @@ pub const MAX_PACKAGES: usize = 128;
 /// Most questions to an index for one run.
 pub const MAX_LOOKUPS: usize = 256;
 
-/// Most imports that are looked for without being sure that they are distributions.
+/// Most imports that are looked up though it is not certain that they are distributions.
 pub const MAX_WISHES: usize = 16;
 
 /// How many wheels are fetched at once: each is held in memory until it is prepared.
@@ -113,7 +112,7 @@ pub const FETCHES_AT_ONCE: usize = 3;
 /// How long one wheel may take to arrive.
 pub const FETCH_TIME: Duration = Duration::from_secs(60);
 
-/// How long nothing of a file may arrive before it is given up.
+/// How long a download may stall before it is given up.
 pub const FETCH_STALL: Duration = Duration::from_secs(10);
 
 /// How long an index may take to answer.
@@ -134,7 +133,7 @@ pub const MAX_WHEEL_FILES: usize = 20_000;
 /// Largest wheel when it is unpacked, in bytes: it is held in memory while it is prepared.
 pub const MAX_WHEEL_UNPACKED: usize = 96 * 1024 * 1024;
 
-/// How much smaller than itself a file in a wheel may be packed. Deflate reaches 1,030; real files stay below 100.
+/// Largest ratio at which a file in a wheel may be packed. Deflate reaches 1,030; real files stay below 100.
 pub const MAX_WHEEL_RATIO: usize = 200;
 
 /// Files up to this size, in bytes, are exempt from [`MAX_WHEEL_RATIO`].
@@ -146,13 +145,13 @@ pub const MAX_BYTECODE: usize = 16 * MIB;
 /// Longest path of a file, in bytes.
 pub const MAX_PATH: usize = 512;
 
-/// Its longest part: what file systems take.
+/// Longest part of a path, in bytes: the limit of file systems.
 pub const MAX_PATH_PART: usize = 255;
 
-/// Most parts of a program's file.
+/// Most parts of the path of a program's file.
 pub const MAX_PATH_DEPTH: usize = 32;
 
-/// Bytes of a file that go into an isolate, or out of it, at once: a frame has them in base64.
+/// Bytes of a file that go into or out of an isolate at once: a frame has them in base64.
 pub const FILE_PART: usize = MIB;
 
 /// Most bytes of a file that are read as an MCP resource: it is held whole, and sent as one message.
@@ -161,13 +160,13 @@ pub const MAX_RESOURCE: usize = 4 * MIB;
 /// How many files a page of a list has.
 pub const FILES_LISTED: usize = 200;
 
-/// How long nothing of an upload may arrive before it is given up.
+/// How long an upload may stall before it is given up.
 pub const UPLOAD_STALL: Duration = Duration::from_secs(30);
 
-/// How long an upload may take in all, with the runs that it waits for.
+/// How long an upload may take in all, including the runs that it waits for.
 pub const UPLOAD_TIME: Duration = Duration::from_secs(10 * 60);
 
-/// Most files that are placed before one run.
+/// Most files that are put in place before one run.
 pub const MAX_PLACED: usize = 1000;
 
 /// Bytes of all files together that are part of one result.
@@ -176,28 +175,29 @@ pub const MAX_EMBEDDED: usize = 2 * MIB;
 /// Bytes of one part of a file that is sent to be kept: a multiple of three, so that base64 of it needs no padding.
 pub const PART_BYTES: usize = 768 * 1024;
 
-/// How much is kept of one principal: as many times what one run may leave.
+/// Bytes that are kept for one principal, as a multiple of what one run may leave.
 pub const KEPT_EACH: u64 = 4;
 
-/// The same, of all.
+/// The same for all principals together.
 pub const KEPT_ALL: u64 = 16;
 
-/// As how many bytes something counts at least that is kept.
+/// Bytes that a kept item counts as at least.
 pub const KEPT_LEAST: u64 = 16 * 1024;
 
-/// How long one part of a file may take to be kept, or to be had again.
+/// How long it may take to store one part of a file, or to read it again.
 pub const KEEP_TIME: Duration = Duration::from_secs(10);
 
 /// Most bundles that a run displays.
 pub const MAX_DISPLAYS: usize = 64;
 
-/// Bytes of one type of a bundle: a page's worth of HTML. A chart of more points than that is better an image.
+/// Bytes of one type of a bundle: a page's worth of HTML. A chart with more points than that is better shown as an
+/// image.
 pub const MAX_DISPLAY: usize = 256 * 1024;
 
 /// Bytes of the frames of all bundles of a run.
 pub const MAX_DISPLAYED: usize = MIB;
 
-/// Deepest nesting of a bundle's JSON: what serde_json allows by default is more.
+/// Deepest nesting of a bundle's JSON; serde_json allows more by default.
 pub const MAX_DISPLAY_DEPTH: usize = 64;
 
 /// Most values in the JSON of all bundles of a run: a parsed one takes about 90 bytes.
@@ -210,12 +210,12 @@ pub struct Limits {
     pub time: Duration,
     /// How long Python may clean up after a `TimeoutError`; then the interpreter is ended.
     pub grace: Duration,
-    /// Fuel of a run: how many times CPython may ask for signals, which it does every few dozen bytecodes. Where the
-    /// clock stands still, this ends a loop all the same.
+    /// Fuel of a run: how many times CPython may check for signals, which it does every few dozen bytecodes. Ends a
+    /// loop even where the clock stands still.
     pub fuel: u64,
     /// Bytes of the interpreter's memory; then Python gets a `MemoryError`.
     pub memory: usize,
-    /// Bytes of that memory, the archives of packages and the files, together, where the platform bounds them so: a
+    /// Bytes of that memory, the archives of packages and the files together, where the platform bounds their sum: a
     /// deployed isolate has 128 MB. Then Python gets a `MemoryError`, or no space for files.
     pub budget: Option<usize>,
     /// Bytes of all output lines together.
@@ -224,24 +224,24 @@ pub struct Limits {
     pub output_lines: usize,
     /// Bytes of one line of output.
     pub line_bytes: usize,
-    /// How many lines a second are sent as log messages. The result has them all.
+    /// How many lines a second are sent as log messages. The result has all lines.
     pub logs_per_second: usize,
     /// Bytes of the returned value's JSON, or of the error.
     pub value_bytes: usize,
-    /// Bytes of a result's text and structured content together, of which a model has to read the most. Of more,
-    /// neither fits into its context for long; a program that wants all asks for it.
+    /// Bytes of a result's text and structured content together, most of which a model has to read. More would not fit
+    /// into its context for long; a program that wants all asks for it.
     pub result_bytes: usize,
     /// How many images a result may have.
     pub images: usize,
     /// Bytes of one image, as PNG.
     pub image_bytes: usize,
-    /// Rows of a table that is shown of a DataFrame: of more, the first and the last.
+    /// Rows of the table that is shown for a DataFrame: of a longer one, the first and the last.
     pub table_rows: usize,
-    /// Its columns, likewise.
+    /// Columns of that table, likewise.
     pub table_columns: usize,
-    /// How many values the returned one consists of.
+    /// How many values the returned value consists of.
     pub value_items: usize,
-    /// Deepest nesting of the returned value; what is deeper is elided. By default where `pydantic_core` gives up.
+    /// Deepest nesting of the returned value; deeper values are elided. The default is where `pydantic_core` gives up.
     pub value_depth: usize,
     /// Bytes of `python_code`, UTF-8.
     pub code_bytes: usize,
@@ -253,17 +253,17 @@ pub struct Limits {
     pub files: usize,
     /// Bytes of all its files together.
     pub file_bytes: usize,
-    /// How many files that a run made, changed or deleted its result tells of.
+    /// How many files that a run made, changed or deleted are listed in its result.
     pub files_told: usize,
-    /// Bytes of one that is part of the result.
+    /// Bytes of one file that is part of the result.
     pub embed_bytes: usize,
-    /// Bytes of all larger ones together that are kept, of a run without a session.
+    /// Bytes of all larger files together that are kept for a run without a session.
     pub kept_bytes: usize,
-    /// What a run may call.
+    /// Limits of a run's calls.
     pub calls: CallLimits,
 }
 
-/// Limits of what a running program calls. All that may wait at once is held: `at_once` times `argument_bytes`.
+/// Limits of the calls of a running program. Waiting calls are all held: `at_once` times `argument_bytes`.
 #[derive(Debug, Clone, Copy)]
 pub struct CallLimits {
     /// How many calls of a run may wait for their answers.
@@ -280,7 +280,7 @@ pub struct CallLimits {
     pub time: Duration,
     /// Bytes of one answer's JSON.
     pub answer_bytes: usize,
-    /// How long a run's clock, and the watchdogs over it, may stand still in all, while it waits for answers.
+    /// How long a run's clock and its watchdogs may be paused in all while it waits for answers.
     pub wait: Duration,
 }
 
@@ -300,8 +300,8 @@ impl Default for CallLimits {
 }
 
 impl CallLimits {
-    /// Those of what a program asks a person: a line at a time, and time to think. The page and its frame have bounds of their
-    /// own around them: `MAX_PROMPT` and `MAX_ANSWER` of messages.js.
+    /// Limits of what a program asks a person: a line at a time, and time to think. The page and its frame have bounds
+    /// of their own around these: `MAX_PROMPT` and `MAX_ANSWER` of messages.js.
     pub const INPUT: Self = Self {
         at_once: 1,
         in_all: 1000,
@@ -349,11 +349,10 @@ impl Default for Limits {
 
 const MIB: usize = 1024 * 1024;
 
-/// For how long an interpreter that was booted ahead is kept for whoever asks for the same: between two calls of a model
-/// that goes on, there is less.
+/// How long an interpreter that was booted ahead is kept; the calls of a model that goes on come sooner than that.
 pub const AHEAD_TIME: Duration = Duration::from_secs(30);
 
-/// How many kinds of interpreters a worker boots ahead at the most: each holds from 35 MB to a few hundred.
+/// Most kinds of interpreters that a worker boots ahead: each holds from 35 MB to a few hundred.
 pub const MAX_AHEAD: usize = 8;
 
 /// How much may go on at once; a home may set each.
@@ -367,7 +366,7 @@ pub struct Quotas {
     pub sessions_each: usize,
     /// Open sessions of all.
     pub sessions: usize,
-    /// How long a session, or its interpreter, has run nothing before it may be ended for another that needs its place.
+    /// How long a session or its interpreter must be idle before it may be ended because another needs its place.
     pub evictable_after: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! What the core needs of a platform.
+//! The services of a platform that the core needs.
 
 use std::time::Duration;
 

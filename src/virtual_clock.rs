@@ -24,7 +24,7 @@ thread_local! {
     static NEXT: Cell<u64> = const { Cell::new(0) };
 }
 
-/// It, for whoever wants all three.
+/// The virtual clock as a platform.
 pub(crate) const PLATFORM: Platform = Platform { sleep, spawn, now };
 
 /// Runs `future` and whatever it spawns, until `future` is done.
@@ -53,7 +53,7 @@ pub(crate) fn now() -> Duration {
 }
 
 pub(crate) fn spawn(task: LocalBoxFuture<'static, ()>) {
-    // What is spawned when all is over is not run.
+    // A task that is spawned after the executor's end is not run.
     let _ = SPAWNER.with_borrow(|spawner| spawner.as_ref().unwrap().spawn_local(task));
 }
 

@@ -1,8 +1,7 @@
-//! Who asks: bearer tokens, or everybody, once that was said. It is found out once, at the entrance, and travels with the
-//! request from there on.
+//! Authentication: by bearer tokens, or everybody, if the owner says so. The caller is determined once, where a request
+//! enters, and travels with it from there on.
 //!
-//! **Boundary.** A server that is reached from anywhere but its own machine answers nothing before its owner chose
-//! one of the two.
+//! **Boundary.** A server answers nothing that comes from another machine until its owner has chosen one of the two.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
@@ -15,7 +14,7 @@ use subtle::ConstantTimeEq;
 pub struct Principal(String);
 
 impl Principal {
-    /// Of this name.
+    /// The principal of this name.
     #[must_use]
     pub fn named(name: &str) -> Self {
         Self(name.to_owned())
@@ -34,15 +33,15 @@ impl fmt::Display for Principal {
     }
 }
 
-/// Who is let in.
+/// Which callers are let in.
 #[derive(Debug, Clone, Default)]
 pub enum Door {
-    /// Nothing was chosen: whoever is on the same machine.
+    /// Nothing was chosen: callers on the same machine only.
     #[default]
     Unset,
     /// Everybody.
     Open,
-    /// Who has one of these.
+    /// Holders of one of these.
     Tokens(Vec<Token>),
 }
 
@@ -50,7 +49,7 @@ impl Door {
     /// Reads the settings `ACCESS` and `ACCESS_TOKENS`.
     ///
     /// # Errors
-    /// Says which is wrong; never what a token is.
+    /// Says which setting is wrong; never what a token is.
     pub fn parse(access: &str, tokens: &str) -> Result<Self, String> {
         match access {
             "" => Ok(Self::Unset),
@@ -67,15 +66,15 @@ impl Door {
         }
     }
 
-    /// Whether a request for `host` from `peer` may be answered at all: not if it comes from elsewhere, and access was not
-    /// chosen.
+    /// Whether a request for `host` from `peer` may be answered at all: not if it comes from another machine before
+    /// access is chosen.
     #[must_use]
     pub fn answers(&self, host: &str, peer: Option<IpAddr>) -> bool {
         let near = is_loopback(host) && peer.is_none_or(|peer| peer.is_loopback());
         near || !matches!(self, Self::Unset)
     }
 
-    /// Tells who makes a request, by its `Authorization` header. It may have to ask elsewhere.
+    /// Identifies the caller by the `Authorization` header. A future, as it may have to ask elsewhere.
     ///
     /// # Errors
     /// [`Denied`].
@@ -92,10 +91,10 @@ impl Door {
     }
 }
 
-/// Whose token it is.
+/// Returns the principal of a token.
 fn find(tokens: &[Token], presented: &str) -> Option<Principal> {
     let hash: [u8; 32] = Sha256::digest(presented).into();
-    // All are compared, whichever it is: the time tells nothing.
+    // Compares with all, even after a match, so that the time tells nothing.
     let mut found = None;
     for token in tokens {
         if bool::from(token.sha256.ct_eq(&hash)) {
@@ -105,12 +104,12 @@ fn find(tokens: &[Token], presented: &str) -> Option<Principal> {
     found.map(|name| Principal::named(name))
 }
 
-/// Why somebody is not let in.
+/// Why a caller is not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Denied {
     /// There is no bearer token.
     NoToken,
-    /// It is none of this server.
+    /// The token is not one of this server's.
     WrongToken,
 }
 
@@ -127,7 +126,7 @@ pub fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// A token as it is stored: not itself.
+/// A token as it is stored: its hash, not the token itself.
 #[derive(Clone)]
 pub struct Token {
     name: String,
@@ -143,7 +142,7 @@ impl fmt::Debug for Token {
 impl FromStr for Token {
     type Err = &'static str;
 
-    /// `NAME:SHA256`, the latter in hexadecimal. What is wrong is not repeated: it may be a token.
+    /// `NAME:SHA256`, the latter in hexadecimal. An error does not repeat the text: it may be a token.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (name, digits) = text.rsplit_once(':').ok_or("each is NAME:SHA256")?;
         let named = !name.is_empty()

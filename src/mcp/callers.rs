@@ -1,4 +1,4 @@
-//! What the runs of a server may call: nothing, but for those of a library of a home's own.
+//! Calls that the runs of a server may make: none, except for runs of a home's own library.
 
 use std::rc::Rc;
 
@@ -18,7 +18,7 @@ impl Server {
         Self { callers: Some(callers), ..self }
     }
 
-    /// Who answers the calls of the run of a request. Those of the libraries have numbers.
+    /// Returns who answers the calls of a request's run. Requests of the libraries have numbers as ids.
     pub(super) fn caller(&self, id: &RequestId) -> Option<Rc<dyn Caller>> {
         match (&self.callers, id) {
             (Some(callers), RequestId::Number(number)) => callers(u64::try_from(*number).ok()?),

@@ -1,4 +1,4 @@
-//! What a client takes of a result: making it fit, and keeping all of what was cut.
+//! Makes a result fit for a client, and keeps all of what was cut.
 
 use rmcp::{
     RoleServer,
@@ -16,12 +16,12 @@ use crate::{
     },
 };
 
-/// Set to `true` in a call's `_meta`, this has its result left whole, whatever `RESULT_LIMIT_KB` says.
+/// If this is `true` in a call's `_meta`, its result is left whole, whatever `RESULT_LIMIT_KB` says.
 const WHOLE_RESULT: &str = "mcp-run-python/whole-result";
 
 impl Server {
-    /// Cuts an outcome to what a model is told. All of what was cut can be read where the words in its place, and the links,
-    /// say.
+    /// Cuts an outcome to what a model is told. All of what was cut is kept, if the home does so: the notes in its
+    /// place and the links say where.
     pub(super) async fn fit(&self, whole: Outcome) -> (Outcome, Vec<ContentBlock>) {
         let ServerOptions { return_mode, limits, .. } = self.options;
         if fits(&whole, return_mode, limits.result_bytes) {
@@ -54,14 +54,14 @@ impl Server {
     }
 }
 
-/// Gives its URI, if it is kept.
+/// Keeps a text, and adds a link to it. Returns its URI, if it is kept.
 async fn keep(keeper: &Keeper, name: &str, text: &str, links: &mut Vec<ContentBlock>) -> Option<String> {
     let uri = FileUri::new(keeper.keep(name, text).await?, name);
     links.push(ContentBlock::resource_link(report::link(&uri, text.len() as u64)));
     Some(uri.to_string())
 }
 
-/// Whether a client wants all of a result, as it is not a model that reads it: the libraries do.
+/// Whether a client wants all of a result because no model reads it: the libraries do.
 pub(super) fn wants_all(context: &RequestContext<RoleServer>) -> bool {
     context.meta.get(WHOLE_RESULT) == Some(&true.into())
 }

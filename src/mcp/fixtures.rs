@@ -56,7 +56,7 @@ const NAMES: &[(&str, &str)] = &[
     ("test_missing_capability", "Needs sampling"),
 ];
 
-/// The tool that is `run_python_code`, without packages, for a program that may call [`Answers`]. It is in no list.
+/// The tool `run_python_code`, without packages, for a program that may call [`Answers`]. It is in no list.
 pub(crate) const CALLING: &str = "test_calls";
 
 /// Its limits.
@@ -118,7 +118,7 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-/// Calls a fixture; `None` if `name` is none.
+/// Calls a fixture; `None` if there is none of this name.
 pub(crate) async fn call(
     name: &str,
     server: &Server,
@@ -173,7 +173,7 @@ pub(crate) async fn call(
     Some(Ok(CallToolResult::success(content)))
 }
 
-/// The resource templates that the suite reads by.
+/// The resource templates that the suite uses.
 pub(crate) fn resource_templates() -> Vec<ResourceTemplate> {
     vec![
         ResourceTemplate::new("test://template/{id}/data", "test-template")
@@ -191,7 +191,7 @@ pub(crate) fn resources() -> Vec<Resource> {
         .to_vec()
 }
 
-/// A resource that the suite reads; `None` if `uri` is none.
+/// A resource that the suite reads; `None` if there is none of this URI.
 pub(crate) fn resource(uri: &str) -> Option<ResourceContents> {
     match uri {
         "test://static-text" => {
@@ -207,7 +207,7 @@ pub(crate) fn resource(uri: &str) -> Option<ResourceContents> {
     }
 }
 
-/// Answers `echo` with its arguments, `long` with a megabyte, `fail` with an error, and `never`.
+/// Answers `echo` with its arguments, `long` with a megabyte, `fail` with an error, and `never` not at all.
 pub(crate) struct Answers;
 
 impl Caller for Answers {
@@ -228,7 +228,7 @@ impl Caller for Answers {
     }
 }
 
-/// A host that brings every answer twice, and one that nobody has asked for.
+/// A host that delivers every answer twice, and one that nobody has asked for.
 pub(crate) struct Repeating(pub(crate) Rc<dyn Host>);
 
 impl Host for Repeating {

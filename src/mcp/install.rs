@@ -1,4 +1,4 @@
-//! Installing what a run needs, and telling the client about it.
+//! Installs what a run needs, and tells the client about it.
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ use crate::{
     run::{Ending, Outcome},
 };
 
-/// Who speaks, in log messages about packages: those without a name are lines of output.
+/// The logger of messages about packages. Messages without one are lines of output.
 const LOGGER: &str = "packages";
 
 impl Server {
-    /// Gets the packages that `code` needs, and what a run of it has `missed`.
+    /// Gets the packages that `code` needs, and the package of the module that a run of it has `missed`.
     ///
     /// # Errors
     /// The outcome of a run that is not started.
@@ -59,8 +59,8 @@ impl Server {
         installed.map_err(|InstallError(why)| Outcome::without_files(output, Ending::InstallError(why)))
     }
 
-    /// Gets what the run of `code` that ended so was for want of, if it can be had. Whether to run it again, with what is
-    /// `installed` now.
+    /// Installs the package that a run of `code` with this outcome missed, if it can be had. Returns whether to run it
+    /// again, with what is `installed` now.
     pub(super) async fn install_missed(
         &self,
         code: &str,
@@ -88,7 +88,7 @@ impl Server {
         false
     }
 
-    /// Adds to the error of a run that failed for want of a module why it is not there, and what to do.
+    /// Adds to the error of a run that missed a module why it is missing, and what to do.
     pub(super) fn explain(&self, outcome: &mut Outcome, installed: &Installed) {
         let (Ending::RunError(error), Some(packages)) = (&mut outcome.ending, &self.packages) else { return };
         if let Some(why) = packages.why_missing(error, installed) {
@@ -101,7 +101,7 @@ impl Server {
     }
 }
 
-/// Tells the client of an event; what people care about is output, too, should the installation fail.
+/// Tells the client of an event. All but debug messages become output, too, should the installation fail.
 async fn tell(
     context: &RequestContext<RoleServer>,
     threshold: Option<LoggingLevel>,
@@ -114,7 +114,7 @@ async fn tell(
         Event::Info(text) => (LoggingLevel::Info, text),
         Event::Warning(text) => (LoggingLevel::Warning, text),
         Event::Progress(done, all) => {
-            // Progress has to grow, and it is seconds: a moment, then.
+            // Progress is in seconds and has to grow, so a moment is added.
             progress.elapsed += Duration::from_millis(1);
             return progress.report(&format!("Installed {done} of {all} packages")).await;
         }

@@ -52,7 +52,7 @@ const TOOLS_TTL_MS: u64 = 60 * 60 * 1000;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RawArguments(pub(crate) Map<String, Value>);
 
-/// What a home configures.
+/// Options of a server, which the home sets.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ServerOptions {
     /// Limits of each run.
@@ -69,7 +69,7 @@ pub struct ServerOptions {
 pub struct Server {
     host: Rc<dyn Host>,
     packages: Option<Rc<Packages>>,
-    /// Answer what runs call. Without them, which is what every client of MCP has, they may call nothing.
+    /// Answers what runs call. Without it, as for every client of MCP, they may call nothing.
     callers: Option<Callers>,
     options: ServerOptions,
     level: Rc<Cell<LoggingLevel>>,
@@ -83,7 +83,7 @@ impl Server {
         Self { host, packages: None, callers: None, options, level: Rc::new(Cell::new(LoggingLevel::Emergency)) }
     }
 
-    /// The same, with what installs packages. Without it, runs have the standard library only.
+    /// The same, with packages. Without them, runs have the standard library only.
     #[must_use]
     pub fn with_packages(self, packages: Rc<Packages>) -> Self {
         Self { packages: Some(packages), ..self }
@@ -94,7 +94,7 @@ impl Server {
         Self { packages: self.packages.clone(), ..Self::new(self.host.clone(), self.options) }
     }
 
-    /// The same for runs that may call, and get answers in every way in which some could come.
+    /// The same for runs that may call. Answers come twice, and one comes that nobody asked for.
     #[cfg(feature = "conformance")]
     fn with_fixtures(&self) -> Self {
         let mut options = self.options;
@@ -104,7 +104,7 @@ impl Server {
         Self { host, packages: None, callers: Some(callers), options, level: self.level.clone() }
     }
 
-    /// What `logging/setLevel` set, in the legacy eras.
+    /// The level that `logging/setLevel` set, in the legacy eras.
     pub(crate) fn level(&self) -> LoggingLevel {
         self.level.get()
     }
@@ -113,7 +113,7 @@ impl Server {
         self.level.set(level);
     }
 
-    /// The files of its client's sessions.
+    /// The files of the client's sessions.
     pub(crate) fn files(&self) -> SessionFiles {
         SessionFiles { host: self.host.clone(), limits: self.options.limits }
     }
@@ -150,7 +150,7 @@ impl Server {
         let own = self.host.own().filter(|_| call.session == SessionChoice::Unnamed);
         let (mut outcome, handle) = match self.host.open(call.session).await {
             Ok(Opened { sandbox, handle }) => {
-                // What has a place of its own, by which its client reads it, is not kept as well.
+                // Files that stay where the client can read them are not kept as well.
                 let keeper = self.host.keeper().filter(|_| own.is_none() && handle.is_none());
                 (self.install_and_run(sandbox, call.request, keeper.as_ref(), context).await, handle)
             }
@@ -181,7 +181,7 @@ impl Server {
         Ok(result)
     }
 
-    /// Gets the packages that the code needs, and runs it: once more, if it was for want of another.
+    /// Gets the packages that the code needs, and runs it; once more if another package was missing.
     async fn install_and_run(
         &self,
         sandbox: Rc<dyn Sandbox>,
@@ -192,13 +192,13 @@ impl Server {
         let mut progress = Progress::new(context);
         let mut installed = match self.install(&request.code, None, &*sandbox, context, &mut progress).await {
             Ok(installed) => installed,
-            // As in the original, the run is not started then.
+            // As in the original, the run is not started.
             Err(outcome) => return outcome,
         };
         let mut outcome = self.execute(sandbox.clone(), &request, &installed, keeper, context, &mut progress).await;
-        // A run that has shown nothing, and whose interpreter is gone, did nothing that anybody could see twice. Each of the
-        // two has the whole time and all other limits; the place among the runs that go on is held by `sandbox`, and the
-        // first is gone when the second starts: whoever makes two of one gets no more than by calling twice.
+        // A run that has shown nothing, and whose interpreter is gone, did nothing that anybody could see twice. Each
+        // of the two has the whole time and all other limits. `sandbox` holds the slot, and the first run is gone when
+        // the second starts: making two runs of one call gains no more than calling twice.
         let is_unseen = outcome.output.is_empty() && outcome.images.is_empty() && outcome.displayed.is_empty();
         if is_unseen
             && sandbox.is_fresh()
@@ -213,7 +213,7 @@ impl Server {
         outcome
     }
 
-    /// Runs the code, and tells the client how it goes on.
+    /// Runs the code, and tells the client of its progress.
     async fn execute(
         &self,
         sandbox: Rc<dyn Sandbox>,
@@ -242,7 +242,7 @@ impl Server {
             )
             .fuse(),
         );
-        // Kept for a run whose sandbox fails: it has no outcome to take them from.
+        // For a run whose sandbox fails: it has no outcome to take them from.
         let mut output = Vec::new();
         let mut tick = sleep(PROGRESS_PERIOD).fuse();
         let mut second = sleep(Log::PERIOD).fuse();
@@ -277,19 +277,19 @@ fn failed(output: Vec<String>, error: impl std::fmt::Display) -> Outcome {
     Outcome::without_files(output, Ending::RunError(error.to_string()))
 }
 
-/// Lines of output as log messages, not more than a client can be expected to take.
+/// Sends lines of output as log messages, but no more than a client can be expected to take.
 struct Log<'a> {
     context: &'a RequestContext<RoleServer>,
     threshold: Option<LoggingLevel>,
     limit: usize,
     /// How many more may be sent before the next [`Log::renew`].
     left: usize,
-    /// How many were not.
+    /// How many were not sent.
     skipped: usize,
 }
 
 impl<'a> Log<'a> {
-    /// For how long the limit is.
+    /// The period that the limit is for.
     const PERIOD: Duration = Duration::from_secs(1);
 
     fn new(context: &'a RequestContext<RoleServer>, threshold: Option<LoggingLevel>, limit: usize) -> Self {
@@ -301,7 +301,7 @@ impl<'a> Log<'a> {
             Stream::Stdout => LoggingLevel::Info,
             Stream::Stderr => LoggingLevel::Warning,
         };
-        // What this client does not want costs nothing of what it gets.
+        // A line that this client does not want does not count.
         if !wanted(self.threshold, level) {
             return;
         }
@@ -314,7 +314,7 @@ impl<'a> Log<'a> {
         }
     }
 
-    /// Begins the next period, and tells what was left out of the last.
+    /// Begins the next period, and says how many lines of the last were left out.
     async fn renew(&mut self) {
         self.left = self.limit;
         let skipped = std::mem::take(&mut self.skipped);
@@ -343,7 +343,7 @@ fn wanted(threshold: Option<LoggingLevel>, level: LoggingLevel) -> bool {
     threshold.is_some_and(|threshold| severity(level) >= severity(threshold))
 }
 
-/// RFC 5424, the other way round: greater is worse.
+/// The levels of RFC 5424, reversed: greater is worse.
 fn severity(level: LoggingLevel) -> u8 {
     match level {
         LoggingLevel::Debug => 0,
@@ -357,7 +357,7 @@ fn severity(level: LoggingLevel) -> u8 {
     }
 }
 
-/// Progress of one run: seconds, counted by the host's timer as its clock may stand still.
+/// Progress of one run, in seconds, counted by the host's timer as its clock may stand still.
 struct Progress<'a> {
     context: &'a RequestContext<RoleServer>,
     token: Option<ProgressToken>,
@@ -403,7 +403,7 @@ impl ServerHandler for Server {
     async fn discover(&self, _context: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
         let versions = self.supported_protocol_versions().into_owned();
         let mut info = self.get_info();
-        // Who has no interpreter of his own has no list that could change.
+        // A client without an interpreter of its own has no list that could change.
         if let Some(resources) = &mut info.capabilities.resources {
             resources.list_changed = None;
         }

@@ -1,5 +1,5 @@
-//! Files of sessions as MCP resources, `sandbox://HANDLE/PATH`: those of the client's own interpreter are listed, and those of
-//! every session that is his are read.
+//! Files of sessions as MCP resources, `sandbox://HANDLE/PATH`. The files of the client's own interpreter are listed;
+//! the files of all of its sessions can be read.
 
 use base64::{Engine, prelude::BASE64_STANDARD as BASE64};
 use rmcp::{
@@ -27,19 +27,20 @@ use crate::{
 /// How long clients may take a list of files, or a file, as fresh, in milliseconds: the next run may change it.
 const FILES_TTL_MS: u64 = 0;
 
-/// A number in the `_meta` of a request to read, this has the bytes of a file from there on read, as many as one message has.
+/// The offset, in the `_meta` of a request to read: bytes of a file are read from there on, as many as fit into one
+/// message.
 const AT: &str = "mcp-run-python/at";
 
-/// How many bytes the file has, in the `_meta` of those contents.
+/// The bytes of the whole file, in the `_meta` of those contents.
 const SIZE: &str = "mcp-run-python/size";
 
-/// Why a file cannot be had.
+/// Why a file cannot be read.
 enum Unread {
-    /// There is nothing of this name, or it is another's.
+    /// There is no such file, or it is another's.
     Unknown(String),
-    /// It cannot be had in this way.
+    /// It cannot be read in this way.
     Refused(String),
-    /// It failed.
+    /// Reading failed.
     Failed(String),
 }
 
@@ -56,7 +57,7 @@ impl Server {
                 after(&cursor).ok_or_else(|| ErrorData::invalid_params("Invalid params: unknown `cursor`", None))?
             }
         };
-        // Where there is no interpreter, there are no files: none is started to find that out.
+        // Without an interpreter there are no files: none is started to find that out.
         let mut result = match self.host.own().filter(|own| own.is_started) {
             None => ListResourcesResult::default(),
             Some(own) => {
@@ -82,7 +83,7 @@ impl Server {
         }
     }
 
-    /// What URIs look like.
+    /// Lists the templates of URIs.
     pub(super) fn resource_templates(&self, context: &RequestContext<RoleServer>) -> ListResourceTemplatesResult {
         let mut templates = Vec::new();
         if self.host.offers_sessions() {
@@ -117,7 +118,7 @@ impl Server {
             ErrorData::resource_not_found(format!("Resource not found: {why}"), Some(json!({ "uri": uri })))
         };
         let file = FileUri::parse(uri).map_err(unknown)?;
-        // With an offset, a part is read, so that files of any size can be.
+        // With an offset, only a part is read, so that files of any size can be.
         let at = context.meta.get(AT).and_then(Value::as_u64);
         let (bytes, size) = self.read(&file, at).await.map_err(|error| match error {
             Unread::Unknown(why) => unknown(why),
@@ -136,9 +137,10 @@ impl Server {
         Ok(fresh(ReadResourceResult::new(vec![contents]), context))
     }
 
-    /// All bytes of a file, if they are few enough; or some, from `at` on. And how many it has.
+    /// Reads all bytes of a file, if they are few enough; or some, from `at` on. Returns them with the size of the
+    /// file.
     ///
-    /// **Boundary.** What is not the client's own, nor of a session of his, is as what never was.
+    /// **Boundary.** Files that are neither the client's own nor of its sessions seem not to exist.
     async fn read(&self, uri: &FileUri, at: Option<u64>) -> Result<(Vec<u8>, u64), Unread> {
         let begin = at.unwrap_or(0);
         let FileUri { handle, path } = uri;
@@ -148,7 +150,7 @@ impl Server {
                 check_size(piece.size, at)?;
                 let is_end = piece.bytes.is_empty();
                 bytes.extend(piece.bytes);
-                // One that is read as a whole has no more than a message may.
+                // A file that is read as a whole was checked to fit into one message.
                 if is_end || at.is_some() && bytes.len() + PART_BYTES > MAX_RESOURCE {
                     return Ok((bytes, piece.size));
                 }
@@ -200,7 +202,7 @@ fn check_size(size: u64, at: Option<u64>) -> Result<(), Unread> {
     )))
 }
 
-/// The same, with what its protocol version says of how long it may be kept: not at all.
+/// Adds what the protocol version says of caching: none.
 fn fresh(mut result: ReadResourceResult, context: &RequestContext<RoleServer>) -> ReadResourceResult {
     if is_modern(context) {
         (result.ttl_ms, result.cache_scope) = (Some(FILES_TTL_MS), Some(CacheScope::Private));
@@ -216,13 +218,13 @@ fn is_modern(context: &RequestContext<RoleServer>) -> bool {
     context.protocol_version().is_some_and(|version| !version.has_initialize())
 }
 
-/// The path that a cursor stands for.
+/// Returns the path that a cursor stands for.
 fn after(cursor: &str) -> Option<String> {
     let path = String::from_utf8(BASE64.decode(cursor).ok()?).ok()?;
     check_path(&path).is_ok().then_some(path)
 }
 
-/// A file as it is listed, and linked to.
+/// A file for lists and links.
 pub(crate) fn resource(handle: &str, path: &str, size: u64) -> Resource {
     link(&FileUri::new(handle, path), size).with_title(path)
 }

@@ -1,8 +1,8 @@
-//! Bytecode of wheels. Compiling its sources is most of what an import of pandas takes, so they are compiled once, after the
-//! first run that needed them, and kept.
+//! Bytecode of wheels. Compiling a wheel's sources is most of what an import of pandas takes, so they are compiled
+//! once, after the first run that needed them, and kept.
 //!
 //! **Boundary.** A wheel is compiled in an isolate of its own, which has run no program and does nothing but call
-//! `compile()`. What it gives is kept by the wheel's sha256, so that it gets to runs with that wheel alone.
+//! `compile()`. Its result is kept by the wheel's sha256, so that it gets to runs with that wheel alone.
 
 use std::{cell::Cell, rc::Rc, time::Duration};
 
@@ -19,20 +19,20 @@ use crate::{
     platform::Platform,
 };
 
-/// The program that compiles.
+/// The program that compiles a wheel.
 const PROGRAM: &str = include_str!("../../runtime/python/compile.py");
 
-/// Whether a wheel is being compiled, or a snapshot made: one is at a time, in one process. Clones are of the same.
+/// Whether a wheel is being compiled or a snapshot made: one at a time in a process. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Compiling {
-    /// When it is over at the latest: who compiles may be cut off.
+    /// When that is over at the latest: the task may be cut off.
     until: Rc<Cell<Duration>>,
 }
 
 /// Runs programs of ours, each in an isolate of its own.
 pub trait Programs {
-    /// The text that a program returns which finds these packages; `None` if it does anything else. `globals` is the JSON of
-    /// an object: its global variables.
+    /// Returns the text that a program with these packages returns; `None` if it does anything else. `globals` is the
+    /// JSON of an object: its global variables.
     fn returned(
         &self,
         code: &str,
@@ -42,9 +42,9 @@ pub trait Programs {
     ) -> LocalBoxFuture<'static, Option<String>>;
 }
 
-/// What compiles wheels.
+/// Compiles wheels.
 pub struct Compiler {
-    /// What runs the program that does.
+    /// Runs the program that compiles.
     pub programs: Box<dyn Programs>,
     /// The limits of any run bound what compiling a stranger's sources may cost.
     pub limits: Limits,
@@ -52,9 +52,9 @@ pub struct Compiler {
     pub platform: Platform,
     /// Runs a task after the run that it comes from.
     pub later: Box<dyn Fn(LocalBoxFuture<'static, ()>)>,
-    /// The process's.
+    /// Shared by the process.
     pub compiling: Compiling,
-    /// What makes snapshots once wheels are compiled, if anything does.
+    /// Makes snapshots once wheels are compiled, if anything does.
     pub snapshots: Option<Rc<dyn Snapshotter>>,
 }
 
@@ -67,7 +67,7 @@ impl Packages {
             .carries_bytecode(set.wheels().iter().filter_map(|wheel| self.supply.prepared(&wheel.sha256)))
     }
 
-    /// Makes the next run with these packages quicker, in the background, unless something else is being made: see
+    /// Makes the next run with these packages quicker, in the background, unless something else is being made. See
     /// [`Self::prepare_ahead`].
     pub fn prepare_later(self: &Rc<Self>, set: &PackageSet) {
         let Some(compiler) = self.compiler.as_ref().filter(|compiler| !compiler.is_busy()) else { return };
@@ -93,7 +93,7 @@ impl Packages {
         }
     }
 
-    /// What makes a snapshot of a set, if that is to have one.
+    /// Returns what makes a snapshot of a set, if the set should have one.
     fn snapshotter(&self, set: &PackageSet) -> Option<Rc<dyn Snapshotter>> {
         let snapshots = self.compiler.as_ref()?.snapshots.clone()?;
         self.deserves_snapshot(&*snapshots, set).then_some(snapshots)
@@ -121,7 +121,7 @@ impl Packages {
         if !self.lacks_bytecode(wheel) {
             return;
         }
-        // It was prepared by somebody who compiles nothing, and did not look for it.
+        // The wheel may have been prepared without a compiler, and so without a look at the cache.
         if let Some(archive) = self.cached_bytecode(wheel).await {
             return self.supply.keep_bytecode(&wheel.sha256, archive);
         }
@@ -130,7 +130,7 @@ impl Packages {
         until.set((compiler.platform.now)() + time + grace + WATCHDOG_MARGIN);
         let packed = compiler.compile(&wheel.name, self.with_bundled(vec![wheel.clone()])).await;
         until.set(Duration::ZERO);
-        // One that cannot be compiled is not tried again: it has no bytecode, and does without.
+        // A wheel that cannot be compiled is not tried again: its bytecode is empty.
         let archive = packed.as_deref().and_then(|packed| wheel::bytecode(packed).ok());
         if let (Some(packed), Some(_)) = (&packed, &archive) {
             self.supply.cache(&self.bytecode_key(wheel), packed).await;
@@ -138,14 +138,14 @@ impl Packages {
         self.supply.keep_bytecode(&wheel.sha256, archive.unwrap_or_default());
     }
 
-    /// The bytecode that was kept of a wheel, as an archive.
+    /// Returns the cached bytecode of a wheel, as an archive.
     pub(super) async fn cached_bytecode(&self, wheel: &Wheel) -> Option<Vec<u8>> {
         self.compiler.as_ref()?;
         let packed = self.supply.cached(&self.bytecode_key(wheel)).await?;
         wheel::bytecode(&packed).ok()
     }
 
-    /// Names the bytecode of a wheel: by what it was made from.
+    /// The cache key of a wheel's bytecode: a hash of what it is made from.
     fn bytecode_key(&self, wheel: &Wheel) -> String {
         sha256(format!("{} {} {PROGRAM}", wheel.sha256, self.lock().python).as_bytes())
     }
@@ -156,7 +156,7 @@ impl Compiler {
         self.compiling.until.get() > (self.platform.now)()
     }
 
-    /// The bytecode of a package, packed.
+    /// Compiles a package. Returns its bytecode, packed.
     async fn compile(&self, name: &str, set: PackageSet) -> Option<Vec<u8>> {
         let globals = json!({ "name": name }).to_string();
         let limits = Limits { value_bytes: MAX_BYTECODE, ..self.limits };

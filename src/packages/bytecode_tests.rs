@@ -18,7 +18,7 @@ use crate::{
     virtual_clock::{now, sleep, spawn},
 };
 
-/// An isolate in which every program has this end. What it was asked for is noted.
+/// An isolate in which every program ends with `end`. Records what it was asked for.
 struct Ends {
     end: Value,
     asked: Rc<RefCell<Vec<(Value, PackageSet)>>>,
@@ -43,7 +43,7 @@ impl Sandbox for Ends {
 type Asked = Rc<RefCell<Vec<(Value, PackageSet)>>>;
 type Tasks = Rc<RefCell<Vec<LocalBoxFuture<'static, ()>>>>;
 
-/// Packages whose compiler's isolates end so; what is done later is in the list.
+/// Packages with a compiler whose isolates end with `end`; and the tasks for later.
 fn compiling(end: Value, compiling: &Compiling) -> (Test, Rc<Packages>, Asked, Tasks) {
     let (test, a, b) = test_with(|_| {});
     test.serve(ONE, "a", Ok(a));
@@ -102,7 +102,7 @@ fn wheels_are_compiled_once_after_the_run_and_found_in_the_cache() {
     test.home.prepared.take();
     install(&packages, "import b");
     assert_eq!(sizes(&test), [Some(size), Some(size)]);
-    // So it does where somebody has prepared the wheels who compiles nothing.
+    // So it does where the wheels were prepared without a compiler.
     test.home.prepared.take();
     install(&test.its_packages(), "import b");
     assert_eq!(sizes(&test), [None, None]);
@@ -110,7 +110,7 @@ fn wheels_are_compiled_once_after_the_run_and_found_in_the_cache() {
     block_on(futures::future::join_all(tasks.take()));
     assert_eq!(sizes(&test), [Some(size), Some(size)]);
     assert!(asked.borrow().is_empty(), "nothing is compiled twice");
-    // It is kept for this wheel, and not under the wheel's own name.
+    // Bytecode is cached under a key of its own, not under the wheel's sha256.
     assert_eq!(test.home.cache.borrow().len(), 4);
 }
 

@@ -1,5 +1,5 @@
-//! Prepared wheels, kept in a home's memory, and the lock that has each fetched once. Generic over the handle by which a
-//! home has them: JavaScript's memory, say, which shrinks again, and not our own.
+//! Prepared wheels, kept in a home's memory, and a lock so that each is fetched once. Generic over the handle by which
+//! a home has them: for example in JavaScript's memory, which shrinks again, unlike our own.
 
 use std::{cell::RefCell, collections::HashMap, rc::Rc, time::Duration};
 
@@ -10,20 +10,20 @@ use super::{PackageSet, Wheel, wheel::Size};
 /// How long to wait for another run that fetches the same wheel: it may have been cut off.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How a home waits for a signal, and what gives it. Those who wait may be of other requests than who gives it.
+/// Makes a signal: what gives it, and what waits for it. Giver and waiter may belong to different requests.
 pub type Signal = fn() -> (Give, LocalBoxFuture<'static, ()>);
 
 /// Gives a signal.
 pub type Give = Box<dyn FnOnce()>;
 
-/// A signal between tasks that wake each other as they are.
+/// A signal between tasks that can wake each other directly.
 #[must_use]
 pub fn local_signal() -> (Give, LocalBoxFuture<'static, ()>) {
     let (give, given) = oneshot::channel::<()>();
     (Box::new(move || drop(give)), given.map(|_| ()).boxed_local())
 }
 
-/// The wheels, by sha256: they are the same for everybody, and nobody can change them. Clones are of the same.
+/// The wheels, by sha256: the same for everybody, and never changed. Clones share them.
 pub struct WheelCache<H>(Rc<Inner<H>>);
 
 impl<H> Clone for WheelCache<H> {
@@ -36,13 +36,13 @@ struct Inner<H> {
     sleep: fn(Duration) -> LocalBoxFuture<'static, ()>,
     signal: Signal,
     kept: RefCell<Kept<H>>,
-    /// Who waits, by what is locked.
+    /// The waiters for each locked wheel.
     locks: RefCell<HashMap<String, Vec<Give>>>,
 }
 
 struct Kept<H> {
     wheels: HashMap<String, Entry<H>>,
-    /// Counts uses: what was used least lately goes first.
+    /// Counts uses: the least recently used goes first.
     clock: u64,
 }
 
@@ -54,7 +54,7 @@ struct Entry<H> {
 }
 
 impl<H: Clone + 'static> WheelCache<H> {
-    /// An empty one.
+    /// An empty cache.
     #[must_use]
     pub fn new(sleep: fn(Duration) -> LocalBoxFuture<'static, ()>, signal: Signal) -> Self {
         let kept = RefCell::new(Kept { wheels: HashMap::new(), clock: 0 });
@@ -67,8 +67,8 @@ impl<H: Clone + 'static> WheelCache<H> {
         self.0.kept.borrow_mut().wheels.insert(sha256.to_owned(), entry);
     }
 
-    /// Keeps a wheel, at the cost of those that were used least lately as soon as there are more than `budget` bytes, but
-    /// not of those of the set that it is needed for.
+    /// Keeps a wheel. If there are more than `budget` bytes, drops the least recently used wheels, but none of the set
+    /// `of`, which needs it.
     pub fn keep(&self, sha256: &str, size: Size, handle: H, of: &PackageSet, budget: usize) {
         let dropped: Vec<Entry<H>> = {
             let mut kept = self.0.kept.borrow_mut();
@@ -80,7 +80,7 @@ impl<H: Clone + 'static> WheelCache<H> {
         drop(dropped);
     }
 
-    /// Notes that a wheel that is here has so many bytes of bytecode.
+    /// Notes that a kept wheel has so many bytes of bytecode.
     pub fn grow(&self, sha256: &str, bytecode: usize, budget: usize) {
         let dropped = {
             let mut kept = self.0.kept.borrow_mut();
@@ -110,7 +110,7 @@ impl<H: Clone + 'static> WheelCache<H> {
         self.0.kept.borrow().wheels.get(sha256).map(|entry| entry.size)
     }
 
-    /// All wheels of a set: held, they cannot be dropped.
+    /// All wheels of a set. As long as they are held, they cannot be dropped.
     ///
     /// # Errors
     /// The one that is not here.
@@ -145,7 +145,7 @@ impl<H> Kept<H> {
         self.clock
     }
 
-    /// Takes out what is too much, and not of this set.
+    /// Takes out the least recently used wheels over the budget, but none of this set.
     fn shrink(&mut self, of: &PackageSet, budget: usize) -> Vec<Entry<H>> {
         let fetched = self.wheels.iter().filter(|(_, entry)| !entry.built_in);
         let mut by_use: Vec<(u64, usize, String)> =
@@ -261,7 +261,7 @@ mod tests {
             assert_eq!(now(), Duration::from_secs(5));
             let _other = cache.clone().lock("y".into()).await;
             assert_eq!(now(), Duration::from_secs(5), "another's is free");
-            // One that was cut off gives nothing back.
+            // A holder that was cut off does not release its lock.
             std::mem::forget(cache.clone().lock("x".into()).await);
             let _lock = cache.lock("x".into()).await;
             assert_eq!(now(), Duration::from_secs(5) + PATIENCE);

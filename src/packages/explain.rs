@@ -19,7 +19,7 @@ use super::{
 /// How many versions are named at most.
 const VERSIONS: usize = 8;
 
-/// Why there is no set of packages. Its text is for people and models.
+/// Why there is no set of packages. The text is for people and models.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unresolved {
     /// The text.
@@ -44,12 +44,12 @@ impl std::error::Error for Unresolved {}
 
 type Tree = DerivationTree<Node, Ranges<Version>, String>;
 
-/// What a derivation is made of.
+/// The causes in a derivation tree.
 #[derive(Default)]
 struct Causes {
-    /// What is demanded of each package.
+    /// The versions that are demanded of each package.
     demanded: BTreeMap<PackageName, Vec<Ranges<Version>>>,
-    /// Who depends on a package.
+    /// The dependents of each package.
     dependents: BTreeMap<PackageName, BTreeSet<String>>,
     /// Packages that cannot be used, and why.
     unusable: BTreeSet<String>,
@@ -98,13 +98,13 @@ fn name_of(node: &Node) -> Option<&PackageName> {
     }
 }
 
-/// The words for a failed resolution.
+/// Explains a failed resolution.
 pub(super) fn no_solution(provider: &Provider<'_>, tree: &Tree) -> Unresolved {
     let mut causes = Causes::default();
     causes.collect(tree);
     let mut lines: Vec<String> = causes.unusable.iter().map(|why| format!("{why}.")).collect();
     for (name, ranges) in &causes.demanded {
-        // What can be had by itself is a matter of conflict: it is told below.
+        // A range that can be had by itself is part of a conflict, which is told below.
         let unheard = ranges.iter().filter(|range| matches!(provider.choose(name, range), Ok(None)));
         lines.extend(unheard.map(|range| missing(provider, &causes, name, range)));
     }
@@ -122,7 +122,7 @@ pub(super) fn no_solution(provider: &Provider<'_>, tree: &Tree) -> Unresolved {
     Unresolved { why: lines.join("\n"), names: causes.names }
 }
 
-/// What was searched, where, and which versions exist.
+/// Says what was searched, where, and which versions exist.
 fn missing(provider: &Provider<'_>, causes: &Causes, name: &PackageName, range: &Ranges<Version>) -> String {
     let mut asked: Vec<String> = provider
         .wanted

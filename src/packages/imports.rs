@@ -17,30 +17,31 @@ use crate::limits::{MAX_IMPORTS, MAX_NESTING};
 /// and Pyodide's own.
 const PRESENT: &str = include_str!("present.txt");
 
-/// What `runtime/python/ipython.py` has of `IPython.display`. Whoever imports more of IPython gets the package, which knows
-/// nothing of results.
+/// The names of `IPython.display` that `runtime/python/ipython.py` has. Code that imports more of IPython gets the
+/// package, which knows nothing of results.
 const OF_IPYTHON: [&str; 11] =
     ["DisplayObject", "HTML", "Image", "JSON", "Latex", "Markdown", "Math", "Pretty", "SVG", "clear_output", "display"];
 
 /// Modules whose distribution has another name and is not in the lock file, which knows the names of its own.
 const DISTRIBUTIONS: &str = include_str!("distributions.txt");
 
-/// What a module needs at run time when it is used in a certain way: a module that the code imports, a name that it uses
-/// (an attribute, an imported name or module, a keyword of a call or a whole string), and the distribution that is needed then.
+/// Distributions that a module needs at run time when it is used in a certain way. Each line has a module that the code
+/// imports, a name that it uses (an attribute, an imported name or module, a keyword of a call or a whole string), and
+/// the distribution that this needs.
 const USES: &str = include_str!("uses.txt");
 
-/// A use of a module that needs a distribution which nobody imports.
+/// A use of a module that needs a distribution which the code does not import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Use {
     /// The module that the code imports.
     pub of: &'static str,
-    /// What it uses of it.
+    /// The name that the code uses.
     pub name: &'static str,
-    /// What that needs.
+    /// The distribution that this needs.
     pub distribution: &'static str,
 }
 
-/// What is known of such uses.
+/// Parses [`USES`].
 fn uses() -> impl Iterator<Item = Use> {
     USES.lines().filter_map(|line| {
         let (of, rest) = line.split_once(' ')?;
@@ -49,12 +50,12 @@ fn uses() -> impl Iterator<Item = Use> {
     })
 }
 
-/// What code imports.
+/// The imports of code.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Imports {
     /// Modules by name, and whether the import is guarded: the code goes on without it.
     pub modules: BTreeMap<String, bool>,
-    /// What is likely to be needed by what it imports.
+    /// Uses that are likely to need further distributions.
     pub uses: BTreeSet<Use>,
 }
 
@@ -63,11 +64,11 @@ pub struct Imports {
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooDeep;
 
-/// What code imports.
+/// Returns what code imports.
 ///
 /// An import inside a `try` that catches `ImportError`, or in its handlers, is guarded. Imports under
-/// `if TYPE_CHECKING` and relative ones are none. `__import__` and `importlib.import_module` of a constant are guarded
-/// imports: nobody knows whether they are reached. Code that is not valid imports nothing: Python says what is wrong.
+/// `if TYPE_CHECKING` and relative ones do not count. `__import__` and `importlib.import_module` of a constant are
+/// guarded imports, as they may never be reached. Invalid code imports nothing: Python says what is wrong.
 ///
 /// # Errors
 /// [`TooDeep`]
@@ -91,14 +92,14 @@ pub fn is_present(module: &str) -> bool {
     top.starts_with('_') || PRESENT.split_whitespace().any(|present| present == top)
 }
 
-/// Whether there is something in place of a module, or of what is imported from it, unless its distribution is asked for.
+/// Whether a module, or what is imported from it, has a built-in stand-in, used unless its distribution is asked for.
 #[must_use]
 pub fn is_stood_in(module: &str) -> bool {
     matches!(module, "IPython" | "IPython.display" | "IPython.get_ipython")
         || module.strip_prefix("IPython.display.").is_some_and(|name| OF_IPYTHON.contains(&name))
 }
 
-/// The name under which an index may have a module that the lock file does not.
+/// Returns the name under which an index may have a module that the lock file does not have.
 #[must_use]
 pub fn distribution(module: &str) -> &str {
     let known = |module: &str| {
@@ -119,7 +120,7 @@ pub fn distribution(module: &str) -> &str {
     }
 }
 
-/// Whether a distribution is one of those that are known here by name.
+/// Whether a distribution is named in the lists here.
 #[must_use]
 pub fn is_known(name: &PackageName) -> bool {
     let known = DISTRIBUTIONS.lines().filter_map(|line| line.split_once(' ')).map(|(_, name)| name);
@@ -141,7 +142,7 @@ struct Found {
     modules: BTreeMap<String, bool>,
     /// Names of [`USES`] that are used.
     names: BTreeSet<&'static str>,
-    /// How many guards there are around the statement that is visited.
+    /// How many guards surround the statement that is visited.
     guards: usize,
 }
 
@@ -153,7 +154,7 @@ impl Found {
         }
     }
 
-    /// A module that is imported: it is a use of those that it is a part of.
+    /// Notes an imported module as a use of the modules that it is a part of.
     fn module(&mut self, name: &str) {
         let (_, parts) = name.split_once('.').unwrap_or_default();
         for part in parts.split('.') {
@@ -169,7 +170,7 @@ impl Found {
     fn call(&mut self, call: &ExprCall) {
         if matches!(name(&call.func), Some("__import__" | "import_module"))
             && let Some(Expr::StringLiteral(module)) = call.arguments.args.first()
-            // Anything else is no module's name.
+            // Anything else is not a module's name.
             && module.value.to_str().split('.').all(|part| !part.is_empty() && part.chars().all(is_of_name))
         {
             self.guarded(true, |found| found.add(module.value.to_string()));
@@ -212,7 +213,7 @@ impl<'a> Visitor<'a> for Found {
             Stmt::ImportFrom(import) if import.level == 0 => {
                 let Some(module) = &import.module else { return };
                 self.module(module);
-                // What is imported may be a module itself, as in `from ruamel import yaml`.
+                // An imported name may be a module itself, as in `from ruamel import yaml`.
                 for alias in &import.names {
                     self.name(&alias.name);
                     self.add(if &*alias.name == "*" { module.to_string() } else { format!("{module}.{}", alias.name) });
@@ -277,8 +278,9 @@ fn name(expression: &Expr) -> Option<&str> {
     }
 }
 
-/// Whether the parser, the tree or the end of the tree could need more stack than there is, told by the lexer, which
-/// does not recurse. Brackets and blocks nest; so do chains of operators, calls and `lambda`s, up to the next comma.
+/// Whether the parser, or visiting or dropping the tree, could need more stack than there is, as told by the lexer,
+/// which does not recurse. Brackets and blocks nest; so do chains of operators, calls and `lambda`s, up to the next
+/// comma.
 fn is_deep(code: &str) -> bool {
     let mut lexer = lex(code, Mode::Module);
     let mut blocks = 0_usize;

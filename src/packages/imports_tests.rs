@@ -209,7 +209,7 @@ fn long_code_is_not_deep() {
     let numbers = format!("import a\nx = [{}]", "-1.5, ".repeat(20_000));
     assert_eq!(found(&numbers), hard(&["a"]));
     assert_eq!(imports(&"(".repeat(MAX_NESTING + 1)), Err(TooDeep));
-    // Brackets that nothing opened are no depth.
+    // Unmatched closing brackets add no depth.
     assert!(imports(&")\n".repeat(MAX_NESTING + 1)).is_ok());
 }
 

@@ -1,7 +1,7 @@
-//! A project's page of a package index, as PEP 691 has it.
+//! A project's page of a package index (PEP 691).
 //!
-//! **Boundary.** An index is believed in which files there are and what their sha256 is, and in nothing else: what it
-//! sends is decoded strictly, and addresses lead nowhere but over HTTP.
+//! **Boundary.** An index is trusted for which files there are and what their sha256 is, and for nothing else: what it
+//! sends is decoded strictly, and addresses must be HTTP.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::tags::{Tags, WheelName};
 
-/// What an index is asked for.
+/// The content type that an index is asked for.
 pub const ACCEPT: &str = "application/vnd.pypi.simple.v1+json";
 
 /// A project, as far as it concerns this platform.
@@ -64,7 +64,7 @@ struct Hashes {
     sha256: Option<String>,
 }
 
-/// `true`, or what is said about it.
+/// A boolean, or details in its place.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Flag {
@@ -132,7 +132,7 @@ impl IndexWheel {
                 let (path, _) = url.split_once('#').unwrap_or((&url, ""));
                 Some((format!("{path}.metadata"), sha256))
             }
-            // Without its hash it cannot be checked, and the wheel is read instead.
+            // Without a hash the metadata cannot be checked, and the wheel is read instead.
             _ => None,
         };
         let yanked = !matches!(file.yanked, Flag::Bool(false));
@@ -151,7 +151,7 @@ fn source_version(file: &str, project: &PackageName) -> Option<Version> {
     (super::requirement::name_of(name)? == *project).then(|| version.parse().ok())?
 }
 
-/// The address of a file, from the address of the page that names it.
+/// Resolves the address of a file against that of the page that names it.
 fn resolve_url(base: &str, url: &str) -> Option<String> {
     let base = Iri::parse(base.split('#').next()?).ok()?;
     let mut resolved = IriRef::parse(url).ok()?.resolve_against(&base).ok()?;

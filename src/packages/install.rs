@@ -29,13 +29,13 @@ use crate::limits::{FETCH_TIME, FETCHES_AT_ONCE, MAX_ALTERNATIVES, MAX_WHEEL, MA
 /// Events of an installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// For those who want to know everything.
+    /// Details for debugging.
     Debug(String),
-    /// What was installed.
+    /// Something was installed.
     Info(String),
-    /// What went wrong without ending it.
+    /// Something went wrong without ending the installation.
     Warning(String),
-    /// How much is done: this many wheels, of this many.
+    /// How many wheels are done, and how many there are.
     Progress(usize, usize),
 }
 
@@ -46,14 +46,14 @@ pub type Log<'a> = &'a dyn Fn(Event);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstallError(pub String);
 
-/// The packages of a run, at hand for its isolate.
+/// The packages of a run, ready for its isolate.
 #[derive(Debug, Default)]
 pub struct Installed {
-    /// What its isolate is opened with.
+    /// The wheels that its isolate is opened with.
     pub set: PackageSet,
-    /// Imports that nothing was found for, and why: what to say when the run fails for want of them.
+    /// Imports that nothing was found for, and why: told if the run fails because of them.
     pub missing: Vec<(String, String)>,
-    /// What the code should import: a run without it missed it, and it was added.
+    /// The module that an earlier run missed and whose package was added: the code should import it.
     pub added: Option<Missed>,
 }
 
@@ -63,33 +63,33 @@ impl Installed {
     }
 }
 
-/// A wheel that is not to be had.
+/// A wheel that could not be fetched.
 struct Unfetched {
     name: String,
-    /// Whether it is of the lock file: then the index may have another build of it.
+    /// Whether it is in the lock file: then the index may have another build of it.
     locked: bool,
     why: InstallError,
 }
 
-/// Installs packages: a server has one.
+/// Installs packages: one for each server.
 pub struct Packages {
     lock: Rc<Lock>,
     options: PackageOptions,
     pub(super) bundled: PackageSet,
     pub(super) supply: Rc<dyn Supply>,
     pub(super) compiler: Option<Compiler>,
-    /// What wheels name in their metadata.
+    /// Names in the metadata of wheels.
     pub(super) named: Named,
 }
 
 impl Packages {
-    /// What installs packages of `lock` and, if the options say so, an index. `bundled` are those that are built in.
+    /// Installs packages of `lock` and, if the options say so, of an index. `bundled` are those that are built in.
     #[must_use]
     pub fn new(lock: Rc<Lock>, options: PackageOptions, bundled: PackageSet, supply: Rc<dyn Supply>) -> Self {
         Self { lock, options, bundled, supply, compiler: None, named: Named::default() }
     }
 
-    /// The same, with what compiles wheels that were fetched.
+    /// The same, with a compiler for wheels that were fetched.
     #[must_use]
     pub fn with_compiler(self, compiler: Compiler) -> Self {
         Self { compiler: Some(compiler), ..self }
@@ -103,7 +103,7 @@ impl Packages {
         &self.options
     }
 
-    /// Gets everything that `code` needs, and what has the module that a run of it has `missed`.
+    /// Gets everything that `code` needs, and the package of the module that a run of it has `missed`.
     ///
     /// # Errors
     /// Names what is not available, where it was searched, and which versions exist.
@@ -152,10 +152,10 @@ impl Packages {
                 }
                 Err(Unfetched { locked: true, name, .. })
                     if self.options.source == Source::Pypi && unfetched.insert(name.clone()) => {}
-                // What is only wished for never ends a run.
+                // A wish that cannot be fetched never ends a run.
                 Err(Unfetched { name, why: InstallError(why), .. }) if !plan.wished.is_empty() => {
                     let is_it = |wish: &Wanted| wish.requirement.name.as_ref() == name;
-                    // If it is none of them, one of them depends on it.
+                    // If it is none of the wishes, one of them depends on it.
                     let named = plan.wished.iter().any(is_it);
                     let given_up: Vec<Wanted> = plan.wished.extract_if(.., |wish| !named || is_it(wish)).collect();
                     missing.extend(given_up.iter().filter_map(|wish| unfulfilled(wish, &why)));
@@ -180,7 +180,7 @@ impl Packages {
         let mut wanted = plan.required.clone();
         let mut wheels = None;
         let mut missing = Vec::new();
-        // All at once, as nearly always nothing is missing; then one by one.
+        // Tries all at once, as nearly always nothing is missing; then one by one.
         if !plan.wished.is_empty() {
             let all: Vec<Wanted> = wanted.iter().chain(&plan.wished).cloned().collect();
             if let Ok(resolved) = resolve(context, &all, &lookup).await {
@@ -206,7 +206,7 @@ impl Packages {
         Ok(Installed { set: self.with_bundled(wheels), missing, added: None })
     }
 
-    /// What is built in is there in any case.
+    /// Adds the built-in wheels, which every isolate has.
     pub(super) fn with_bundled(&self, mut wheels: Vec<Wheel>) -> PackageSet {
         let names: BTreeSet<String> = wheels.iter().map(|wheel| wheel.name.clone()).collect();
         wheels.extend(self.bundled.wheels().iter().filter(|wheel| !names.contains(&wheel.name)).cloned());
@@ -214,7 +214,8 @@ impl Packages {
         PackageSet::new(wheels)
     }
 
-    /// The checked bytes of a wheel of the lock file, by its file's name; `None` for what is none, or not to be had here.
+    /// Returns the checked bytes of a wheel of the lock file, by its file name; `None` if there is none, or it is not
+    /// offered.
     ///
     /// # Errors
     /// As [`Self::obtain`].
@@ -225,7 +226,7 @@ impl Packages {
         }
     }
 
-    /// The wheel of the lock file with this name; `None` if there is none, or it is not to be had here.
+    /// Finds the wheel of the lock file with this file name; `None` if there is none, or the settings do not allow it.
     #[must_use]
     pub fn offered(&self, file_name: &str) -> Option<Wheel> {
         let WheelName { name, .. } = WheelName::parse(file_name)?;
@@ -242,7 +243,7 @@ impl Packages {
         })
     }
 
-    /// Fetches, checks and prepares the wheels of a set that are not at hand.
+    /// Fetches, checks and prepares the wheels of a set that are not kept yet.
     ///
     /// # Errors
     /// Names the package, and what happened at each place that should have it.
@@ -251,7 +252,8 @@ impl Packages {
         self.excess(set, &sizes).map_or(Ok(()), |excess| Err(InstallError(excess.to_string())))
     }
 
-    /// Gives the size of each wheel, by its sha256: one that is too much for the supply may be dropped again.
+    /// Fetches, checks and prepares wheels. Returns the size of each wheel, by its sha256: one that is too large for
+    /// the supply may be dropped again.
     async fn fetch_all(&self, set: &PackageSet, log: Log<'_>) -> Result<HashMap<String, Size>, Unfetched> {
         self.supply.expect(set, &self.usual_modules(set));
         let mut sizes = HashMap::new();
@@ -283,7 +285,7 @@ impl Packages {
         Ok(sizes)
     }
 
-    /// Gives what fits, or says what is too much: better than an isolate that fails. What is only wished for goes first.
+    /// Returns what fits, or says what is too much: better than an isolate that fails. Wishes are dropped first.
     async fn fitting(
         &self,
         plan: &Plan,
@@ -301,7 +303,7 @@ impl Packages {
         let tries = wishes.map(|wish| vec![wish]).chain([plan.wished.iter().collect()]);
         for wishes in tries.filter(|wishes| !wishes.is_empty()) {
             if let Some(mut lighter) = lighter(&wishes).await {
-                // What was too much may have cost it some of its wheels.
+                // There may have been no room to keep some of its wheels.
                 self.fetch_all(&lighter.set, &|_| {}).await.map_err(|Unfetched { why, .. }| why)?;
                 lighter.missing.extend(wishes.iter().filter_map(|wish| unfulfilled(wish, &excess)));
                 return Ok(lighter);
@@ -313,7 +315,7 @@ impl Packages {
                 excess.without.push(vec![(*wanted).clone()]);
             }
         }
-        // Where none is enough by itself, the last ones that were asked for.
+        // If none is enough by itself, tries the last ones that were asked for.
         for first in (1..asked.len().saturating_sub(1)).rev().take(MAX_ALTERNATIVES) {
             let Some(last) = asked.get(first..).filter(|_| excess.without.is_empty()) else { break };
             if lighter(last).await.is_some() {
@@ -329,7 +331,7 @@ impl Packages {
         self.options.room.excess(&wheels)
     }
 
-    /// `room`: for how many bytes there still is any.
+    /// `room`: how many bytes are left.
     async fn prepare(
         &self,
         wheel: &Wheel,
@@ -350,7 +352,7 @@ impl Packages {
         prepared.bytecode = self.cached_bytecode(wheel).await;
         let size = prepared.size();
         log(Event::Info(format!("Installed {name} {version} ({})", megabytes(size.total()))));
-        // A set that is too much is never at hand as a whole.
+        // A set that is too large is never kept as a whole.
         if let Some(left) = room.get().checked_sub(size.total()) {
             room.set(left);
             self.supply.keep(sha256, prepared, of);
@@ -358,7 +360,7 @@ impl Packages {
         Ok(size)
     }
 
-    /// The checked bytes of a wheel.
+    /// Returns the checked bytes of a wheel.
     pub(super) async fn bytes(&self, wheel: &Wheel, log: Log<'_>) -> Result<Vec<u8>, InstallError> {
         if let Some(bytes) = self.supply.cached(&wheel.sha256).await {
             match wheel::check(&self.supply.sha256(&bytes).await, &wheel.sha256) {
@@ -396,7 +398,7 @@ impl Packages {
             }
         }
         let failures = if failures.is_empty() { "no mirror is set".into() } else { failures.join("; ") };
-        // Those of an index say where they are themselves.
+        // Mirrors do not help with wheels of an index.
         let elsewhere =
             if wheel.url.is_none() { " The setting PACKAGE_MIRRORS says where else wheels are." } else { "" };
         Err(InstallError(format!(

@@ -20,7 +20,7 @@ use crate::packages::{
 /// A network, a cache and a memory.
 #[derive(Default)]
 pub(in crate::packages) struct Home {
-    /// What is at an address; `Err` is what happens instead.
+    /// The answer of each address.
     network: RefCell<HashMap<String, Result<Vec<u8>, FetchError>>>,
     fetched: RefCell<Vec<String>>,
     pub cache: RefCell<HashMap<String, Vec<u8>>>,
@@ -43,7 +43,7 @@ impl Supply for TestSupply {
     fn fetch(&self, request: FetchRequest) -> LocalBoxFuture<'static, Result<Vec<u8>, FetchError>> {
         self.0.fetched.borrow_mut().push(request.url.clone());
         let answer = self.0.network.borrow().get(&request.url).cloned().unwrap_or(Err(FetchError::Status(404)));
-        // As slow as a network: others get a turn.
+        // As slow as a network: other tasks get a turn.
         async move {
             let mut turns = 3;
             future::poll_fn(|cx| {
@@ -194,7 +194,7 @@ fn a_changed_wheel_is_refused_and_another_mirror_asked() {
     assert_eq!(test.names("import a"), ["a"]);
     assert!(test.events.take().iter().any(|event| matches!(event, Event::Warning(why) if why.contains("sha256"))));
     test.home.prepared.take();
-    // So is a cache that was changed.
+    // So is a changed cache.
     test.home.cache.borrow_mut().values_mut().for_each(|bytes| bytes.clone_from(&changed));
     assert_eq!(test.names("import a"), ["a"]);
     test.home.prepared.take();
@@ -241,7 +241,7 @@ fn imports_that_are_not_there_do_not_end_a_run() {
     assert_eq!(installed.set.wheels().len(), 1);
     let missing: Vec<&str> = installed.missing.iter().map(|(module, _)| module.as_str()).collect();
     assert_eq!(missing, ["my_own_module", "other"]);
-    // Asked for by name, it is an error.
+    // It is an error if it is asked for by name.
     let error = test.run("# /// script\n# dependencies = ['other']\n# ///\n").unwrap_err();
     assert!(error.contains("it knows no other"), "{error}");
 }
@@ -298,7 +298,7 @@ fn what_an_isolate_has_no_room_for_is_named() {
     assert!(error.contains("(MEMORY_LIMIT_MB)") && !error.contains("Without"), "{error}");
 }
 
-/// One whose isolates have room for `a`, and for one byte less than `b` beside it.
+/// A test whose isolates have room for `a`, and for one byte less than `a` and `b` need.
 fn room_for_a() -> Test {
     let (mut test, a, b) = test_with(|_| {});
     let size = |wheel: &[u8]| wheel::prepare(wheel).unwrap().size().total();
@@ -382,7 +382,7 @@ fn a_package_is_the_first_indexs_that_knows_it() {
     }
 }
 
-/// One that may ask an index, which has `c` and `d`; and code whose run missed a module.
+/// A test with an index that has `c` and `d`; and what came of code whose run missed a module.
 fn missing(code: &str, module: &str) -> (Test, Installed, Option<Missed>) {
     let (test, a, _) = test_with(|options| {
         options.source = Source::Pypi;
@@ -429,7 +429,7 @@ fn a_run_does_not_choose_what_the_index_is_asked_for() {
         assert_eq!(missed, None, "{code}: {module}");
         assert!(installed.added.is_none());
     }
-    // Names that anybody would ask for are known.
+    // Names in the lists of this server are asked for.
     assert!(missing("1", "docx").2.is_some());
 }
 
@@ -439,7 +439,7 @@ fn a_wheel_is_read_once_for_what_it_names() {
     let (test, installed, missed) = missing("import a", "c");
     test.home.cache.take();
     assert_eq!(block_on(test.packages.obtainable(error, "", &installed)), missed);
-    // One that was changed in the cache names nothing.
+    // A wheel that was changed in the cache names nothing.
     let (test, installed, _) = missing("1", "c");
     let installed = Installed { set: test.run("import a").unwrap().set, ..installed };
     test.home.cache.borrow_mut().values_mut().for_each(|bytes| bytes[3] ^= 1);

@@ -11,14 +11,14 @@ use super::{
     tags::Tags,
 };
 
-/// The lock file, read.
+/// The lock file, parsed.
 #[derive(Debug)]
 pub struct Lock {
     /// The version of Python that its packages are for.
     pub python: Version,
-    /// For markers.
+    /// The environment for markers.
     pub environment: MarkerEnvironment,
-    /// For wheels.
+    /// The tags for wheels.
     pub tags: Tags,
     packages: HashMap<PackageName, LockedPackage>,
     imports: HashMap<String, PackageName>,
@@ -33,7 +33,7 @@ pub struct LockedPackage {
     pub file_name: String,
     /// SHA-256 of that file, hexadecimal.
     pub sha256: String,
-    /// What it needs, in the versions that the lock file has.
+    /// Its dependencies, in the versions that the lock file has.
     pub depends: Vec<PackageName>,
 }
 
@@ -71,7 +71,7 @@ impl Lock {
         let minor = python.release().get(1).and_then(|minor| u32::try_from(*minor).ok()).unwrap_or_default();
         let mut packages = HashMap::with_capacity(entries.len());
         let mut imports = HashMap::with_capacity(entries.len());
-        // Test suites are packages of their own there: they cannot be imported from a wheel.
+        // Skips test suites, which are packages of their own there: they cannot be imported from a wheel.
         for entry in entries.into_values().filter(|entry| !entry.name.ends_with("-tests")) {
             let invalid = || format!("the lock file's package `{}` is not valid", entry.name);
             let name = name_of(&entry.name).ok_or_else(invalid)?;
@@ -80,7 +80,7 @@ impl Lock {
             }
             let depends = entry.depends.iter().map(|name| name_of(name).ok_or_else(invalid));
             let package = LockedPackage {
-                // Some are not versions as PEP 440 has them: nothing can name them either.
+                // Some are not valid versions (PEP 440): nothing can require them by version either.
                 version: entry.version.parse().unwrap_or_else(|_| Version::new([0])),
                 depends: depends.collect::<Result<_, _>>()?,
                 file_name: entry.file_name,
@@ -103,7 +103,7 @@ impl Lock {
         self.packages.get(name)
     }
 
-    /// The modules that a package is there for.
+    /// The modules that a package provides.
     #[must_use]
     pub fn imports_of(&self, name: &PackageName) -> Vec<&str> {
         let mut modules: Vec<&str> =
@@ -112,7 +112,7 @@ impl Lock {
         modules
     }
 
-    /// The package that has a module: `a.b.c` is of the one that lists it, or `a.b`, or `a`.
+    /// Finds the package of a module: for `a.b.c` the one that lists it, or `a.b`, or `a`.
     #[must_use]
     pub fn of_import(&self, module: &str) -> Option<&PackageName> {
         let mut module = module;

@@ -1,4 +1,4 @@
-//! What a resolution asks of package indexes and of wheels, fetched.
+//! Fetches what a resolution asks of package indexes and of wheels.
 
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::limits::{INDEX_TIME, MAX_INDEX_PAGE, MAX_METADATA};
 
-/// What a resolution asks for, fetched.
+/// The lookups of a resolution.
 pub(super) struct Asking<'a> {
     packages: &'a Packages,
     log: Log<'a>,
@@ -74,7 +74,7 @@ impl<'a> Asking<'a> {
                 String::from_utf8(bytes).map_err(|error| error.to_string())?
             }
             None => {
-                // Whoever else needs this wheel waits for it here; the bytes are in the cache then.
+                // Others that need this wheel wait for it here; then the bytes are in the cache.
                 let _claim = self.packages.supply.claim(&wheel.sha256).await;
                 let bytes = self.packages.bytes(wheel, self.log).await.map_err(|InstallError(why)| why)?;
                 wheel::metadata(&bytes)?

@@ -6,7 +6,7 @@ use pep508_rs::{ExtraName, MarkerEnvironment, PackageName};
 use super::requirement::{self, Requirement};
 use crate::limits::MAX_DEPENDENCIES;
 
-/// What the file `METADATA` says.
+/// The content of a `METADATA` file.
 #[derive(Debug, Default)]
 pub struct Metadata {
     requires: Vec<Requirement>,
@@ -20,7 +20,7 @@ impl Metadata {
     /// Reads the header of a `METADATA` file.
     ///
     /// # Errors
-    /// Says what is wrong with it. A requirement that is none would be left out silently otherwise.
+    /// Says what is wrong with it. An invalid requirement is an error, or it would be left out silently.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut metadata = Self::default();
         for line in text.lines().take_while(|line| !line.is_empty()) {
@@ -32,12 +32,12 @@ impl Metadata {
                     }
                     match requirement::parse(value) {
                         Ok(requirement) => metadata.requires.push(requirement),
-                        // Old projects write in extras what is no requirement: nobody needs those.
+                        // Old projects have invalid requirements in extras: nobody needs those.
                         Err(_) if value.contains("extra ==") => {}
                         Err(why) => return Err(why),
                     }
                 }
-                // Old projects write what is no specifier, such as `>=3.6.*`: then it is no constraint.
+                // Old projects have invalid specifiers, such as `>=3.6.*`: no constraint then.
                 "requires-python" => metadata.requires_python = value.trim().parse().ok(),
                 "provides-extra" => metadata.extras.extend(ExtraName::new(value.trim().to_owned())),
                 _ => {}
@@ -46,12 +46,12 @@ impl Metadata {
         Ok(metadata)
     }
 
-    /// All that it may require: anywhere, and for any extra.
+    /// The names of all that it may require: on any platform, and for any extra.
     pub fn names(&self) -> impl Iterator<Item = &PackageName> {
         self.requires.iter().map(|requirement| &requirement.name)
     }
 
-    /// What it requires in `environment`: always, or for an extra besides that.
+    /// Its requirements in `environment`: those without an extra, or those that `extra` adds.
     pub fn requires<'a>(
         &'a self,
         environment: &'a MarkerEnvironment,

@@ -1,7 +1,8 @@
-//! Why a run missed a module: in words that say what to do about it, or as what to add for a second run.
+//! Explains why a run missed a module: says what to do about it, or what to add for a second run.
 //!
-//! **Boundary.** The error was written by the code that ran. What is taken from it is the name of a module, which is one by
-//! its letters, and is then held to what an import in the code is held to: the settings, and every limit of an installation.
+//! **Boundary.** The error was written by the code that ran. Only the name of a module is taken from it, which must
+//! look like one, and is then treated as an import in the code is: the settings and every limit of an installation
+//! apply.
 
 use std::{
     cell::RefCell,
@@ -22,19 +23,19 @@ use super::{
 };
 use crate::limits::MAX_PACKAGES;
 
-/// How an error begins that is for want of a module.
+/// How an error begins that is due to a missing module.
 const ERRORS: [&str; 3] = ["ModuleNotFoundError: ", "ImportError: ", NO_ZONE];
 
-/// How one begins that is for want of a time zone, or of all of them.
+/// How an error begins that is due to a missing time zone, or to missing time zone data.
 const NO_ZONE: &str = "zoneinfo._common.ZoneInfoNotFoundError: ";
 
-/// What multiprocessing is made of: `runtime/python/lacks.py` has the words.
+/// The modules that multiprocessing needs: `runtime/python/lacks.py` explains why they are missing.
 const PROCESSES: [&str; 2] = ["_multiprocessing", "_posixshmem"];
 
-/// What stands around the module, in Python's own words.
+/// The text around the module's name in Python's own errors.
 const PYTHONS: (&str, &str) = ("No module named '", "'");
 
-/// The same in those of pandas, 3 and before, which may name the distribution, mostly the same; and in Pyodide's.
+/// The same in errors of pandas, 3 and before, which may name the distribution, mostly the same; and in Pyodide's.
 const OTHERS: [(&str, &str); 4] = [
     ("`Import ", "`"),
     ("Missing optional dependency '", "'"),
@@ -42,7 +43,7 @@ const OTHERS: [(&str, &str); 4] = [
     ("pyodide.loadPackage('", "'"),
 ];
 
-/// A module that a run was for want of, though it may be had.
+/// A module that a run missed, though it can be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missed {
     /// Its name.
@@ -58,7 +59,7 @@ impl Missed {
     }
 }
 
-/// The names in the metadata of wheels, by their sha256: to read a wheel takes long, and any run that fails may ask.
+/// The names in wheels' metadata, by sha256: reading a wheel takes long, and any run that fails may ask.
 #[derive(Default)]
 pub(super) struct Named(RefCell<HashMap<String, Rc<BTreeSet<PackageName>>>>);
 
@@ -66,7 +67,7 @@ impl Named {
     fn keep(&self, sha256: &str, names: BTreeSet<PackageName>) -> Rc<BTreeSet<PackageName>> {
         let names = Rc::new(names);
         let mut kept = self.0.borrow_mut();
-        // As many as the largest set has: what is in use is soon there again.
+        // As many as the largest set has. Names in use are soon there again.
         if kept.len() >= MAX_PACKAGES {
             kept.clear();
         }
@@ -79,19 +80,19 @@ impl Named {
 enum Reason {
     /// It cannot be had.
     Unavailable(String),
-    /// Nobody knew that it would be needed.
+    /// It was not known that it would be needed.
     Unforeseen(Missed),
 }
 
 impl Packages {
-    /// What to say of the error of a run, if it is for want of a module, or came once that was added.
+    /// Returns what to say of a run's error, if a module is missing, or if one was added before.
     #[must_use]
     pub fn why_missing(&self, error: &str, installed: &Installed) -> Option<String> {
         let added = installed.added.iter();
         match self.reason(error, installed) {
             Some(Reason::Unforeseen(missed)) => self.advice(added.chain([&missed])),
             Some(Reason::Unavailable(why)) => {
-                // Importing a package that is there, but lacks the module, does not help.
+                // Importing an installed package that lacks the module does not help.
                 let others = added.filter(|added| missed(error).map(top) != Some(added.top()));
                 Some([Some(why), self.advice(others)].into_iter().flatten().collect::<Vec<_>>().join("\n"))
             }
@@ -99,11 +100,11 @@ impl Packages {
         }
     }
 
-    /// What to add for another run of `code`, after one that failed with this error.
+    /// Returns what to add for another run of `code`, after one that failed with this error.
     ///
-    /// What is in the lock file may be had in any case. For anything else the index is asked, by a name that the run has
-    /// chosen: it could tell the index, or whoever counts the downloads there, what it was given. So that is a name which is
-    /// known without the run: from the lists of this server, the code or the metadata of what is installed.
+    /// A package of the lock file may be added in any case. For anything else the index is asked, by a name that the
+    /// run has chosen: that could tell the index, or those who count its downloads, what the run was given. So the name
+    /// must be known without the run: from the lists of this server, the code or the metadata of what is installed.
     pub async fn obtainable(&self, error: &str, code: &str, installed: &Installed) -> Option<Missed> {
         let Reason::Unforeseen(missed) = self.reason(error, installed)? else { return None };
         let is_known = self.lock().get(&missed.name).is_some()
@@ -113,7 +114,7 @@ impl Packages {
         is_known.then_some(missed)
     }
 
-    /// Whether a wheel that is installed says that it may need this. Only those that are cached are asked.
+    /// Whether an installed wheel says that it may need this. Only cached wheels are read.
     async fn is_named_by(&self, installed: &Installed, name: &PackageName) -> bool {
         for Wheel { sha256, .. } in installed.set.wheels() {
             let known = self.named.0.borrow().get(sha256).cloned();
@@ -141,7 +142,7 @@ impl Packages {
         if let Some((_, why)) = installed.missing.iter().find(|(missing, _)| missing == top) {
             return unavailable(why.clone());
         }
-        // Python's own words for it follow already.
+        // The error explains it already.
         if PROCESSES.contains(&top) {
             return None;
         }
@@ -172,7 +173,7 @@ impl Packages {
         self.lock().of_import(module).cloned().or_else(|| name_of(imports::distribution(module)))
     }
 
-    /// What to add to the code, so that these are installed before it runs.
+    /// Says what to add to the code, so that these are installed before it runs.
     fn advice<'a>(&self, missed: impl Iterator<Item = &'a Missed>) -> Option<String> {
         let imports: Vec<String> = missed
             .map(|Missed { module, name }| {
@@ -196,9 +197,11 @@ fn top(module: &str) -> &str {
     module.split('.').next().unwrap_or(module)
 }
 
-/// The module that an error is for want of: in Python's words, its own or those of what caused it, or else in others'.
+/// Returns the module that an error says is missing: in Python's words, in it or in its causes, or else in others'
+/// words.
 fn missed(error: &str) -> Option<&str> {
-    // Each error of a chain is for want of something, from the last one on; what was handled before is not.
+    // Goes back from the last error while each is due to something missing; errors that were handled before do not
+    // count.
     let mut lines = error
         .rsplit("Traceback (most recent call last):\n")
         .map_while(|error| error.lines().rev().find(|line| ERRORS.iter().any(|begin| line.starts_with(begin))));
@@ -207,7 +210,7 @@ fn missed(error: &str) -> Option<&str> {
     found.next().or_else(|| OTHERS.iter().find_map(|around| between(last, *around)))
 }
 
-/// The name of a module between two texts.
+/// Finds the name of a module between two texts.
 fn between<'a>(line: &'a str, (before, after): (&str, &str)) -> Option<&'a str> {
     let (module, _) = line.split_once(before)?.1.split_once(after)?;
     Some(module).filter(|module| is_module(module))

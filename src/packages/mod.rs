@@ -3,8 +3,8 @@
 //! Resolving, fetching and checking happen here, outside of any sandbox, so that code which is not trusted has neither
 //! the network nor the write access that installing needs. In order:
 //! requirements ([`script`], [`imports`], settings) -> [`resolve`] (over the [`lock`] file and an [`index`]) ->
-//! [`install`] (fetch, check, prepare: [`wheel`]) -> a [`PackageSet`], which an isolate is opened with. After the run its
-//! sources are compiled ([`bytecode`]), for the next.
+//! [`install`] (fetch, check, prepare: [`wheel`]) -> a [`PackageSet`], which an isolate is opened with. After the run
+//! the wheels' sources are compiled ([`bytecode`]), for the next.
 
 mod bytecode;
 pub mod cache;

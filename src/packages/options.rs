@@ -1,4 +1,4 @@
-//! What a server's settings say about packages.
+//! A server's settings about packages.
 
 use std::str::FromStr;
 
@@ -36,11 +36,11 @@ impl FromStr for Source {
 pub struct PackageOptions {
     /// Where packages may come from.
     pub source: Source,
-    /// What every run has (`DEPENDENCIES`, `--deps`).
+    /// Packages that every run has (`DEPENDENCIES`, `--deps`).
     pub dependencies: Vec<Requirement>,
-    /// If it is not empty, what code may ask for; what that depends on is allowed with it.
+    /// If it is not empty, what code may ask for; dependencies of these are allowed too.
     pub allowed: Vec<PackageName>,
-    /// What is never installed.
+    /// Packages that are never installed.
     pub denied: Vec<PackageName>,
     /// Folders that have the lock file's wheels under their names, each ending in `/`, in order of preference.
     pub mirrors: Vec<String>,
@@ -48,6 +48,6 @@ pub struct PackageOptions {
     pub indexes: Vec<String>,
     /// How many bytes of snapshots of packages are held at once (`SNAPSHOTS_LIMIT_MB`). 0: none are made.
     pub snapshots: usize,
-    /// How much an isolate has room for. What the platform takes as code, a home knows.
+    /// How much an isolate has room for. The home sets what the platform takes as code.
     pub room: Room,
 }

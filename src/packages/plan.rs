@@ -1,4 +1,4 @@
-//! What a run needs: its requirements, from the settings, the code's script block and its imports.
+//! The requirements of a run: from the settings, the code's script block and its imports.
 
 use std::collections::BTreeSet;
 
@@ -10,19 +10,20 @@ use super::{
     script,
 };
 
-/// What one run needs.
+/// The needs of one run.
 #[derive(Debug, Default, Clone)]
 pub struct Plan {
-    /// What must be there: the run is not started without it.
+    /// Requirements without which the run is not started.
     pub required: Vec<Wanted>,
-    /// What is there if it can be: guarded imports, and modules that no lock file knows, which may be the code's own.
+    /// Wishes, installed if possible: guarded imports, and modules that no lock file knows, which may be the code's
+    /// own.
     pub wished: Vec<Wanted>,
-    /// What could not be found out, and why.
+    /// Notes about what could not be found out, and why.
     pub notes: Vec<String>,
 }
 
 impl Plan {
-    /// What this code needs, as if it imported the module `missed`, too.
+    /// Returns what this code needs, as if it also imported the module `missed`.
     ///
     /// # Errors
     /// Says what is wrong with the script block, or what may not be asked for.
@@ -41,7 +42,7 @@ impl Plan {
         for (module, guarded) in imports.modules.into_iter().filter(|(module, _)| !is_there(module)) {
             let locked = lock.of_import(&module);
             let name = locked.cloned().or_else(|| name_of(imports::distribution(&module)));
-            // What is no name of a distribution is none.
+            // A name that no distribution can have is skipped.
             let Some(name) = name else { continue };
             let is_locked = lock.get(&name).is_some();
             if known.contains(&name) || !is_locked && options.source != Source::Pypi {
@@ -73,7 +74,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The same without some of what it wants.
+    /// The same without the `unwanted`.
     #[must_use]
     pub fn without(&self, unwanted: &[&Wanted]) -> Self {
         let mut plan = self.clone();
@@ -82,7 +83,7 @@ impl Plan {
         plan
     }
 
-    /// **Boundary.** What the settings do not allow is not even looked for.
+    /// **Boundary.** Packages that the settings do not allow are not even looked for.
     fn check_allowed(&mut self, options: &PackageOptions) -> Result<(), String> {
         let refused = |wanted: &Wanted| {
             let name = &wanted.requirement.name;

@@ -13,11 +13,11 @@ use crate::limits::MAX_REQUIREMENT;
 /// installed comes from the lock file or the index.
 pub type Requirement = pep508_rs::Requirement<NoUrl>;
 
-/// What stands for `@ url` in a [`Requirement`]: there is no value of it.
+/// Stands for `@ url` in a [`Requirement`]: a type without values.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum NoUrl {}
 
-/// Why there is no [`NoUrl`].
+/// The error for every address.
 #[derive(Debug)]
 pub struct UrlRefused;
 
@@ -43,7 +43,7 @@ impl Pep508Url for NoUrl {
     }
 }
 
-/// Who asked for a requirement: it decides what its failure means, and is in the words about it.
+/// Where a requirement comes from: decides what its failure means, and is named in the error.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Origin {
     /// The server's own setting.
@@ -52,12 +52,12 @@ pub enum Origin {
     Script,
     /// An import in the code, of this module.
     Import(String),
-    /// What the code does with a module that it imports.
+    /// A use of a module that the code imports.
     Use(Use),
 }
 
 impl Origin {
-    /// The module that is missed without it, if the code's own imports miss one.
+    /// The module that the code's imports miss without it, if any.
     #[must_use]
     pub fn module(&self) -> Option<&str> {
         match self {
@@ -79,12 +79,12 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A requirement and who asked for it.
+/// A requirement and where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    /// What is required.
+    /// The requirement.
     pub requirement: Requirement,
-    /// By whom.
+    /// Where it comes from.
     pub origin: Origin,
 }
 
@@ -141,13 +141,13 @@ pub fn parse_list(text: &str) -> Result<Vec<Requirement>, String> {
 /// Parses a list of names of distributions: an allow-list or a deny-list.
 ///
 /// # Errors
-/// Names what is no name.
+/// Names the text that is not a valid name.
 pub fn parse_names(text: &str) -> Result<Vec<PackageName>, String> {
     let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
     names.map(|name| name_of(name).ok_or_else(|| format!("`{name}` is no name of a package"))).collect()
 }
 
-/// A name as PEP 503 normalises it; `None` for what is none.
+/// Normalises a name (PEP 503); `None` if it is not valid.
 #[must_use]
 pub fn name_of(text: &str) -> Option<PackageName> {
     PackageName::new(text.to_owned()).ok().filter(|name| !name.as_ref().is_empty())
@@ -162,7 +162,7 @@ pub fn versions(requirement: &Requirement) -> Ranges<Version> {
     }
 }
 
-/// Whether a requirement speaks of a pre-release, which allows them.
+/// Whether a requirement names a pre-release, which allows them.
 #[must_use]
 pub fn names_prerelease(requirement: &Requirement) -> bool {
     match &requirement.version_or_url {
@@ -180,7 +180,7 @@ fn ranges(specifiers: &VersionSpecifiers) -> Ranges<Version> {
 /// The markers' environment: this Python, in WebAssembly.
 ///
 /// # Errors
-/// When `python` is no version.
+/// If `python` is not a version.
 pub fn environment(python: &str) -> Result<MarkerEnvironment, String> {
     let short: Vec<&str> = python.split('.').take(2).collect();
     MarkerEnvironment::try_from(MarkerEnvironmentBuilder {

@@ -1,7 +1,8 @@
 //! From requirements to wheels: PubGrub over the lock file and the package index.
 //!
-//! PubGrub does not wait, and the index does: whatever it asks for and is not known yet ends the resolution, is fetched,
-//! and the resolution begins anew. It takes milliseconds, and what is known does not change while it goes on.
+//! PubGrub does not wait, but the index has to be awaited: when PubGrub asks for something that is not known yet, the
+//! resolution ends, that is fetched, and the resolution starts anew. It takes milliseconds, and what is known does not
+//! change meanwhile.
 
 use std::{
     cell::RefCell,
@@ -29,7 +30,7 @@ use super::{
 };
 use crate::limits::{MAX_LOOKUPS, MAX_PACKAGES};
 
-/// Where a resolution gets what it does not know.
+/// Fetches what a resolution does not know.
 pub trait Lookup {
     /// A project's page of the index.
     fn project<'a>(&'a self, name: &'a PackageName) -> LocalBoxFuture<'a, Result<Rc<Project>, String>>;
@@ -42,7 +43,7 @@ pub trait Lookup {
     ) -> LocalBoxFuture<'a, Result<Rc<Metadata>, String>>;
 }
 
-/// What a resolution is about.
+/// The fixed input of a resolution.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
     /// The lock file.
@@ -55,14 +56,14 @@ pub struct Context<'a> {
     pub unfetched: &'a BTreeSet<String>,
 }
 
-/// What PubGrub calls a package.
+/// A package, as PubGrub sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Node {
-    /// What is asked for.
+    /// The root: all that is asked for.
     Root,
     /// A distribution.
     Package(PackageName),
-    /// An extra of it: has the same version.
+    /// An extra of a distribution: has the same version.
     Extra(PackageName, ExtraName),
 }
 
@@ -91,7 +92,7 @@ impl fmt::Display for Missing {
 
 impl std::error::Error for Missing {}
 
-/// What was looked up.
+/// The results of lookups.
 #[derive(Default)]
 pub(super) struct Known {
     pub(super) projects: HashMap<PackageName, Result<Rc<Project>, String>>,
@@ -147,17 +148,17 @@ pub async fn resolve(context: Context<'_>, wanted: &[Wanted], lookup: &dyn Looku
     Err(Unresolved::new(format!("the index would have to be asked more than {MAX_LOOKUPS} times")))
 }
 
-/// What PubGrub asks.
+/// Answers PubGrub's questions.
 pub(super) struct Provider<'a> {
     pub(super) context: Context<'a>,
     pub(super) wanted: &'a [&'a Wanted],
     pub(super) known: Known,
-    /// What was asked for and is not to be had.
+    /// Packages that were asked for and of which no version in the range can be had.
     pub(super) refused: RefCell<BTreeMap<PackageName, Ranges<Version>>>,
 }
 
 impl Provider<'_> {
-    /// The wheel of a version that was chosen.
+    /// Returns the wheel of a version that was chosen.
     fn wheel(&self, name: &PackageName, version: &Version) -> Option<Wheel> {
         if let Some(locked) = self.locked(name).filter(|locked| locked.version == *version) {
             return Some(Wheel {
@@ -198,13 +199,13 @@ impl Provider<'_> {
         self.on_index(name)?.wheels.get(version)?.metadata.as_ref().filter(|_| !locked)
     }
 
-    /// The best version in a range that may be installed.
+    /// Returns the best version in a range that may be installed.
     pub(super) fn choose(&self, name: &PackageName, range: &Ranges<Version>) -> Result<Option<Version>, Missing> {
         let options = self.context.options;
         if options.denied.contains(name) {
             return Ok(None);
         }
-        // What is built in is there in any case, in its one version.
+        // A built-in package is always there, in its one version.
         if let Some(bundled) = self.bundled(name) {
             return Ok(bundled.version.parse().ok().filter(|version| range.contains(version)));
         }
@@ -297,7 +298,7 @@ impl Provider<'_> {
     }
 }
 
-/// What something needs, each node once.
+/// The needs of a node, each dependency once.
 #[derive(Default)]
 struct Needs(BTreeMap<Node, Ranges<Version>>);
 

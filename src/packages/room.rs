@@ -1,4 +1,4 @@
-//! What an isolate has room for, and what is said of packages that are too much for it.
+//! How much an isolate has room for, and the error about packages that are too much for it.
 
 use std::{cmp::Reverse, fmt};
 
@@ -9,16 +9,16 @@ use super::{
 };
 use crate::limits::Limits;
 
-/// What an isolate has room for, in bytes.
+/// Room in an isolate, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Room {
-    /// Libraries: what the platform takes as code, without Python's own. `None`: it takes any.
+    /// Libraries that the platform takes as code, without Python's own. `None`: it takes any.
     pub code: Option<usize>,
     /// Packages in all (`MEMORY_LIMIT_MB`).
     pub memory: usize,
     /// The interpreter's memory, archives and files, together (`MEMORY_BUDGET_MB`). `None`: no such bound.
     pub budget: Option<usize>,
-    /// What the interpreter's memory takes of the budget before it runs anything.
+    /// How much of the budget the interpreter's memory takes before it runs anything.
     pub heap: usize,
 }
 
@@ -35,19 +35,19 @@ impl Room {
         self.memory.min(self.beside_heap().unwrap_or(usize::MAX))
     }
 
-    /// Whether wheels of these sizes go into an isolate with their bytecode. Programs with few packages need memory, too:
-    /// where it has a budget, half of it is left to them.
+    /// Whether wheels of these sizes go into an isolate with their bytecode. Programs with few packages need memory,
+    /// too: where there is a budget, half of it is left to them.
     pub(super) fn carries_bytecode(&self, sizes: impl Iterator<Item = Size>) -> bool {
         let needed: usize = sizes.map(Size::with_bytecode).sum();
         needed <= self.beside_heap().map_or(self.memory, |beside| beside / 2)
     }
 
-    /// What is left of the budget for packages. Libraries count as well: loaded, they take about that much of the heap.
+    /// The rest of the budget, for packages. Libraries count as well: loaded, they take about that much of the heap.
     fn beside_heap(&self) -> Option<usize> {
         self.budget.map(|budget| budget.saturating_sub(self.heap))
     }
 
-    /// What these wheels need more of than there is, if anything.
+    /// Returns the bound that these wheels exceed, if any.
     pub(super) fn excess(&self, wheels: &[(&Wheel, Size)]) -> Option<Excess> {
         let bounds =
             [(Bound::Code, self.code), (Bound::Memory, Some(self.memory)), (Bound::Budget, self.beside_heap())];
@@ -87,7 +87,7 @@ enum Bound {
     Budget,
 }
 
-/// Packages that are too much. Its text is for people and models.
+/// The error about packages that are too much. Its text is for people and models.
 #[derive(Debug)]
 pub(super) struct Excess {
     bound: Bound,
@@ -97,7 +97,7 @@ pub(super) struct Excess {
     largest: Vec<((String, String), usize)>,
     /// Where all of it fits.
     elsewhere: Option<&'static str>,
-    /// What the rest would fit without: each by itself, or all of a list that has several.
+    /// Lists of requirements: without any one list, the rest would fit.
     pub without: Vec<Vec<Wanted>>,
 }
 
@@ -135,7 +135,7 @@ impl fmt::Display for Excess {
     }
 }
 
-/// A requirement as the code has it.
+/// Names a requirement as the code has it.
 fn asked(Wanted { requirement, origin }: &Wanted) -> String {
     match origin {
         Origin::Script => format!("`{requirement}` of the script block"),

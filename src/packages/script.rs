@@ -1,4 +1,4 @@
-//! The block of PEP 723 in which a script names what it needs.
+//! The PEP 723 block in which a script names its requirements.
 
 use pep440_rs::{Version, VersionSpecifiers};
 use serde::Deserialize;
@@ -17,7 +17,7 @@ struct Metadata {
 /// The requirements of the code's `# /// script` block; none, if it has no block.
 ///
 /// # Errors
-/// Says what is wrong with the block, or that this Python is not the one that it requires.
+/// Says what is wrong with the block, or that it requires another Python.
 pub fn requirements(code: &str, python: &Version) -> Result<Vec<Requirement>, String> {
     let Some(text) = block(code)? else { return Ok(Vec::new()) };
     let metadata: Metadata =

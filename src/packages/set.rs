@@ -1,4 +1,4 @@
-//! What an isolate is opened with: wheels, and nothing about how they are stored.
+//! The wheels that an isolate is opened with, and nothing about how they are stored.
 
 use std::rc::Rc;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::wheel::sha256;
 
-/// A wheel that was chosen: what it is, and where its bytes are to be had. Its sha256 decides what they must be.
+/// A wheel that was chosen, and where to get its bytes. Its sha256 decides what they must be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wheel {
@@ -30,7 +30,7 @@ pub struct PackageSet {
 }
 
 impl PackageSet {
-    /// A set of these.
+    /// A set of these wheels.
     #[must_use]
     pub fn new(wheels: Vec<Wheel>) -> Self {
         let all: Vec<&str> = wheels.iter().map(|wheel| wheel.sha256.as_str()).collect();
@@ -43,13 +43,13 @@ impl PackageSet {
         &self.wheels
     }
 
-    /// Names the set: two that hold the same wheels have the same.
+    /// Names the set: the same for the same wheels in the same order.
     #[must_use]
     pub fn hash(&self) -> &str {
         &self.hash
     }
 
-    /// Whether there are none.
+    /// Whether there are no wheels.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.wheels.is_empty()

@@ -1,4 +1,4 @@
-//! What a home provides for packages: the network, and places to keep wheels.
+//! Services that a home provides for packages: the network, and places to keep wheels.
 
 use std::{any::Any, fmt, time::Duration};
 
@@ -31,7 +31,7 @@ pub struct FetchRequest {
 pub enum FetchError {
     /// It answered with this status instead of 200.
     Status(u16),
-    /// It is larger than was asked for.
+    /// It is larger than this limit.
     TooLarge(usize),
     /// It did not arrive in time.
     Timeout(Duration),
@@ -56,33 +56,34 @@ impl std::error::Error for FetchError {}
 /// Held while a wheel is fetched: see [`Supply::claim`].
 pub type Claim = Box<dyn Any>;
 
-/// What a home provides. Wheels are named by their sha256 everywhere, and never by anything else.
+/// Interface that a home implements. Wheels are named by their sha256 everywhere, and never by anything else.
 pub trait Supply {
     /// Fetches a file; bounded while it is read.
     fn fetch(&self, request: FetchRequest) -> LocalBoxFuture<'static, Result<Vec<u8>, FetchError>>;
 
-    /// The bytes of a wheel, or its bytecode, that were cached. They are checked by whoever reads them.
+    /// Returns the cached bytes of a wheel, or its cached bytecode. The caller checks them.
     fn cached(&self, sha256: &str) -> LocalBoxFuture<'static, Option<Vec<u8>>>;
 
     /// Caches the bytes of a wheel, or its bytecode. Best effort: a cache may refuse.
     fn cache(&self, sha256: &str, wheel: &[u8]) -> LocalBoxFuture<'static, ()>;
 
-    /// The size of a prepared wheel ([`PreparedWheel::size`]), if it is at hand for the isolates.
+    /// Returns the size of a prepared wheel ([`PreparedWheel::size`]), if it is kept for the isolates.
     fn prepared(&self, sha256: &str) -> Option<Size>;
 
-    /// Keeps a prepared wheel at hand, at the cost of others, but not of those of the set that it is needed for.
+    /// Keeps a prepared wheel. Others may be dropped for it, but none of the set that needs it.
     fn keep(&self, sha256: &str, wheel: PreparedWheel, of: &PackageSet);
 
-    /// Adds bytecode to a prepared wheel that is at hand.
+    /// Adds bytecode to a prepared wheel that is kept.
     fn keep_bytecode(&self, sha256: &str, archive: Vec<u8>);
 
-    /// The sha256 of a file, in lower-case hexadecimal digits: for homes that have something quicker than the core's.
+    /// Returns the sha256 of a file, in lower-case hexadecimal digits. For homes that have something quicker than the
+    /// core's.
     fn sha256<'a>(&'a self, bytes: &'a [u8]) -> LocalBoxFuture<'a, String> {
         future::ready(wheel::sha256(bytes)).boxed_local()
     }
 
-    /// A set is about to be fetched: a home that makes its own snapshots may look meanwhile for one. `modules`: what a
-    /// snapshot of it has imported.
+    /// Announces that a set is about to be fetched: a home that makes its own snapshots may look for one meanwhile.
+    /// `modules` are those that a snapshot of it has imported.
     fn expect(&self, set: &PackageSet, modules: &[String]) {
         let _ = (set, modules);
     }
@@ -96,7 +97,7 @@ pub trait Supply {
 pub(crate) mod tests {
     use super::*;
 
-    /// Every wheel is at hand, and nothing can be fetched.
+    /// Every wheel is prepared already, and nothing can be fetched.
     pub(crate) struct AtHand;
 
     impl Supply for AtHand {

@@ -8,7 +8,7 @@ use super::requirement::name_of;
 /// The Python that runs: that of `runtime/pyodide/version.json`.
 pub const PYTHON_VERSION: &str = "3.14";
 
-/// This interpreter and platform.
+/// The tags of this interpreter and platform.
 #[derive(Debug, Clone)]
 pub struct Tags {
     /// Python's minor version: 14.
@@ -17,7 +17,7 @@ pub struct Tags {
     platform: String,
 }
 
-/// What the name of a wheel says.
+/// The name of a wheel, parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WheelName<'a> {
     /// The distribution.
@@ -30,7 +30,7 @@ pub struct WheelName<'a> {
 }
 
 impl<'a> WheelName<'a> {
-    /// Reads the name of a file; `None` for what is no wheel's.
+    /// Parses the name of a file; `None` if it is not a wheel's.
     #[must_use]
     pub fn parse(file: &'a str) -> Option<Self> {
         let parts: Vec<&str> = file.strip_suffix(".whl")?.split('-').collect();
@@ -45,7 +45,7 @@ impl<'a> WheelName<'a> {
 }
 
 impl Tags {
-    /// Those of a Python `3.minor` with Pyodide's ABI version, such as `2026_0`.
+    /// The tags of a Python `3.minor` with Pyodide's ABI version, such as `2026_0`.
     #[must_use]
     pub fn new(minor: u32, abi: &str) -> Self {
         Self { minor, platform: format!("pyemscripten_{abi}_wasm32") }

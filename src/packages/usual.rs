@@ -1,4 +1,4 @@
-//! What people import of packages: the modules that a snapshot has imported ahead.
+//! Modules that people usually import of packages: a snapshot has imported them ahead.
 
 use std::collections::HashSet;
 
@@ -45,8 +45,8 @@ const USUAL: &[(&str, &[&str])] = &[
 /// Modules of one package that another imports once both are used together.
 const TOGETHER: &[(&str, &str, &[&str])] = &[("pandas", "matplotlib", &["pandas.plotting._matplotlib"])];
 
-/// Modules that draw random numbers when they are imported, which `runner.py` draws anew, and the packages that import them.
-/// They come first, so that what others draw is seen.
+/// Modules that draw random numbers when they are imported, by the packages that import them. `runner.py` draws these
+/// anew. They come first, so that draws of other modules are noticed.
 const FIRST: &[(&str, &[&str])] = &[
     ("numpy", &["numpy", "numpy.random"]),
     ("scipy", &["multiprocessing.process", "scipy", "scipy.stats"]),
@@ -55,20 +55,21 @@ const FIRST: &[(&str, &[&str])] = &[
 
 /// Makes snapshots of interpreters that have imported packages.
 pub trait Snapshotter {
-    /// Which wheels of this set an interpreter would have to import, as no snapshot has them; none if none is to be made.
+    /// Returns the wheels of this set that no snapshot has, so that an interpreter has to import them; none if no
+    /// snapshot is to be made.
     fn lacks(&self, set: &PackageSet) -> Vec<Wheel>;
 
-    /// Whether they are made in the background: then no bytecode is needed before.
+    /// Whether snapshots are made in the background: then no bytecode is needed first.
     fn is_aside(&self) -> bool;
 
-    /// Makes one of an interpreter that has imported these modules.
+    /// Makes a snapshot of an interpreter that has imported these modules.
     fn make(&self, set: PackageSet, modules: Vec<String>) -> LocalBoxFuture<'static, ()>;
 }
 
 impl Packages {
     /// Whether a snapshot of this set would be worth its memory.
     pub(super) fn deserves_snapshot(&self, snapshots: &dyn Snapshotter, set: &PackageSet) -> bool {
-        // What is built in is in the build's own snapshot.
+        // Built-in packages are in the build's own snapshot.
         if self.bundled.contains(set) {
             return false;
         }
@@ -76,7 +77,8 @@ impl Packages {
         snapshots.lacks(set).iter().map(size).sum::<usize>() >= MIN_SNAPSHOT
     }
 
-    /// What a snapshot of this set has imported: modules by the names of its packages alone, whatever a program imports.
+    /// Returns the modules that a snapshot of this set has imported: by the names of its packages alone, whatever a
+    /// program imports.
     pub(super) fn usual_modules(&self, set: &PackageSet) -> Vec<String> {
         let modules = |name: &str| {
             let locked = name.parse::<PackageName>().map(|name| self.lock().imports_of(&name)).unwrap_or_default();
@@ -96,7 +98,7 @@ impl Packages {
     }
 }
 
-/// Names the snapshot of a set, in a build.
+/// The key of a set's snapshot, in a build.
 pub(crate) fn snapshot_key(build: &str, set: &PackageSet) -> String {
     sha256(format!("snapshot {build} {} {FIRST:?} {USUAL:?} {TOGETHER:?}", set.hash()).as_bytes())
 }

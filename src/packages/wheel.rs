@@ -1,7 +1,7 @@
-//! A wheel, from the bytes that were fetched to what an isolate gets.
+//! Turns the fetched bytes of a wheel into what an isolate gets.
 //!
-//! **Boundary.** Its sha256 is checked before anything else is read. What is in it was still written by a stranger: it
-//! is read strictly, and bounded in size, number and depth; no name leads out of its folder.
+//! **Boundary.** A wheel's sha256 is checked before anything else is read. Its content was still written by a stranger:
+//! it is read strictly, and bounded in size, number and depth; no name leads out of its folder.
 
 use std::io::{Cursor, Read};
 
@@ -15,7 +15,7 @@ use crate::limits::{MAX_METADATA, MAX_PATH, MAX_WHEEL_FILES, MAX_WHEEL_RATIO, MA
 /// How a WebAssembly module begins.
 const WASM_MAGIC: &[u8] = b"\0asm";
 
-/// The flags of bytecode that is not compared with its source (PEP 552): neither changes.
+/// Flags of bytecode that is not compared with its source (PEP 552), as neither changes.
 const UNCHECKED_PYC: &[u8] = &[1, 0, 0, 0];
 
 /// A wheel as isolates get it.
@@ -27,12 +27,12 @@ pub struct PreparedWheel {
     pub archive: Vec<u8>,
     /// Its shared libraries: WebAssembly, by their paths relative to site-packages.
     pub modules: Vec<(String, Vec<u8>)>,
-    /// Bytecode of its sources, an archive like the other, if it was made ([`bytecode`]).
+    /// Bytecode of its sources, an archive of the same format, if it was made ([`bytecode`]).
     pub bytecode: Option<Vec<u8>>,
 }
 
 impl PreparedWheel {
-    /// What it adds to an isolate.
+    /// The size that it adds to an isolate.
     #[must_use]
     pub fn size(&self) -> Size {
         Size {
@@ -55,7 +55,7 @@ pub struct Size {
 }
 
 impl Size {
-    /// What it cannot do without.
+    /// All but the bytecode, which it can do without.
     #[must_use]
     pub fn total(self) -> usize {
         self.code + self.data
@@ -113,10 +113,10 @@ pub fn prepare(wheel: &[u8]) -> Result<PreparedWheel, String> {
     Ok(prepared)
 }
 
-/// Makes an archive of compiled sources, which come as a zip archive.
+/// Makes an archive of bytecode, which comes as a zip archive.
 ///
-/// **Boundary.** They come from an isolate that read a stranger's sources. So they are read as a wheel is, and nothing
-/// but bytecode is taken. What is in it runs only where that wheel is installed, which can run anything there anyway.
+/// **Boundary.** It comes from an isolate that read a stranger's sources. So it is read as strictly as a wheel, and
+/// nothing but bytecode is taken. It runs only where that wheel is installed, which can run anything there anyway.
 ///
 /// # Errors
 /// Says what is wrong with it.
@@ -157,7 +157,7 @@ pub fn metadata(wheel: &[u8]) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "its METADATA is not UTF-8".into())
 }
 
-/// Calls `visit` with the path and size of each file of a wheel, and what reads it.
+/// Calls `visit` for each file of a wheel, with its path, its size, and a function that reads it.
 fn for_each_file(
     wheel: &[u8],
     mut visit: impl FnMut(&str, usize, &mut dyn FnMut(usize) -> Result<Vec<u8>, String>) -> Result<(), String>,
@@ -195,7 +195,7 @@ fn for_each_file(
         }
         visit(&name, size, &mut |size| {
             let mut bytes = Vec::with_capacity(size);
-            // One byte more than it says it is would be read, and refused.
+            // Reads up to one byte more than the file's stated size: a larger file is refused.
             let read = file.by_ref().take(size as u64 + 1).read_to_end(&mut bytes);
             read.map_err(|error| format!("`{name}` cannot be unpacked: {error}"))?;
             if bytes.len() != size {
@@ -222,7 +222,7 @@ fn check_path(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Where a file of a wheel is installed, relative to site-packages; `None` for what is not.
+/// Returns where a file of a wheel is installed, relative to site-packages; `None` if it is not.
 fn installed_path(path: &str) -> Option<String> {
     let path = match path.split_once('/') {
         Some((folder, rest)) if folder.ends_with(".data") => {
@@ -232,7 +232,7 @@ fn installed_path(path: &str) -> Option<String> {
         _ => path,
     };
     let folders = path.rsplit_once('/').map_or("", |(folders, _)| folders);
-    // Not a distribution's own `tests` at the top, nor `numpy.testing`.
+    // Keeps a distribution's own `tests` at the top, and `numpy.testing`.
     let is_test = folders.split('/').skip(1).any(|folder| folder == "tests");
     (!is_test).then(|| path.to_owned())
 }

@@ -1,5 +1,5 @@
-//! What is asked of a session's files without running anything: a request goes the way of every run, so no home has
-//! anything of its own for it.
+//! Requests about a session's files, without running anything. They take the way of every run, so homes need nothing of
+//! their own for them.
 
 use std::fmt;
 
@@ -168,13 +168,13 @@ impl fmt::Display for Refusal {
 pub struct Part {
     /// Its bytes.
     pub bytes: Vec<u8>,
-    /// How many the whole file has.
+    /// Bytes of the whole file.
     pub size: u64,
-    /// Another after each change of the file.
+    /// Differs after each change of the file.
     pub version: u64,
 }
 
-/// What is answered to a [`FileRequest`].
+/// The answer to a [`FileRequest`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answered {
     /// Files, and whether there are more.
@@ -187,7 +187,7 @@ pub enum Answered {
     Refused(Refusal),
 }
 
-/// Asks. Dropping the future ends it.
+/// Sends a request and awaits the answer. Dropping the future ends it.
 ///
 /// # Errors
 /// The isolate failed.
@@ -226,7 +226,7 @@ const BAD: SandboxError = SandboxError::Protocol("an answer about files that is 
 
 /// Decodes the answer to one request.
 ///
-/// **Boundary.** A program may have taken over its isolate: the answer is what was asked for, and no more than that, or none.
+/// **Boundary.** A program may have taken over its isolate: the answer is what was asked for, and no more, or an error.
 struct Answer<'a> {
     request: &'a FileRequest,
     lines: usize,
@@ -294,7 +294,7 @@ impl Answer<'_> {
         paths.sort_unstable();
         paths.dedup();
         let fit = paths.len() == files.len() && paths.iter().all(|path| check_path(path).is_ok());
-        // Without one, there would be no end of asking for those after it.
+        // An empty list with more to come would have the caller ask for ever.
         if !fit || files.len() > *most || (more && files.is_empty()) {
             return Err(BAD);
         }
@@ -304,7 +304,7 @@ impl Answer<'_> {
     fn read(&self, ReadFrame { size, version, base64 }: &ReadFrame) -> Result<Answered, SandboxError> {
         let FileRequest::Read { at, bytes: most, .. } = self.request else { return Err(BAD) };
         let bytes = BASE64.decode(base64).map_err(|_| BAD)?;
-        // All that there is from there on, as far as it was asked for.
+        // The bytes must be all from there on, as far as they were asked for.
         if bytes.len() as u64 != size.saturating_sub(*at).min(*most as u64) {
             return Err(BAD);
         }

@@ -43,7 +43,7 @@ fn what_was_not_asked_for_is_refused() {
     let many = format!(r#"{{"listed":{{"files":[{many}],"more":false}}}}"#);
     let nested = format!(r#"{{"read":{}"#, "[".repeat(5000));
     for (request, frame) in [
-        // Another kind of answer, or one that never is.
+        // Another kind of answer, or none at all.
         (read(0, 10), r#"{"done":"taken"}"#),
         (read(0, 10), r#"{"listed":{"files":[],"more":false}}"#),
         (read(0, 10), r#"{"end":{"status":"success"}}"#),

@@ -1,7 +1,8 @@
 //! Calls out of a running program, and who answers them.
 //!
-//! **Boundary.** What a run may call is decided when it starts: it is what its [`Caller`] names. Nothing that comes from
-//! an isolate widens it. An honest isolate keeps to every bound here by itself, so one that does not ends its run.
+//! **Boundary.** What a run may call is decided when it starts: it is what its [`Caller`] names. Nothing that comes
+//! from an isolate adds to it. An honest isolate keeps to every bound here by itself, so one that does not ends its
+//! run.
 
 use std::{
     collections::BTreeMap,
@@ -32,19 +33,19 @@ use crate::{
 /// The largest id: the largest integer that JavaScript holds exactly.
 const MAX_ID: u64 = (1 << 53) - 1;
 
-/// The call by which a program asks a person for a line: with `{"prompt": text}`, and a text or `null`, the end, as the
-/// answer. Only a library's own caller answers it, never a client of MCP.
+/// The call by which a program asks a person for a line, with `{"prompt": text}`. The answer is a text, or `null` at
+/// the end of input. Only a library's own caller answers it, never a client of MCP.
 pub const INPUT: &str = "input";
 
-/// Who answers the calls of a client's runs, by the number of the request that each is of. `None`: the run may call nothing.
+/// Returns who answers the calls of a client's run, by the number of its request. `None`: the run may call nothing.
 pub type Callers = Rc<dyn Fn(u64) -> Option<Rc<dyn Caller>>>;
 
 /// Answers the calls of one run.
 pub trait Caller {
-    /// What the run may call. Asked once, when it starts.
+    /// Names what the run may call. Asked once, when it starts.
     fn names(&self) -> Vec<String>;
 
-    /// Answers a call of one of those names: with JSON. It is dropped when nobody waits for the answer any longer, or
+    /// Answers a call of one of those names, with JSON. The future is dropped when the answer is no longer awaited, or
     /// when it takes longer than [`CallLimits::time`].
     fn call(&self, call: Call) -> LocalBoxFuture<'static, Result<String, CallError>>;
 }
@@ -54,7 +55,7 @@ pub trait Caller {
 pub struct Call {
     /// One of the [`Caller::names`].
     pub name: String,
-    /// JSON of an object, bounded by [`CallLimits`]. The program chose what is in it.
+    /// JSON of an object, bounded by [`CallLimits`]. The program chose its content.
     pub arguments: String,
 }
 
@@ -66,11 +67,11 @@ pub(super) struct Calls<'a> {
     platform: Platform,
     last_id: u64,
     made: usize,
-    /// Those that wait for their answers, by their ids.
+    /// Calls that wait for their answers, by their ids.
     waiting: BTreeMap<u64, LocalBoxFuture<'static, Answered>>,
-    /// Answers on their way.
+    /// Answers on their way to the isolate.
     leaving: Vec<LocalBoxFuture<'static, ()>>,
-    /// How long any have waited so far, and since when some do now.
+    /// How long calls have waited so far, and since when some wait now.
     waited: Duration,
     since: Option<Duration>,
 }
@@ -91,7 +92,7 @@ impl<'a> Calls<'a> {
         }
     }
 
-    /// What the isolate gets.
+    /// Names and limits of calls, for the isolate.
     pub(super) fn callable(&self) -> Option<Callable> {
         (!self.names.is_empty()).then(|| Callable::new(self.names.clone(), &self.limits))
     }
@@ -104,7 +105,7 @@ impl<'a> Calls<'a> {
     /// Begins a call.
     ///
     /// # Errors
-    /// One that no honest isolate makes.
+    /// A call that no honest isolate makes.
     pub(super) fn begin(&mut self, CallFrame { id, name, arguments }: CallFrame) -> Result<(), SandboxError> {
         let bad = |what| Err(SandboxError::Protocol(what));
         let Some(caller) = self.caller.filter(|_| !self.names.is_empty()) else {
@@ -129,13 +130,13 @@ impl<'a> Calls<'a> {
         self.made += 1;
         let shape = shape(arguments.as_bytes());
         if shape.items > self.limits.argument_items || shape.depth > self.limits.argument_depth {
-            // No isolate counts them, so that this is no violation.
+            // Isolates do not count values, so this is no violation.
             let refused = too_large(&name, &self.limits);
             self.waiting.insert(id, future::ready(Answered::Error(refused)).boxed_local());
             self.count();
             return Ok(());
         }
-        // serde_json's own limit of depth holds here, which is higher.
+        // serde_json's own limit of depth applies here, which is higher.
         if !arguments.starts_with('{') || serde_json::from_str::<IgnoredAny>(&arguments).is_err() {
             return bad("arguments that are no object");
         }
@@ -171,7 +172,7 @@ impl<'a> Calls<'a> {
         Ok(())
     }
 
-    /// The next answer.
+    /// Waits for the next answer.
     pub(super) async fn next(&mut self) -> Answer {
         poll_fn(|cx| self.poll_next(cx)).await
     }
@@ -188,19 +189,19 @@ impl<'a> Calls<'a> {
         Poll::Ready(answer)
     }
 
-    /// Sees to it that an answer gets to where it goes, as [`Self::next`] is awaited.
+    /// Has an answer delivered while [`Self::next`] is awaited.
     pub(super) fn send(&mut self, answer: LocalBoxFuture<'static, ()>) {
         self.leaving.push(answer);
     }
 
-    /// How long the program has waited for answers so far, as the host knows it: its clock stood still meanwhile.
+    /// How long the program has waited for answers so far, by the host's clock: the run's clock stood still meanwhile.
     pub(super) fn waited(&self) -> Duration {
         let now = || (self.platform.now)();
         let going = self.since.map_or(Duration::ZERO, |since| now().saturating_sub(since));
         (self.waited + going).min(self.limits.wait)
     }
 
-    /// Notes whether any wait.
+    /// Updates the waiting time when calls begin or cease to wait.
     fn count(&mut self) {
         match (self.since, self.waiting.is_empty()) {
             (None, false) => self.since = Some((self.platform.now)()),

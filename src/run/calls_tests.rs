@@ -16,14 +16,15 @@ use crate::{
     virtual_clock::{self, PLATFORM, now, sleep, spawn},
 };
 
-/// Answers `echo` with its arguments, `wait` after a second, `never`, `fail`, and `long` with 100 bytes.
+/// Answers `echo` with its arguments, `wait` after a second, `fail` with an error, `long` with 100 bytes, and `never`
+/// not at all.
 #[derive(Default)]
 struct Answers {
     asked: RefCell<Vec<Call>>,
     dropped: Rc<RefCell<Vec<String>>>,
 }
 
-/// Notes a call that is dropped before it is answered.
+/// Records a call that is dropped before it is answered.
 struct Noted(Option<String>, Rc<RefCell<Vec<String>>>);
 
 impl Drop for Noted {
@@ -73,7 +74,7 @@ fn frame(id: u64, name: &str, arguments: &str) -> String {
     format!("{}\n", json!({ "call": { "id": id, "name": name, "arguments": arguments } }))
 }
 
-/// What becomes of frames, after the first.
+/// Decodes frames that come after the first.
 fn decode(caller: Option<&dyn Caller>, frames: &str) -> Result<(), SandboxError> {
     let mut calls = Calls::new(caller, &limits(), PLATFORM);
     let frames = format!("{{\"protocol\":{VERSION}}}\n{frames}");
@@ -122,7 +123,7 @@ fn ids_only_rise() {
         let forged = frame(9, "echo", "{}").replace(":9", &format!(":{id}"));
         assert_eq!(refused(&forged), "a frame that is not one", "{id}");
     }
-    // One that was answered, or let go of, does not come back.
+    // The id of a call that was answered or cancelled is not used again.
     assert_eq!(refused(&format!("{}{{\"cancel\":4}}\n{}", frame(4, "never", "{}"), frame(4, "echo", "{}"))), low);
     assert_eq!(refused("{\"cancel\":1}\n"), "the end of a call that it has not made");
     let frames = format!("{}{{\"cancel\":4}}\n{{\"cancel\":4}}\n{{\"cancel\":2}}\n", frame(4, "never", "{}"));
@@ -157,7 +158,7 @@ fn calls_are_counted() {
     assert_eq!(refused(&let_go(6).collect::<String>()), "more calls than it may make");
 }
 
-/// An isolate whose program makes calls, waits for so many answers, works for a while, and ends with what came.
+/// An isolate whose program makes calls, waits for so many answers, works for a while, and returns the answers.
 struct Asks {
     frames: String,
     answers: usize,
@@ -215,7 +216,7 @@ impl Sandbox for Asks {
     }
 }
 
-/// What the program got, and what was dropped.
+/// Returns the answers that the program got, and the calls that were dropped.
 async fn run(frames: String, answers: usize, work: Duration) -> (Result<Value, SandboxError>, Vec<String>) {
     run_within(limits(), frames, answers, work).await
 }
@@ -281,7 +282,7 @@ fn what_nobody_waits_for_is_dropped() {
         let frames = frame(1, "wait", "{}") + "{\"cancel\":1}\n" + &frame(2, "echo", "{}");
         let (came, dropped) = run(frames, 1, Duration::ZERO).await;
         assert_eq!((came, dropped), (Ok(json!([{ "id": 2, "value": "{}" }])), vec!["wait".to_owned()]));
-        // With its run, too.
+        // They are also dropped with their run.
         let (came, dropped) = run(frame(1, "never", "{}"), 0, Duration::from_secs(1)).await;
         assert_eq!((came, dropped), (Ok(json!([])), vec!["never".to_owned()]));
         assert!(now() < Duration::from_secs(2));
@@ -295,16 +296,16 @@ fn the_watchdog_stands_still_for_answers_and_not_for_ever() {
     let ended =
         |frames: String, answers, work| virtual_clock::run(async move { (run(frames, answers, work).await.0, now()) });
     let second = Duration::from_secs(1);
-    // Without calls, and with those that were answered at once.
+    // Without calls, and with calls that are answered at once.
     assert_eq!(ended(String::new(), 0, limit + second), (late.clone(), limit));
     let (came, at) = ended(frame(1, "echo", "{}"), 1, limit + second);
     assert_eq!((came, at), (late.clone(), limit));
-    // Ten seconds of waiting are not the program's.
+    // Ten seconds of waiting do not count as the program's.
     let (came, at) = ended(frame(1, "never", "{}"), 1, limit - second);
     assert!(came.is_ok() && at > limit + 8 * second, "{came:?} at {at:?}");
     let (came, at) = ended(frame(1, "never", "{}"), 1, limit + second);
     assert!(came == late && at >= limit + 10 * second && at < limit + 12 * second, "{came:?} at {at:?}");
-    // More than twenty are.
+    // More than twenty do.
     let (came, at) = virtual_clock::run(async {
         let mut limits = limits();
         limits.calls.time = Duration::from_secs(1000);

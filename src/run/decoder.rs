@@ -1,7 +1,7 @@
-//! Decodes what comes out of an isolate.
+//! Decodes the output of an isolate.
 //!
-//! **Boundary.** Every byte read here was written by the code that was run. It is decoded strictly, bounded, and can become
-//! nothing but the output, the calls and the result of its own run.
+//! **Boundary.** Every byte read here was written by the code that was run. It is decoded strictly, bounded, and can
+//! become nothing but the output, the calls and the result of its own run.
 
 use std::borrow::Cow;
 
@@ -22,7 +22,7 @@ use crate::{
     limits::{FRAME_OVERHEAD, Limits, MAX_DISPLAYED, MAX_EMBEDDED, NOTES, PART_BYTES},
 };
 
-/// Brackets and commas of a frame that are not between lines of output.
+/// Brackets and commas of a frame, besides those between lines of output.
 const FRAME_ITEMS: usize = 16;
 
 const BAD: SandboxError = SandboxError::Protocol("a frame that is not one");
@@ -47,17 +47,17 @@ pub(super) struct Decoder<F> {
     embedded: usize,
     /// The file whose parts may come next.
     followed: Option<Followed>,
-    /// Bytes of all files that came, or come, in parts.
+    /// Bytes of all files that are sent in parts.
     kept: u64,
-    /// Those not yet taken.
+    /// Parts that were not taken yet.
     parts: Vec<Part>,
 }
 
-/// A file of which parts may come.
+/// A file whose parts may follow.
 struct Followed {
     path: String,
     size: u64,
-    /// How many of its bytes came.
+    /// How many of its bytes were received.
     came: u64,
 }
 
@@ -65,9 +65,9 @@ struct Followed {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Part {
     pub(super) path: String,
-    /// Bytes of the whole.
+    /// Bytes of the whole file.
     pub(super) size: u64,
-    /// Where they begin in it.
+    /// Where the bytes begin in it.
     pub(super) at: u64,
     pub(super) bytes: Vec<u8>,
 }
@@ -92,7 +92,8 @@ impl<F: FnMut(&Line)> Decoder<F> {
         }
     }
 
-    /// Takes what came, and begins the `calls` in it; gives the outcome once it is there. What comes after it is never read.
+    /// Decodes bytes, and begins the `calls` in them. Returns the outcome once it is there. Bytes after it are never
+    /// read.
     pub(super) fn push(&mut self, mut bytes: &[u8], calls: &mut Calls<'_>) -> Result<Option<Outcome>, SandboxError> {
         while let Some(end) = bytes.iter().position(|&byte| byte == b'\n') {
             let (line, rest) = bytes.split_at(end);
@@ -111,7 +112,7 @@ impl<F: FnMut(&Line)> Decoder<F> {
     }
 
     fn keep(&mut self, bytes: &[u8], calls: &Calls<'_>) -> Result<(), SandboxError> {
-        // An isolate sends no frame of lines that is longer, and gives up a value whose frame would be.
+        // An isolate sends no longer frame of lines, and gives up a value whose frame would be longer.
         let Limits { value_bytes, line_bytes, image_bytes, embed_bytes, kept_bytes, .. } = self.limits;
         let largest = value_bytes.max(line_bytes.saturating_mul(3)).max(image_bytes).max(embed_bytes);
         let largest = largest.max(calls.largest()).max(kept_bytes.min(PART_BYTES));
@@ -124,7 +125,7 @@ impl<F: FnMut(&Line)> Decoder<F> {
     }
 
     fn frame(&mut self, frame: &[u8], calls: &mut Calls<'_>) -> Result<Option<Ending>, SandboxError> {
-        // Empty lines are short, and what they are parsed into is not.
+        // Empty lines are short, but not once they are parsed.
         if shape(frame).items > self.limits.output_lines.saturating_add(NOTES + FRAME_ITEMS) {
             return Err(SandboxError::Protocol("a frame of too many parts"));
         }
@@ -242,7 +243,7 @@ impl<F: FnMut(&Line)> Decoder<F> {
         Ok(())
     }
 
-    /// Takes a part of the file before it. All but the last are of one size: there are no more of them than it takes.
+    /// Takes a part of the last file. All parts but the last have one size, so their number is bounded.
     fn part(&mut self, base64: &str) -> Result<(), SandboxError> {
         let Some(Followed { path, size, came }) = &mut self.followed else {
             return Err(SandboxError::Protocol("a part of no file"));
@@ -266,7 +267,7 @@ impl<F: FnMut(&Line)> Decoder<F> {
         Ok(())
     }
 
-    /// The parts of files that came since they were asked for.
+    /// Returns the parts of files that came since the last call.
     pub(super) fn take_parts(&mut self) -> Vec<Part> {
         std::mem::take(&mut self.parts)
     }
@@ -285,7 +286,7 @@ impl<F: FnMut(&Line)> Decoder<F> {
     }
 }
 
-/// Parses a returned value, whose depth is limited by `depth` instead of serde_json.
+/// Parses a returned value, with `depth` as the limit of nesting instead of serde_json's.
 fn parse_value(text: &str, depth: usize) -> Option<Value> {
     if shape(text.as_bytes()).depth > depth {
         return None;
@@ -298,7 +299,7 @@ fn parse_value(text: &str, depth: usize) -> Option<Value> {
     Some(value)
 }
 
-/// Puts the constants `NaN`, `Infinity` and `-Infinity`, which pydantic_core writes and JSON does not know, between
+/// Puts the constants `NaN`, `Infinity` and `-Infinity`, which pydantic_core writes and JSON does not have, between
 /// quotes.
 fn quote_constants(text: &str) -> Cow<'_, str> {
     const CONSTANTS: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
@@ -319,7 +320,7 @@ fn quote_constants(text: &str) -> Cow<'_, str> {
             }
             None => {
                 in_string ^= from.starts_with('"');
-                // Together with what it escapes.
+                // A backslash is copied with what it escapes.
                 let length = if from.starts_with('\\') { 2 } else { 1 };
                 quoted.push_str(from.get(..length).unwrap_or(from));
                 length

@@ -202,7 +202,7 @@ proptest! {
         }
     }
 
-    /// The same, nearer to the truth.
+    /// The same with text that is closer to real frames.
     #[test]
     fn any_text_is_decoded_or_refused(frame in r#"\{"(protocol|stdout|stderr|end|call|cancel|image|display|file|part|omitted)":([0-9]{1,21}|\["[a-z]*"(,"[a-z]*")*\]|\{"(status|id)":(1|"success"|"run-error"),"(json|text|error|name|text/html)":"[\[\]{}0-9a\\"]{0,9}"\})\}\n"#) {
         let (mut decoder, mut calls) = decoder(Limits::default(), |_: &Line| {});
@@ -247,7 +247,7 @@ fn images_are_what_they_say_few_and_small() {
     assert!(matches!(outcome, Err(SandboxError::Protocol(_))));
 }
 
-/// The frames of displays, and how the run ended.
+/// Decodes frames of displays, and returns what was displayed.
 fn displayed(frames: impl IntoIterator<Item = Value>) -> Result<Displayed, SandboxError> {
     let (mut decoder, mut calls) = decoder(Limits::default(), |_: &Line| ());
     let frames: String = frames.into_iter().map(|shown| json!({ "display": shown }).to_string() + "\n").collect();
@@ -283,9 +283,9 @@ fn bundles_are_few_and_small() {
     assert!(many(1, html(MAX_DISPLAY)).is_ok());
     assert_eq!(many(1, html(MAX_DISPLAY + 1)).unwrap_err(), MORE);
     assert_eq!(many(MAX_DISPLAYED / MAX_DISPLAY, html(MAX_DISPLAY)).unwrap_err(), MORE, "as frames");
-    // What is sent with escapes is longer than what it says.
+    // Escapes make a frame longer than its content.
     assert_eq!(many(1, json!({ "text/html": "\u{1}".repeat(MAX_DISPLAYED / 6) })).unwrap_err(), MORE);
-    // An isolate does not count these.
+    // Isolates do not count depth and values.
     let plotly = |text: String| json!({ "application/vnd.plotly.v1+json": text });
     let deep = |depth: usize| plotly(format!("{{\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1)));
     assert_eq!(many(1, deep(MAX_DISPLAY_DEPTH)).unwrap().omitted, 0);
@@ -309,7 +309,7 @@ fn a_file_may_be_as_large_as_its_limit() {
     assert_eq!(outcome.unwrap().unwrap().changes.files.len(), 1);
 }
 
-/// The parts that came of these frames, of a run that may send `kept_bytes`, and how it ended.
+/// Decodes frames of a run that may send `kept_bytes`. Returns the parts, and how the run ended.
 fn parts_of(kept_bytes: usize, frames: &[Value]) -> (Vec<Part>, Result<Option<Outcome>, SandboxError>) {
     let limits = Limits { kept_bytes, embed_bytes: 10, ..Limits::default() };
     let (mut decoder, mut calls) = decoder(limits, |_: &Line| ());
@@ -373,7 +373,7 @@ fn a_large_file_comes_in_parts() {
         let (_, outcome) = parts_of(size, &[file("a"), bad]);
         assert_eq!(outcome, Err(BAD));
     }
-    // What is longer than any part is not even held.
+    // A frame that is longer than any part is not even held.
     let (_, outcome) = parts_of(size, &[file("a"), part(&vec![7; 2 * PART_BYTES])]);
     assert!(matches!(
         outcome,

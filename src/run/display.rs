@@ -1,8 +1,8 @@
 //! What a program showed besides its output: bundles of texts and JSON by their MIME types, as IPython makes them, and
 //! images.
 //!
-//! **Boundary.** All of it was made by the program, and says of itself what it is. HTML, SVG and Markdown from here may
-//! have scripts and links in them, and JSON for plotly and Vega may name addresses: who shows them sees to that.
+//! **Boundary.** The program made all of it, and states its types. HTML, SVG and Markdown from here may have scripts
+//! and links in them, and JSON for plotly and Vega may name addresses: code that shows them has to handle that.
 
 use serde_json::{Map, Value};
 
@@ -15,10 +15,10 @@ use crate::{
 /// Types that a model reads, the better one first.
 pub const READABLE: [&str; 2] = ["text/markdown", "text/latex"];
 
-/// What a run displayed.
+/// The displays of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Displayed {
-    /// Texts and JSON by their MIME types, a value each.
+    /// Texts and JSON by their MIME types, a bundle for each value.
     pub bundles: Vec<Map<String, Value>>,
     /// How many parts of them were left out.
     pub omitted: usize,
@@ -33,12 +33,12 @@ impl Displayed {
         self.bundles.is_empty() && self.omitted == 0
     }
 
-    /// What a model reads of it: a text of each bundle that has one.
+    /// The texts that a model reads: one of each bundle that has one.
     pub fn readable(&self) -> impl Iterator<Item = &str> {
         self.bundles.iter().filter_map(|bundle| READABLE.iter().find_map(|kind| bundle.get(*kind)?.as_str()))
     }
 
-    /// Only what a model reads.
+    /// Returns only what a model reads.
     #[must_use]
     pub fn as_read(&self) -> Self {
         let readable = |bundle: &Map<String, Value>| {
@@ -48,10 +48,10 @@ impl Displayed {
         Self { bundles: self.bundles.iter().filter_map(readable).collect(), ..Self::default() }
     }
 
-    /// Takes a bundle as it came. JSON of too many parts is left out: an isolate does not count them.
+    /// Adds a bundle. JSON that is too deep or has too many values is left out, as isolates count neither.
     ///
     /// # Errors
-    /// No honest isolate sends it.
+    /// A bundle that no honest isolate sends.
     pub(super) fn add(&mut self, shown: DisplayFrame) -> Result<(), SandboxError> {
         const BAD: SandboxError = SandboxError::Protocol("a display that is none");
         if self.bundles.len() >= MAX_DISPLAYS {
@@ -87,29 +87,29 @@ impl Displayed {
                 self.omitted += 1;
                 continue;
             }
-            // As a value first: an object with serde_json's own name of a number in it is none, and would not be read again.
+            // An object with serde_json's private name of a number is parsed as no object, and could not be read again.
             match serde_json::from_str(&text) {
                 Ok(spec @ Value::Object(_)) => bundle.insert(kind.into(), spec),
                 _ => return Err(BAD),
             };
         }
-        // One of which all was left out has its place, too: it counts.
+        // A bundle of which all was left out keeps its place: it counts.
         self.bundles.push(bundle);
         Ok(())
     }
 }
 
-/// What a program drew, or an image that it showed.
+/// A figure that a program drew, or an image that it showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     /// Its bytes in base64 (RFC 4648, section 4).
     pub base64: String,
-    /// What its bytes say that it is.
+    /// Determined from its bytes.
     pub media_type: &'static str,
 }
 
 impl Image {
-    /// A PNG or a JPEG of these bytes, which are those of `base64`; nothing, if they are of something else.
+    /// A PNG or a JPEG of these bytes, which are those of `base64`; `None` if they are anything else.
     #[must_use]
     pub fn new(bytes: &[u8], base64: String) -> Option<Self> {
         /// How every one begins (PNG specification, section 5.2; ITU-T T.81, annex B).

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::uri::FileUri;
 use crate::limits::{MAX_PATH, MAX_PATH_DEPTH, MAX_PATH_PART};
 
-/// The folder, in the program's own, of files that it can only read: those of a home that has some for every run.
+/// The folder, in the program's own, of read-only files that a home gives to every run.
 pub const DATA: &str = "data";
 
 /// A file that is placed before a run.
@@ -35,7 +35,7 @@ pub enum Change {
 }
 
 impl Change {
-    /// As results have it.
+    /// Its name in results.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -51,13 +51,13 @@ impl Change {
 pub struct ChangedFile {
     /// Relative to the program's folder.
     pub path: String,
-    /// What became of it.
+    /// The kind of change.
     pub change: Change,
     /// In bytes; 0 of one that was deleted.
     pub size: u64,
     /// Its bytes, unless it is too large for a result.
     pub content: Option<Content>,
-    /// Where it can be read for a while, if it can.
+    /// The URI at which it can be read for a while, if it can.
     pub uri: Option<FileUri>,
 }
 
@@ -87,21 +87,21 @@ pub enum Content {
 /// Changes of a run to files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Those that the result lists.
+    /// The files that the result lists.
     pub files: Vec<ChangedFile>,
-    /// How many there are besides.
+    /// How many more there are.
     pub omitted: u64,
 }
 
 impl Changes {
-    /// Says that the files that are there can be read, by URIs with this handle.
+    /// Gives each file that still exists a URI with this handle, at which it can be read.
     pub fn keep(&mut self, handle: &str) {
         for file in self.files.iter_mut().filter(|file| file.change != Change::Deleted) {
             file.uri = Some(FileUri::new(handle, file.path.as_str()));
         }
     }
 
-    /// Whether there are other files than before.
+    /// Whether files were added or removed.
     #[must_use]
     pub fn has_other_files(&self) -> bool {
         self.omitted > 0 || self.files.iter().any(|file| file.change != Change::Changed)
@@ -111,7 +111,7 @@ impl Changes {
 /// Checks that a path stays in its folder, and is what it looks like.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Says what is wrong with it.
 pub fn check_path(path: &str) -> Result<(), &'static str> {
     let parts = || path.split('/');
     if path.is_empty() {

@@ -1,4 +1,4 @@
-//! Keeping the files of a run that are too large for its result, while they come.
+//! Keeps the files of a run that are too large for its result, as they come.
 
 use std::rc::Rc;
 
@@ -8,7 +8,7 @@ use crate::kept::{Item, Keeper};
 /// The files of one run.
 pub(super) struct Keeping<'a> {
     keeper: Option<&'a Keeper>,
-    /// Those that are kept so far, of which only the last may miss a part.
+    /// The files that are kept so far; only the last may miss a part.
     items: Vec<Rc<Item>>,
 }
 
@@ -17,7 +17,7 @@ impl<'a> Keeping<'a> {
         Self { keeper, items: Vec::new() }
     }
 
-    /// Keeps a part. The decoder gives them in order.
+    /// Keeps a part. The decoder returns them in order.
     pub(super) async fn take(&mut self, Part { path, size, at, bytes }: Part) {
         let Some(keeper) = self.keeper else { return };
         if at == 0 {
@@ -30,7 +30,7 @@ impl<'a> Keeping<'a> {
         }
     }
 
-    /// Says of the files where they are.
+    /// Adds the URIs of the kept files to `changes`.
     pub(super) fn tell(self, changes: &mut Changes) {
         for Item { id, path, .. } in self.items.iter().map(|item| &**item) {
             if let Some(file) = changes.files.iter_mut().find(|file| file.path == *path) {

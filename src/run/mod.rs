@@ -1,7 +1,7 @@
-//! One run of Python: what a client asked for, and what came of it.
+//! One run of Python: a client's request, and its outcome.
 //!
-//! [`execute`] runs a request in a [`Sandbox`], in the messages of [`protocol`]; `decoder` reads what comes back, [`calls`]
-//! has the program's calls answered, and [`result`] writes what became of it for a client.
+//! [`execute`] runs a request in a [`Sandbox`], with the messages of [`protocol`]; `decoder` reads what comes back,
+//! [`calls`] has the program's calls answered, and [`result`] writes the outcome for a client.
 
 pub mod asking;
 pub mod calls;
@@ -36,17 +36,17 @@ use crate::{
     packages::{PackageSet, Programs},
 };
 
-/// What a client asked to be run.
+/// A client's request to run code.
 #[derive(Debug, Clone)]
 pub struct RunRequest {
     /// Python source; its last expression is the returned value.
     pub code: String,
-    /// Global variables, besides `__name__`, of the run's fresh namespace: the JSON of an object. Only Python reads it, so that its
-    /// numbers stay what they are.
+    /// Global variables, besides `__name__`, of the run's fresh namespace: the JSON of an object. Only Python parses
+    /// it, so that its numbers stay what they are.
     pub globals: String,
     /// Whether the namespace is that of the run before, as in a session that was asked for by handle.
     pub keep_variables: bool,
-    /// What is placed in the program's folder before it runs.
+    /// Files that are placed in the program's folder before it runs.
     pub files: Vec<PlacedFile>,
 }
 
@@ -63,7 +63,7 @@ pub enum Stream {
 /// A line of output, as it comes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// Where it was written to.
+    /// The stream that it was written to.
     pub stream: Stream,
     /// The line without its newline.
     pub text: String,
@@ -101,27 +101,27 @@ pub enum Ending {
 pub struct Outcome {
     /// Lines of stdout and stderr in the order in which they were written.
     pub output: Vec<String>,
-    /// What it showed as text or JSON.
+    /// Text and JSON that it displayed.
     pub displayed: Displayed,
     /// Figures and images that it showed.
     pub images: Vec<Image>,
-    /// What it did to files in its folder.
+    /// Its changes to files in its folder.
     pub changes: Changes,
     /// How it ended.
     pub ending: Ending,
 }
 
 impl Outcome {
-    /// One of a run that showed nothing but its output, and left no files.
+    /// The outcome of a run that showed nothing but its output, and left no files.
     #[must_use]
     pub fn without_files(output: Vec<String>, ending: Ending) -> Self {
         Self { output, displayed: Displayed::default(), images: Vec::new(), changes: Changes::default(), ending }
     }
 }
 
-/// Runs `request` in `sandbox`, with `packages`, and gives each line to `on_line` as it comes. `caller` answers what the
-/// program calls, and says what it may; without one it may call nothing. What is too large for the result goes to `keeper`;
-/// for a run of a session there is none, as what that wrote stays where it can be read.
+/// Runs `request` in `sandbox`, with `packages`, and passes each line to `on_line` as it comes. `caller` says what the
+/// program may call, and answers it; without one it may call nothing. Files that are too large for the result go to
+/// `keeper`; a run of a session has none, as its files stay where they can be read.
 ///
 /// Dropping the future ends the run.
 ///
@@ -148,7 +148,7 @@ pub async fn execute(
     let mut keeping = Keeping::new(keeper);
     let mut calls = Calls::new(caller, &limits, platform);
     let mut run = sandbox.run(to_isolate(request, limits, calls.callable())?, packages);
-    // Those before it in its session are bounded themselves; this is for one that no longer does what it should.
+    // The runs before it in its session are bounded themselves; this is for one that no longer does what it should.
     let mut overdue = (platform.sleep)(MAX_QUEUE).fuse();
     let allowed = limits.time + limits.grace + WATCHDOG_MARGIN;
     let mut began_at = None;
@@ -172,13 +172,13 @@ pub async fn execute(
                 if calls.waited().is_zero() || left.is_zero() {
                     return Err(SandboxError::Lost("it did not end in time".into()));
                 }
-                // While an answer is awaited, as much is left the next time.
+                // While an answer is awaited, the time that is left does not shrink.
                 overdue = (platform.sleep)(left.max(Duration::from_secs(1))).fuse();
                 continue;
             }
         };
         match event {
-            // An isolate ends its run by itself; this is for one that does not.
+            // An isolate ends its run by itself; this timer is for one that does not.
             Some(Ok(RunEvent::Began)) if began_at.is_none() => {
                 began_at = Some((platform.now)());
                 overdue = (platform.sleep)(allowed).fuse();
@@ -200,7 +200,7 @@ pub async fn execute(
     }
 }
 
-/// Runs programs in a sandbox whose every run is fresh.
+/// Runs programs in a sandbox in which every run is fresh.
 pub struct InSandbox(pub Rc<dyn Sandbox>);
 
 impl Programs for InSandbox {

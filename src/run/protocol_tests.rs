@@ -5,7 +5,7 @@ use ts_rs::Config;
 use super::*;
 use crate::run::asking;
 
-/// The types as JavaScript has them: `protocol.d.ts`.
+/// The JavaScript types: `protocol.d.ts`.
 fn types() -> String {
     let config = Config::new().with_large_int("number");
     let mut text = format!(
@@ -36,7 +36,7 @@ fn types() -> String {
     text
 }
 
-/// The limits of a run where nobody sets them, for runs that no core starts.
+/// The default limits of a run, for runs that no core starts.
 fn limits() -> String {
     let limits = serde_json::to_value(RunLimits::new(Limits::default())).unwrap();
     let members: String =
@@ -48,7 +48,7 @@ fn limits() -> String {
     )
 }
 
-/// Writes them anew with `WRITE_TYPES=1`.
+/// Rewrites the files with `WRITE_TYPES=1`.
 #[test]
 fn javascript_has_the_same_types() {
     let script = format!(

@@ -1,4 +1,4 @@
-//! An outcome as the original words it: XML, JSON, and MCP's structured content.
+//! Writes an outcome as the original does: XML, JSON, and MCP's structured content.
 
 use std::str::FromStr;
 
@@ -36,8 +36,8 @@ impl FromStr for ReturnMode {
     }
 }
 
-/// The text block of a result. `session` is the handle to pass to later calls, for clients that give a model the text
-/// alone; without one, it is the original's text.
+/// The text block of a result. `session` is the handle to pass to later calls, for clients that give a model only the
+/// text; without one, it is the original's text.
 #[must_use]
 pub fn text(outcome: &Outcome, mode: ReturnMode, session: Option<&str>) -> String {
     match mode {
@@ -164,8 +164,8 @@ fn file(file: &ChangedFile) -> Value {
     value
 }
 
-/// What follows the text of a result: its figures, and the files that are small enough; of others, which can be read by
-/// their URIs, links, for a client that knows of such.
+/// The blocks after the text of a result: its figures, the files that are small enough, and, for clients that know
+/// links, links to other files that can be read by their URIs.
 pub fn attachments(outcome: &Outcome, with_links: bool) -> impl Iterator<Item = ContentBlock> {
     let figures =
         outcome.images.iter().map(|Image { base64, media_type }| ContentBlock::image(base64.as_str(), *media_type));
@@ -176,7 +176,7 @@ pub fn attachments(outcome: &Outcome, with_links: bool) -> impl Iterator<Item = 
     figures.chain(files)
 }
 
-/// A link to what can be read with `resources/read`. A model may have to read it: it says nothing twice.
+/// A link to a file that `resources/read` reads. A model may have to read the link, so it says nothing twice.
 #[must_use]
 pub fn link(uri: &FileUri, size: u64) -> Resource {
     let name = uri.path.rsplit('/').next().unwrap_or(&uri.path);
@@ -190,7 +190,7 @@ fn attachment(file: &ChangedFile, content: &Content) -> ContentBlock {
     let content = match content {
         Content::Base64(base64) if SHOWN.contains(&&*media_type) => {
             let image = ImageContent::new(base64.as_str(), media_type);
-            // Figures have none.
+            // Figures have no path.
             let meta = Map::from_iter([("path".to_owned(), file.path.as_str().into())]);
             return ContentBlock::Image(image.with_meta(MetaObject(meta)));
         }
@@ -200,7 +200,7 @@ fn attachment(file: &ChangedFile, content: &Content) -> ContentBlock {
     ContentBlock::resource(content.with_mime_type(media_type))
 }
 
-/// How the URI of a file that is part of a result begins. It names it there, and nothing can be read from it.
+/// How the URI of an attached file begins. It only names the file in the result: nothing can be read by it.
 pub const PLACE: &str = "sandbox:///";
 
 /// Images that clients and models take.
@@ -244,7 +244,7 @@ fn xml(outcome: &Outcome, session: Option<&str>) -> String {
     lines.join("\n")
 }
 
-/// Files, as the text of a result has them.
+/// Lists files for the text of a result.
 fn lines_of(Changes { files, omitted }: &Changes) -> Vec<String> {
     let more = match (files.is_empty(), omitted) {
         (_, 0) => None,
@@ -265,12 +265,12 @@ fn line(file: &ChangedFile) -> String {
     format!("{} {path} ({}, {size} bytes{kept})", change.name(), file.media_type())
 }
 
-/// The tags that the original's result is made of. Ours are escaped only where they are used.
+/// The tags of the original's result. Ours are escaped only where they are used.
 const ORIGINAL_TAGS: [&str; 4] = ["status", "output", "return_value", "error"];
 
-/// Escapes what could be taken for one of `tags`, the result's own, with the original's idea of one:
-/// `</?\s*TAG(?:.*?>)?`, in any case. The original looks for the tag of the same section only, so
-/// that printed text could pretend to be the returned value.
+/// Escapes what could be taken for one of `tags`, the result's own, by the original's pattern: `</?\s*TAG(?:.*?>)?`, in
+/// any case. The original escapes the tag of the same section only, so there printed text could pretend to be the
+/// returned value.
 fn escape_tags(text: &str, tags: &[&str]) -> String {
     let mut escaped = String::with_capacity(text.len());
     let mut rest = text;
@@ -290,7 +290,7 @@ fn escape_tags(text: &str, tags: &[&str]) -> String {
     escaped
 }
 
-/// Bytes of the one of `tags` at the start of `from`, which starts with `<`.
+/// The length in bytes of one of `tags` at the start of `from`, which starts with `<`.
 fn tag_length(from: &str, tags: &[&str]) -> Option<usize> {
     let name = from.strip_prefix('<')?;
     let name = name.strip_prefix('/').unwrap_or(name).trim_start();

@@ -8,22 +8,23 @@ use super::{
     result::{ReturnMode, structured, text},
 };
 
-/// The setting that bounds it, named in the note to the model.
+/// The setting of the limit, named in the note to the model.
 const SETTING: &str = "RESULT_LIMIT_KB";
 
-/// In how many steps a result is made to fit whose letters take more room than was guessed.
+/// Most steps to make a result fit whose letters take more room than was estimated.
 const MAX_STEPS: usize = 16;
 
-/// Most bytes that a letter of an outcome takes in a result: once in the text, and once in the structured content, where an
-/// escape has six.
+/// Most bytes that a byte of an outcome takes in a result: it is there twice, in the text and in the structured
+/// content, and an escape has six.
 const WORST: usize = 12;
 
-/// Room for what a result has besides.
+/// Room for the rest of a result.
 const OVERHEAD: usize = 1024;
 
-/// Cuts output, value and error of an outcome, and what it displayed, so that its text and its structured content have at most `limit` bytes
-/// together: the beginning and the end of each are kept, with how much is missing. Of what was displayed, which may have
-/// half of it, all goes first that no model reads. What is `whole` elsewhere is named there. Gives what was cut.
+/// Cuts output, value and error of an outcome, and what it displayed, so that its text and its structured content have
+/// at most `limit` bytes together. The beginning and the end of each are kept, with a note of how much is missing, and
+/// of the URI in `whole`, if there is one. What was displayed may have half of the limit: parts that no model reads go
+/// first. Returns what was cut.
 pub fn shorten(outcome: &mut Outcome, mode: ReturnMode, limit: usize, whole: &Whole) -> Cut {
     let before = (bytes_of(&outcome.output), ending_bytes(&outcome.ending));
     shorten_to(outcome, mode, limit, whole);
@@ -31,7 +32,7 @@ pub fn shorten(outcome: &mut Outcome, mode: ReturnMode, limit: usize, whole: &Wh
     Cut { output: before.0 != after.0, ending: before.1 != after.1 }
 }
 
-/// Where all can be read of what was cut: URIs.
+/// The URIs at which all of what was cut can be read.
 #[derive(Debug, Default)]
 pub struct Whole {
     /// The output.
@@ -40,7 +41,7 @@ pub struct Whole {
     pub ending: Option<String>,
 }
 
-/// What was cut.
+/// Which parts were cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cut {
     /// The output.
@@ -53,7 +54,7 @@ pub struct Cut {
 #[must_use]
 pub fn fits(outcome: &Outcome, mode: ReturnMode, limit: usize) -> bool {
     let all = bytes_of(&outcome.output).saturating_add(ending_bytes(&outcome.ending));
-    // Most are small enough.
+    // Most outcomes are small enough.
     let is_small = outcome.displayed.is_empty() && all.saturating_mul(WORST).saturating_add(OVERHEAD) <= limit;
     is_small || size(outcome, mode) <= limit
 }
@@ -74,12 +75,12 @@ fn shorten_to(outcome: &mut Outcome, mode: ReturnMode, limit: usize, at: &Whole)
     }
     let rest = size(&Outcome { output: Vec::new(), ending: Ending::Success(Returned::None), ..outcome.clone() }, mode);
     let room = limit.saturating_sub(rest);
-    // A byte of it takes as much in the result as all do on average. In 64 bits: wasm's `usize` has 32.
+    // Each byte of it is taken to need as much of the result as all do on average. In 64 bits: wasm's `usize` has 32.
     let share = all as u64 * room as u64 / told.saturating_sub(rest).max(1) as u64;
     let mut left = usize::try_from(share).unwrap_or(all);
     let whole = outcome.clone();
     for _ in 0..MAX_STEPS {
-        // Each may have half, and what the other leaves of its own.
+        // Each may have half, and what the other leaves of its half.
         let for_ending = of_ending.min((left / 2).max(left.saturating_sub(of_output)));
         outcome.ending = ending_within(&whole.ending, for_ending, at);
         outcome.output = lines_within(&whole.output, left - for_ending.min(left), at);
@@ -96,7 +97,7 @@ fn size(outcome: &Outcome, mode: ReturnMode) -> usize {
     text(outcome, mode, None).len() + structured(outcome, None).to_string().len()
 }
 
-/// Leaves out parts of what was displayed until a result has at most `most` bytes of it; whether any.
+/// Leaves out parts of what was displayed until it takes at most `most` bytes of a result. Returns whether it did.
 fn display_within(displayed: &mut Displayed, mode: ReturnMode, most: usize) -> bool {
     let told = |displayed: &Displayed| {
         let ending = Ending::Success(Returned::None);
@@ -156,7 +157,7 @@ fn ending_bytes(ending: &Ending) -> usize {
     }
 }
 
-/// The same, with a text of `most` bytes. A value of which a part is missing is none any longer, but a text.
+/// The ending with a text of `most` bytes. A value that is cut becomes a text.
 fn ending_within(ending: &Ending, most: usize, at: &Whole) -> Ending {
     let at = at.ending.as_deref();
     match ending {
@@ -175,7 +176,7 @@ fn text_within(text: &str, most: usize, what: &str, at: Option<&str>) -> String 
     format!("{begin}\n{}\n{end}", note(what, text.len() - begin.len() - end.len(), at))
 }
 
-/// Lines of at most `most` bytes, and the note: the first and the last, of which those next to the note may be cut.
+/// Lines of at most `most` bytes, from the beginning and the end, and a note between them. Lines next to it may be cut.
 fn lines_within(lines: &[String], most: usize, at: &Whole) -> Vec<String> {
     let all = bytes_of(lines);
     if all <= most {
@@ -202,7 +203,7 @@ fn lines_within(lines: &[String], most: usize, at: &Whole) -> Vec<String> {
     begin.into_iter().chain([note("output", missing, at.output.as_deref())]).chain(end).collect()
 }
 
-/// `at`: where all of it can be read.
+/// `at`: the URI at which all of it can be read.
 fn note(what: &str, missing: usize, at: Option<&str>) -> String {
     let all = at.map(|at| format!("; all of it: {at}")).unwrap_or_default();
     format!("[{what} cut: {missing} bytes left out here, by {SETTING}{all}]")

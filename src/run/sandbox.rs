@@ -1,4 +1,4 @@
-//! Where a call's run goes on, as the server sees it: a fresh isolate, a session's interpreter, or one that is elsewhere.
+//! Where a run takes place, as the server sees it: in a fresh isolate, in a session's interpreter, or elsewhere.
 
 use std::fmt;
 
@@ -41,7 +41,7 @@ impl fmt::Display for SandboxError {
 
 impl std::error::Error for SandboxError {}
 
-/// What becomes known of a run while it goes on.
+/// Events of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunEvent {
     /// From here on the program may have done something. Reported once, before the first frames.
@@ -50,13 +50,14 @@ pub enum RunEvent {
     Frames(Vec<u8>),
 }
 
-/// A run, from its birth on. Dropping it ends it, whether it has begun, waits for something, or is over.
+/// A run. Dropping it ends it at any time, whether it has begun, waits for something, or is over.
 pub type Run = Box<dyn Running>;
 
-/// What [`Run`] is: [`RunEvent`]s, and a way back for the answers to the program's calls.
+/// The [`RunEvent`]s of a [`Run`], and a way back for the answers to the program's calls.
 pub trait Running: Stream<Item = Result<RunEvent, SandboxError>> + Unpin {
-    /// Brings an answer to one of the run's calls, as JSON, into the isolate. Resolves once it is there, or cannot get
-    /// there; of an interpreter that is gone the run itself tells. Dropped, it may get there or not.
+    /// Passes an answer to one of the run's calls, as JSON, into the isolate. Resolves once it is there, or cannot get
+    /// there; if the interpreter is gone, the run itself says so. If the future is dropped, the answer may get there or
+    /// not.
     fn answer(&self, answer: &str) -> LocalBoxFuture<'static, ()>;
 }
 
@@ -66,14 +67,14 @@ pub trait Sandbox {
     /// imported besides the standard library. Nothing happens before the run is polled.
     fn run(&self, request: String, packages: PackageSet) -> Run;
 
-    /// Whether each run has an interpreter of its own: one that failed leaves nothing behind, and may be run again.
+    /// Whether each run has an interpreter of its own: a failed run leaves nothing behind, and may be repeated.
     fn is_fresh(&self) -> bool;
 
     /// The home's timers, tasks and clock.
     fn platform(&self) -> Platform;
 }
 
-/// A run of what can be answered nothing.
+/// A run that takes no answers.
 #[cfg(test)]
 pub(crate) struct Deaf<S>(pub(crate) S);
 

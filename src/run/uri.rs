@@ -1,4 +1,4 @@
-//! What a file is called from outside: `sandbox://HANDLE/PATH`, and `/files/HANDLE/PATH` over HTTP.
+//! The URIs of files: `sandbox://HANDLE/PATH`, and `/files/HANDLE/PATH` over HTTP.
 
 use std::fmt;
 
@@ -7,19 +7,19 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use super::files::check_path;
 use crate::{handle::is_handle, limits::MAX_PATH};
 
-/// How all of them begin.
+/// How all URIs begin.
 pub const SCHEME: &str = "sandbox://";
 
-/// What a path has in a URI as it is (RFC 3986, section 2.3).
+/// What is escaped in the path of a URI: all but `/` and unreserved characters (RFC 3986, section 2.3).
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The URI of a file.
 ///
-/// **Boundary.** It is a name and gives no access: whoever asks for what it names is asked who he is. Of what is another's, he
-/// learns what he learns of what never was.
+/// **Boundary.** It is a name and gives no access: the caller of each request for it is checked. Files of another
+/// principal seem not to exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileUri {
-    /// Of the session, or whatever else keeps the file: 128 random bits.
+    /// The handle of the session, or of whatever else keeps the file: 128 random bits.
     pub handle: String,
     /// Relative to the program's folder. It was checked.
     pub path: String,
@@ -32,19 +32,19 @@ impl FileUri {
         Self { handle: handle.into(), path: path.into() }
     }
 
-    /// Reads one.
+    /// Parses a URI.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Says what is wrong with it.
     pub fn parse(uri: &str) -> Result<Self, String> {
         let rest = uri.strip_prefix(SCHEME).ok_or("it does not begin with sandbox://")?;
         Self::parse_rest(rest)
     }
 
-    /// Reads `HANDLE/PATH`, whose path is percent-encoded.
+    /// Parses `HANDLE/PATH`, whose path is percent-encoded.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// Says what is wrong with it.
     pub fn parse_rest(rest: &str) -> Result<Self, String> {
         let (handle, path) = rest.split_once('/').ok_or("it has no path")?;
         if !is_handle(handle) {
@@ -62,14 +62,14 @@ impl fmt::Display for FileUri {
     }
 }
 
-/// A path, as a URI has it.
+/// Encodes a path for a URI.
 pub(crate) fn encode(path: &str) -> impl fmt::Display + '_ {
     utf8_percent_encode(path, IN_PATH)
 }
 
-/// A percent-encoded path. What is not quite that is refused, and not guessed at.
+/// Decodes a percent-encoded path. An invalid one is refused, and not guessed at.
 fn decode(encoded: &str) -> Result<String, &'static str> {
-    // Three letters for each byte.
+    // At most three letters for each byte.
     if encoded.len() > 3 * MAX_PATH {
         return Err("is too long");
     }

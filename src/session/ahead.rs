@@ -1,36 +1,37 @@
-//! Which interpreters are booted ahead of the runs that need one: with what was asked for last.
+//! Decides which interpreters are booted ahead of the runs that need one: with the packages that were asked for last.
 
 use std::time::Duration;
 
 use crate::limits::AHEAD_TIME;
 
-/// Interpreters that nobody has had. `Parts`: what one is made of; equal are those that serve for each other. `Spare`: where
-/// it is.
+/// Spare interpreters, which nobody has had. `Parts` is what one is made of: spares with equal parts serve for each
+/// other. `Spare` says where one is.
 ///
-/// **Boundary.** One is given out once, and what was given out never comes back.
+/// **Boundary.** A spare is given out once, and one that was given out never comes back.
 pub struct Ahead<Parts, Spare> {
-    /// How many kinds of them there are, one of each.
+    /// How many kinds are kept, one of each.
     most: usize,
-    /// Always kept, without a request for it.
+    /// Always kept, even if no run asked for it.
     always: Option<Parts>,
-    /// What was asked for, and when, since 1970: the last first.
+    /// The parts that were asked for, and when, since 1970: the last first.
     asked: Vec<(Parts, Duration)>,
     spares: Vec<(Parts, Spare)>,
 }
 
 impl<Parts: Clone + PartialEq, Spare> Ahead<Parts, Spare> {
-    /// Of as many kinds as `most`, and of the one that is `always` kept.
+    /// Keeps up to `most` kinds that were asked for, and the one of `always`.
     #[must_use]
     pub fn new(most: usize, always: Option<Parts>) -> Self {
         Self { most, always, asked: Vec::new(), spares: Vec::new() }
     }
 
-    /// From now on as many kinds are kept.
+    /// Sets how many kinds are kept from now on.
     pub fn limit(&mut self, most: usize) {
         self.most = most;
     }
 
-    /// Notes that a run asked for this: one is kept for whoever asks for the same within [`AHEAD_TIME`].
+    /// Notes that a run asked for these parts: one spare is kept for a run that asks for the same within
+    /// [`AHEAD_TIME`].
     pub fn expect(&mut self, parts: &Parts, now: Duration) {
         if self.always.as_ref() != Some(parts) {
             self.asked.retain(|(asked, _)| asked != parts);
@@ -39,13 +40,13 @@ impl<Parts: Clone + PartialEq, Spare> Ahead<Parts, Spare> {
         }
     }
 
-    /// Gives one away.
+    /// Takes out a spare with these parts, to be used.
     pub fn take(&mut self, parts: &Parts) -> Option<Spare> {
         let at = self.spares.iter().position(|(of, _)| of == parts)?;
         Some(self.spares.remove(at).1)
     }
 
-    /// Gives those that are of no more use: they end.
+    /// Takes out the spares that are of no more use; the caller ends them.
     #[must_use]
     pub fn tidy(&mut self, now: Duration) -> Vec<Spare> {
         self.asked.truncate(self.most);
@@ -55,24 +56,24 @@ impl<Parts: Clone + PartialEq, Spare> Ahead<Parts, Spare> {
         self.spares.extract_if(.., |(parts, _)| is_over(parts)).map(|(_, spare)| spare).collect()
     }
 
-    /// What to boot next: what is always kept, then what was asked for last.
+    /// Returns what to boot next: what is always kept, then what was asked for last.
     #[must_use]
     pub fn missing(&self) -> Vec<Parts> {
         let wanted = self.always.iter().chain(self.asked.iter().map(|(parts, _)| parts));
         wanted.filter(|parts| self.spares.iter().all(|(of, _)| of != *parts)).cloned().collect()
     }
 
-    /// Adds one that boots, or has.
+    /// Adds a spare that boots or has booted.
     pub fn add(&mut self, parts: Parts, spare: Spare) {
         self.spares.push((parts, spare));
     }
 
-    /// Those that there are.
+    /// All spares.
     pub fn spares(&self) -> impl Iterator<Item = &Spare> {
         self.spares.iter().map(|(_, spare)| spare)
     }
 
-    /// Takes out those that are gone, or of which nothing is known any longer.
+    /// Takes out the spares that are gone, or of which nothing is known any longer.
     #[must_use]
     pub fn remove(&mut self, is_gone: impl Fn(&Spare) -> bool) -> Vec<Spare> {
         self.spares.extract_if(.., |(_, spare)| is_gone(spare)).map(|(_, spare)| spare).collect()

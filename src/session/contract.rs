@@ -1,4 +1,4 @@
-//! The contract suite: the life of a run, with every place where somebody may let go, and whatever an interpreter may do
+//! The contract suite: the life of a run, dropped at every possible moment, and everything that an interpreter may do
 //! wrong.
 
 use std::{rc::Rc, time::Duration};
@@ -29,7 +29,7 @@ const EVICTABLE_AFTER: Duration = Duration::from_secs(5 * 60);
 
 type Session = SessionInterpreter<Fake>;
 
-/// What came of a run: the notice that its output began with, and its value.
+/// The outcome of a run: the notice that its output began with, and its value.
 type Came = Result<(Option<&'static str>, Value), SandboxError>;
 
 fn session(fake: &Fake, places: &Places) -> Session {
@@ -58,7 +58,7 @@ async fn run_with(sandbox: &dyn Sandbox, code: &str, names: &[&str]) -> Came {
                 text.push_str(std::str::from_utf8(&bytes).unwrap());
             }
         }
-        // As the decoder does: whoever has the result reads no further.
+        // Stops reading once the result is there, as the decoder does.
         if let Some(end) = text.lines().find(|line| line.starts_with("{\"end\"")) {
             let end: Value = serde_json::from_str(end).unwrap();
             let value = serde_json::from_str(end["end"]["json"].as_str().unwrap()).unwrap();
@@ -69,7 +69,7 @@ async fn run_with(sandbox: &dyn Sandbox, code: &str, names: &[&str]) -> Came {
     Err(SandboxError::Lost("no result".into()))
 }
 
-/// Lets go of a run after `time`.
+/// Drops a run after `time`.
 async fn let_go(sandbox: &dyn Sandbox, code: &str, set: PackageSet, time: Duration) {
     let mut run = sandbox.run(request(code), set);
     let mut late = sleep(time).fuse();
@@ -89,7 +89,7 @@ fn check(test: impl Future<Output = ()> + 'static) {
     virtual_clock::run(test);
 }
 
-/// Every 5 ms, to well after the last thing happened.
+/// Every 5 ms, until well after the last event.
 fn moments() -> impl Iterator<Item = Duration> {
     (0..60).map(|n| Duration::from_millis(5 * n))
 }
@@ -253,13 +253,13 @@ fn one_that_never_answers_is_given_up() {
             world.silent.set(false);
         }
         assert_eq!(value(run(&session, "count").await), 1);
-        // The same in the middle of its life.
+        // The same for one that has run before.
         world.silent.set(true);
         assert!(matches!(run(&session, "count").await, Err(SandboxError::Lost(_))));
         world.silent.set(false);
         assert_eq!(run(&session, "count").await.unwrap(), (Some(RESTARTED), 1.into()));
         assert_eq!(world.spawned.get(), 4);
-        // Let go of, it keeps the next waiting for as long as it might boot, and no longer.
+        // A dropped run keeps the next waiting for as long as its interpreter might boot, and no longer.
         world.silent.set(true);
         let_go(&session, "count", PackageSet::default(), Duration::from_millis(100)).await;
         world.silent.set(false);
@@ -312,7 +312,7 @@ fn wheels_that_were_dropped_are_needed_for_a_new_interpreter_only() {
         world.no_parts.set(true);
         assert_eq!(run_with(&session, "read", &["a"]).await.unwrap(), (None, "kept".into()));
         assert_eq!(run(&session, "read").await.unwrap(), (None, "kept".into()));
-        // What cannot be had does not cost the interpreter that there is.
+        // Packages that cannot be had do not cost the live interpreter.
         for adds in [false, true] {
             world.adds.set(adds);
             assert!(matches!(run_with(&session, "read", &["b"]).await, Err(SandboxError::Start(_))));

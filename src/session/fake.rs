@@ -1,4 +1,4 @@
-//! A backend whose interpreters do as they are told (`program.rs`), also what no honest one does.
+//! A backend whose interpreters do as they are told (`program.rs`), including what no honest one does.
 
 mod program;
 
@@ -35,7 +35,7 @@ const BEGIN: Duration = Duration::from_millis(10);
 const STOP: Duration = Duration::from_millis(15);
 const ANSWER: Duration = Duration::from_millis(5);
 
-/// What all interpreters of a backend do, and did.
+/// Switches for all interpreters of a backend, and records of what they did.
 #[derive(Default)]
 pub(super) struct World {
     /// Whether interpreters take further packages.
@@ -45,43 +45,43 @@ pub(super) struct World {
     pub(super) silent: Cell<bool>,
     /// Packages cannot be had.
     pub(super) no_parts: Cell<bool>,
-    /// Files are not given, in time or at all; or cannot be taken.
+    /// Files are not given at all or in time; or cannot be taken.
     pub(super) no_files: Cell<bool>,
     pub(super) late_files: Cell<bool>,
     pub(super) bad_files: Cell<bool>,
-    /// Runs fail, and nobody knows whether they have begun.
+    /// Runs fail, and it is not known whether they have begun.
     pub(super) vague: Cell<bool>,
     /// Runs send frames before they begin.
     pub(super) hasty: Cell<bool>,
-    /// Whoever is asked to stop does not; or says that it did.
+    /// Runs do not stop when they are asked to; or only say that they did.
     pub(super) unstoppable: Cell<bool>,
     pub(super) lying: Cell<bool>,
     /// How many interpreters live, and runs go on in them.
     pub(super) alive: Cell<usize>,
     pub(super) going: Cell<usize>,
     pub(super) spawned: Cell<usize>,
-    /// Each answer is brought this many times.
+    /// Each answer is delivered this many times more.
     pub(super) echoes: Cell<usize>,
-    /// Answers for which nobody waited.
+    /// Answers that no call waited for.
     pub(super) stray: Cell<usize>,
-    /// What has begun.
+    /// The code of the runs that have begun.
     pub(super) begun: RefCell<Vec<String>>,
-    /// What no caller may do.
+    /// Violations of the contract by callers.
     pub(super) violations: RefCell<Vec<String>>,
-    /// What each interpreter holds that has begun a run, in bytes.
+    /// Bytes that an interpreter holds for each run that it has begun.
     pub(super) memory: Cell<usize>,
     /// Whether `import` finds all modules.
     pub(super) finds_all: Cell<bool>,
     /// Snapshots cannot be taken; or no interpreter starts from them.
     pub(super) no_snapshot: Cell<bool>,
     pub(super) bad_snapshot: Cell<bool>,
-    /// The modules of those that were taken, or were to be.
+    /// The modules of the snapshots that were taken or tried.
     pub(super) taken: RefCell<Vec<Vec<String>>>,
-    /// What outlives a process.
+    /// Snapshots that outlive a process.
     pub(super) kept: RefCell<HashMap<String, FakeSnapshot>>,
-    /// What the next interpreter starts from.
+    /// The snapshot that the next interpreter starts from.
     pub(super) from: RefCell<Option<FakeSnapshot>>,
-    /// What is answered to whoever asks for files, instead of them.
+    /// Answer to file requests, in place of the honest one.
     pub(super) forged: RefCell<Option<String>>,
     state: RefCell<Vec<Rc<State>>>,
 }
@@ -90,19 +90,19 @@ pub(super) struct World {
 #[derive(Default)]
 struct State {
     dead: Cell<bool>,
-    /// A run goes on in it, wherever its caller is.
+    /// A run goes on in it, even if its caller dropped the run.
     busy: Cell<bool>,
     booted_at: Cell<Duration>,
     counted: Cell<usize>,
     file: RefCell<String>,
-    /// What is asked for by name, with its version; and what is uploaded, by the upload's.
+    /// The files by their paths, with their versions; and the uploads, by their names.
     files: RefCell<BTreeMap<String, (Vec<u8>, u64)>>,
     uploads: RefCell<HashMap<String, Vec<u8>>>,
     writes: Cell<u64>,
     packages: RefCell<Option<PackageSet>>,
     stop: RefCell<Option<oneshot::Sender<()>>>,
     last_call: Cell<u64>,
-    /// The calls of its run that wait for an answer, and where that goes.
+    /// The calls of its run that wait for an answer, and the channel for answers.
     calls: RefCell<BTreeSet<u64>>,
     answers: RefCell<Option<mpsc::UnboundedSender<Value>>>,
 }
@@ -113,7 +113,7 @@ impl State {
         self.files.borrow_mut().insert(path.to_owned(), (bytes, self.writes.get())).is_none()
     }
 
-    /// What an honest isolate answers that is asked for files.
+    /// Answers a file request as an honest isolate does.
     fn asked(&self, request: &str) -> Value {
         let request: Value = serde_json::from_str(request).unwrap();
         let (kind, asked) = request.as_object().unwrap().iter().next().unwrap();
@@ -159,7 +159,7 @@ impl State {
         }
     }
 
-    /// Makes calls: their frames.
+    /// Makes calls. Returns their frames.
     fn call(&self, number: usize, name: &str) -> Result<RunEvent, SandboxError> {
         let mut frames = String::new();
         for _ in 0..number {
@@ -174,14 +174,14 @@ impl State {
 }
 
 impl World {
-    /// A program of the session that is there writes a file.
+    /// Writes a file, as a program of the session would.
     pub(super) fn write(&self, path: &str, bytes: &[u8]) {
         for state in self.state.borrow().iter() {
             state.put(path, bytes.to_vec());
         }
     }
 
-    /// The files of all interpreters that live, and how many uploads they wait for.
+    /// The files of all live interpreters, and the number of their unfinished uploads.
     pub(super) fn files(&self) -> (Vec<(String, usize)>, usize) {
         let (mut files, mut uploads) = (Vec::new(), 0);
         for state in self.state.borrow().iter().filter(|state| !state.dead.get()) {
@@ -191,14 +191,14 @@ impl World {
         (files, uploads)
     }
 
-    /// Ends all interpreters behind everybody's back.
+    /// Ends all interpreters without telling anybody.
     pub(super) fn lose_all(&self) {
         for state in self.state.borrow().iter() {
             state.dead.set(true);
         }
     }
 
-    /// What all hold: more the more they ran.
+    /// Memory of all live interpreters: it grows with each run.
     pub(super) fn held(&self) -> usize {
         let live = |state: &&Rc<State>| !state.dead.get();
         self.state.borrow().iter().filter(live).map(|state| state.counted.get() * self.memory.get()).sum()
@@ -301,14 +301,14 @@ impl Backend for Fake {
     }
 }
 
-/// The packages that an interpreter had.
+/// A snapshot: the packages that its interpreter had.
 #[derive(Debug, Clone)]
 pub(super) struct FakeSnapshot {
     pub(super) of: PackageSet,
     pub(super) bad: bool,
 }
 
-/// How large one is.
+/// Size of a snapshot.
 pub(super) const SNAPSHOT: usize = 100;
 
 pub(super) struct FakeInterpreter {
@@ -376,7 +376,7 @@ impl Interpreter for FakeInterpreter {
     }
 }
 
-/// A run that goes on in an interpreter, until that is through with it.
+/// A run that goes on in an interpreter; dropped once the interpreter is done with it.
 struct Busy {
     world: Rc<World>,
     state: Rc<State>,
@@ -418,7 +418,7 @@ impl Going for FakeRun {
         async move {
             sleep(ANSWER).await;
             for _ in 0..world.echoes.get() + 1 {
-                // A run that is over takes none: the next of its interpreter has other ids.
+                // A run that is over takes no answer: the next one has other ids.
                 if !state.calls.borrow_mut().remove(&answer["id"].as_u64().unwrap()) {
                     world.stray.set(world.stray.get() + 1);
                 } else if let Some(answers) = &*state.answers.borrow() {
@@ -450,7 +450,7 @@ impl Going for FakeRun {
 }
 
 impl Drop for FakeRun {
-    /// What is dropped goes on in the interpreter for a while: as long as that lives.
+    /// A dropped run goes on in its interpreter for a while, at most as long as that lives.
     fn drop(&mut self) {
         if let Some(going) = self.going.take() {
             let (state, unstoppable) = (self.state.clone(), self.world.unstoppable.get() || self.world.lying.get());

@@ -1,4 +1,4 @@
-//! The files of a client's sessions, as far as they are his.
+//! The files of a client's own sessions.
 
 use std::rc::Rc;
 
@@ -11,14 +11,14 @@ use crate::{
 /// The files of a client's sessions.
 #[derive(Clone)]
 pub(crate) struct SessionFiles {
-    /// **Boundary.** It opens what is the client's, and nothing else.
+    /// **Boundary.** It opens the client's sessions, and no others.
     pub(crate) host: Rc<dyn Host>,
     pub(crate) limits: Limits,
 }
 
 impl SessionFiles {
-    /// Asks a session. It is opened each time, and counts as a run for as long as it takes: a client that is slow holds
-    /// nothing between two parts of a file.
+    /// Asks a session. It is opened for each request, and counts as a run only for as long as that takes: a slow client
+    /// holds nothing between two parts of a file.
     pub(crate) async fn ask(&self, of: SessionChoice, request: &FileRequest) -> Result<Answered, SessionError> {
         let Opened { sandbox, .. } = self.host.open(of).await?;
         ask(&*sandbox, request, self.limits).await.map_err(SessionError::Sandbox)

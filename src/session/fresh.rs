@@ -1,4 +1,4 @@
-//! An interpreter of its own for each run.
+//! A new interpreter for each run.
 
 use std::{
     pin::Pin,
@@ -31,7 +31,7 @@ struct Inner<B: Backend> {
 }
 
 impl<B: Backend> Fresh<B> {
-    /// Those of `backend`, as far as there are `places`. They start from `snapshots`.
+    /// Runs in interpreters of `backend`, as `places` allow, started from `snapshots`.
     pub fn new(backend: B, places: Places, snapshots: Snapshots<B::Snapshot>) -> Self {
         Self(Rc::new(Inner { backend, places, snapshots }))
     }
@@ -59,14 +59,14 @@ enum FreshRun<I: Interpreter> {
     Over,
 }
 
-/// A run that has begun, with what ends when it is dropped: in this order.
+/// A run that has begun, and what ends when it is dropped, in this order.
 struct Begun<I: Interpreter> {
     run: I::Run,
     _interpreter: I,
     _place: super::places::Place,
 }
 
-// Nothing in it is ever pinned where it stands.
+// Nothing in it is pinned in place.
 impl<I: Interpreter> Unpin for FreshRun<I> {}
 
 impl<I: Interpreter> Stream for FreshRun<I> {
@@ -123,7 +123,8 @@ impl<B: Backend> Inner<B> {
                 Some(Ok(RunEvent::Began)) => {
                     return Ok(Begun { run, _interpreter: interpreter, _place: place });
                 }
-                // It did not begin: its process ended for another's sake, say. Elsewhere it may go well.
+                // It did not begin: its process may have ended for another's sake, or the snapshot may be bad. Tries
+                // once more.
                 Some(Err(SandboxError::Start(_))) if !second => {
                     second = true;
                     self.snapshots.forget(&packages);

@@ -1,7 +1,7 @@
 //! A session's interpreter: the one state machine, for every home.
 //!
-//! It starts with the session's first run, and takes one run at a time. It is mortal, and the session is not: when it was
-//! lost, or needs packages that it cannot be given, the next run gets another, and a line that says so.
+//! It starts with the session's first run, and takes one run at a time. The session outlives it: when it was lost, or
+//! needs packages that it cannot be given, the next run gets another, and a line that says so.
 
 use std::{
     cell::{Cell, RefCell},
@@ -35,7 +35,7 @@ type Handle<B> = <B as Backend>::Interpreter;
 type RunOf<B> = <Handle<B> as Interpreter>::Run;
 type FilesOf<B> = <Handle<B> as Interpreter>::Files;
 
-/// A session's interpreter. Clones are of the same.
+/// A session's interpreter. Clones share it.
 pub struct SessionInterpreter<B: Backend>(Rc<Inner<B>>);
 
 impl<B: Backend> Clone for SessionInterpreter<B> {
@@ -48,7 +48,7 @@ struct Inner<B: Backend> {
     backend: B,
     places: Places,
     snapshots: Snapshots<B::Snapshot>,
-    /// Whose it is, among those that share the places.
+    /// Its owner, among those that share the places.
     owner: u32,
     /// How long a run that is stopped may take to end.
     patience: Duration,
@@ -58,7 +58,7 @@ struct Inner<B: Backend> {
     /// Whether an interpreter of this session has run anything.
     used: Cell<bool>,
     used_at: Cell<Duration>,
-    /// What the next output is to begin with.
+    /// Notice for the beginning of the next output.
     notice: Cell<Option<&'static str>>,
     quiet: Cell<bool>,
     ended: Cell<bool>,
@@ -71,8 +71,8 @@ struct Live<B: Backend> {
 }
 
 impl<B: Backend> SessionInterpreter<B> {
-    /// One that starts with its first run, in one of the `places` of `owner`, from one of the `snapshots`. `grace` is a run's own time to clean up, and
-    /// `used` whether the session has had an interpreter before.
+    /// An interpreter that starts with its first run, in one of the `places` of `owner`, from one of the `snapshots`.
+    /// `grace` is a run's own time to clean up; `used` says whether the session has had an interpreter before.
     pub fn new(
         backend: B,
         places: Places,
@@ -100,12 +100,12 @@ impl<B: Backend> SessionInterpreter<B> {
         Self(inner)
     }
 
-    /// From now on, nobody is told that it was restarted: those whose runs stand for themselves expect nothing of it.
+    /// From now on clients are not told of restarts, for runs that expect nothing of earlier ones.
     pub fn restart_quietly(&self) {
         self.0.quiet.set(true);
     }
 
-    /// The home's side of it.
+    /// The home's backend.
     #[must_use]
     pub fn backend(&self) -> &B {
         &self.0.backend
@@ -135,7 +135,7 @@ impl<B: Backend> SessionInterpreter<B> {
         self.0.used_at.get()
     }
 
-    /// Ends it for good: a run that goes on is lost, and there is no other.
+    /// Ends it for good: a run that goes on is lost, and no interpreter follows.
     pub fn end(&self) {
         self.0.ended.set(true);
         self.0.discard();
@@ -193,16 +193,16 @@ impl<B: Backend> Inner<B> {
         self.used_at.set((self.platform().now)());
     }
 
-    /// Ends the interpreter, if there is one, and gives its place.
+    /// Ends the interpreter, if there is one, and returns its place.
     fn discard(&self) -> Option<Place> {
         let Live { interpreter, place, .. } = self.live.take()?;
         drop(interpreter);
         Some(place)
     }
 
-    /// Starts a run, in the interpreter that there is or in another. Gives it once it has begun.
+    /// Starts a run in the live interpreter or in a new one. Returns it once it has begun.
     ///
-    /// Whoever drops this lets go of the run, wherever it is: what has to settle first keeps the lock.
+    /// Dropping the future drops the run, at whatever stage: what has to settle first keeps the lock.
     async fn start(self: Rc<Self>, request: String, mut packages: PackageSet) -> Result<Held<B>, SandboxError> {
         let guard = self.lock.clone().lock_owned().await;
         self.touch();
@@ -213,14 +213,14 @@ impl<B: Backend> Inner<B> {
         let mut files = None;
         if let Some(had) = had {
             if had.contains(&packages) || self.add(&had, &packages).await? {
-                // If it does not begin, the interpreter was lost since its last run: with its isolate, or by what the code
-                // did to it.
+                // If it does not begin, the interpreter was lost since its last run: with its isolate, or through what
+                // the code did to it.
                 if held.begin(&request).await?.is_none() {
                     return Ok(held);
                 }
             } else {
                 packages = packages.with(&had);
-                // What cannot be had must not cost the interpreter that there is.
+                // Packages that cannot be had must not cost the live interpreter.
                 parts = Some(self.parts(&packages).await?);
                 files = self.take_files().await;
             }
@@ -238,7 +238,7 @@ impl<B: Backend> Inner<B> {
             self.check_ended()?;
             self.spawn(packages.clone(), parts, place, files.as_ref());
             let Some(error) = held.begin(&request).await? else { return Ok(held) };
-            // The snapshot may be what it cannot start from, or the files what it cannot start with.
+            // The snapshot or the files may be the cause: tries without the one, then without the other.
             if !self.snapshots.forget(&packages) && files.take().is_none() {
                 self.discard();
                 return Err(error);
@@ -250,14 +250,14 @@ impl<B: Backend> Inner<B> {
         if self.ended.get() { Err(SandboxError::Lost("its session has ended".into())) } else { Ok(()) }
     }
 
-    /// The wheels are needed here and nowhere else: an interpreter that is alive has its own.
+    /// Gathers the parts of an interpreter. Wheels are needed here only: a live interpreter has its own.
     async fn parts(&self, packages: &PackageSet) -> Result<B::Parts, SandboxError> {
         let late = || SandboxError::Start("its packages did not come in time".into());
         let parts = self.within(PARTS_TIME, self.snapshots.parts(&self.backend, packages)).await.ok_or_else(late)??;
         self.check_ended().map(|()| parts)
     }
 
-    /// Adds packages to the interpreter that there is. Whether that can be done: what was imported stays imported, so
+    /// Adds packages to the live interpreter. Returns whether that is possible: what was imported stays imported, so
     /// another version of it cannot be added.
     async fn add(&self, had: &PackageSet, packages: &PackageSet) -> Result<bool, SandboxError> {
         let all = packages.with(had);
@@ -272,13 +272,13 @@ impl<B: Backend> Inner<B> {
         Ok(true)
     }
 
-    /// **Boundary.** What an isolate gives as its files goes back into one of the same session, and nowhere else.
+    /// **Boundary.** Files that an isolate gives go back into an isolate of the same session, and nowhere else.
     async fn take_files(&self) -> Option<FilesOf<B>> {
         let files = self.live.borrow().as_ref().map(|live| live.interpreter.files())?;
         self.within(FILES_TIME, files).await.flatten()
     }
 
-    /// Spawns an interpreter, and notes what is to be said of it.
+    /// Spawns an interpreter, and sets the notice about it.
     fn spawn(&self, packages: PackageSet, parts: B::Parts, place: Place, files: Option<&FilesOf<B>>) {
         let interpreter = self.backend.spawn(parts);
         if let Some(files) = files {
@@ -287,7 +287,7 @@ impl<B: Backend> Inner<B> {
         if self.used.get() && !self.quiet.get() {
             self.notice.set(Some(if files.is_some() { MORE_PACKAGES } else { RESTARTED }));
         }
-        // What was there is dropped after the borrow.
+        // The one before is dropped after the borrow.
         let before = self.live.replace(Some(Live { interpreter, packages, place }));
         drop(before);
     }
@@ -313,7 +313,7 @@ impl<B: Backend> Inner<B> {
     }
 }
 
-/// A run and the run lock. When it is dropped, the run is stopped and awaited, and only then the lock is released.
+/// A run and the run lock. On drop, the run is stopped and awaited, and only then is the lock released.
 struct Held<B: Backend> {
     inner: Rc<Inner<B>>,
     guard: Option<OwnedMutexGuard<()>>,
@@ -326,11 +326,11 @@ impl<B: Backend> Held<B> {
         Self { inner, guard: Some(guard), run: None, began: false }
     }
 
-    /// Starts the run in the interpreter that there is, and waits until it has begun. Gives why it did not begin, and may
-    /// be started elsewhere.
+    /// Starts the run in the live interpreter, and waits until it has begun. Returns an error if it did not begin and
+    /// may be started elsewhere.
     ///
     /// # Errors
-    /// It may have begun, and its interpreter is gone.
+    /// The run may have begun, and its interpreter is gone.
     async fn begin(&mut self, request: &str) -> Result<Option<SandboxError>, SandboxError> {
         let inner = self.inner.clone();
         let gone = || SandboxError::Start("its interpreter was ended".into());
@@ -382,24 +382,24 @@ impl<B: Backend> Drop for Held<B> {
 }
 
 impl<B: Backend> Inner<B> {
-    /// Waits for the end of a run that nobody follows any longer, or stops it. Whether its interpreter is ready for the
-    /// next.
+    /// Waits for the end of a run that nobody reads any longer, or stops it. Returns whether its interpreter is ready
+    /// for the next.
     async fn settle(&self, mut run: RunOf<B>, began: bool) -> bool {
-        // One that was let go while it started cannot be stopped before it has begun.
+        // A run that was dropped while it started cannot be stopped before it has begun.
         if !began {
             match self.within(START_TIME, run.next()).await {
                 Some(Some(Ok(RunEvent::Began))) => self.used.set(true),
                 _ => return false,
             }
         }
-        // Who has the result reads no further: then the run is about to end by itself.
+        // A caller that has the result stops reading: then the run is about to end by itself.
         match self.within(LAST_BYTE, run.next()).await {
             Some(None) => return true,
             Some(Some(Err(_))) => return false,
             Some(Some(Ok(_))) | None => {}
         }
-        // **Boundary.** Whether it lives is the isolate's own word. One that lies harms the session that it is of, which
-        // is whose code runs in it.
+        // **Boundary.** That it lives is the isolate's own word. One that lies harms only its own session, whose code
+        // runs in it.
         self.within(self.patience, run.stop()).await == Some(true)
     }
 }
@@ -407,7 +407,7 @@ impl<B: Backend> Inner<B> {
 /// A run of a session, as its caller has it.
 struct SessionRun<B: Backend> {
     state: State<B>,
-    /// Whether nothing runs in it: then nobody reads what is to be said of the interpreter.
+    /// Whether it asks for files only: no code runs, and nobody would read the notice.
     of_files: bool,
 }
 

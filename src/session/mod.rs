@@ -81,12 +81,12 @@ pub struct Opened {
     pub handle: Option<String>,
 }
 
-/// The interpreter that a client has by itself: that of its legacy session, or of its connection.
+/// The interpreter that a client has of its own: that of its legacy session, or of its connection.
 #[derive(Debug, Clone)]
 pub struct Own {
-    /// What its files are called by: as unguessable as a handle, and of use to this client only.
+    /// Names its files: as unguessable as a handle, and of use to this client only.
     pub handle: String,
-    /// Whether it has one at the moment. One that has not has no files.
+    /// Whether it is live at the moment. If not, there are no files.
     pub is_started: bool,
 }
 
@@ -94,24 +94,24 @@ pub struct Own {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum SessionError {
-    /// No session has this handle: it never had, or it ended long ago.
+    /// No session has this handle: there never was one, or it ended long ago.
     Unknown,
-    /// The session that had this handle.
+    /// The session of this handle has ended.
     Ended(Ended),
-    /// There are as many sessions as may be.
+    /// The limit of open sessions is reached.
     TooManySessions {
-        /// How many may be.
+        /// The limit.
         limit: usize,
-        /// Whose they are.
+        /// The owners of the counted sessions, in words.
         whose: &'static str,
     },
-    /// As many runs go on as may.
+    /// The limit of runs at once is reached.
     TooManyRuns {
         /// How many go on.
         going: usize,
-        /// How many may.
+        /// The limit.
         limit: usize,
-        /// Whose they are.
+        /// The owners of the counted runs, in words.
         whose: &'static str,
     },
     /// The isolate failed.
@@ -142,7 +142,7 @@ impl fmt::Display for SessionError {
 
 impl std::error::Error for SessionError {}
 
-/// What a home provides to the server: sandboxes.
+/// A home as the server sees it: provides sandboxes.
 pub trait Host {
     /// Whether [`SessionChoice::New`] and [`SessionChoice::Handle`] are served. If not, the tool has
     /// no `session` argument.
@@ -150,22 +150,22 @@ pub trait Host {
         false
     }
 
-    /// Where to run a call. Called once per call, before its run.
+    /// Returns where to run a call. Called once per call, before its run.
     fn open(&self, choice: SessionChoice) -> LocalBoxFuture<'static, Result<Opened, SessionError>>;
 
-    /// Keeps what is too large for a result, of whom this serves; if the home keeps anything.
+    /// Keeps what is too large for a result of this client, if the home keeps anything.
     fn keeper(&self) -> Option<Keeper> {
         None
     }
 
-    /// The interpreter in which calls run that name no session, if it is the client's own and stays.
+    /// The interpreter for calls that name no session, if it is the client's own and stays.
     fn own(&self) -> Option<Own> {
         None
     }
 
     /// Ends the session of this handle, its interpreter, and whatever runs in it.
     ///
-    /// **Boundary.** Only who started it may: of another's session he learns what he learns of one that never was.
+    /// **Boundary.** Only its owner may: to others it looks as if there never was such a session.
     fn end(&self, handle: String) -> LocalBoxFuture<'static, Result<(), SessionError>> {
         let _ = handle;
         future::ready(Err(SessionError::Unknown)).boxed_local()

@@ -1,4 +1,4 @@
-//! How many interpreters a home has room for, in number and in memory, and who waits for one.
+//! How many interpreters a home has room for, in number and in memory, and the queue for places.
 
 use std::{
     cell::RefCell,
@@ -12,44 +12,44 @@ use futures::{FutureExt, channel::oneshot, select_biased};
 
 use crate::{limits::PLACE_TIME, platform::Platform, run::sandbox::SandboxError};
 
-/// How often those who wait look for interpreters that may go.
+/// How often those that wait look for interpreters that may go.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// How long a new interpreter waits at the most, while idle ones are ended for their memory.
+/// How long a new interpreter waits at most while idle ones are ended for their memory.
 const RELIEF_TIME: Duration = Duration::from_secs(3);
 
-/// How often it looks whether that is over.
+/// How often it checks whether that is over.
 const RELIEVED: Duration = Duration::from_millis(50);
 
-/// The places of a home's interpreters. Clones are of the same.
+/// The places of a home's interpreters. Clones share them.
 #[derive(Clone, Default)]
 pub struct Places(Rc<RefCell<Inner>>);
 
 #[derive(Default)]
 struct Inner {
-    /// How many there are, and of them for each owner's sessions; `None`: as many as anybody likes.
+    /// How many places there are, in all and for the sessions of each owner; `None`: no limit.
     limits: Option<(usize, usize)>,
-    /// How long a session's interpreter is idle before others may have its place.
+    /// How long a session's interpreter must be idle before others may have its place.
     evictable_after: Duration,
-    /// How much memory all may hold, and how much they do.
+    /// How much memory all may hold, and a measure of what they hold.
     memory: Option<(usize, Measure)>,
-    /// Whether idle interpreters are being ended, as all hold too much.
+    /// Whether idle interpreters are being ended because all hold too much.
     relieving: bool,
     taken: usize,
     waiting: VecDeque<oneshot::Sender<Place>>,
     sessions: Vec<(u32, Weak<dyn Yields>)>,
 }
 
-/// How many bytes of memory all interpreters hold, as the home knows by itself. **Boundary.** Never by what one reports.
+/// Measures the bytes of memory that all interpreters hold. **Boundary.** The home does; never trusts what one reports.
 pub type Measure = Rc<dyn Fn() -> usize>;
 
-/// Someone with an interpreter that others may need more.
+/// A session whose interpreter others may need more.
 pub trait Yields {
     /// Whether there is an interpreter.
     fn holds(&self) -> bool;
-    /// Since when, since 1970, it has run nothing; `None` if there is none, or it runs. One that is no more: 0.
+    /// Since when, since 1970, it has run nothing; `None` if there is none, or it runs. 0 if it is dead.
     fn idle_since(&self) -> Option<Duration>;
-    /// How many bytes the interpreter holds, or those that end with it, as the home knows; 0 if it does not know.
+    /// Bytes that the interpreter holds, or that are freed when it ends, as far as the home knows; 0 if it does not.
     fn memory(&self) -> usize;
     /// Ends the interpreter.
     fn give_up(&self);
@@ -59,22 +59,22 @@ pub trait Yields {
 pub struct Place(Option<Places>);
 
 impl Places {
-    /// So many, and `each` at most for the sessions of one owner: a further one takes the place of the one of them that has
-    /// been idle for longest.
+    /// `limit` places, and `each` at most for the sessions of one owner: a further one takes the place of that owner's
+    /// session that has been idle for longest.
     #[must_use]
     pub fn limited(limit: usize, each: usize, evictable_after: Duration) -> Self {
         Self(Rc::new(RefCell::new(Inner { limits: Some((limit, each)), evictable_after, ..Inner::default() })))
     }
 
-    /// The same, and as much memory: while all hold more than `bytes`, idle interpreters end, one a second, those that hold
-    /// most first.
+    /// The same with a limit of memory: while all hold more than `bytes`, idle interpreters are ended, one a second,
+    /// those that hold most first.
     #[must_use]
     pub fn with_memory(self, bytes: usize, measure: Measure) -> Self {
         self.0.borrow_mut().memory = Some((bytes, measure));
         self
     }
 
-    /// Ends idle interpreters if all hold too much, in the background. Called when one may hold more than before.
+    /// Ends idle interpreters in the background while all hold too much. Called when one may hold more than before.
     pub(super) fn relieve(&self, platform: Platform) {
         if !self.is_too_much() || std::mem::replace(&mut self.0.borrow_mut().relieving, true) {
             return;
@@ -87,7 +87,7 @@ impl Places {
                 idle.sort_by_key(|(since, one)| (Reverse(one.memory()), *since));
                 let Some((_, first)) = idle.first() else { break };
                 first.give_up();
-                // What it held is given back in a while.
+                // Its memory is freed after a while.
                 (platform.sleep)(AGAIN).await;
             }
             places.0.borrow_mut().relieving = false;
@@ -99,7 +99,7 @@ impl Places {
         memory.is_some_and(|(limit, measure)| measure() > limit)
     }
 
-    /// Has `session`, which is one of `owner`'s, give up its interpreter when others need its place.
+    /// Registers `session`, one of `owner`'s: it gives up its interpreter when others need its place.
     pub fn watch(&self, owner: u32, session: &Rc<dyn Yields>) {
         let mut inner = self.0.borrow_mut();
         if inner.limits.is_none() && inner.memory.is_none() {
@@ -109,11 +109,11 @@ impl Places {
         inner.sessions.push((owner, Rc::downgrade(session)));
     }
 
-    /// Takes a place for a session of `owner`, or for a run that is of none, as soon as there is one, and the memory for it:
-    /// those who wait get theirs in the order in which they came.
+    /// Takes a place for a session of `owner`, or for a run without a session, as soon as there is one, and the memory
+    /// for it. Those that wait get places in the order in which they came.
     ///
     /// # Errors
-    /// [`SandboxError::Busy`] when there was none for [`PLACE_TIME`].
+    /// [`SandboxError::Busy`] if there was none for [`PLACE_TIME`].
     pub async fn take(&self, platform: Platform, owner: Option<u32>) -> Result<Place, SandboxError> {
         self.relieve(platform);
         let relieved = async {
@@ -160,7 +160,7 @@ impl Places {
         }
     }
 
-    /// The sessions of the owner that has the most interpreters, if it will still have as many as who asks.
+    /// The sessions of the owner with the most interpreters, if it then still has as many as the asking owner.
     fn hoarded(&self, asking: Option<u32>) -> Vec<Rc<dyn Yields>> {
         let mut held: HashMap<u32, Vec<Rc<dyn Yields>>> = HashMap::new();
         for (owner, session) in &self.0.borrow().sessions {
@@ -180,7 +180,7 @@ impl Places {
     }
 }
 
-/// Ends the interpreter that has been idle for longest, if that was before `limit`. Whether there was one.
+/// Ends the interpreter that has been idle for longest, if it has been since `limit`. Returns whether one was ended.
 fn yield_longest_idle(sessions: &[Rc<dyn Yields>], limit: Duration) -> bool {
     let idle = sessions.iter().filter_map(|session| Some((session.idle_since()?, session)));
     match idle.min_by_key(|(since, _)| *since) {

@@ -11,12 +11,12 @@ use crate::{
     session::SessionError,
 };
 
-/// The runs that go on. Clones count together.
+/// The runs that go on. Clones share the count.
 #[derive(Clone, Default)]
 pub struct Runs(Rc<RefCell<HashMap<Principal, usize>>>);
 
 impl Runs {
-    /// Counts one more for as long as the slot is there.
+    /// Counts one more run while the slot exists.
     ///
     /// # Errors
     /// [`SessionError::TooManyRuns`].
@@ -35,7 +35,7 @@ impl Runs {
     }
 }
 
-/// The place of one run among those that go on.
+/// The slot of one run among those that go on.
 pub struct RunSlot {
     runs: Runs,
     principal: Principal,

@@ -1,6 +1,6 @@
-//! Which open session gives way to a new one, and what is said of one that had to.
+//! Which open session gives way to a new one, and what its owner is told.
 //!
-//! Where sessions are kept is the home's matter: in memory, or each in a Durable Object, with others that count them.
+//! The home keeps the sessions: in memory, or each in a Durable Object, with other objects that count them.
 
 use std::{collections::VecDeque, fmt, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{auth::Principal, limits::Quotas, run::sandbox::SandboxError};
 /// How many ended sessions are remembered.
 const MAX_REMEMBERED: usize = 1000;
 
-/// What is known of an open session.
+/// The facts about an open session that decide whether it may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Known {
     /// When it was last used, since 1970.
@@ -22,7 +22,7 @@ pub struct Known {
 }
 
 impl Known {
-    /// Whether a session of which nothing is running may be ended for another: it has run nothing, or not for as long as
+    /// Whether a session in which nothing runs may be ended for another: it has run nothing, or nothing for as long as
     /// `after`.
     #[must_use]
     pub fn may_go(&self, now: Duration, after: Duration) -> bool {
@@ -45,32 +45,33 @@ pub fn evictable<Id>(
 /// Which sessions are counted, and how many there may be.
 #[derive(Debug, Clone, Copy)]
 pub struct Count<'a> {
-    /// Whose; `None`: everybody's.
+    /// The principal whose sessions are counted; `None`: everybody's.
     pub of: Option<&'a Principal>,
     /// How many there may be.
     pub limit: usize,
 }
 
-/// Where open sessions are counted.
+/// Counts open sessions.
 #[allow(async_fn_in_trait, reason = "it is used here, and the core is of one thread")]
 pub trait Register {
-    /// Counts the session `id`; or, if there are as many as may be, says which may have to go for it, the first first.
+    /// Counts the session `id`; or, at the limit, returns the sessions that may have to go for it, in order.
     async fn count(&self, id: &str, known: Known, count: &Count<'_>) -> Result<Option<Vec<String>>, SandboxError>;
 
-    /// Counts it no longer: it did not begin.
+    /// Stops counting a session that did not begin.
     async fn forget(&self, id: &str, count: &Count<'_>) -> Result<(), SandboxError>;
 
-    /// Ends the session `id`, if it may still go. Whether it ended.
+    /// Ends the session `id`, if it may still go. Returns whether it ended.
     async fn evict(&self, id: &str) -> Result<bool, SandboxError>;
 }
 
-/// How often room is made for one new session: once more than is needed, as others may take it.
+/// How often room is made for one new session: once more than needed, as another may take it.
 const MAX_TRIES: usize = 2;
 
-/// Counts a new session of `principal` among his, and among all. One that nobody used lately goes for it, if need be.
+/// Counts a new session of `principal` among its own, and among all. Ends one that was not used lately for it, if need
+/// be.
 ///
 /// # Errors
-/// [`SessionError::TooManySessions`], or they could not be counted.
+/// [`SessionError::TooManySessions`], or an error of counting.
 pub async fn admit(
     register: &impl Register,
     principal: &Principal,
@@ -108,14 +109,14 @@ async fn evict_one_of(register: &impl Register, sessions: &[String]) -> Result<b
     Ok(false)
 }
 
-/// Why a session is no more.
+/// Why a session has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ended {
     /// It was idle for so long.
     Idle(Duration),
-    /// It was idle, and there were as many sessions as may be.
+    /// It was idle, and the limit of sessions was reached.
     Evicted,
-    /// Its owner said so.
+    /// Its owner asked for it.
     Asked,
 }
 
@@ -144,7 +145,7 @@ impl Remembered {
         self.0.push_back((handle, owner, why));
     }
 
-    /// Why a session of `owner` ended. Nobody else is told that there was one.
+    /// Returns why a session of `owner` ended. Nobody else is told that there was one.
     #[must_use]
     pub fn find(&self, handle: &str, owner: &Principal) -> Option<Ended> {
         self.0.iter().find(|(of, by, _)| of == handle && by == owner).map(|(_, _, why)| *why)

@@ -1,9 +1,9 @@
-//! Snapshots of interpreters that have imported packages: a run starts from one, and imports nothing. Each set of packages
-//! gets one in the background, after its first run, as far as the home makes any.
+//! Snapshots of interpreters that have imported packages: a run that starts from one imports nothing. Each set of
+//! packages gets one in the background, after its first run, if the home makes any.
 //!
-//! **Boundary.** Only the packages' own code runs in the making: modules by the names in the lock file and in a table, never
-//! by what a program says. What an isolate gives as a snapshot is never looked at here; it is kept under a hash of
-//! all that it was made from, and an interpreter starts from it only if it is to have these very packages.
+//! **Boundary.** Only the packages' own code runs while one is made: modules are named by the lock file and a table,
+//! never by what a program says. A snapshot that an isolate gives is opaque here; it is kept under a hash of everything
+//! it was made from, and an interpreter starts from it only if it is to have all of these very packages.
 
 use std::{
     cell::{Cell, RefCell},
@@ -20,7 +20,7 @@ use crate::{
     run::{Ending, Outcome, Returned, RunRequest, execute, sandbox::SandboxError},
 };
 
-/// The snapshots of a home. Clones are of the same.
+/// The snapshots of a home. Clones share them.
 pub struct Snapshots<S>(Rc<Inner<S>>);
 
 impl<S> Clone for Snapshots<S> {
@@ -38,27 +38,27 @@ struct Inner<S> {
 
 struct Known<S> {
     set: PackageSet,
-    /// With its size in bytes. `None`: there is none.
+    /// The snapshot and its size in bytes. `None`: there is none.
     snapshot: Option<(S, usize)>,
-    /// Whether it was tried to make one.
+    /// Whether making one was tried.
     tried: bool,
 }
 
 impl<S> Default for Snapshots<S> {
-    /// None, and none are made.
+    /// Holds none, and none are made.
     fn default() -> Self {
         Self::limited(0)
     }
 }
 
 impl<S> Snapshots<S> {
-    /// None yet; so many bytes of them are held at once.
+    /// Empty; holds up to so many bytes of snapshots.
     #[must_use]
     pub fn limited(bytes: usize) -> Self {
         Self(Rc::new(Inner { limit: Cell::new(bytes), known: RefCell::default() }))
     }
 
-    /// From now on so many bytes are held.
+    /// Sets how many bytes are held from now on.
     pub fn limit(&self, bytes: usize) {
         self.0.limit.set(bytes);
     }
@@ -68,14 +68,14 @@ impl<S> Snapshots<S> {
     }
 }
 
-/// How many sets are remembered that have no snapshot.
+/// How many sets are remembered, with and without snapshots.
 const MAX_KNOWN: usize = 256;
 
 impl<S: Clone> Snapshots<S> {
-    /// What an interpreter with these packages is made of: from the snapshot of the most of them, if there is any.
+    /// Gathers the parts of an interpreter with these packages, from the snapshot of the most of them, if there is any.
     ///
     /// # Errors
-    /// They cannot be had.
+    /// The parts cannot be had.
     pub async fn parts<B>(&self, backend: &B, packages: &PackageSet) -> Result<B::Parts, SandboxError>
     where
         B: Backend<Snapshot = S>,
@@ -84,7 +84,7 @@ impl<S: Clone> Snapshots<S> {
             return backend.parts(packages, None).await;
         }
         if !self.0.known.borrow().iter().any(|known| known.set.hash() == packages.hash()) {
-            // Another process may have made it.
+            // Another process may have made one.
             let kept = backend.kept(&key(backend, packages)).await;
             self.add(packages, kept, false);
         }
@@ -94,14 +94,14 @@ impl<S: Clone> Snapshots<S> {
         }
     }
 
-    /// Uses the snapshot for these packages no more: no interpreter starts from it. Whether there was one.
+    /// Forgets the snapshot that interpreters with these packages start from. Returns whether there was one.
     pub(super) fn forget(&self, packages: &PackageSet) -> bool {
         let Some((of, _)) = self.nearest(packages) else { return false };
         self.add(&of, None, true);
         true
     }
 
-    /// The snapshot of the most of these packages, and of no others.
+    /// Returns the snapshot of the most of these packages, and of no others.
     fn nearest(&self, packages: &PackageSet) -> Option<(PackageSet, S)> {
         let mut known = self.0.known.borrow_mut();
         let fits = |known: &Known<S>| {
@@ -115,7 +115,7 @@ impl<S: Clone> Snapshots<S> {
         nearest
     }
 
-    /// Adds what is known of a set, at the cost of what was used least lately.
+    /// Adds what is known of a set; drops what was used least recently if that is too much.
     fn add(&self, set: &PackageSet, snapshot: Option<(S, usize)>, tried: bool) {
         let mut known = self.0.known.borrow_mut();
         known.retain(|known| known.set.hash() != set.hash());
@@ -148,11 +148,11 @@ fn key<B: Backend>(backend: &B, set: &PackageSet) -> String {
 /// Makes snapshots.
 #[derive(Clone)]
 pub struct Maker<B: Backend> {
-    /// Interpreters of one run each.
+    /// Interpreters for one run each.
     pub backend: B,
     /// Where the snapshots go.
     pub snapshots: Snapshots<B::Snapshot>,
-    /// Those of the run that tries one.
+    /// Limits of the run that tries a snapshot.
     pub limits: Limits,
 }
 
@@ -172,7 +172,7 @@ impl<B: Backend + Clone> Snapshotter for Maker<B> {
             if let Some((snapshot, _)) = &made {
                 let key = key(&backend, &set);
                 backend.keep(&key, snapshot).await;
-                // Where it is kept it may take less memory than where it was made.
+                // The kept copy may take less memory than the one that was made.
                 made = backend.kept(&key).await.or(made);
             }
             snapshots.add(&set, made, true);
@@ -181,7 +181,7 @@ impl<B: Backend + Clone> Snapshotter for Maker<B> {
     }
 }
 
-/// Takes a snapshot, and tries it: one that cannot be started from is none.
+/// Takes a snapshot, and tries it: one that no interpreter starts from is discarded.
 async fn take<B: Backend + Clone>(
     backend: &B,
     set: &PackageSet,
@@ -216,7 +216,7 @@ async fn take<B: Backend + Clone>(
     let request = RunRequest { code, globals: "{}".into(), keep_variables: false, files: Vec::new() };
     let outcome = execute(sandbox, &request, set.clone(), limits, None, None, |_| {}).await.ok()?;
     let Outcome { ending: Ending::Success(Returned::Json { text, .. }), output, .. } = outcome else { return None };
-    // It may have been started without the snapshot instead: then that is forgotten.
+    // The run may have started without the snapshot, which then is forgotten.
     (text == "[]" && output.is_empty() && tried.nearest(set).is_some()).then_some((snapshot, size))
 }
 

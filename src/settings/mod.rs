@@ -16,7 +16,7 @@ use crate::{
     transport::{Access, Hosts, Platform, TransportOptions},
 };
 
-/// What the settings say.
+/// The settings, parsed.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// For the MCP server.
@@ -29,25 +29,25 @@ pub struct Config {
     pub memory_total: Option<usize>,
     /// The folder whose files every run can read, where the home has folders (the desk).
     pub files: Option<String>,
-    /// How much is kept that is too large for the results of runs, and for how long.
+    /// How much is kept of what is too large for the results of runs, and for how long.
     pub kept: KeptOptions,
     /// How long a session may be idle.
     pub session_idle: Duration,
-    /// What runs of no session share.
+    /// How far runs without a session are isolated from each other.
     pub isolation: Isolation,
-    /// How many interpreters a worker boots ahead of runs of no session.
+    /// How many interpreters a worker boots ahead of runs without a session.
     pub booted_ahead: usize,
-    /// For packages. Where mirrors and index are not set, the home has its own.
+    /// For packages. Where mirrors and index are not set, the home uses its own.
     pub packages: PackageOptions,
 }
 
-/// What runs of no session share.
+/// How far runs without a session are isolated from each other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Isolation {
-    /// Nothing: each has an isolate of its own.
+    /// Each run has an isolate of its own.
     #[default]
     Run,
-    /// Those of one principal share an interpreter, with its files and modules; the variables are each run's own.
+    /// Runs of one principal share an interpreter, with its files and modules; the variables are each run's own.
     Principal,
 }
 
@@ -63,21 +63,22 @@ impl FromStr for Isolation {
     }
 }
 
-/// Where settings are read.
+/// The homes in which settings are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Home {
-    /// A deployed worker. Its defaults are the variables of `wrangler.jsonc`; of one that is empty, the general one.
+    /// A deployed worker. Its defaults are the variables of `wrangler.jsonc`; an empty variable means the general
+    /// default.
     Worker,
-    /// The same under `cargo xtask dev`, which sets what differs.
+    /// The same under `cargo xtask dev`, which sets those that differ.
     Dev,
-    /// The program.
+    /// The desk.
     Desk,
     /// A web page.
     Page,
 }
 
 impl Home {
-    /// As errors and the documents call it.
+    /// Its name in errors and the documents.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -89,15 +90,15 @@ impl Home {
     }
 }
 
-/// The settings that a home has, by their names.
+/// The names of a home's settings.
 pub fn names(home: Home) -> impl Iterator<Item = &'static str> {
     table::all().filter(move |setting| setting.homes.contains(&home)).map(|setting| setting.name)
 }
 
-/// Looks whether there are the settings that somebody gave, in this home.
+/// Checks that the given names are settings.
 ///
 /// # Errors
-/// Names the first that there is not, and those that there are.
+/// Names the first unknown one, and the settings of this home.
 pub fn check_names<'a>(home: Home, given: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
     for name in given {
         if find(name).is_none() {
@@ -109,10 +110,11 @@ pub fn check_names<'a>(home: Home, given: impl IntoIterator<Item = &'a str>) -> 
 }
 
 impl Config {
-    /// Reads the settings of a home. `given` gives one by its name, for example `RETURN_MODE`; one that is empty is not set.
+    /// Reads the settings of a home. `given` looks one up by its name, for example `RETURN_MODE`; an empty value is not
+    /// set.
     ///
     /// # Errors
-    /// Names the setting that is wrong, and what it may be; or one that this home has not.
+    /// Names the setting that is wrong, and what it may be; or one that this home does not have.
     pub fn read(home: Home, given: &dyn Fn(&str) -> Option<String>, platform: Platform) -> Result<Self, String> {
         let settings = Settings { home, given };
         settings.refuse_those_of_others()?;
@@ -122,14 +124,14 @@ impl Config {
         let door = Door::parse(&access, &tokens)?;
         let files = settings.get("FILES");
         let isolation = settings.parsed::<Isolation>("ISOLATION")?.unwrap_or_default();
-        // **Boundary.** Who needs no token is of the same principal as every stranger.
+        // **Boundary.** Without tokens, every stranger is the same principal.
         if isolation == Isolation::Principal && !matches!(door, Door::Tokens(_)) {
             return Err(
                 "ISOLATION is `principal`: that needs ACCESS=token, as strangers would share an interpreter".into()
             );
         }
         let hosts = match settings.list("ALLOWED_HOSTS").as_slice() {
-            // What DNS rebinding could reach has no token.
+            // A page that gets here by DNS rebinding has no token.
             [] if matches!(door, Door::Tokens(_)) => Hosts::Any,
             [] => Hosts::Loopback,
             [any] if any == "*" => Hosts::Any,
@@ -159,7 +161,7 @@ fn named(name: &'static str) -> impl Fn(String) -> String {
     move |why| format!("{name}: {why}")
 }
 
-/// The longest time, in seconds: 23 days. Timers of JavaScript have no more than 24.
+/// The longest time, in seconds: 23 days. JavaScript's timers reach no further than 24.
 const MAX_SECONDS: f64 = 2_000_000.0;
 
 struct Settings<'a> {
@@ -171,7 +173,7 @@ impl Settings<'_> {
     /// The value of a setting, or its default.
     fn get(&self, name: &str) -> Option<String> {
         let default = || {
-            // A worker's own are its variables; empty ones are what they are for all.
+            // A worker's defaults are its variables; an empty one means the general default.
             let default = |setting: &table::Setting| match self.home {
                 Home::Worker => setting.default,
                 home => setting.default_in(home),
@@ -181,7 +183,7 @@ impl Settings<'_> {
         (self.given)(name).filter(|value| !value.is_empty()).or_else(default).filter(|value| !value.is_empty())
     }
 
-    /// A home does not take for good what it does not do.
+    /// Refuses settings that this home would ignore, unless they have their default value.
     fn refuse_those_of_others(&self) -> Result<(), String> {
         for setting in table::all().filter(|setting| !setting.homes.contains(&self.home)) {
             let value = (self.given)(setting.name).unwrap_or_default();
@@ -221,7 +223,7 @@ impl Settings<'_> {
     /// Addresses of folders: each ends in `/`.
     fn addresses(&self, name: &str) -> Result<Vec<String>, String> {
         let folder = |address: String| {
-            // What is fetched from where is told to clients.
+            // Clients are told where packages are fetched from.
             if address.contains('@') {
                 Err(format!("{name}: an address must not have a user or a password in it (the desk reads ~/.netrc)"))
             } else if address.starts_with("https://") || address.starts_with("http://") {
@@ -261,7 +263,7 @@ impl Settings<'_> {
             files_told: self.count("RESULT_FILES_LIMIT")?,
             embed_bytes: self.count("RESULT_FILE_LIMIT_KB")?,
             kept_bytes: self.count("KEPT_FILES_LIMIT_MB")?,
-            // No client has a run that may call.
+            // No client's run may make calls.
             calls: Limits::default().calls,
         })
     }
@@ -377,7 +379,7 @@ mod tests {
             assert_eq!(read_in(home, &[(name, value)]).unwrap_err(), format!("{name} is `{value}`: that is for {why}"));
             assert!(read_in(home, &[(name, "")]).is_ok());
         }
-        // What it says anyway is no harm.
+        // The default value is accepted anyway.
         assert!(read_in(Home::Desk, &[("ISOLATION", "run"), ("INTERPRETERS_BOOTED_AHEAD", "0")]).is_ok());
         let desk = read_in(Home::Desk, &[("MEMORY_LIMIT_TOTAL_MB", "500"), ("FILES", "/srv/data")]).unwrap();
         assert_eq!((desk.memory_total, desk.files.as_deref()), (Some(500 * MIB), Some("/srv/data")));

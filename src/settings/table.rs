@@ -1,5 +1,6 @@
-//! All settings: what each is called, what it may be, and what it is for. What reads them takes unit, default and bounds from
-//! here; `docs/settings.md` is written from it, and whatever else names settings is compared with it (the tests below).
+//! All settings: name, allowed values and purpose. The code that reads settings takes unit, default and bounds from
+//! here; `docs/settings.md` is written from it, and everything else that names settings is compared with it (the tests
+//! below).
 
 use super::{Home, Home::*};
 use crate::limits::MAX_AHEAD;
@@ -9,19 +10,19 @@ use crate::limits::MAX_AHEAD;
 pub struct Setting {
     /// As people write it.
     pub name: &'static str,
-    /// What its value is.
+    /// The kind of its value.
     pub kind: Kind,
-    /// Its value where nobody sets it, as people write it; empty: see `about`.
+    /// Its default, as people write it; empty: see `about`.
     pub default: &'static str,
-    /// The same in homes that have another.
+    /// The default in homes that have another.
     pub defaults: &'static [(Home, &'static str)],
     /// The homes that have it.
     pub homes: &'static [Home],
-    /// What it is for.
+    /// Its purpose, for the documents.
     pub about: &'static str,
 }
 
-/// What a value is.
+/// The kind of a setting's value.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
     /// A whole number of units: from 1 on, or from 0 on where that turns something off; up to a bound, if there is one.
@@ -33,20 +34,20 @@ pub enum Kind {
         /// The most; `None`: what a number can be.
         most: Option<usize>,
     },
-    /// A time: so many units of so many seconds, more than 0.
+    /// A time, more than 0, in units of so many seconds.
     Time {
-        /// What the units are called.
+        /// The name of the units.
         units: &'static str,
         /// Seconds of one.
         seconds: f64,
     },
     /// One of these words.
     Word(&'static [&'static str]),
-    /// Several of something, separated by commas; or a text: what it is called.
+    /// A text, or several of something, separated by commas: what it is called.
     Text(&'static str),
 }
 
-/// What is counted.
+/// The unit of a count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Things.
@@ -60,7 +61,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// How many of what is counted, or bytes, one is.
+    /// How many things or bytes one unit is.
     #[must_use]
     pub fn size(self) -> usize {
         match self {
@@ -71,7 +72,7 @@ impl Unit {
         }
     }
 
-    /// As errors and the documents call it.
+    /// Its name in errors and the documents.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -84,7 +85,7 @@ impl Unit {
 }
 
 impl Setting {
-    /// Its value in a home where nobody sets it.
+    /// Its default in a home.
     #[must_use]
     pub fn default_in(&self, home: Home) -> &'static str {
         self.defaults.iter().find(|(of, _)| *of == home).map_or(self.default, |(_, value)| value)

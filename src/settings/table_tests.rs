@@ -10,7 +10,7 @@ fn text(path: &str) -> String {
     fs::read_to_string(file(path)).unwrap()
 }
 
-/// What a value is, for people.
+/// The values of a setting, for people.
 fn kind(setting: &Setting) -> String {
     let words = |words: &[&str]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or ");
     match setting.kind {
@@ -70,7 +70,7 @@ fn variables() -> String {
             let kind = kind(setting);
             let unit = if kind.is_empty() { kind } else { format!("({kind}) ") };
             let about = setting.about.replace("[packages.md](packages.md)", "docs/packages.md");
-            // A secret is no variable.
+            // A secret is not among the variables.
             let secret = setting.name == "ACCESS_TOKENS";
             let name = if secret { "ACCESS_TOKENS: " } else { "" };
             comment(&mut text, &format!("{name}{unit}{about}"));
@@ -97,7 +97,7 @@ fn types() -> String {
     text + "}\n"
 }
 
-/// Writes what stands between two texts of a file anew with `WRITE_SETTINGS=1`; else says that it differs.
+/// With `WRITE_SETTINGS=1`, rewrites the text between two markers of a file; else asserts that it is as expected.
 fn compare(path: &str, from: &str, to: &str, expected: &str) {
     let whole = text(path);
     let start = whole.find(from).unwrap();
@@ -126,7 +126,7 @@ fn javascript_has_types_of_all_limits() {
 
 #[test]
 fn a_deployed_worker_has_a_variable_for_each_and_the_command_sets_what_differs_from_it() {
-    // As they are written, which the test above holds the file to.
+    // The file has these variables: the test above compares them.
     let configuration = format!("{{ {} }}", variables());
     let configuration: serde_json::Value =
         jsonc_parser::parse_to_serde_value(&configuration, &jsonc_parser::ParseOptions::default()).unwrap();
@@ -136,11 +136,11 @@ fn a_deployed_worker_has_a_variable_for_each_and_the_command_sets_what_differs_f
     let local = &local[..local.find("];").unwrap()];
     for setting in all() {
         let deployed = setting.default_in(Worker);
-        // A secret is no variable.
+        // A secret is not among the variables.
         let has = setting.homes.contains(&Worker) && setting.name != "ACCESS_TOKENS";
         let variable = variables.remove(setting.name);
         assert_eq!(variable, has.then(|| deployed.into()), "wrangler.jsonc: {}", setting.name);
-        // Empty is the general default.
+        // An empty variable means the general default.
         let differs = setting.default_in(Dev) != deployed;
         let set = format!("(\"{}\", \"", setting.name);
         assert_eq!(local.contains(&set), differs, "xtask/src/dev.rs: {set}");

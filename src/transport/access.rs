@@ -1,5 +1,5 @@
-//! Who may talk to the endpoint: Host against DNS rebinding, Origin against other sites' pages, CORS for
-//! the pages that may (2025-11-25, Transports, Security Warning).
+//! Access to the endpoint: checks Host against DNS rebinding and Origin against other sites' pages, and sends CORS
+//! headers to the pages that may (2025-11-25, Transports, Security Warning).
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri::Authority};
 
@@ -23,13 +23,13 @@ pub enum Hosts {
     /// is DNS rebinding.
     #[default]
     Loopback,
-    /// Any: where the platform routes by name, so that only own names arrive.
+    /// Any: for platforms that route by name, so that only own names arrive.
     Any,
     /// These, as `host` (any port) or `host:port`.
     Only(Vec<String>),
 }
 
-/// Who may talk to the endpoint.
+/// Settings of access to the endpoint.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
     /// Accepted `Host` headers.
@@ -37,15 +37,15 @@ pub struct Access {
     /// Accepted `Origin` headers, as `scheme://host[:port]`. Always accepted: the endpoint's own origin
     /// and, if it is reached on loopback, any origin that is on loopback too.
     pub origins: Vec<String>,
-    /// Who is let in.
+    /// Which callers are let in.
     pub door: Door,
 }
 
 impl Access {
-    /// The entrance of every home: lets a request in, and finds out who makes it.
+    /// The entrance of every home: lets a request in, and determines its principal.
     ///
     /// # Errors
-    /// The response, if it is not let in, or is answered with that.
+    /// The response to a request that is not let in, or that needs no other answer.
     pub async fn enter(&self, request: Request) -> Result<Entered, Response> {
         self.check(&request)?;
         let admitted = match preflight(&request) {
@@ -64,7 +64,7 @@ impl Access {
     /// Until access is configured, rejects all but loopback requests.
     ///
     /// # Errors
-    /// 403 for who is elsewhere, before access was chosen.
+    /// 403 for requests from elsewhere, before access is chosen.
     pub fn chosen(&self, request: &Request) -> Result<(), Response> {
         match self.door.answers(host(request)?.host(), request.peer) {
             true => Ok(()),
@@ -76,7 +76,7 @@ impl Access {
         }
     }
 
-    /// Checks `Host` and `Origin`. No `Origin` is fine: that is no browser.
+    /// Checks `Host` and `Origin`. A request without `Origin` is fine: it is not of a browser.
     ///
     /// # Errors
     /// 403, or 400 for headers that cannot be read.
@@ -112,12 +112,12 @@ impl Access {
     }
 }
 
-/// A request that was let in, and who makes it.
+/// A request that was let in, and its principal.
 #[derive(Debug)]
 pub struct Entered {
     /// The request.
     pub request: Request,
-    /// Whose it is. **Boundary.** Sessions, limits and logs go by this, and by nothing else in the request.
+    /// The caller. **Boundary.** Sessions, limits and logs go by this, and by nothing else in the request.
     pub principal: Principal,
 }
 
@@ -165,7 +165,7 @@ fn host(request: &Request) -> Result<Authority, Response> {
     host.ok_or_else(|| Response::refusal(StatusCode::BAD_REQUEST, "Bad Request: invalid Host header"))
 }
 
-/// The one value of a header.
+/// The value of a header that may be there once.
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Response> {
     let mut values = headers.get_all(name).iter();
     match (values.next().map(HeaderValue::to_str), values.next()) {
@@ -190,7 +190,7 @@ fn preflight(request: &Request) -> Option<Response> {
     })
 }
 
-/// Lets the page that makes the request with these headers, and was accepted, read the response.
+/// Lets an accepted page that made the request with these headers read the response.
 pub(super) fn with_cors(response: Response, request: &HeaderMap) -> Response {
     let response = response.with(header::VARY, "Origin");
     let Some(Ok(origin)) = request.get(header::ORIGIN).map(HeaderValue::to_str) else { return response };

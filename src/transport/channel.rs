@@ -1,8 +1,8 @@
 //! MCP over a channel of messages, such as stdio, or a page's own memory: both eras, side by side on one connection.
 //!
-//! A request of 2026-07-28 says so in its `_meta`, and stands for itself. Everything else is of the one client that
-//! `initialize` tells about, and runs in that client's interpreter. A client that never initializes is served as well,
-//! as by the original.
+//! A request of 2026-07-28 says so in its `_meta`, and stands for itself. All other messages belong to the one client
+//! that `initialize` describes, and run in that client's interpreter. A client that never initializes is served as
+//! well, as by the original.
 
 use std::{
     cell::{Cell, RefCell},
@@ -29,13 +29,13 @@ use crate::{
     mcp::Server,
 };
 
-/// The server's end of a channel. Dropping it, or [`Self::close`], ends what it was asked for.
+/// The server's end of a channel. Dropping it, or [`Self::close`], ends its requests.
 pub struct Channel(Rc<Inner>);
 
 struct Inner {
     /// Serves requests that stand for themselves.
     fresh: Server,
-    /// Serves those of the client that `initialize` tells about.
+    /// Serves requests of the client that `initialize` describes.
     session: Server,
     platform: Platform,
     client: RefCell<Option<InitializeRequestParams>>,
@@ -44,7 +44,7 @@ struct Inner {
     closed: Cell<bool>,
 }
 
-/// Messages that answer one message of the client, and whether their responses are to be sent as a JSON array.
+/// Messages that answer one message of the client, and whether their responses are sent as a JSON array.
 type Answers = (LocalBoxStream<'static, ServerJsonRpcMessage>, bool);
 
 impl Channel {
@@ -63,7 +63,7 @@ impl Channel {
         }))
     }
 
-    /// Takes a message of the client: one JSON text. What answers it is sent as it comes.
+    /// Takes a message of the client: one JSON text. Answers are sent as they come.
     pub fn receive(&self, message: &[u8]) {
         if self.0.closed.get() {
             return;
@@ -79,7 +79,7 @@ impl Channel {
         self.0.in_flight.is_empty()
     }
 
-    /// Ends it, and its runs; sends nothing more.
+    /// Ends the channel and its runs; sends nothing more.
     pub fn close(&self) {
         self.0.closed.set(true);
         self.0.in_flight.cancel_all();
@@ -93,7 +93,7 @@ impl Drop for Channel {
 }
 
 impl Inner {
-    /// What answers a message; `None` if it wants no answer.
+    /// Returns the messages that answer a message; `None` if it wants no answer.
     fn answer(&self, message: &[u8]) -> Option<Answers> {
         let payload = match bounded(message).and_then(decode) {
             Ok(payload) => payload,
@@ -114,7 +114,7 @@ impl Inner {
                 if let Err(error) = serving.check_batch() {
                     return Some(refused(Rejection { id: None, error }));
                 }
-                // Each of its requests is in flight from here on, and counts for those that follow.
+                // Each of its requests is in flight from here on, and counts against those that follow.
                 let answers: Vec<_> = items
                     .into_iter()
                     .filter_map(|item| match item {
@@ -151,7 +151,7 @@ impl Inner {
         self.in_flight.serve(request.id, || RequestLoop::start(self.fresh.for_another_client(), None, request.rpc))
     }
 
-    /// It awaits nothing: the next message finds it done.
+    /// Awaits nothing: the next message finds the client initialized.
     fn initialize(&self, request: Request) -> LocalBoxStream<'static, ServerJsonRpcMessage> {
         let id = request.id.clone();
         match initialize(&self.session, request).now_or_never() {
@@ -186,7 +186,7 @@ impl Inner {
     }
 }
 
-/// Refuses a message that is too large before anything of it is looked at.
+/// Refuses a message that is too large before it is parsed.
 fn bounded(message: &[u8]) -> Result<&[u8], Rejection> {
     if message.len() <= MAX_BODY {
         return Ok(message);

@@ -1,13 +1,11 @@
 //! Runs rmcp's tokio tasks on whatever polls a future: a JavaScript event loop, or a test's executor.
 //!
-//! rmcp's service loop needs `tokio::task::spawn_local` and `JoinSet::spawn`; a [`LocalRuntime`] gives
-//! both. It must never park, which traps on wasm, so it is never blocked on: [`Driver::poll`] runs
-//! every ready task and returns. Where whoever polls runs in tokio itself, which takes no second runtime, a
-//! [`LocalSet`] does the same.
+//! rmcp's service loop needs `tokio::task::spawn_local` and `JoinSet::spawn`; a [`LocalRuntime`] gives both. It must
+//! never park, which traps on wasm, so it is never blocked on: [`Driver::poll`] runs every ready task and returns.
+//! Where the poller itself runs in tokio, which takes no second runtime, a [`LocalSet`] does the same.
 //!
-//! tokio has no hook for "a task was woken from outside". So a future that the host may wake (a
-//! promise, a channel) is wrapped by [`Signal::external`]: its waker wakes the task and whoever polls
-//! the driver.
+//! tokio has no hook for "a task was woken from outside". So a future that the host may wake (a promise, a channel) is
+//! wrapped by [`Signal::external`]: its waker wakes the task and the poller of the driver.
 
 use std::{
     cell::RefCell,
@@ -38,14 +36,14 @@ pub(super) struct Driver {
 }
 
 enum Tasks {
-    /// Of a runtime of their own.
+    /// Tasks of a runtime of their own.
     Own(LocalRuntime),
-    /// Of the runtime of whoever polls. What a home is to run to its end ([`Platform::spawn`](crate::platform::Platform)), it
-    /// runs outside of this set, which ends with its driver.
+    /// Tasks of the poller's runtime. Tasks that a home has to run to their end
+    /// ([`Platform::spawn`](crate::platform::Platform)) run outside of this set, which ends with its driver.
     Ambient(RefCell<LocalSet>),
 }
 
-/// What tells a [`Driver`] that there is something to do.
+/// Tells a [`Driver`] that there is something to do.
 #[derive(Default)]
 pub(super) struct Signal {
     poller: AtomicWaker,
@@ -81,7 +79,7 @@ impl Driver {
         let runtime = match &self.tasks {
             Tasks::Own(runtime) => runtime,
             Tasks::Ambient(tasks) => {
-                // One that has nothing to do is done, and runs again what is spawned or woken later.
+                // A set without ready tasks is done; polled again, it runs tasks that were spawned or woken later.
                 if let Ok(mut tasks) = tasks.try_borrow_mut() {
                     let _ = Pin::new(&mut *tasks).poll(cx);
                 }

@@ -1,5 +1,5 @@
-//! Files of sessions over HTTP, of any size: `PUT`, `GET` and `DELETE /files/HANDLE/PATH`. In parts, so that no more than one
-//! of them is ever held.
+//! Files of sessions over HTTP, of any size: `PUT`, `GET` and `DELETE /files/HANDLE/PATH`. They are sent in parts, and
+//! no more than one part is ever held.
 
 use std::{pin::pin, time::Duration};
 
@@ -26,10 +26,10 @@ use crate::{
 /// How the paths of all files begin.
 pub(super) const PREFIX: &str = "/files/";
 
-/// What a page may do with one.
+/// Methods that a page may use on a file.
 pub(super) const METHODS: &str = "GET, PUT, DELETE, OPTIONS";
 
-/// How long somebody is to wait who has too much going on.
+/// How long a client has to wait that has too much going on.
 const WAIT: Duration = Duration::from_secs(5);
 
 /// Answers a request for a file.
@@ -55,7 +55,7 @@ async fn serve(files: SessionFiles, platform: Platform, mut request: Request) ->
     }
 }
 
-/// The refusal of a request whose body nobody wants, where there may be files of `file_bytes`.
+/// Drains the unwanted body of a request, and returns the refusal. There may be files of `file_bytes`.
 async fn unread(request: &mut Request, platform: Platform, file_bytes: usize, refusal: Response) -> Response {
     let mut late = (platform.sleep)(BODY_TIME).fuse();
     select_biased! {
@@ -65,7 +65,7 @@ async fn unread(request: &mut Request, platform: Platform, file_bytes: usize, re
     refusal
 }
 
-/// Which file a request is for.
+/// Parses which file a request is for.
 fn named(request: &Request) -> Result<FileUri, Response> {
     let rest = request.uri.path().strip_prefix(PREFIX).unwrap_or_default();
     let bad = |why: &str| refused(StatusCode::BAD_REQUEST, format!("Bad Request: {why}"));
@@ -104,7 +104,7 @@ impl File {
             false => Body::Stream(self.clone().parts(first, version).boxed_local()),
         };
         let name = self.path.rsplit('/').next().unwrap_or(&self.path);
-        // **Boundary.** A program wrote it: no browser is to show it as a page of this server's.
+        // **Boundary.** A program wrote it: no browser may show it as a page of this server.
         let response = Response { status: StatusCode::OK, headers: Default::default(), body }
             .with(header::CONTENT_TYPE, MimeGuess::from_path(name).first_or_octet_stream().essence_str())
             .with(header::CONTENT_LENGTH, size.to_string())
@@ -128,7 +128,8 @@ impl File {
         }
     }
 
-    /// All bytes, from the first part on. A file that is changed meanwhile breaks off: no client takes it for whole.
+    /// All bytes, from the first part on. If the file is changed meanwhile, the stream breaks off: no client takes it
+    /// for whole.
     fn parts(self, first: Part, version: u64) -> impl futures::Stream<Item = Result<Vec<u8>, String>> {
         let (at, size) = (first.bytes.len() as u64, first.size);
         let rest = stream::unfold(Some(at), move |at| {
@@ -151,7 +152,7 @@ impl File {
     async fn put(self, platform: Platform, request: &mut Request) -> Result<Response, Response> {
         let received = async {
             let checked = match self.check(request) {
-                // Whether the session is there, before its bytes come.
+                // Checks that the session exists before the bytes come.
                 Ok(()) => self.probe().await,
                 Err(response) => Err(response),
             };
@@ -173,7 +174,7 @@ impl File {
         }
     }
 
-    /// Looks at what is told of the body.
+    /// Checks what the headers say of the body.
     fn check(&self, request: &Request) -> Result<(), Response> {
         if request.headers.contains_key(header::CONTENT_RANGE) {
             return Err(refused(StatusCode::BAD_REQUEST, "Bad Request: a file is uploaded as a whole, not by ranges"));
@@ -197,7 +198,7 @@ impl File {
         let mut upload = Upload { file: self, platform, name: new_handle(), sent: 0, goes_on: false };
         let received = self.receive_into(&mut upload, platform, request).await;
         if received.is_err() && std::mem::take(&mut upload.goes_on) {
-            // Before it is answered: what begins after that may never get there.
+            // Awaited before the answer: what begins after that may never get there.
             let _ = self.ask(&FileRequest::Abandon { upload: upload.name.clone() }).await;
         }
         received
@@ -219,7 +220,7 @@ impl File {
                 () = late => return Err(too_slow(UPLOAD_STALL)),
             };
             let Some(piece) = piece else {
-                // There is nothing more to drop.
+                // There is nothing left to drain.
                 request.body = stream::empty().boxed_local();
                 break;
             };
@@ -256,7 +257,7 @@ impl File {
     }
 }
 
-/// An upload that goes on. One that is dropped before its end is given up in the isolate, too.
+/// An upload that goes on. If it is dropped before its end, the isolate is told to give it up.
 struct Upload<'a> {
     file: &'a File,
     platform: Platform,
@@ -279,7 +280,7 @@ impl Upload<'_> {
         let done = match answered.map_err(|error| no_session(&error))? {
             Answered::Done(done) => done,
             Answered::Refused(refusal) => {
-                // The isolate has forgotten it.
+                // The isolate has forgotten the upload.
                 self.goes_on = false;
                 return Err(not_done(refusal));
             }
@@ -303,7 +304,7 @@ impl Drop for Upload<'_> {
     }
 }
 
-/// A refusal in plain words: what is asked for here is no message.
+/// A refusal in plain JSON: the request was no JSON-RPC message.
 fn refused(status: StatusCode, why: impl Into<String>) -> Response {
     Response::json(status, &json!({ "error": why.into() }))
 }
@@ -329,7 +330,7 @@ fn not_done(refusal: Refusal) -> Response {
     refused(status, format!("{name}: {refusal}"))
 }
 
-/// **Boundary.** Of another's session one learns what one learns of none.
+/// **Boundary.** Another's session gets the same answer as none.
 fn no_session(error: &SessionError) -> Response {
     let (status, name) = match error {
         SessionError::Unknown => return refused(StatusCode::NOT_FOUND, "Not Found: there is no such session"),

@@ -16,7 +16,7 @@ use super::{
     message::{Notification, Rejection, Request},
 };
 
-/// What the client accepts. Clients must accept both; one is enough to be answered.
+/// The media types that the client accepts. Clients must accept both; one is enough to be answered.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Accept {
     pub(super) json: bool,
@@ -169,7 +169,7 @@ pub(super) fn check_meta(request: &Request, version: Option<&str>) -> Result<(),
     Ok(())
 }
 
-/// Checks the headers of a modern notification against its body: what it has must be right.
+/// Checks the headers of a modern notification against its body. `Mcp-Method` may be missing.
 ///
 /// # Errors
 /// As [`check_modern`].

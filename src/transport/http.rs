@@ -1,4 +1,4 @@
-//! HTTP without sockets: what a home hands in and gets out.
+//! HTTP types without sockets: requests from a home, and responses to it.
 
 use std::{fmt, net::IpAddr, time::Duration};
 
@@ -20,16 +20,16 @@ use crate::{
     session::SessionError,
 };
 
-/// A request. Its body is polled only if it is needed: a request that is to be forwarded was not touched.
+/// A request. Its body is polled only if it is needed, so a request that is to be forwarded is untouched.
 pub struct Request {
     /// The method.
     pub method: Method,
-    /// The whole URI, with scheme and authority where the home knows them: a page of the same origin is
-    /// told by them.
+    /// The whole URI, with scheme and authority where the home knows them: they show whether a page is of the same
+    /// origin.
     pub uri: Uri,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body, in pieces; an error is that of reading it.
+    /// The body, in pieces, or an error of reading it.
     pub body: LocalBoxStream<'static, Result<Vec<u8>, String>>,
     /// The client's address, where the home knows it.
     pub peer: Option<IpAddr>,
@@ -38,7 +38,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request whose body is at hand, and whose client stays.
+    /// A request whose body is complete, and whose client stays.
     #[must_use]
     pub fn new(method: Method, uri: Uri, headers: HeaderMap, body: Vec<u8>) -> Self {
         Self {
@@ -87,13 +87,13 @@ impl Request {
         Ok(body)
     }
 
-    /// How long its body is said to be.
+    /// The length of its body, by `Content-Length`.
     pub(super) fn declared(&self) -> Option<u64> {
         self.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
     }
 
-    /// Drops the rest of a body that is not wanted, of which `size` bytes have come, until there are `most`: many clients look for
-    /// a response only after they have sent their request. The caller bounds the time.
+    /// Drops the rest of an unwanted body, of which `size` bytes have come, until there are `most`: many clients look
+    /// for a response only after they have sent their request. The caller bounds the time.
     pub(super) async fn drain(&mut self, mut size: usize, most: usize) {
         while size < most
             && let Some(Ok(piece)) = self.body.next().await
@@ -124,11 +124,11 @@ fn too_large() -> Response {
 pub enum Body {
     /// None.
     Empty,
-    /// All of it.
+    /// The whole body.
     Full(Vec<u8>),
-    /// Bytes as they are read; an error is no end of them. Dropping the stream ends what makes them.
+    /// Bytes as they are read; an error means that some are missing. Dropping the stream ends its source.
     Stream(LocalBoxStream<'static, Result<Vec<u8>, String>>),
-    /// Server-sent events as they come, UTF-8. Dropping the stream ends what makes them.
+    /// Server-sent events as they come, UTF-8. Dropping the stream ends its source.
     Events(LocalBoxStream<'static, String>),
 }
 
@@ -177,21 +177,21 @@ impl Response {
         Self::json(status, &JsonRpcError::new(id, error))
     }
 
-    /// Refuses a request before any message of it is looked at. -32000 is what MCP's SDKs use for that.
+    /// Refuses a request before any message of it is decoded. -32000 is what MCP's SDKs use for that.
     #[must_use]
     pub fn refusal(status: StatusCode, why: impl Into<String>) -> Self {
         Self::error(status, None, ErrorData::new(ErrorCode(-32000), why.into(), None))
     }
 
-    /// 404 for a session that never was, or ended: the client is to initialize anew (2025-11-25,
-    /// Session Management).
+    /// 404 for a session that never was, or has ended: the client should initialize anew (2025-11-25, Session
+    /// Management).
     #[must_use]
     pub fn session_not_found() -> Self {
         let error = ErrorData::new(ErrorCode(-32001), "Session not found", None);
         Self::error(StatusCode::NOT_FOUND, None, error)
     }
 
-    /// 429: as many as may be are open. It may be tried again after `wait`.
+    /// 429: the limit is reached. The client may try again after `wait`.
     #[must_use]
     pub fn too_many(why: &SessionError, wait: Duration) -> Self {
         Self::refusal(StatusCode::TOO_MANY_REQUESTS, format!("Too Many Requests: {why}"))

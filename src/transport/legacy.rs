@@ -1,4 +1,4 @@
-//! 2025-03-26, 2025-06-18 and 2025-11-25: what serves their messages, with or without sessions.
+//! Serves messages of 2025-03-26, 2025-06-18 and 2025-11-25, with or without sessions.
 
 use std::{
     cell::RefCell,
@@ -32,13 +32,13 @@ use super::{
 };
 use crate::mcp::Server;
 
-/// The requests that are being served, each with what cancels it.
+/// The requests that are being served, each with the sender that cancels it.
 #[derive(Clone, Default)]
 pub(super) struct InFlight(Rc<RefCell<HashMap<RequestId, oneshot::Sender<()>>>>);
 
 impl InFlight {
-    /// Enters a request; `None` if its id is in use. The future resolves when it is cancelled, and takes
-    /// the entry out when it is dropped.
+    /// Enters a request; `None` if its id is in use. The future resolves when the request is cancelled, and takes the
+    /// entry out when it is dropped.
     fn enter(&self, id: &RequestId) -> Option<impl Future<Output = ()> + use<>> {
         let (cancel, cancelled) = oneshot::channel();
         match self.0.borrow_mut().entry(id.clone()) {
@@ -58,7 +58,7 @@ impl InFlight {
     fn cancel(&self, id: &RequestId) {
         let cancel = self.0.borrow_mut().remove(id);
         if let Some(cancel) = cancel {
-            // Not received: it was answered meanwhile.
+            // If it is not received, the request was answered meanwhile.
             let _ = cancel.send(());
         }
     }
@@ -79,7 +79,7 @@ impl InFlight {
         self.0.borrow().len()
     }
 
-    /// Enters a request and gives its messages, until it is cancelled.
+    /// Enters a request and returns its messages, until it is cancelled.
     pub(super) fn serve(
         &self,
         id: RequestId,
@@ -110,7 +110,7 @@ impl Drop for Entered {
 /// Serves the messages of one initialized client.
 pub(super) struct Serving<'a> {
     pub(super) server: &'a Server,
-    /// What `initialize` told, with the version that was agreed on.
+    /// The parameters of `initialize`, with the version that was agreed on.
     pub(super) client: InitializeRequestParams,
     pub(super) in_flight: InFlight,
 }
@@ -186,7 +186,7 @@ pub(super) fn one_error(id: Option<RequestId>, error: ErrorData) -> LocalBoxStre
     stream::once(future::ready(ServerJsonRpcMessage::error(error, id))).boxed_local()
 }
 
-/// What `initialize` agreed on.
+/// The outcome of `initialize`.
 pub(super) struct Initialized {
     /// The server's response.
     pub(super) response: ServerJsonRpcMessage,
@@ -266,14 +266,14 @@ pub(super) async fn stateless(
     serving.post(options, accept, payload, closed).await
 }
 
-/// A client that did not tell about itself.
+/// A client that did not describe itself.
 pub(super) fn unknown_client(version: ProtocolVersion) -> InitializeRequestParams {
     let mut client = InitializeRequestParams::new(ClientCapabilities::default(), Implementation::new("unknown", ""));
     client.protocol_version = version;
     client
 }
 
-/// A request that is not part of a session that it should be part of.
+/// Refuses a request that lacks the id of its session.
 pub(super) fn session_required(rpc: Option<RequestId>) -> Response {
     let error = ErrorData::new(ErrorCode(-32000), "Bad Request: Mcp-Session-Id header is required", None);
     Response::error(StatusCode::BAD_REQUEST, rpc, error)

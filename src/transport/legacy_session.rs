@@ -1,7 +1,7 @@
 //! A session of the legacy eras (2025-11-25, Transports, Session Management).
 //!
-//! Its owner keeps one object per `Mcp-Session-Id`, and stores its [`SessionRecord`]: that is all that
-//! has to survive a restart.
+//! Its owner keeps one object per `Mcp-Session-Id`, and stores its [`SessionRecord`], which is all that has to survive
+//! a restart.
 
 use std::{cell::RefCell, time::Duration};
 
@@ -29,22 +29,22 @@ use crate::{auth::Principal, mcp::Server};
 /// Most GET streams of one session. Nothing is ever sent on them; a client needs one.
 const MAX_STREAMS: usize = 8;
 
-/// Keep-alive period of GET streams: no run waits to be ended by it, so it has to please proxies only.
+/// Keep-alive period of GET streams: no run depends on it, so it has to satisfy proxies only.
 const STREAM_KEEP_ALIVE: Duration = Duration::from_secs(25);
 
-/// What has to survive a restart of a session's owner.
+/// State that has to survive a restart of a session's owner.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SessionRecord {
-    /// What the client told, with the version that was agreed on.
+    /// The parameters of `initialize`, with the version that was agreed on.
     client: InitializeRequestParams,
-    /// What `logging/setLevel` set.
+    /// The level that `logging/setLevel` set.
     level: LoggingLevel,
-    /// The name of whose session it is.
+    /// The name of the session's principal.
     #[serde(default)]
     owner: String,
 }
 
-/// What the owner has to store before it sends the response.
+/// A change that the owner has to store before it sends the response.
 #[derive(Debug)]
 pub enum Change {
     /// The record is new, or changed.
@@ -54,7 +54,7 @@ pub enum Change {
 }
 
 impl SessionRecord {
-    /// Whose session it is.
+    /// The principal of the session.
     #[must_use]
     pub fn owner(&self) -> Principal {
         Principal::named(&self.owner)
@@ -64,7 +64,7 @@ impl SessionRecord {
 /// A session that was initialized, and is to be kept.
 #[derive(Debug)]
 pub struct NewSession {
-    /// What makes it: see [`LegacySession::new`].
+    /// Its record, for [`LegacySession::new`].
     pub record: Box<SessionRecord>,
     response: Response,
 }
@@ -126,7 +126,7 @@ impl LegacySession {
         }
     }
 
-    /// Whose session it is.
+    /// The principal of the session.
     #[must_use]
     pub fn owner(&self) -> &Principal {
         &self.owner
@@ -138,7 +138,7 @@ impl LegacySession {
         self.in_flight.is_empty() && self.streams.borrow().iter().all(mpsc::UnboundedSender::is_closed)
     }
 
-    /// Ends the session: its runs and its streams end, and whatever comes is answered by 404.
+    /// Ends the session: its runs and its streams end, and later requests are answered by 404.
     pub fn end(&self) {
         self.client.take();
         self.in_flight.cancel_all();
@@ -153,7 +153,7 @@ impl LegacySession {
     }
 
     async fn method(&self, request: Request, principal: Principal) -> (Response, Option<Change>) {
-        // **Boundary.** Who has the id of another's session has nothing.
+        // **Boundary.** The id of another principal's session gives no access.
         if self.owner != principal {
             return (Response::session_not_found(), None);
         }
@@ -171,7 +171,7 @@ impl LegacySession {
         }
     }
 
-    /// The client, if the session did not end, and if the version header is right.
+    /// Returns the client, if the session has not ended, and if the version header is right.
     fn live(&self, request: &Request) -> Result<InitializeRequestParams, Response> {
         let client = self.client.borrow().clone().ok_or_else(Response::session_not_found)?;
         legacy_version(&request.headers)?;
@@ -189,12 +189,12 @@ impl LegacySession {
         if route::is_modern(&request.headers, &payload)
             && let Payload::One(message) = payload
         {
-            // It has the id of a session, and so not the headers of its era: this says which.
+            // It has a session id, and so not the headers of its era: the answer says which are wrong.
             let response =
                 modern::serve(&self.server, &self.options, &request.headers, accept, message, request.closed);
             return Ok((response.await, None));
         }
-        // It is not begun again, not even once it ended.
+        // A session is not initialized again, not even once it has ended.
         if is_initialize(&payload)
             && self.client.borrow().is_some()
             && let Payload::One(Message::Request(initialization)) = payload

@@ -1,4 +1,4 @@
-//! What a client sent: bytes to JSON-RPC messages, strictly, with a precise error for each way to be wrong.
+//! Decodes a client's bytes to JSON-RPC messages, strictly, with a precise error for each way to be wrong.
 //!
 //! Text becomes a [`Value`] before it becomes a type: numbers keep their digits only that way
 //! (serde_json's `arbitrary_precision`). A tool's arguments skip rmcp's types, which would round them,
@@ -28,7 +28,7 @@ pub(super) const META_PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocol
 pub(super) const REMOVED: &[&str] =
     &["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"];
 
-/// A body.
+/// A body, decoded.
 #[derive(Debug)]
 pub(super) enum Payload {
     One(Message),
@@ -50,7 +50,7 @@ pub(super) enum Message {
 pub(super) struct Request {
     pub(super) id: RequestId,
     pub(super) method: String,
-    /// What `Mcp-Name` repeats: the name of a tool or prompt, or the URI of a resource.
+    /// The value that `Mcp-Name` repeats: the name of a tool or prompt, or the URI of a resource.
     pub(super) target: Option<String>,
     /// `_meta`'s protocol version: there is one in modern requests only.
     pub(super) meta_version: Option<String>,
@@ -58,7 +58,7 @@ pub(super) struct Request {
     pub(super) rpc: Box<ClientJsonRpcMessage>,
 }
 
-/// A message that wants none.
+/// A message that wants no answer.
 #[derive(Debug)]
 pub(super) struct Notification {
     pub(super) method: String,
@@ -70,7 +70,7 @@ pub(super) struct Notification {
 /// Why a message is not served.
 #[derive(Debug)]
 pub(super) struct Rejection {
-    /// Its id, if that could be read.
+    /// The message's id, if that could be read.
     pub(super) id: Option<RequestId>,
     pub(super) error: ErrorData,
 }
@@ -84,7 +84,7 @@ impl Rejection {
 /// Decodes the body of a POST.
 ///
 /// # Errors
-/// -32700 for what is not JSON, -32600 for JSON that is no message, -32602 for wrong parameters.
+/// -32700 for text that is not JSON, -32600 for JSON that is no message, -32602 for wrong parameters.
 pub(super) fn decode(body: &[u8]) -> Result<Payload, Rejection> {
     let parse_error = |why: String| Rejection::new(None, ErrorCode::PARSE_ERROR, why);
     let text = std::str::from_utf8(body)
@@ -197,8 +197,8 @@ fn request(
     Ok(Request { id, method, target, meta_version, rpc: Box::new(rpc) })
 }
 
-/// Checks the parameters of the methods that rmcp knows. Its union of all requests would take one with
-/// wrong parameters for a method that it does not know, or drop what is optional.
+/// Checks the parameters of the methods that rmcp knows. rmcp's union of all requests would take a request with wrong
+/// parameters for one of an unknown method, or drop optional parameters.
 fn check_params(method: &str, params: Value) -> serde_json::Result<()> {
     fn check<T: DeserializeOwned>(params: Value) -> serde_json::Result<()> {
         serde_json::from_value::<T>(params).map(drop)

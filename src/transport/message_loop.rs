@@ -1,5 +1,5 @@
-//! One rmcp service loop per request: its messages are that request's, without any routing, and
-//! dropping it ends everything that the request started.
+//! One rmcp service loop per request: all of its messages belong to that request, without any routing, and dropping it
+//! ends everything that the request started.
 
 use std::{
     io,
@@ -26,13 +26,13 @@ use super::driver::{Driver, Signal};
 
 /// The server's messages for one request, ending after its response.
 pub(super) struct RequestLoop {
-    /// Gone once the response was given.
+    /// `None` once the response was given.
     driver: Option<Driver>,
     outbox: UnboundedReceiver<ServerJsonRpcMessage>,
 }
 
 impl RequestLoop {
-    /// Serves `request`. `client` is what `initialize` told of a legacy session's client.
+    /// Serves `request`. `client` is the `initialize` of a legacy session's client.
     ///
     /// # Errors
     /// The runtime could not be made.
@@ -50,7 +50,7 @@ impl RequestLoop {
         let _ = inbox.unbounded_send(*request);
         driver.spawn(async move {
             let running = serve_directly(Signalled { service, signal }, transport, client);
-            // Held, as is the inbox: to drop either quits the loop by a tokio timer, which traps on wasm.
+            // Holds the loop and the inbox: dropping either quits the loop by a tokio timer, which traps on wasm.
             std::future::pending::<()>().await;
             drop((running, inbox));
         });
@@ -79,7 +79,7 @@ pub(super) fn is_final(message: &ServerJsonRpcMessage) -> bool {
     matches!(message, ServerJsonRpcMessage::Response(_) | ServerJsonRpcMessage::Error(_))
 }
 
-/// A service whose handlers may await what the host wakes.
+/// A service whose handlers may await futures that the host wakes.
 struct Signalled<S> {
     service: S,
     signal: Arc<Signal>,
@@ -126,7 +126,7 @@ impl Transport<RoleServer> for ChannelTransport {
         message: ServerJsonRpcMessage,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
         self.signal.note_activity();
-        // Nobody listens any more: the loop is about to be dropped.
+        // If nobody receives any more, the loop is about to be dropped.
         let _ = self.responses.unbounded_send(message);
         std::future::ready(Ok(()))
     }

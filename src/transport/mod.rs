@@ -43,18 +43,18 @@ pub use self::{
 };
 pub use crate::platform::Platform;
 
-/// What a home configures.
+/// Options of the transport, which the home sets.
 #[derive(Debug, Clone)]
 pub struct TransportOptions {
     /// Timers and tasks.
     pub platform: Platform,
-    /// Who may talk to the endpoint.
+    /// Access to the endpoint.
     pub access: Access,
     /// Whether legacy clients get sessions. If not, every request of theirs is served by itself, as by the
     /// original's `streamable-http-stateless`.
     pub legacy_sessions: bool,
-    /// How often a silent response stream gets a comment; so, on workerd, how long a run goes on whose
-    /// client is gone.
+    /// How often a silent response stream gets a comment. On workerd, it is also how long a run goes on whose client is
+    /// gone.
     pub keep_alive: Duration,
 }
 

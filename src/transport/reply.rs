@@ -1,5 +1,5 @@
-//! From a request's messages to an HTTP response: JSON if the answer is there at once, or if the client
-//! takes nothing else; server-sent events otherwise.
+//! Turns a request's messages into an HTTP response: JSON if the answer is there at once, or if the client takes
+//! nothing else; server-sent events otherwise.
 
 use std::time::Duration;
 
@@ -25,11 +25,11 @@ use super::{
 };
 use crate::limits::FIRST_MESSAGE;
 
-/// The messages that answer a POST, and how they are to be sent.
+/// The messages that answer a POST, and how to send them.
 pub(super) struct Answer {
-    /// All messages, responses among them. It ends after the last response; dropping it ends the runs.
+    /// All messages, including responses. The stream ends after the last response; dropping it ends the runs.
     pub(super) messages: LocalBoxStream<'static, ServerJsonRpcMessage>,
-    /// Whether responses are to be sent as a JSON array (a batch).
+    /// Whether responses are sent as a JSON array (a batch).
     pub(super) batch: bool,
     /// Ends the runs when it resolves: the client cancelled, or is gone.
     pub(super) ended: LocalBoxFuture<'static, ()>,
@@ -52,7 +52,7 @@ impl Answer {
             select_biased! {
                 message = self.messages.next().fuse() => match message {
                     Some(message) if is_final(&message) => responses.push(message),
-                    // Someone who does not take events gets the response without the notifications.
+                    // A client that does not take events gets the response without the notifications.
                     Some(message) if accept.events => {
                         stream_from = Some(message);
                         break;
@@ -82,13 +82,13 @@ fn json(responses: &[ServerJsonRpcMessage], batch: bool, status: fn(&ServerJsonR
     }
 }
 
-/// A cancelled request gets no response (Utilities, Cancellation); HTTP wants one all the same.
+/// A cancelled request gets no response (Utilities, Cancellation); HTTP needs one all the same.
 fn cancelled() -> Response {
     Response::error(StatusCode::OK, None, ErrorData::new(ErrorCode(-32000), "Request cancelled", None))
 }
 
-/// Drives `messages` by a task of its own. On workerd the response stream of a client that is gone is
-/// neither pulled nor cancelled, so it cannot be what drives, and ends, the run.
+/// Drives `messages` by a task of its own. On workerd the response stream of a client that is gone is neither pulled
+/// nor cancelled, so it can neither drive nor end the run.
 fn detach(
     mut messages: LocalBoxStream<'static, ServerJsonRpcMessage>,
     mut ended: future::Fuse<LocalBoxFuture<'static, ()>>,
@@ -104,7 +104,7 @@ fn detach(
                 _ = body_dropped => break,
                 message = messages.next().fuse() => {
                     let Some(message) = message else { break };
-                    // What is not sent yet is bounded by the limits of a run's output.
+                    // Messages that are not sent yet are bounded by the limits of a run's output.
                     if sender.unbounded_send(message).is_err() {
                         break;
                     }
@@ -118,8 +118,8 @@ fn detach(
     })
 }
 
-/// Server-sent events of `messages`, with a comment every `keep_alive`: it keeps proxies from closing the
-/// connection, and on workerd only a write tells that the client is gone.
+/// Server-sent events of `messages`, with a comment every `keep_alive`: it keeps proxies from closing the connection,
+/// and on workerd only a write shows that the client is gone.
 pub(super) fn events(
     messages: impl Stream<Item = ServerJsonRpcMessage> + 'static,
     platform: Platform,

@@ -1,4 +1,4 @@
-//! The endpoint: which era a request is of, and who answers it.
+//! The endpoint: determines the era of a request, and who answers it.
 
 use http::{HeaderMap, Method, StatusCode};
 use rmcp::{model::ProtocolVersion, transport::common::http_header::HEADER_SESSION_ID};
@@ -16,19 +16,19 @@ use super::{
 };
 use crate::mcp::Server;
 
-/// Who answers a request.
+/// How a request is answered.
 #[derive(Debug)]
 pub enum Routed {
     /// It is answered.
     Answered(Response),
-    /// The [`LegacySession`](super::LegacySession) of this id is to answer the request, whose body was not
-    /// touched. An id that was not given out is answered by [`Response::session_not_found`].
+    /// The [`LegacySession`](super::LegacySession) of this id has to answer the request, whose body is untouched. An id
+    /// that was not given out is answered by [`Response::session_not_found`].
     Session(String, Entered),
-    /// A session is to begin, with this record, and to be told to the client.
+    /// A session has to be kept by this record, and its id told to the client.
     NewSession(NewSession),
 }
 
-/// The MCP endpoint, but for the sessions of the legacy eras.
+/// The MCP endpoint, except the sessions of the legacy eras.
 pub struct Endpoint {
     server: Server,
     options: TransportOptions,
@@ -41,7 +41,7 @@ impl Endpoint {
         Self { server, options }
     }
 
-    /// Answers a request, or tells which session is to.
+    /// Answers a request, or names the session that has to.
     pub async fn route(&self, entered: Entered) -> Routed {
         let headers = entered.request.headers.clone();
         match self.method(entered).await.unwrap_or_else(Routed::Answered) {
@@ -104,8 +104,8 @@ impl Endpoint {
     }
 }
 
-/// Whether a POST is of the stateless era: by its header, by its `_meta`, or as it asks for what only that
-/// era has.
+/// Whether a POST is of the stateless era: by its header, by its `_meta`, or because it asks for something that only
+/// that era has.
 pub(super) fn is_modern(headers: &HeaderMap, payload: &Payload) -> bool {
     let by_body = |method: &str, meta_version: &Option<String>| {
         method == "server/discover"

@@ -14,7 +14,7 @@ use crate::session::SessionError;
 /// The tool's name.
 pub const NAME: &str = "end_python_session";
 
-/// `end_python_session`. It is offered where sessions are.
+/// `end_python_session`, which is offered where there are sessions.
 pub(in crate::mcp) fn definition() -> Tool {
     let schema = json!({
         "type": "object",
@@ -29,14 +29,14 @@ pub(in crate::mcp) fn definition() -> Tool {
     Tool::new(NAME, description, Arc::new(schema)).with_title("End Python session").with_annotations(
         ToolAnnotations::new()
             .read_only(false)
-            // What the session kept is gone.
+            // The session's state is lost.
             .destructive(true)
             .idempotent(true)
             .open_world(false),
     )
 }
 
-/// Reads the arguments of a call: the handle. Unknown ones are ignored, as those of the other tool are.
+/// Reads the arguments of a call: the handle. Unknown ones are ignored, as for the other tool.
 ///
 /// # Errors
 /// -32602, naming the argument.
@@ -48,7 +48,7 @@ pub(in crate::mcp) fn arguments(mut arguments: Map<String, Value>) -> Result<Str
     }
 }
 
-/// What became of it. One that had ended before is what was asked for.
+/// The answer to a call. It is a success, too, if the session had ended before.
 pub(in crate::mcp) fn result(ended: Result<(), SessionError>) -> CallToolResult {
     let text = |text: String| vec![ContentBlock::text(text)];
     match ended {

@@ -1,4 +1,4 @@
-//! The tools: a file each, with its definition, its arguments, and its words for models.
+//! The tools: a file each, with its definition, its arguments, and its texts for models.
 
 pub(super) mod end_python_session;
 pub(super) mod run_python_code;

@@ -24,7 +24,7 @@ use crate::{
 /// The tool's name.
 pub const NAME: &str = "run_python_code";
 
-/// How much of the list of packages that are installed already a model is told, in letters.
+/// How many letters of the list of installed packages a model is told.
 const MAX_NAMED: usize = 300;
 
 /// `run_python_code`, in the original's words, and what else a model has to know: what stays, what is there, and what is
@@ -67,7 +67,7 @@ pub(in crate::mcp) fn definition(
         )
 }
 
-/// What a client may tell its model once, whatever it calls: the description in short.
+/// Instructions for a client to give to its model, whatever it calls: the description in short.
 pub(in crate::mcp) fn instructions(offers_sessions: bool, packages: Option<&PackageOptions>) -> String {
     let (state, installs) = (state(offers_sessions), installs(packages));
     format!(
@@ -144,7 +144,7 @@ fn input_schema(offers_sessions: bool) -> Map<String, Value> {
     schema
 }
 
-/// What a call asks for.
+/// The arguments of a call, parsed.
 #[derive(Debug)]
 pub(in crate::mcp) struct Call {
     pub(in crate::mcp) request: RunRequest,
@@ -187,12 +187,12 @@ pub(in crate::mcp) fn arguments(
         Some(Value::String(session)) => SessionChoice::parse(&session),
         Some(other) => return Err(wrong("session", "a string", &other)),
     };
-    // A session asked for by name keeps its variables; a legacy session, as the original, does not.
+    // A session asked for by handle keeps its variables; a legacy session does not, as in the original.
     let keep_variables = session != SessionChoice::Unnamed;
     Ok(Call { request: RunRequest { code, globals, keep_variables, files }, session })
 }
 
-/// The text of `global_variables`, whose size and depth are checked.
+/// Returns the JSON of `global_variables`, with its size and depth checked.
 fn bounded(globals: &Map<String, Value>, limits: &Limits) -> Result<String, ErrorData> {
     let text = serde_json::to_string(globals).map_err(|error| invalid(format!("`global_variables`: {error}")))?;
     for (what, found, limit) in [

@@ -1,4 +1,4 @@
-//! Calls out of a running program, and everything that may come in their way.
+//! Calls out of a running program, and everything that may get in their way.
 
 use std::cell::Cell;
 
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// Answers `echo`, after a while `wait`, and `never`.
+/// Answers `echo` at once, `wait` after a while, and `never` not at all.
 #[derive(Default)]
 struct Answers(Rc<Cell<usize>>);
 
@@ -41,7 +41,7 @@ impl Caller for Answers {
     }
 }
 
-/// A call that somebody answers.
+/// A call that is being answered.
 struct Counted(Rc<Cell<usize>>);
 
 impl Drop for Counted {
@@ -50,7 +50,7 @@ impl Drop for Counted {
     }
 }
 
-/// The value of a run that may call, and how many of its calls are being answered when it is over.
+/// Returns the value of a run that may call, and how many of its calls are still being answered when it is over.
 async fn calling(sandbox: &Rc<dyn Sandbox>, code: &str) -> (Result<Value, SandboxError>, usize) {
     let answers = Answers::default();
     let request = RunRequest { code: code.into(), globals: "{}".into(), keep_variables: false, files: Vec::new() };
@@ -68,7 +68,7 @@ async fn calling(sandbox: &Rc<dyn Sandbox>, code: &str) -> (Result<Value, Sandbo
 fn both(world: &Rc<World>) -> [Rc<dyn Sandbox>; 2] {
     let fake = Fake(world.clone());
     let fresh = Fresh::new(fake.clone(), Places::default(), Snapshots::default());
-    // As one of those that go on.
+    // With a slot, as a run that is counted.
     let slot = quota::Runs::default().enter(&Principal::default(), &Quotas::default()).unwrap();
     [slot.hold(Rc::new(session(&fake, &Places::default()))), Rc::new(fresh)]
 }
@@ -118,7 +118,7 @@ fn an_answer_that_comes_after_the_run_is_nobodys() {
             let (came, left) = calling(&sandbox, "hurry wait").await;
             assert!(came.is_ok());
             assert_eq!(left, 0, "nobody works for a run that is over");
-            // As at a home whose answers were on their way.
+            // As in a home whose answers were on their way.
             let mut late = sandbox.run(json!({ "code": "hurry never" }).to_string(), PackageSet::default());
             while late.next().await.is_some() {}
             let brought = late.answer("{\"id\":1,\"value\":\"1\"}");
@@ -134,7 +134,7 @@ fn one_that_is_never_answered_ends_with_its_run() {
     check(async {
         let world = Rc::new(World::default());
         for sandbox in both(&world) {
-            // Its own limit answers it.
+            // The time limit of calls answers it.
             let start = now();
             let (came, left) = calling(&sandbox, "call 1 never").await;
             let came = came.unwrap();

@@ -23,7 +23,7 @@ fn a_run_displays_bundles() {
         let bundle = json!({ "text/html": "<b>", "text/markdown": "b" });
         let outcome = shown(&sandbox, &[json!({ "display": bundle }), json!({ "stdout": ["."] })]).await.unwrap();
         assert_eq!(json!(outcome.displayed.bundles), json!([bundle]));
-        // The next run's are its own.
+        // The next run has its own bundles only.
         let outcome = shown(&sandbox, &[json!({ "stdout": ["."] })]).await.unwrap();
         assert!(outcome.displayed.is_empty());
     });

@@ -1,4 +1,4 @@
-//! A session that its owner ends by its handle, in a home whose sessions live in memory.
+//! Sessions that are ended by their handles, in a home whose sessions live in memory.
 
 use http::{HeaderMap, Method};
 use serde_json::json;
@@ -39,12 +39,12 @@ fn home_that(fake: &Fake, keeps_sessions: bool) -> Home<Fake> {
     Home::new(parts, Config::read(crate::settings::Home::Desk, &setting, PLATFORM).unwrap())
 }
 
-/// What a tool answers to `who`: its result.
+/// Calls a tool as `who`. Returns its result.
 pub(super) async fn call(home: &Home<Fake>, who: &str, tool: &str, arguments: Value) -> Value {
     ask(home, who, "tools/call", tool, json!({ "name": tool, "arguments": arguments })).await
 }
 
-/// What is answered to a request of `who` about `name`: its result, or its error.
+/// Sends a request of `who` about `name`. Returns its result, or its error.
 pub(super) async fn ask(home: &Home<Fake>, who: &str, method: &str, name: &str, mut params: Value) -> Value {
     let meta = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -105,9 +105,9 @@ fn it_ends_with_its_interpreter_and_frees_its_place() {
         assert_eq!(fake.0.alive.get(), 0);
         let again = run_in(&home, "ann", "read", &handle).await;
         assert_eq!((&again["status"], &again["error"]), (&json!("run-error"), &json!(ENDED)));
-        // Asked twice, nothing else happens.
+        // Asking twice does nothing more.
         assert_eq!(end(&home, "ann", &handle).await, (false, ENDED.into()));
-        // One at a time is allowed.
+        // The limit is one session at a time.
         assert_eq!(run_in(&home, "ann", "read", "new").await["return_value"], "");
     });
 }

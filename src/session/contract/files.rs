@@ -44,7 +44,7 @@ async fn get(home: &Home<Fake>, who: &str, rest: &str) -> Response {
     http(home, who, Method::GET, rest, pieces(&[])).await
 }
 
-/// Its status, and why.
+/// The status of a response, and its text.
 async fn told(response: Response) -> (u16, String) {
     let status = response.status.as_u16();
     (status, String::from_utf8(bytes(response).await.unwrap()).unwrap())
@@ -126,7 +126,7 @@ fn nobody_else_learns_of_a_session_or_keeps_it_from_being_idle() {
             assert_eq!((error["code"].as_i64(), &error["data"]["uri"]), (Some(-32602), &json!(uri)));
             error["message"].as_str().unwrap().to_owned()
         };
-        // What is another's is as what never was, and while it is open, others' knocking keeps nothing open.
+        // Another's session looks like one that never was, and others' requests do not keep it open.
         assert_eq!(knocking("bob", &handle).await, knocking("bob", &none).await);
         for _ in 0..5 {
             sleep(Duration::from_secs(10 * 60)).await;
@@ -167,14 +167,14 @@ fn an_upload_that_does_not_come_to_its_end_leaves_what_was_there() {
             sleep(PATIENCE).await;
             assert_eq!(fake.0.files(), (vec![("a".into(), 6)], 0), "{why}");
         }
-        // Who is gone says nothing.
+        // A client that goes away during an upload changes nothing.
         let mut upload = Box::pin(http(&home, "ann", Method::PUT, &name, stalled()).fuse());
         select_biased! { _ = upload => panic!("it was answered"), () = sleep(Duration::from_secs(1)).fuse() => {} }
         assert_eq!(fake.0.files(), (vec![("a".into(), 6)], 1));
         drop(upload);
         sleep(PATIENCE).await;
         assert_eq!(fake.0.files(), (vec![("a".into(), 6)], 0));
-        // Nor does a body that is another than was said.
+        // Nor does a body that is not as its headers say.
         for (name, value, status) in [
             ("content-length", "7", 400),
             ("content-length", "4194305", 413),
@@ -293,7 +293,7 @@ fn a_restart_is_told_to_the_next_run_and_not_to_who_asks_for_files() {
     });
 }
 
-/// A connection, and what it was sent.
+/// A connection, and the messages that were sent to it.
 fn connect(home: &Home<Fake>) -> (Connection<Fake>, Rc<RefCell<Vec<Value>>>) {
     let sent = Rc::<RefCell<Vec<Value>>>::default();
     let inbox = sent.clone();
@@ -371,7 +371,7 @@ fn the_files_of_a_connection_are_its_own_resources() {
         fake.0.write("more", &vec![b'a'; MAX_RESOURCE + 1]);
         let more = read(&client, &format!("{own}/more")).await;
         assert!(more["code"] == -32602 && more["message"].as_str().unwrap().contains("/files/HANDLE/PATH"), "{more}");
-        // What is its own is of no use to others, not even those who may do the same.
+        // The URIs of a connection are of no use to others, not even to those with files of the same names.
         let other = initialized(&home).await;
         request(&other, "tools/call", ran).await;
         fake.0.write("f007", b"in both");

@@ -1,4 +1,4 @@
-//! What a run leaves that is too large for its result: kept, where there is a keeper, whatever isolate it ran in.
+//! Files of a run that are too large for its result: kept where there is a keeper, whatever isolate it ran in.
 
 use std::rc::Rc;
 
@@ -47,7 +47,7 @@ fn the_large_files_of_a_run_of_its_own_are_kept() {
         assert_eq!((&*a.path, &*c.path), ("a", "c"));
         assert_eq!(keeper.get(&a.handle, "a", 0).await, None, "11 bytes of 10: the first is gone by now");
         assert_eq!(keeper.get(&c.handle, "c", 0).await.unwrap().bytes, b"hello!");
-        // One that is too large for the store is told of as before.
+        // A file that is too large for the store is listed without a URI.
         let all = [file("a", 11), json!({ "part": "aGVsbG8gd29ybGQ=" }), file("b", 5), hello];
         let outcome = run_in(fresh(), Some(&keeper), &all).await.unwrap();
         let uris: Vec<_> = outcome.changes.files.iter().map(|file| file.uri.is_some()).collect();

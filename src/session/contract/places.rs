@@ -1,4 +1,4 @@
-//! How many interpreters there may be, in number and in memory, and who gives way to whom.
+//! How many interpreters there may be, in number and in memory, and which of them give way.
 
 use std::cell::Cell;
 
@@ -19,7 +19,7 @@ fn ten_at_once_and_the_eleventh() {
         assert!(matches!(&why, SandboxError::Busy(_)), "{why}");
         assert!(why.to_string().contains("all 10 interpreters are in use"), "{why}");
         assert!(now() - start < PLACE_TIME + Duration::from_secs(1));
-        // Whoever lets go while waiting leaves nothing behind.
+        // A run that is dropped while it waits leaves nothing behind.
         let_go(eleventh, "count", PackageSet::default(), Duration::from_secs(1)).await;
         sessions[3].end();
         assert_eq!(value(run(eleventh, "count").await), 1);
@@ -31,7 +31,7 @@ fn ten_at_once_and_the_eleventh() {
         };
         assert_eq!(value(futures::join!(run(&twelfth, "count"), ending).0), 1);
         assert_eq!(fake.0.alive.get(), 10);
-        // One that is idle for long has to go, and its session goes on.
+        // One that has been idle for long is ended, and its session goes on.
         sleep(EVICTABLE_AFTER / 2).await;
         for session in sessions.iter().skip(1).chain([&twelfth]) {
             let _ = run(session, "count").await;
@@ -131,7 +131,7 @@ fn where_all_hold_too_much_idle_ones_that_hold_most_go_first() {
         let world = fake.0.clone();
         world.memory.set(10);
         let measured = world.clone();
-        // With no limit to their number.
+        // Their number is not limited.
         let places = Places::default().with_memory(50, Rc::new(move || measured.held()));
         let [small, large, busy] = [0, 1, 2].map(|owner| {
             SessionInterpreter::new(fake.clone(), places.clone(), Snapshots::default(), owner, GRACE, false)
@@ -148,7 +148,7 @@ fn where_all_hold_too_much_idle_ones_that_hold_most_go_first() {
         sleep(Duration::from_millis(500)).await;
         assert_eq!(world.held(), 30, "the one that held most, though another was idle for longer");
         assert_eq!((small.is_alive(), large.is_alive(), busy.is_alive()), (true, false, true));
-        // One that runs stays, however much it holds; and when it is idle, it goes.
+        // A busy one stays, however much it holds; once it is idle, it goes.
         world.memory.set(30);
         assert!(run(&large, "count").await.is_ok());
         sleep(Duration::from_secs(10)).await;

@@ -1,19 +1,19 @@
-//! What the fake's interpreters run. Its programs are a word or two:
+//! The programs of the fake's interpreters. Each is a word or two:
 //!
 //! - `count`: how many programs this interpreter has begun, itself included
 //! - `wait SECONDS`: the same, after so long
 //! - `loop`: writes until it is stopped
 //! - `write TEXT`, `read`: the session's file
 //! - `show FRAMES`: sends these frames, and its end after them
-//! - `file REQUEST`: answers what is asked of files
-//! - `die`: the interpreter goes away in the middle
-//! - `mute`: it begins, and nothing more is heard of it
-//! - `import ...`: the modules that it misses
+//! - `file REQUEST`: answers a file request
+//! - `die`: the interpreter is lost in the middle of the run
+//! - `mute`: begins, and sends nothing more
+//! - `import ...`: its value is the modules that are missing
 //! - `call N NAME`: makes N calls at once; its value is the answers, in the order in which they came
-//! - `hurry NAME`: makes a call, and waits for no answer
-//! - `cancel NAME`: makes a call, and lets go of it soon; then it waits for one more
+//! - `hurry NAME`: makes a call, and does not wait for the answer
+//! - `cancel NAME`: makes a call, and cancels it soon; then it makes another and waits for that
 //!
-//! Their ids go on from run to run, as those of an interpreter do.
+//! The ids of calls go on from run to run, as in a real interpreter.
 
 use std::{rc::Rc, time::Duration};
 
@@ -39,7 +39,7 @@ fn end(json_text: impl ToString) -> Result<RunEvent, SandboxError> {
     Ok(RunEvent::Frames(format!("{frame}\n").into_bytes()))
 }
 
-/// A run of `code`: its events. One that is `silent` never begins; one that cannot boot says so.
+/// Returns the events of a run of `code`. A `silent` one never begins; an `unbootable` one says so.
 pub(super) fn events(
     world: Rc<World>,
     state: Rc<State>,

@@ -1,4 +1,4 @@
-//! Who may talk to the endpoint.
+//! Access to the endpoint.
 
 use http::{Method, StatusCode};
 use serde_json::json;

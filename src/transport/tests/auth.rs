@@ -1,4 +1,4 @@
-//! Who is let in.
+//! Which callers are let in.
 
 use http::{Method, StatusCode};
 use serde_json::json;
@@ -63,7 +63,7 @@ fn a_token_is_needed_and_must_be_one_of_the_server() {
         (Some("Bearer "), 401),
         (Some("Basic secret-of-ann"), 401),
         (Some("secret-of-ann"), 401),
-        // What is stored is not what is presented.
+        // The stored hash is not the token.
         (Some("Bearer 70b418541da77d413246ec0d700eebb8b23852493cfaa4ab4f39009cd68360f0"), 401),
     ] {
         let call = authorization.iter().fold(list(), |call, value| call.header("authorization", value));

@@ -40,7 +40,7 @@ impl Line {
         self.channel.receive(message.to_string().as_bytes());
     }
 
-    /// All that was sent, once nothing is going on.
+    /// Returns all that was sent, once nothing is going on.
     pub(super) async fn settle(&self) -> Vec<Value> {
         sleep(Duration::from_millis(1)).await;
         while !self.channel.is_idle() {

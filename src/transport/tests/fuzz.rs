@@ -30,7 +30,7 @@ fn valid_messages() -> Vec<Vec<u8>> {
     .collect()
 }
 
-/// Pieces that break what they are put into, in interesting ways.
+/// Pieces that break messages in interesting ways.
 const PIECES: &[&str] = &[
     "null",
     "\"id\":",
@@ -72,7 +72,7 @@ fn items(message: &Value) -> Vec<Value> {
     }
 }
 
-/// The endpoint and a channel answer `body` by something well-formed.
+/// Checks that the endpoint and a channel answer `body` with something well-formed.
 fn check(body: Vec<u8>) {
     match decode(&body) {
         Ok(Payload::Batch(items)) => assert!(!items.is_empty()),

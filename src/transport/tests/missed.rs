@@ -1,4 +1,4 @@
-//! A run that is for want of a package: it is run again with it, once, where nobody can tell.
+//! A run that misses a package: it is run again with it, once, if nothing was shown.
 
 use std::{rc::Rc, time::Duration};
 
@@ -74,7 +74,8 @@ fn there_is_no_third_run() {
         );
         assert!(error_of.contains("add `import numpy` and `import pydantic` at the top"), "{error_of}");
         assert_eq!(home.seen.started.take(), 2);
-        // Whatever the second failed for, it would not have been the second.
+        // A second run that fails for another reason gets the advice, too: with the import it would have been the
+        // first.
         let reply = send(&home, "need numpy\nprint b\nraise ValueError: x").await;
         assert_eq!(reply.structured()["output"], json!(["b"]));
         assert!(error(&reply).contains("ValueError: x\nPackages are installed before a run"), "{reply:?}");
@@ -116,7 +117,7 @@ fn what_cannot_or_may_not_be_had_is_not_looked_for() {
             assert_eq!(reply.structured()["status"], "run-error", "{module}");
             assert_eq!((home.seen.started.take(), reply.logs()), (1, vec![]), "{module}");
         }
-        // What another's error says is no module that was missed.
+        // Another error with the same words is no missing module.
         send(&home, "raise ValueError: No module named 'numpy'").await;
         assert_eq!(home.seen.started.take(), 1);
     });

@@ -1,4 +1,4 @@
-//! The transports as a client meets it, in virtual time.
+//! The transports as a client sees them, in virtual time.
 
 mod access;
 mod auth;

@@ -1,4 +1,4 @@
-//! What comes while a run goes on: log messages, progress, keep-alives; and what ends it.
+//! Messages of a run that goes on: log messages, progress, keep-alives; and what ends the run.
 
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ fn many_lines_at_once_all_come_up_to_a_limit() {
         let mut expected: Vec<_> = (0..2 * limit).map(|n| n.to_string()).collect();
         expected.push("[700 more lines: the result has them]".into());
         assert!(texts == expected, "{} messages, the last {:?}", texts.len(), texts.last());
-        // What was written is in the result, all of it.
+        // The result has all lines.
         assert_eq!(reply.structured()["output"].as_array().unwrap().len(), 2 * limit + 700);
     });
 }

@@ -108,7 +108,7 @@ pub(in crate::transport::tests) struct Reply {
     pub(in crate::transport::tests) status: StatusCode,
     pub(in crate::transport::tests) headers: HeaderMap,
     pub(in crate::transport::tests) text: String,
-    /// The messages of an event stream, or the one of a JSON body.
+    /// The messages of an event stream, or that of a JSON body.
     pub(in crate::transport::tests) messages: Vec<Value>,
     pub(in crate::transport::tests) keep_alives: usize,
 }
@@ -163,7 +163,7 @@ impl Reply {
         &self.last()["result"]["structuredContent"]
     }
 
-    /// The data of log messages, and their levels.
+    /// The levels of log messages, and their data.
     pub(in crate::transport::tests) fn logs(&self) -> Vec<(String, String)> {
         self.messages
             .iter()
@@ -176,7 +176,7 @@ impl Reply {
     }
 }
 
-/// Initializes a legacy session; gives its id.
+/// Initializes a legacy session; returns its id.
 pub(in crate::transport::tests) async fn initialize(home: &Home, version: &str) -> String {
     let reply = Call::post(&initialize_request(version)).send(home).await;
     assert_eq!(reply.status, StatusCode::OK, "{reply:?}");

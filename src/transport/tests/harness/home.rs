@@ -1,4 +1,4 @@
-//! A home: what `worker/` is on the edge.
+//! A home for tests, as `worker/` is on the edge.
 
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
@@ -42,7 +42,7 @@ impl Home {
         Self::of(options, None)
     }
 
-    /// One that has the packages of [`LOCK`] at hand, as far as the settings allow.
+    /// A home that has the packages of [`LOCK`], as far as the settings allow.
     pub(in crate::transport::tests) fn with_packages(settings: PackageOptions) -> Rc<Self> {
         let lock = Rc::new(Lock::parse(LOCK).unwrap());
         let packages = Packages::new(lock, settings, PackageSet::default(), Rc::new(AtHand));
@@ -61,7 +61,7 @@ impl Home {
         })
     }
 
-    /// A server whose runs are noted in `seen`, and have an interpreter each if they are `fresh`.
+    /// A server whose runs are recorded in `seen`, and have an interpreter each if they are `fresh`.
     pub(in crate::transport::tests) fn server(seen: &Rc<Seen>, fresh: bool, packages: Option<&Rc<Packages>>) -> Server {
         let options = ServerOptions { limits: Limits::default(), return_mode: ReturnMode::Xml, has_data: false };
         let server = Server::new(Rc::new(TestHost { seen: seen.clone(), fresh }), options);
@@ -71,7 +71,7 @@ impl Home {
         }
     }
 
-    /// What a real home does with a request.
+    /// Serves a request as a real home does.
     pub(in crate::transport::tests) async fn serve(&self, request: Request) -> Response {
         let entered = match self.options.access.enter(request).await {
             Ok(entered) => entered,

@@ -1,4 +1,4 @@
-//! A sandbox whose programs are a few words, and the host that gives it.
+//! A sandbox whose programs are a few words, and its host.
 
 use std::{
     cell::{Cell, RefCell},
@@ -21,7 +21,7 @@ use crate::{
     virtual_clock::PLATFORM,
 };
 
-/// What happened in sandboxes.
+/// Records of what happened in sandboxes.
 #[derive(Default)]
 pub(in crate::transport::tests) struct Seen {
     /// How many runs were started.
@@ -30,7 +30,7 @@ pub(in crate::transport::tests) struct Seen {
     pub(in crate::transport::tests) dropped: Cell<usize>,
     /// The packages of each run.
     pub(in crate::transport::tests) packages: RefCell<Vec<Vec<String>>>,
-    /// How many runs were opened with each kind of session.
+    /// The kind of session that each run was opened with.
     pub(in crate::transport::tests) opened: RefCell<Vec<SessionChoice>>,
 }
 
@@ -71,7 +71,7 @@ impl Sandbox for Scripted {
                     "need" => Ok(failed(&format!("ModuleNotFoundError: No module named '{rest}'"))),
                     "globals" => Ok(end(&globals)),
                     "return" => Ok(end(rest)),
-                    // Mutated by a fuzzer, say: a panic here would leave the request without an answer.
+                    // A fuzzer may send any word: a panic here would leave the request without an answer.
                     _ => Err(SandboxError::Lost(format!("no such word: {word}"))),
                 };
                 if frame.is_err() || matches!(word, "globals" | "return" | "raise" | "need") {
