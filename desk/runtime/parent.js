@@ -1,22 +1,22 @@
-// The worker in a workerd process of the desk: starts isolates, each with one interpreter, and carries runs in and
-// frames out. It looks at neither.
+// The parent worker in each of the desk's workerd processes. It starts isolates, each with one interpreter, and passes
+// runs in and frames out without reading them.
 //
-// First of all it is sent what isolates are made of: POST /assets, an envelope. Files that are embedded in workerd's
-// configuration stay in its memory several times over. POST /data before it: an archive of files that each interpreter has.
+// The supervisor first sends what isolates are made of: POST /assets, an envelope. (Files embedded in workerd's configuration
+// would stay in its memory several times over.) POST /data before that: an archive of files that every interpreter gets.
 //
-// An interpreter is a Durable Object whose facet is of a class from an isolate of its own; its name is whatever the
-// supervisor calls it. POST /NAME/boot (an envelope with its packages), then /NAME/run (the JSON of a run: its frames),
-// /NAME/stop, /NAME/answer (to a call of the run that goes on), /NAME/files (a session's files; GET gives them) and /NAME/end.
-// Or only /NAME/snapshot: an envelope with packages and the names of modules; gives a snapshot of what has imported them.
+// An interpreter is a Durable Object with a facet whose class comes from an isolate of its own. The supervisor chooses its
+// name. POST /NAME/boot (an envelope with its packages), then /NAME/run (a run's JSON; returns its frames), /NAME/stop,
+// /NAME/answer (the answer to a call of the current run), /NAME/files (a session's files; GET returns them) and /NAME/end.
+// Or only /NAME/snapshot (packages and names of modules): returns a snapshot of an interpreter that has imported them.
 //
-// The native libraries of packages are sent once, before the interpreters that have them: POST /libraries, an envelope. They
-// are compiled here, and what V8 makes of their functions is shared by all isolates, and there for the next ones.
+// Native libraries of packages are sent once, before the interpreters that use them: POST /libraries, an envelope. They are
+// compiled here: all isolates, also later ones, share the machine code that V8 makes of their functions.
 import { DurableObject } from 'cloudflare:workers';
 import { Envelope, envelope, envelopeStream } from './envelope.js';
 
 /** The modules of an isolate. WebAssembly is compiled once, here, and shared. @type {Record<string, object>} */
 const modules = {};
-/** What an isolate's first request brings along (isolate.js), in this order. @type {ArrayBuffer[]} */
+/** Archives that an isolate's first request carries (isolate.js), in this order. @type {ArrayBuffer[]} */
 const archives = [];
 /** @type {ArrayBuffer} */
 let snapshot;
@@ -27,7 +27,7 @@ const libraries = new Map();
 
 const FACET = 'python';
 
-/** **Boundary.** Nothing is reachable from an isolate: no network (left out, it would inherit ours), no bindings. */
+/** **Boundary.** An isolate reaches nothing: no network (without `globalOutbound` it would inherit ours), no bindings. */
 const code = {
   compatibilityDate: '2026-06-01',
   mainModule: 'isolate.js',
@@ -41,7 +41,7 @@ const code = {
 /** @typedef {{ file: string, kind: 'js' | 'text' | 'wasm' | 'archive' | 'snapshot' }} Asset */
 
 /**
- * Takes what isolates are made of.
+ * Stores what isolates are made of.
  * @param {Request} request @param {any} env
  */
 async function takeAssets(request, env) {
@@ -58,10 +58,10 @@ async function takeAssets(request, env) {
 }
 
 /**
- * An envelope of these parts, those that are still to come of another one, and further ones. What comes is carried on by
- * workerd itself, and is never held here.
- * @param {string} text @param {ArrayBuffer[]} before @param {Envelope} sent @param {ReadableStream<Uint8Array> | null} body where
- * that one comes from @param {ArrayBuffer[]} after
+ * Streams an envelope of the parts in `before`, the parts of `sent` that are still to come, and the parts in `after`. workerd
+ * itself pipes those of `sent` through: they are never held here.
+ * @param {string} text @param {ArrayBuffer[]} before @param {Envelope} sent @param {ReadableStream<Uint8Array> | null} body the
+ * rest of `sent` @param {ArrayBuffer[]} after
  */
 function joinedStream(text, before, sent, body, after) {
   // @ts-expect-error: workerd's own
@@ -87,10 +87,10 @@ async function write(stream, pieces) {
 }
 
 /**
- * Takes native libraries, and lets go of all that it is not told to keep.
+ * Compiles the native libraries in `added`, and drops all others that are not in `kept`.
  *
- * **Boundary.** Isolates of different principals share what is compiled here. It cannot be changed, and its name is the hash of
- * its wheel, so nobody gets another library than the one that was checked.
+ * **Boundary.** Isolates of different principals share what is compiled here. It is immutable, and its name contains the hash of
+ * its wheel, so nobody gets a library other than the one that was checked.
  * @param {Request} request @param {any} env
  */
 async function takeLibraries(request, env) {
@@ -112,7 +112,7 @@ export class Interpreter extends DurableObject {
     switch (action) {
       case 'end':
         this.ctx.facets.delete(FACET);
-        // The object itself is of no more use, and nothing else would end it.
+        // The object itself is no longer needed, and nothing else would end it.
         this.ctx.abort('ended');
         return new Response(null, { status: 204 });
       case 'stop':
@@ -127,7 +127,7 @@ export class Interpreter extends DurableObject {
         const { packages, isSnapshotted } = JSON.parse(sent.text);
         this.#add(packages);
         const after = isSnapshotted ? [] : [snapshot];
-        // Without packages nothing is still to come, and what is here takes a shorter way.
+        // Without packages, all parts are here already: no pipe is needed.
         const body = packages.length
           ? joinedStream('', archives, sent, request.body, after)
           : envelopeStream('', [...archives, ...after]);
@@ -171,7 +171,7 @@ export class Interpreter extends DurableObject {
         if (!wasm) throw new Error('a library is missing');
         added[file] = { wasm };
         imports.push(`import m${n}_${k} from '../${file}';\n`);
-        // **Boundary.** Names of packages and paths in them are a stranger's: they are JSON here, and nothing else.
+        // **Boundary.** Package names and paths come from strangers: only as JSON strings do they enter this code.
         return `[${JSON.stringify(path)}, m${n}_${k}]`;
       });
       return `{ name: ${JSON.stringify(name)}, version: ${JSON.stringify(version)}, modules: [${modules}] }`;
@@ -186,7 +186,7 @@ export default {
   async fetch(request, env) {
     if (request.headers.get('authorization') !== env.SECRET) return new Response(null, { status: 403 });
     const [, name] = new URL(request.url).pathname.split('/');
-    // Whether this process still answers.
+    // Asks only whether this process still answers.
     if (!name) return new Response(null, { status: 204 });
     if (name === 'data') {
       data = await request.arrayBuffer();

@@ -1,4 +1,4 @@
-//! Interpreters in the pool's processes, for the core.
+//! The core's backend on the desk: interpreters in the pool's processes.
 
 use std::{
     cell::{Cell, RefCell},
@@ -35,13 +35,13 @@ pub struct Desk {
     pub pool: Pool,
     /// The prepared wheels.
     pub wheels: Wheels,
-    /// What gets wheels that were dropped meanwhile.
+    /// Gets wheels again that were dropped meanwhile.
     pub packages: Option<Rc<Packages>>,
-    /// Where their snapshots are kept.
+    /// The disk cache, which keeps snapshots.
     pub disk: Disk,
-    /// Names what they are made of besides packages.
+    /// Hash of what interpreters are made of besides packages.
     pub build: Rc<str>,
-    /// Whether they are for more than one run.
+    /// Whether its interpreters are for more than one run.
     pub kept: bool,
 }
 
@@ -99,7 +99,7 @@ impl Backend for Desk {
         async move { disk.write(&name, &snapshot).await }.boxed_local()
     }
 
-    /// **Boundary.** What lies in the folder is believed: it is its owner's alone.
+    /// **Boundary.** Snapshots in the cache folder are trusted: it is its owner's alone.
     fn kept(&self, key: &str) -> LocalBoxFuture<'static, Option<(Bytes, usize)>> {
         let (disk, name) = (self.disk.clone(), kept_name(key));
         async move {
@@ -112,7 +112,7 @@ impl Backend for Desk {
 
     fn spawn(&self, parts: Parts) -> Spawned {
         let (pool, kept) = (self.pool.clone(), self.kept);
-        // What compiles wheels, or tries a snapshot, does so once.
+        // Without an installer, this backend compiles wheels or tries snapshots: nothing to repeat.
         let recurs = !kept && self.packages.is_some();
         let parts = Rc::new(parts);
         let taking = async move { pool.take(kept, recurs, &parts).await.map(Rc::new) }.boxed_local().shared();
@@ -120,7 +120,7 @@ impl Backend for Desk {
         let place = Rc::downgrade(&lease);
         spawn(async move {
             let taken = taking.await;
-            // Where nobody wants it any longer, it ends.
+            // If the interpreter was dropped meanwhile, so is `taken`, which ends it.
             if let Some(place) = place.upgrade() {
                 place.replace(State::Taken(taken));
             }
@@ -129,7 +129,7 @@ impl Backend for Desk {
     }
 }
 
-/// The name of the file that a snapshot is kept in.
+/// The name of a snapshot's file.
 fn kept_name(key: &str) -> String {
     format!("snapshot-{key}")
 }
@@ -141,10 +141,10 @@ enum State {
     Taken(Taken),
 }
 
-/// An interpreter that the pool gives, or will.
+/// An interpreter from the pool, which may still be booting.
 pub struct Spawned {
     lease: Rc<RefCell<State>>,
-    /// What the interpreter before has written.
+    /// Files of the session's previous interpreter, until they are put into this one.
     files: Rc<Cell<Option<Bytes>>>,
 }
 
@@ -163,7 +163,7 @@ impl CoreInterpreter for Spawned {
                 State::Taken(taken) => futures::future::ready(taken.clone()).boxed_local().shared(),
             });
             let taken = taking.ok_or_else(lost)?.await.map_err(SandboxError::Start)?;
-            // Whoever dropped the interpreter ended it: what is held here ends, too.
+            // If the interpreter was dropped meanwhile, it is to end: fail, and drop `taken`.
             lease.upgrade().ok_or_else(lost)?;
             let interpreter = taken.interpreter.clone();
             drop(taken);
@@ -273,7 +273,7 @@ impl Going for SpawnedRun {
 impl Drop for SpawnedRun {
     fn drop(&mut self) {
         match std::mem::replace(&mut self.state, RunState::Over) {
-            // A run that starts is awaited until it has begun, and stopped.
+            // A run can only be stopped once it has begun: wait for that.
             RunState::Starting(starting) => spawn(async move {
                 if let Ok(frames) = starting.await {
                     frames.stop().await;

@@ -1,13 +1,13 @@
-//! The mode `cache`: shows what packages take on the disk, or deletes them.
+//! The mode `cache`: shows how much space the cache takes on the disk, or deletes its files.
 
 use std::io;
 
 use crate::{errors::describe, packages::disk};
 
-/// Shows, or clears. Gives the exit code.
+/// Shows the cache's size, or clears it. Returns the exit code.
 ///
 /// # Errors
-/// It cannot be read, or a file cannot be deleted.
+/// The cache cannot be read, or a file cannot be deleted.
 pub fn run(clear: bool) -> Result<u8, String> {
     let folder = disk::folder().ok_or("there is no folder for caches: neither XDG_CACHE_HOME nor HOME is set")?;
     let failed = |error: io::Error| format!("{}: {}", folder.display(), describe(&error));

@@ -1,4 +1,4 @@
-//! The command line: the original's words, and ours.
+//! The command line: the original's modes and options, and ours.
 
 use std::{collections::HashMap, ffi::OsString};
 
@@ -12,23 +12,23 @@ use crate::{
 /// The version of the program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The names of the modes, in a row.
+/// The names of the modes, joined by `between`.
 fn names(between: &str) -> String {
     modes().map(|mode| mode.name).collect::<Vec<_>>().join(between)
 }
 
-/// The first line of what is said about wrong words.
+/// The usage line, which comes before an error about wrong arguments.
 pub fn usage() -> String {
     format!("usage: mcp-run-python [-h] [--version] [options] {{{}}}", names(","))
 }
 
-/// What `--help` says.
+/// The text of `--help`.
 pub fn help() -> String {
     let usage = usage();
     format!("{usage}\n\nmcp-run-python v{VERSION}\n\n{ABOUT}.\n\n{}", tables())
 }
 
-/// What the command line asks for.
+/// The request in the command line.
 #[derive(Debug)]
 pub enum Asked {
     /// `--help`.
@@ -44,9 +44,9 @@ pub enum Asked {
 pub struct Arguments {
     /// One of [`MODES`].
     pub mode: String,
-    /// What follows it: `print-config CLIENT MODE`, `cache clear`.
+    /// The words after it: `CLIENT MODE` of `print-config`, `clear` of `cache`.
     pub rest: Vec<String>,
-    /// The options, as words that ask for the same; without those of `print-config`.
+    /// The options, written as words again; without `--url`, which is for `print-config` alone.
     pub options: Vec<String>,
     /// The address of a server that runs already.
     pub url: Option<String>,
@@ -54,18 +54,18 @@ pub struct Arguments {
     pub host: String,
     /// The port to listen on.
     pub port: u16,
-    /// workerd processes at most.
+    /// Most workerd processes.
     pub processes: Option<usize>,
     /// The settings, by name.
     pub settings: HashMap<String, String>,
-    /// How it is logged.
+    /// How messages are written.
     pub log: Log,
 }
 
-/// Reads the words, without the program's own name.
+/// Parses the command line, without the program's own name.
 ///
 /// # Errors
-/// Says which is wrong.
+/// Says which word is wrong.
 pub fn read(words: &[OsString]) -> Result<Asked, String> {
     let matches = match grammar().try_get_matches_from(words) {
         Ok(matches) => matches,
@@ -116,7 +116,7 @@ pub fn read(words: &[OsString]) -> Result<Asked, String> {
     })))
 }
 
-/// Options may stand in any place.
+/// The grammar. Options may stand before and after the mode.
 fn grammar() -> Command {
     Command::new("mcp-run-python")
         .no_binary_name(true)
@@ -135,7 +135,7 @@ fn options(matches: &ArgMatches) -> Vec<String> {
             words.extend(matches.get_flag(option.name).then_some(dashed));
             continue;
         }
-        // Of one that is not added up, there is one value.
+        // Only `--set` has several values; of the others, the last one counts.
         for value in matches.get_many::<String>(option.name).unwrap_or_default() {
             words.extend([dashed.clone(), value.clone()]);
         }
@@ -143,7 +143,7 @@ fn options(matches: &ArgMatches) -> Vec<String> {
     words
 }
 
-/// What is wrong, in a line.
+/// Describes an error in one line.
 fn wrong(error: &clap::Error) -> String {
     use clap::error::{ContextKind, ContextValue};
     let argument = match error.get(ContextKind::InvalidArg) {
@@ -181,7 +181,7 @@ fn one_of<'a>(matches: &'a ArgMatches, name: &str, choices: &[&str]) -> Result<O
     }
 }
 
-/// All that are settings, by their names.
+/// The options that are settings, by the settings' names.
 fn settings(matches: &ArgMatches, mode: &str, rest: &[&str]) -> Result<HashMap<String, String>, String> {
     let mut settings = HashMap::new();
     let mut set = |name: &str, value: &str| settings.insert(name.to_owned(), value.to_owned());
@@ -210,7 +210,7 @@ fn settings(matches: &ArgMatches, mode: &str, rest: &[&str]) -> Result<HashMap<S
             .ok_or_else(|| format!("argument --set: '{text}' must be NAME=VALUE"))?;
         set(name, value);
     }
-    // Over stdio there is nobody but who started it: an image for containers asks for tokens in any mode.
+    // Over stdio, the only client is whoever started the program. (The container image sets ACCESS=token in any mode.)
     if mode == "stdio" && settings.get("ACCESS").is_some_and(|access| access == "token") {
         settings.remove("ACCESS");
     }

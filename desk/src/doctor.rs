@@ -1,4 +1,4 @@
-//! The mode `doctor`: attacks the confinement of workerd on this machine, and says what held.
+//! The mode `doctor`: attacks the confinement of workerd on this machine, and prints which attacks it held.
 
 use std::{
     env, fs,
@@ -19,7 +19,7 @@ use crate::{
 /// Memory of the probe, in bytes.
 const MEMORY: u64 = 256 * 1024 * 1024;
 
-/// What there is to be said of each aim, where something was not held.
+/// Says for each aim what is missing, if an attack was not held.
 const COSTS: [(Aim, &str); 4] = [
     (Aim::Files, "files: needs Linux 5.13 or later with Landlock enabled (`landlock` in the boot option `lsm=`)"),
     (Aim::Sockets, "sockets: needs a kernel with seccomp, and best Landlock of Linux 6.12 or later"),
@@ -27,10 +27,10 @@ const COSTS: [(Aim, &str); 4] = [
     (Aim::Kernel, "the kernel: needs one with seccomp"),
 ];
 
-/// Attacks, and tells. Gives the exit code: 0 if everything was held.
+/// Runs the attacks and prints the outcomes. Returns the exit code: 0 if all were held.
 ///
 /// # Errors
-/// It could not be tried.
+/// The attacks could not be tried.
 pub fn run() -> Result<u8, String> {
     let folder = nix::unistd::mkdtemp(&env::temp_dir().join("mcp-run-python-doctor-XXXXXX"));
     let folder = folder.map_err(|error| format!("{error}, in {}", env::temp_dir().display()))?;
@@ -54,7 +54,7 @@ pub fn run() -> Result<u8, String> {
     Ok(u8::from(open > 0))
 }
 
-/// Has the probe attack, confined as workerd is.
+/// Runs the probe, confined as workerd is.
 fn attack(folder: &Path) -> std::io::Result<Vec<Attack>> {
     let program = env::current_exe().and_then(fs::canonicalize)?;
     let (scene, _targets) = Scene::set(folder, program.clone())?;
@@ -62,7 +62,7 @@ fn attack(folder: &Path) -> std::io::Result<Vec<Attack>> {
     fs::write(&place, serde_json::to_vec(&scene)?)?;
     let own = folder.join("own");
     fs::create_dir(&own)?;
-    // What a client may have left open for this program.
+    // Stands for a descriptor that a client left open when it started this program.
     let left = fs::File::open(&scene.secret)?;
     probe::leave_open(&left);
     let mut guard = guard::command(guard::Kind::Probe, &own, &program, &place, MEMORY)
@@ -72,7 +72,7 @@ fn attack(folder: &Path) -> std::io::Result<Vec<Attack>> {
         .stderr(Stdio::piped())
         .spawn()?;
     let said = guard.stderr.take().map(BufReader::new);
-    // **Boundary.** What is no outcome is none.
+    // **Boundary.** Lines that do not parse as an outcome are ignored.
     let lines = said.into_iter().flat_map(|said| said.lines().map_while(Result::ok));
     let mut attacks: Vec<Attack> = lines.take(COUNT).filter_map(|line| serde_json::from_str(&line).ok()).collect();
     guard.wait()?;

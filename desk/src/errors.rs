@@ -1,10 +1,10 @@
-//! Errors of the operating system, as people search for them.
+//! Errors of the operating system, in the form that people search for.
 
 use std::io;
 
 use nix::errno::Errno;
 
-/// Such as `ENOENT: No such file or directory`.
+/// Describes an error, such as `ENOENT: No such file or directory`.
 pub fn describe(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(number) => Errno::from_raw(number).to_string(),

@@ -1,7 +1,7 @@
 //! The folder whose files every run can read (`--files`): read once, at the start.
 //!
-//! **Boundary.** Nothing outside of the folder is read, whatever somebody puts into it: each name is opened in the folder
-//! that it was found in, and no link is followed. Programs get the bytes, and no way to the folder.
+//! **Boundary.** Nothing outside of the folder is read, whatever it contains: each name is opened relative to the
+//! folder that it was found in, and no link is followed. Programs get copies of the bytes, and no access to the folder.
 
 use std::{fs::File, io::Read, os::fd::AsFd, path::Path};
 
@@ -16,10 +16,10 @@ use nix::{
     sys::stat::{FileStat, Mode, SFlag, fstat, fstatat},
 };
 
-/// Reads all files of the folder, into an archive as isolates read it.
+/// Reads all files of the folder into an archive for isolates.
 ///
 /// # Errors
-/// Names what cannot be read, or is too much.
+/// Names the file that cannot be read, or the limit that is exceeded.
 pub fn read(folder: &Path, limits: &Limits) -> Result<Vec<u8>, String> {
     let named = |why: String| format!("FILES: {}: {why}", folder.display());
     let opened = Dir::open(folder, OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
@@ -30,9 +30,9 @@ pub fn read(folder: &Path, limits: &Limits) -> Result<Vec<u8>, String> {
 
 struct Reader<'a> {
     limits: &'a Limits,
-    /// How many files and folders there were.
+    /// Number of files and folders so far.
     found: usize,
-    /// Bytes of the files.
+    /// Size of all files so far, in bytes.
     size: usize,
     files: Vec<(String, Vec<u8>)>,
 }
@@ -63,7 +63,7 @@ impl Reader<'_> {
             let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
             match kind(&stat) {
                 SFlag::S_IFREG => {
-                    // Another may be there by now: it is looked at again once it is open.
+                    // It may have been replaced by now: `take` checks the open file again.
                     let file = openat(&folder, name.as_c_str(), flags, Mode::empty()).map_err(failed)?;
                     self.take(File::from(file), path)?;
                 }

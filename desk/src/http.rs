@@ -33,7 +33,7 @@ use tokio::net::TcpListener;
 
 use crate::{command::VERSION, errors::describe, platform::spawn, server::Server, site::Site};
 
-/// How long the head of a request may take to come, and the answer of a client that is silent.
+/// How long the head of an HTTP/1 request may take to arrive, and how often silent HTTP/2 clients are pinged.
 const HEAD_TIME: Duration = Duration::from_secs(60);
 
 /// A server that listens.
@@ -52,7 +52,7 @@ struct Served {
 /// Binds the address, without serving yet.
 ///
 /// # Errors
-/// Why the address cannot be had, and what to do.
+/// Why the address cannot be bound, and what to do.
 pub async fn listen(server: &Server, host: &str, port: u16) -> Result<Listening, String> {
     let listener = TcpListener::bind((host, port)).await.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => format!("port {port} is in use; choose another by --port"),
@@ -73,13 +73,13 @@ impl Listening {
             let (stream, peer) = match self.listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Too many files are open, say: some will be closed.
+                    // For example, too many files are open: some will be closed soon.
                     self.served.server.log.debug(format_args!("a connection was not accepted: {}", describe(&error)));
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
                 }
             };
-            // Small messages are not to wait for others.
+            // Small messages go out at once (no Nagle's algorithm).
             let _ = stream.set_nodelay(true);
             let served = self.served.clone();
             spawn(async move {
@@ -123,7 +123,7 @@ async fn respond(
     Ok(response)
 }
 
-/// Answers by a static file, as far as anything is answered to who asks.
+/// Answers with a static file; until access is configured, only to loopback requests.
 async fn page(served: &Served, request: Request<Incoming>, peer: IpAddr) -> Response<Outgoing> {
     let (parts, _) = request.into_parts();
     let path = parts.uri.path().to_owned();
@@ -216,7 +216,7 @@ impl HttpBody for Outgoing {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let bytes = match &mut self.body {
             OutgoingBody::Full(bytes) => bytes.take(),
-            // What breaks off must not look whole.
+            // A body that breaks off must not look complete.
             OutgoingBody::Stream(bytes) => match ready!(bytes.poll_next_unpin(cx)).transpose() {
                 Ok(bytes) => bytes.map(Bytes::from),
                 Err(why) => return Poll::Ready(Some(Err(io::Error::other(why)))),

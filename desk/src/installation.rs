@@ -1,4 +1,4 @@
-//! Where the program finds workerd, and what isolates are made of: beside itself, or where `MCP_RUN_PYTHON_HOME` says.
+//! Finds workerd and the files that isolates are made of: beside the program, or in `MCP_RUN_PYTHON_HOME`.
 
 use std::{
     collections::HashMap,
@@ -15,10 +15,10 @@ use sha2::{Digest, Sha256};
 
 use crate::{errors::describe, packages::disk};
 
-/// Names the folder, if it is not the program's own.
+/// The environment variable for the folder, if it is not the program's own.
 const HOME: &str = "MCP_RUN_PYTHON_HOME";
 
-/// Names workerd's binary, if it is not in that folder: npm installs it elsewhere.
+/// The environment variable for workerd's binary, if it is not in that folder: npm installs it elsewhere.
 const WORKERD: &str = "MCP_RUN_PYTHON_WORKERD";
 
 /// The files that come with the program, and workerd.
@@ -31,7 +31,7 @@ pub struct Installation {
     pub workerd: PathBuf,
 }
 
-/// Where packages are, by default.
+/// Default addresses of packages.
 #[derive(Debug, Deserialize)]
 pub struct Sources {
     /// The folder of the lock file's wheels.
@@ -45,12 +45,12 @@ pub struct Sources {
 struct Hashes {
     config: String,
     assets: String,
-    /// By system and processor (`linux-x64`). The binary is not checked on one that is not listed: whoever put it there
-    /// vouches for it.
+    /// By system and processor (`linux-x64`). On those that are not listed, the binary is not checked: whoever put it
+    /// there vouches for it.
     workerd: HashMap<String, String>,
 }
 
-/// What Node calls a system or a processor.
+/// Node's name of a system or a processor.
 fn node_name(name: &str) -> &str {
     match name {
         "macos" => "darwin",
@@ -86,7 +86,7 @@ struct IsolateRoom {
 }
 
 impl Installation {
-    /// Finds them.
+    /// Finds the files.
     ///
     /// # Errors
     /// Names the file that is missing.
@@ -128,7 +128,7 @@ impl Installation {
         self.runtime.join("config.bin")
     }
 
-    /// What isolates are made of, as workerd is sent it (`xtask/runtime/home.mjs`).
+    /// The file with what isolates are made of, in the form in which workerd is sent it (`xtask/runtime/home.mjs`).
     pub fn assets(&self) -> PathBuf {
         self.runtime.join("assets.bin")
     }
@@ -141,7 +141,7 @@ impl Installation {
         self.read("pyodide-lock.json")
     }
 
-    /// Where packages are, by default.
+    /// The default addresses of packages.
     ///
     /// # Errors
     /// It cannot be read.
@@ -149,7 +149,7 @@ impl Installation {
         self.parsed("sources.json")
     }
 
-    /// Adds what an isolate has room for.
+    /// Fills in how much room an isolate has.
     ///
     /// # Errors
     /// It cannot be read.
@@ -160,7 +160,7 @@ impl Installation {
         Ok(())
     }
 
-    /// Names what isolates are made of.
+    /// Hash of what isolates are made of.
     ///
     /// # Errors
     /// It cannot be read.
@@ -168,11 +168,11 @@ impl Installation {
         self.parsed("hashes.json").map(|Hashes { assets, .. }| assets)
     }
 
-    /// Checks that workerd and what isolates are made of are what they were when they were built. Once: as long as they are
-    /// not touched, it stands in the cache that they were.
+    /// Checks the hashes of workerd and of what isolates are made of against those of the build. The result is noted in
+    /// the cache, so files are hashed again only after they were touched.
     ///
     /// # Errors
-    /// Names the file that is another.
+    /// Names the file that differs.
     pub fn check(&self) -> Result<(), String> {
         let hashes: Hashes = self.parsed("hashes.json")?;
         let machine = format!("{}-{}", node_name(env::consts::OS), node_name(env::consts::ARCH));

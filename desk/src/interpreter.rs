@@ -28,14 +28,14 @@ use crate::{
 /// How long an interpreter may take to boot.
 const BOOT_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long a process may take to drop an interpreter that runs something: one that boots others is busy for a while, one
-/// that does not get to it is stuck in a loop in C.
+/// How long a process may take to drop an interpreter that has run something. One that boots others is busy for a
+/// while; one that takes longer is stuck in a loop in C.
 const END_LIMIT: Duration = Duration::from_secs(5);
 
-/// Why a run was lost that was not at fault.
+/// The reason given for a run that was lost through no fault of its own.
 pub const BYSTANDER: &str = "another run in its process could not be stopped, and the process was ended";
 
-/// An interpreter. Clones are of the same.
+/// An interpreter. Clones refer to the same one.
 #[derive(Clone)]
 pub struct Interpreter(Rc<Inner>);
 
@@ -53,7 +53,7 @@ struct Inner {
     booted: RefCell<Option<Booted>>,
 }
 
-/// How far the last run of an interpreter is.
+/// State of an interpreter's last run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum LastRun {
     /// It was sent, and the isolate has not answered yet.
@@ -65,7 +65,7 @@ enum LastRun {
 
 type Booted = Shared<LocalBoxFuture<'static, Result<(), String>>>;
 
-/// What a request says of its limits, in milliseconds.
+/// The part of a run's request with its limits, in milliseconds.
 #[derive(Deserialize)]
 struct Request {
     limits: RunLimits,
@@ -81,7 +81,7 @@ struct RunLimits {
 pub enum NotBegun {
     /// Another interpreter may take it.
     Elsewhere(String),
-    /// The request is at fault: no interpreter takes it.
+    /// The run itself is at fault: no other interpreter is tried.
     AtFault(String),
 }
 
@@ -132,7 +132,7 @@ impl Interpreter {
         match booted {
             Some(booted) => {
                 booted.await?;
-                // Its parts are of no more use.
+                // Frees its parts, which are no longer needed.
                 drop(self.0.booted.take());
                 Ok(())
             }
@@ -140,13 +140,13 @@ impl Interpreter {
         }
     }
 
-    /// Whether a run goes on in it.
+    /// Whether it is running something.
     pub fn is_busy(&self) -> bool {
         *self.0.last_run.borrow() != LastRun::Over
     }
 
-    /// By how much its process grew while it ran something, in bytes. What ran beside it counts, too. Where its process has
-    /// no room left, more than any other: that is where some is needed.
+    /// By how much its process grew while it ran something, in bytes. What ran beside it counts, too. If its process
+    /// has hardly any room left, more than in any other process, as memory has to be freed there.
     pub fn memory(&self) -> usize {
         let held = self.0.held.get();
         if self.0.workerd.is_crowded() { held.saturating_add(usize::MAX / 2) } else { held }
@@ -165,12 +165,12 @@ impl Interpreter {
         format!("/{}/{action}", self.0.name)
     }
 
-    /// Starts a run. Gives its frames once it has begun: an isolate answers before it runs anything.
+    /// Starts a run. Returns its frames once it has begun: an isolate answers before it runs anything.
     ///
     /// # Errors
     /// Why it has not begun.
     pub async fn run(&self, request: Bytes) -> Result<Frames, NotBegun> {
-        // The core wrote it, and no program.
+        // This JSON is the core's, not a program's.
         let limits = serde_json::from_slice(&request).map(|Request { limits }| limits);
         let limits = limits.map_err(|error| NotBegun::AtFault(error.to_string()))?;
         let [time, grace] = [limits.time, limits.grace].map(|time| Duration::try_from_secs_f64(time / 1000.0));
@@ -183,7 +183,7 @@ impl Interpreter {
         let answered = tokio::select! {
             biased;
             answered = asked => answered,
-            // What is ended before it has answered may never do so.
+            // An interpreter that is ended before it has answered may never answer.
             _ = ended.wait_for(|ended| *ended) => return Err(NotBegun::Elsewhere("the interpreter was ended".into())),
         };
         self.0.used.set(true);
@@ -200,10 +200,10 @@ impl Interpreter {
         Err(if why == BYSTANDER { NotBegun::Elsewhere(why) } else { NotBegun::AtFault(why) })
     }
 
-    /// Stops the run, if there is one: it gives its result. A process that does not do so is ended. Whether the
-    /// interpreter lives on.
+    /// Stops the run, if there is one, which then gives its result. Ends the process if it does not answer. Returns
+    /// whether the interpreter lives on.
     pub async fn stop(&self) -> bool {
-        // **Boundary.** Whether it lives is the isolate's own word. One that lies harms whose code runs in it.
+        // **Boundary.** The isolate itself says whether it lives on. If it lies, it harms only the owner of its code.
         if self.is_ended() {
             return false;
         }
@@ -214,7 +214,7 @@ impl Interpreter {
         status == Some(StatusCode::NO_CONTENT)
     }
 
-    /// Stops the run that was sent to it, once the isolate knows of it: asked sooner, it would find nothing to stop.
+    /// Stops the run that was sent to it, once it has begun: before that, the isolate would find nothing to stop.
     pub async fn interrupt(&self) {
         let mut last_run = self.0.last_run.subscribe();
         let begun = last_run.wait_for(|run| *run != LastRun::Starting).await;
@@ -223,20 +223,20 @@ impl Interpreter {
         }
     }
 
-    /// Brings the answer to one of its run's calls into the isolate, as far as there still is one.
+    /// Sends the answer to one of its run's calls into the isolate, if that has not ended.
     pub async fn answer(&self, answer: Bytes) {
         if !self.is_ended() {
-            // If it is gone, its run says so.
+            // If the isolate is gone, its run reports that.
             let _ = self.0.workerd.status(&self.path("answer"), self.0.patience.get(), Pieces::of(answer)).await;
         }
     }
 
-    /// What the session has written, packed; `None` if it does not give it, or it is too much.
+    /// The session's files, packed; `None` if the isolate does not give them, or they are too large.
     pub async fn files(&self) -> Option<Bytes> {
         let reading = async {
             let mut answer = self.0.workerd.ask(Method::GET, &self.path("files"), Pieces::default()).await.ok()?;
             let mut files = Vec::new();
-            // **Boundary.** It goes back into an isolate of the same session, and nowhere else.
+            // **Boundary.** They go back into an isolate of the same session, and nowhere else.
             while let Some(bytes) = answer.next().await {
                 files.extend_from_slice(&bytes.ok()?);
                 if files.len() > MAX_CARRIED {
@@ -248,10 +248,10 @@ impl Interpreter {
         timeout(FILES_TIME, reading).await.ok().flatten()
     }
 
-    /// Puts the files of the interpreter before into this one.
+    /// Puts the files of the session's previous interpreter into this one.
     ///
     /// # Errors
-    /// Why it does not take them.
+    /// Why it did not take them.
     pub async fn put_files(&self, files: Bytes) -> Result<(), String> {
         match self.0.workerd.status(&self.path("files"), FILES_TIME, Pieces::of(files)).await {
             Some(StatusCode::NO_CONTENT) => Ok(()),
@@ -263,13 +263,13 @@ impl Interpreter {
         }
     }
 
-    /// Ends it for good. A process that does not do so is ended, with all that is in it.
+    /// Ends the interpreter for good. If its process does not answer, ends that, with everything in it.
     pub async fn end(&self) {
         if !self.is_alive() {
             return;
         }
         self.0.ended.send_replace(true);
-        // What has run nothing is not what keeps a process from answering.
+        // One that has run nothing cannot be what blocks the process, so there is no hurry.
         let limit = if self.0.used.get() { END_LIMIT } else { BOOT_LIMIT };
         if self.0.workerd.status(&self.path("end"), limit, Pieces::default()).await.is_none() {
             self.0.workerd.end(BYSTANDER);
@@ -277,12 +277,12 @@ impl Interpreter {
     }
 }
 
-/// That a run goes on, and what ends its process when it does not end itself.
+/// A current run, with a watchdog that ends its process if the run does not end in time.
 struct Going {
     interpreter: Interpreter,
-    /// Calls the watchdog off when it is dropped.
+    /// Stops the watchdog when it is dropped.
     _over: oneshot::Sender<()>,
-    /// What its process held before.
+    /// Memory of its process before the run, in bytes.
     before: usize,
     reason: Rc<RefCell<Option<String>>>,
 }
@@ -307,12 +307,12 @@ impl Going {
         Self { interpreter: interpreter.clone(), _over: over, before, reason }
     }
 
-    /// What to say about an error.
+    /// Finds out the reason for an error.
     fn why(&self, error: String) -> LocalBoxFuture<'static, String> {
         let (workerd, reason) = (self.interpreter.0.workerd.clone(), self.reason.clone());
         async move {
             let why = workerd.why(error).await;
-            // Nobody else is to blame for what it did itself.
+            // If its own watchdog ended the process, the run is no bystander.
             let own = reason.borrow().clone().filter(|_| why == BYSTANDER);
             own.unwrap_or(why)
         }
@@ -332,12 +332,12 @@ impl Drop for Going {
 pub struct Frames {
     answer: Answer,
     going: Going,
-    /// Why it was lost, which is being found out.
+    /// Finds out why the run was lost, once it was.
     losing: Option<LocalBoxFuture<'static, String>>,
 }
 
 impl Frames {
-    /// The next bytes; `None` once there are no more, and why the run was lost, if it was.
+    /// The next bytes, or why the run was lost; `None` at the end.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, String>>> {
         loop {
             if let Some(losing) = &mut self.losing {
@@ -355,11 +355,11 @@ impl Frames {
         &self.going.interpreter
     }
 
-    /// Stops the run, of which nobody wants more, or gives the interpreter up. Whether that lives on.
+    /// Stops a run whose output nobody wants, or else ends its interpreter. Returns whether the interpreter lives on.
     pub async fn stop(self) -> bool {
         let Self { mut answer, going, .. } = self;
         let interpreter = &going.interpreter;
-        // What it still has to say is nobody's. But whoever hangs up before its end stops whatever runs then.
+        // Its remaining output is dropped, but read to the end: hanging up early would stop whatever runs by then.
         let limit = interpreter.0.patience.get() + END_LIMIT;
         spawn(async move {
             let _ = timeout(limit, answer.drain()).await;

@@ -1,7 +1,7 @@
-//! What is kept that is too large for results, on the disk: a folder of this process's own, for its owner alone, which goes
-//! with it. What a process left that was killed goes with the next one.
+//! Files that are too large for results, kept on the disk: in a folder of this process's own that only its user can
+//! read, and that is deleted with the process. The folder of a process that was killed is deleted by the next one.
 //!
-//! **Boundary.** The bytes were written by programs, and are only ever read as bytes. Their names here are the core's: random.
+//! **Boundary.** Programs wrote the bytes, which are only ever read as bytes. The core names the files here, at random.
 
 use std::{
     cell::OnceCell,
@@ -20,30 +20,30 @@ use uuid::Uuid;
 
 use crate::{errors::describe, log::Log, packages::disk};
 
-/// Where the folders of all processes are, in the cache's.
+/// The folder in the cache folder that contains those of all processes.
 const ALL: &str = "kept";
 
-/// The file that a process holds as long as it lives.
+/// The lock file in a process's folder, held as long as the process lives; also that for making a folder.
 const LOCK: &str = "lock";
 
-/// Files on the disk. Clones are of the same.
+/// Files on the disk. Clones share them.
 #[derive(Clone)]
 pub struct Files(Rc<Inner>);
 
 struct Inner {
     log: Log,
-    /// Made once there is something to keep; `None`: it cannot be made.
+    /// Made once there is something to keep; `None` if it cannot be made.
     folder: OnceCell<Option<Arc<Folder>>>,
 }
 
-/// The folder, until it is dropped.
+/// A process's folder, deleted when this is dropped.
 struct Folder {
     place: PathBuf,
     _lock: Flock<fs::File>,
 }
 
 impl Files {
-    /// Has no folder until there is something to keep.
+    /// Makes no folder until there is something to keep.
     pub fn new(log: Log) -> Self {
         Self(Rc::new(Inner { log, folder: OnceCell::new() }))
     }
@@ -102,7 +102,7 @@ impl Pieces for Files {
 
     fn remove(&self, id: &str) {
         if let Some(Some(folder)) = self.0.folder.get() {
-            // One that was never written is not there.
+            // A file that was never written does not exist.
             let _ = fs::remove_file(folder.place.join(id));
         }
     }
@@ -124,7 +124,7 @@ fn read(place: &Path, at: u64) -> io::Result<Vec<u8>> {
 impl Folder {
     fn make(all: &Path) -> io::Result<Self> {
         disk::private(all)?;
-        // One after the other: a folder that is just being made is not held yet.
+        // One process at a time: a folder that is being made is not locked yet, and would look stale.
         let turn = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(all.join(LOCK))?;
         let _turn = Flock::lock(turn, FlockArg::LockExclusive).map_err(|(_, error)| io::Error::from(error))?;
         delete_stale(all);
@@ -150,7 +150,7 @@ impl Drop for Folder {
 fn delete_stale(all: &Path) {
     let Ok(entries) = fs::read_dir(all) else { return };
     for place in entries.flatten().map(|entry| entry.path()) {
-        // What has none is no folder of ours.
+        // A folder without a lock file is not ours.
         let Ok(lock) = fs::OpenOptions::new().write(true).open(place.join(LOCK)) else { continue };
         if Flock::lock(lock, FlockArg::LockExclusiveNonblock).is_ok() {
             let _ = fs::remove_dir_all(&place);
@@ -178,7 +178,7 @@ mod tests {
         for (place, mode) in [(&folder.place, 0o700), (&place, 0o600)] {
             assert_eq!(fs::metadata(place).unwrap().mode() & 0o777, mode);
         }
-        // Another's stays as long as it lives; what was left by one that does not, goes.
+        // The folder of a living process stays, that of a dead one is deleted.
         let stale = all.join("stale");
         fs::create_dir(&stale).unwrap();
         fs::write(stale.join(LOCK), "").unwrap();

@@ -1,4 +1,4 @@
-//! What the command says: to stderr, for people, or as JSON for machines. stdout is the protocol's.
+//! The command's messages, on stderr: as text for people, or as JSON for machines. stdout belongs to the protocol.
 
 use std::{fmt::Display, io::Write, time::SystemTime};
 
@@ -9,7 +9,7 @@ use serde_json::json;
 pub struct Log {
     /// Whether messages of `debug` are written.
     pub verbose: bool,
-    /// As JSON, an object a line.
+    /// Whether they are JSON, one object per line.
     pub json: bool,
 }
 
@@ -45,7 +45,7 @@ impl Log {
         } else {
             format!("{level}: {text}")
         };
-        // Whoever closed stderr does not want to read it.
+        // If stderr is closed, nobody wants to read it.
         let _ = writeln!(std::io::stderr(), "{line}");
     }
 }

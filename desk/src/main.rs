@@ -1,7 +1,7 @@
-//! The command `mcp-run-python`: the server on one's own machine.
+//! The command `mcp-run-python`: the server on the user's own machine.
 //!
-//! One thread runs the core, which never runs Python: that runs in workerd processes, which are started, watched and
-//! ended from here.
+//! One thread runs the core, which never runs Python. Python runs in workerd processes, which this program starts,
+//! watches and ends.
 
 mod backend;
 mod cache;
@@ -65,9 +65,9 @@ fn main() -> ExitCode {
 }
 
 enum Failed {
-    /// The words were wrong.
+    /// The arguments were wrong.
     Usage(String),
-    /// What was asked for cannot be done.
+    /// The command cannot be carried out.
     Run(String),
 }
 
@@ -112,8 +112,8 @@ fn asked(given: &[OsString]) -> Result<u8, Failed> {
     }
 }
 
-/// Has this process end with the one that started it and names itself here: the npm package's command, on a Node that
-/// cannot become another program.
+/// Ends this process with its parent, if that gives its id in `MCP_RUN_PYTHON_PARENT`: the npm package's command does,
+/// on a Node that cannot become another program.
 fn end_with_parent() {
     const PARENT: &str = "MCP_RUN_PYTHON_PARENT";
     let parent = env::var(PARENT).ok().and_then(|parent| parent.parse().ok());
@@ -130,7 +130,7 @@ fn serve(arguments: &Arguments) -> Result<u8, Failed> {
     end_with_parent();
     let installation = Installation::find()?;
     let prepared = server::prepare(arguments, installation, |config| {
-        // **Boundary.** Whoever reaches this port runs code on this machine: that is to be somebody's choice.
+        // **Boundary.** Everybody who reaches this port can run code on this machine: the user has to choose that.
         let local = !arguments.mode.starts_with("streamable-http") || is_loopback(&arguments.host);
         if local || config.contains_key("ACCESS") {
             return Ok(());
@@ -142,12 +142,12 @@ fn serve(arguments: &Arguments) -> Result<u8, Failed> {
     })?;
     let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| errors::describe(&error))?;
     let code = LocalSet::new().block_on(&runtime, run(arguments, prepared));
-    // Nothing that still reads a file is awaited.
+    // Does not wait for threads that still read a file.
     runtime.shutdown_background();
     Ok(code?)
 }
 
-/// Addresses that only this machine reaches.
+/// Whether only this machine reaches the address.
 fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }

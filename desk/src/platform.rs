@@ -9,7 +9,7 @@ use futures::{FutureExt, future::LocalBoxFuture};
 use mcp_run_python::platform::Platform;
 use tokio::sync::mpsc;
 
-/// What the core asks of a platform, by tokio.
+/// The core's platform, implemented with tokio.
 pub const PLATFORM: Platform = Platform {
     sleep: |duration| tokio::time::sleep(duration).boxed_local(),
     spawn: |task| spawn(task),
@@ -20,18 +20,18 @@ thread_local! {
     static TASKS: RefCell<Option<mpsc::UnboundedSender<LocalBoxFuture<'static, ()>>>> = const { RefCell::new(None) };
 }
 
-/// Runs a task to its end, whoever listens. (tokio's own `spawn_local` would end those that a request of the core starts
-/// with that request, whose tasks are a set of their own.)
+/// Runs a task to its end, even if nobody waits for it. (The core polls some tasks in `LocalSet`s of its own. With
+/// tokio's `spawn_local`, what they start would join that set, and end with it.)
 pub fn spawn(task: impl Future<Output = ()> + 'static) {
     TASKS.with_borrow(|tasks| {
         if let Some(tasks) = tasks {
-            // At the very end nothing is begun any longer.
+            // Once the program is ending, nothing new is started.
             let _ = tasks.send(task.boxed_local());
         }
     });
 }
 
-/// Has tasks run, from now on, where this is called.
+/// From now on, spawned tasks run in the `LocalSet` that this is called in.
 pub fn start() {
     let (send, mut started) = mpsc::unbounded_channel();
     TASKS.set(Some(send));

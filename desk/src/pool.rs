@@ -1,8 +1,8 @@
-//! The workerd processes, and which of them gets what.
+//! The workerd processes, and which of them gets which session or run.
 //!
-//! All isolates of a process share its thread, and a loop in C blocks them all until the process is ended. So sessions are
-//! spread over the processes first, runs that stand for themselves go where none is, and nobody is sent to a process that
-//! does not answer. There is one process until a second is of use, with an interpreter booted in it for whoever comes next.
+//! All isolates of a process share its thread, and a loop in C blocks them all until the process is ended. So sessions
+//! are spread over the processes, runs without a session go where no session is, and nothing goes to a process that
+//! does not answer. There is one process until a second is of use; an interpreter is booted in it ahead of need.
 
 use std::{
     cell::{Cell, RefCell},
@@ -22,16 +22,16 @@ use crate::{
     workerd::{Launch, Started, Workerd},
 };
 
-/// How often it is looked whether a process in use still answers.
+/// How often processes in use are asked whether they still answer.
 const PULSE: Duration = Duration::from_millis(500);
 
-/// After how long a second process that nobody uses is ended.
+/// How long a second unused process is kept.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
 
-/// How often a boot that fails with its process is tried anew.
+/// How often a boot is tried in all, each time in the best process then.
 const ATTEMPTS: usize = 2;
 
-/// The processes. Clones are of the same.
+/// The processes. Clones share them.
 #[derive(Clone)]
 pub struct Pool(Rc<Inner>);
 
@@ -52,13 +52,13 @@ struct Member {
     blocked: Cell<bool>,
     started: Cell<bool>,
     idle_since: Cell<Instant>,
-    /// Booted for whoever comes next: with Python alone, and with what the last run asked for that was of no session.
+    /// Interpreters booted ahead: with Python alone, and with what the last run without a session asked for.
     ahead: RefCell<Ahead<Rc<Parts>, Spare>>,
     /// Interpreters that were given out.
     taken: RefCell<Vec<Interpreter>>,
 }
 
-/// An interpreter that nobody has had. When it is dropped, it ends.
+/// An interpreter that nobody has used. It ends when this is dropped.
 struct Spare(Option<Interpreter>);
 
 impl Drop for Spare {
@@ -69,7 +69,7 @@ impl Drop for Spare {
     }
 }
 
-/// A place in a process, which counts from when it was chosen.
+/// A place in a process, counted from the moment the process is chosen.
 struct Place {
     member: Rc<Member>,
     kept: bool,
@@ -91,7 +91,7 @@ impl Drop for Place {
     }
 }
 
-/// An interpreter that was given out. When it is dropped, the interpreter ends.
+/// An interpreter that was given out. It ends when this is dropped.
 pub struct Lease {
     /// The interpreter.
     pub interpreter: Interpreter,
@@ -129,12 +129,12 @@ impl Member {
         self.sessions.get() + self.runs.get() > 0
     }
 
-    /// Whether something runs in it: it may be what blocks it.
+    /// Whether something runs in it, which may block it.
     fn runs_something(&self) -> bool {
         self.taken.borrow().iter().any(Interpreter::is_busy)
     }
 
-    /// Boots interpreters for whoever comes next, unless runs would have to wait for that.
+    /// Boots interpreters ahead, unless current runs would have to wait for that.
     fn refill(&self) {
         if self.workerd.ended().is_some() || self.runs.get() > 0 {
             return;
@@ -149,7 +149,7 @@ impl Member {
         }
     }
 
-    /// Ends those that nobody is likely to ask for.
+    /// Ends spare interpreters that nobody is likely to ask for.
     fn tidy(&self) {
         drop(self.ahead.borrow_mut().tidy((PLATFORM.now)()));
     }
@@ -177,8 +177,8 @@ impl Member {
 }
 
 impl Pool {
-    /// With `most` processes, the `first` of which was started already. With `keeps_spare`, one that nobody uses is kept
-    /// ready: for where many clients are to be expected.
+    /// A pool of at most `most` processes; `first` was started already. With `keeps_spare`, one unused process is kept
+    /// ready, for when many clients are expected.
     pub fn new(launch: Launch, most: usize, keeps_spare: bool, first: Started) -> Self {
         let log = launch.log;
         let pool = Self(Rc::new(Inner {
@@ -215,22 +215,22 @@ impl Pool {
         }
     }
 
-    /// Gives an interpreter, booted; `kept` for a session, `recurs` if runs with the same packages are likely to follow.
+    /// Returns a booted interpreter; `kept` for a session, `recurs` if more runs with the same packages are likely.
     ///
     /// # Errors
-    /// There is none to be had.
+    /// No interpreter could be booted.
     pub async fn take(&self, kept: bool, recurs: bool, parts: &Rc<Parts>) -> Result<Lease, String> {
         let mut attempt = 1;
         loop {
             let member = self.choose(kept)?;
             let shared = member.runs.get() > 0 || member.runs_something();
             let place = Place::new(member.clone(), kept);
-            // Something runs there: is it what blocks it?
+            // Something runs there: does it block the process?
             if member.runs_something() && !member.blocked.get() && !member.workerd.answers().await && self.may_grow() {
                 self.note(&member, true);
                 continue;
             }
-            // Whoever comes next is not to share a thread.
+            // So that the next one does not have to share a thread.
             if shared {
                 self.grow();
             }
@@ -241,7 +241,7 @@ impl Pool {
                 }
                 return Ok(lease);
             };
-            // Its process was ended for another's sake, perhaps: elsewhere it may go well.
+            // Perhaps its process was ended because of another run: elsewhere the boot may succeed.
             if attempt == ATTEMPTS || self.0.closed.get() {
                 return Err(error);
             }
@@ -254,7 +254,7 @@ impl Pool {
         &self.0.launch
     }
 
-    /// How many bytes of memory all processes hold. More than there are, if one of them has no room left.
+    /// Memory of all processes, in bytes; `usize::MAX` if one of them has hardly any room left.
     pub fn memory(&self) -> usize {
         let members = self.0.members.borrow();
         if members.iter().any(|member| member.workerd.is_crowded()) {
@@ -263,7 +263,7 @@ impl Pool {
         members.iter().map(|member| member.workerd.memory()).sum()
     }
 
-    /// Stops all runs of sessions: each gives its result. Whether there was one.
+    /// Stops all runs, each of which gives its result. Returns whether there was one.
     pub fn interrupt(&self) -> bool {
         let members = self.0.members.borrow();
         let busy: Vec<Interpreter> = members
@@ -291,11 +291,11 @@ impl Pool {
     fn may_grow(&self) -> bool {
         let members = self.0.members.borrow();
         let blocked = members.iter().filter(|member| member.blocked.get()).count();
-        // Blocked ones will be replaced: meanwhile there may be others in their place.
+        // Blocked ones do not count, as they will be replaced, but there are never more than twice as many in all.
         members.len() - blocked < self.0.most && members.len() < 2 * self.0.most
     }
 
-    /// Starts a further process, unless there is one that nobody uses, or may be no more.
+    /// Starts another process, unless one is unused, or the limit is reached.
     fn grow(&self) {
         let spare = self.0.members.borrow().iter().any(|member| !member.is_used() && !member.blocked.get());
         if !self.0.closed.get()
@@ -335,7 +335,7 @@ impl Pool {
             drop(watched.ahead.borrow_mut().remove(|_| true));
             if known && !pool.0.closed.get() {
                 pool.0.log.warning(format_args!("a workerd process ended: {why}"));
-                // One that never listened would only fail again: the next call tries, and is told why.
+                // If it never started, another would only fail again: the next call tries, and is told why.
                 if watched.started.get() {
                     pool.grow();
                 }
@@ -378,7 +378,7 @@ impl Pool {
         for member in &members {
             member.workerd.end("the server is ending");
         }
-        // Their guards are at it, and go on if this program does not.
+        // The guards end them, even if this program ends first.
         let _ = timeout(Duration::from_secs(5), join_all(members.iter().map(|member| member.workerd.gone()))).await;
     }
 }

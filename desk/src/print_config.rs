@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::command::Arguments;
 
-/// How this program was started, as JSON: a list of words. Whoever starts it for others says so (the npm package).
+/// The environment variable with the command that starts this program, as a JSON list. The npm package sets it.
 const COMMAND: &str = "MCP_RUN_PYTHON_COMMAND";
 
 /// The longest address of a server.
@@ -21,15 +21,15 @@ const MAX_URL: usize = 2048;
 struct Client {
     /// Its name; capitals do not matter.
     name: &'static str,
-    /// Where it has its configuration.
+    /// The place of its configuration.
     place: &'static str,
-    /// What that is for a server.
+    /// Makes the configuration for a server.
     snippet: fn(&Server) -> Result<String, String>,
-    /// Links that have it install a server, if it knows any, each with what it is for.
+    /// Makes links that install a server, if the client knows any.
     links: Option<Links>,
 }
 
-/// Gives a link's purpose, and the link.
+/// Makes links, each with its purpose.
 type Links = fn(&Server) -> Result<Vec<(&'static str, String)>, String>;
 
 const fn client(name: &'static str, place: &'static str, snippet: fn(&Server) -> Result<String, String>) -> Client {
@@ -72,22 +72,22 @@ pub const NAMES: [&str; CLIENTS.len()] = {
 /// How a server can be reached.
 pub const MODES: [&str; 3] = ["stdio", "streamable-http", "streamable-http-stateless"];
 
-/// What VS Code calls a server that it starts, and one at an address.
+/// VS Code's `type` of a server that it starts, and of one at an address.
 const VSCODE: [&str; 2] = ["stdio", "http"];
 
-/// What a link is for that leads to the client by its maker's site.
+/// The purpose of a link that opens the client through its maker's web site.
 const OF_WEB: &str = "The same for pages that may have links of the web alone";
 
 /// How a client reaches the server.
 enum Server {
-    /// It starts it, by these words.
+    /// The client starts it, by this command.
     Started(Vec<String>),
-    /// It runs already, at this address.
+    /// The server runs already, at this address.
     At(String),
 }
 
-/// What to print for what follows `print-config`: a client, and a mode if it is not to be `stdio`. The options of the command
-/// line become the client's.
+/// The text to print. `arguments.rest` is a client, and a mode if it is not to be `stdio`. The client's configuration
+/// passes the other options on to the server.
 ///
 /// # Errors
 /// There is no such client, or no such way to reach a server.
@@ -108,13 +108,13 @@ pub fn print(arguments: &Arguments) -> Result<String, String> {
     Ok(text)
 }
 
-/// What the client is to reach; and what is to be done before.
+/// The server that the client is to reach, and a text about what to do before.
 fn server(arguments: &Arguments, mode: Option<&str>) -> Result<(Server, String), String> {
     if let Some(url) = &arguments.url {
         let is_one = url.parse::<http::Uri>().is_ok_and(|url| {
             matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some_and(|host| !host.is_empty())
         });
-        // It is written between quotes.
+        // The URL is written between quotes.
         if !is_one || url.len() > MAX_URL || url.contains(['\'', '"', '\\']) {
             return Err(format!("argument --url: '{url}' is no address such as https://host.example/mcp"));
         }
@@ -141,7 +141,7 @@ fn server(arguments: &Arguments, mode: Option<&str>) -> Result<(Server, String),
     }
 }
 
-/// The words that start this program again, from anywhere.
+/// The command that starts this program again, from any folder.
 fn started_by() -> Vec<String> {
     let told = env::var(COMMAND).ok().and_then(|words| serde_json::from_str::<Vec<String>>(&words).ok());
     told.filter(|words| !words.is_empty()).unwrap_or_else(|| {
@@ -167,7 +167,7 @@ fn called() -> Option<PathBuf> {
     Some(found().unwrap_or(program))
 }
 
-/// Words, as a shell reads them.
+/// Quotes words for a shell.
 fn for_shell(words: &[String]) -> String {
     let is_plain =
         |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c));
@@ -178,7 +178,7 @@ fn for_shell(words: &[String]) -> String {
     words.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
-/// A list of texts, as Python and JSON have them.
+/// A list of strings, in the syntax of both Python and JSON.
 fn list(words: &[String]) -> String {
     format!("[{}]", words.iter().map(|word| json!(word).to_string()).collect::<Vec<_>>().join(", "))
 }
@@ -268,7 +268,7 @@ fn of_cursor(server: &Server) -> Result<Vec<(&'static str, String)>, String> {
     ])
 }
 
-/// Those of VS Code: the configuration with the server's name in it.
+/// VS Code's links: the configuration with the server's name in it.
 fn of_vscode(server: &Server) -> Result<Vec<(&'static str, String)>, String> {
     let mut configuration = Map::from_iter([("name".to_owned(), "python".into())]);
     configuration.extend(told(server, Some(VSCODE), "url")?);
@@ -282,7 +282,7 @@ fn of_vscode(server: &Server) -> Result<Vec<(&'static str, String)>, String> {
     ])
 }
 
-/// As `encodeURIComponent` of JavaScript.
+/// Encodes like JavaScript's `encodeURIComponent`.
 fn encoded(text: &str) -> String {
     const KEPT: &AsciiSet = &NON_ALPHANUMERIC
         .remove(b'-')
@@ -303,8 +303,8 @@ fn servers(key: &str, server: &Server, kinds: Option<[&str; 2]>, address: &str) 
     serde_json::to_string_pretty(&configuration).map_err(|error| error.to_string())
 }
 
-/// What a client is told of the server. `kinds` are what it calls one that it starts, and one at an address, which it has
-/// in the member `address`.
+/// The server's entry in a client's configuration. `kinds` are the client's types of a server that it starts, and of
+/// one at an address, whose URL is in the member `address`.
 fn told(server: &Server, kinds: Option<[&str; 2]>, address: &str) -> Result<Map<String, Value>, String> {
     let mut told = Map::new();
     if let Some([started, at]) = kinds {

@@ -1,4 +1,4 @@
-//! The core with its processes: what every way of being reached has in common.
+//! The core with its processes: what all transports have in common.
 
 use std::{collections::HashMap, num::NonZero, path::PathBuf, rc::Rc, thread};
 
@@ -53,30 +53,30 @@ pub struct Server {
     kept: Files,
     /// Who may ask for the page.
     pub access: Access,
-    /// Where the page is.
+    /// The folder of the page.
     pub site: PathBuf,
     /// Where messages for people go.
     pub log: Log,
     checked: Shared<LocalBoxFuture<'static, Result<(), String>>>,
 }
 
-/// What was found out before anything needs a runtime.
+/// The parts of a server that need no async runtime.
 pub struct Prepared {
-    /// What the settings say.
+    /// The settings.
     pub config: Config,
     launch: Launch,
     first: Started,
-    /// Whether what it is made of is what it was.
+    /// Result of checking the hashes of the installed files.
     checked: oneshot::Receiver<Result<(), String>>,
     processes: usize,
-    /// Whether many clients are to be expected.
+    /// Whether many clients are expected.
     is_shared: bool,
 }
 
-/// Reads the settings, and starts the first process: while it comes up, the rest is made.
+/// Reads the settings, and starts the first process: it comes up while the rest is made.
 ///
 /// # Errors
-/// Names the setting that is wrong, or what is missing; or what `check` says of the settings that were given.
+/// Names the setting that is wrong, or what is missing; or the error of `check` for the given settings.
 pub fn prepare(
     arguments: &Arguments,
     installation: Installation,
@@ -98,7 +98,7 @@ pub fn prepare(
     Ok(Prepared { config, launch, first, checked, processes: arguments.processes.unwrap_or(processes), is_shared })
 }
 
-/// Reads all settings that are given; one that there is not is an error. `defaults` are those that come with the program.
+/// Reads the given settings; an unknown name is an error. `defaults` are those that come with the program.
 fn read_settings(given: &HashMap<String, String>, defaults: &HashMap<&str, &str>) -> Result<Config, String> {
     check_names(settings::Home::Desk, given.keys().map(String::as_str))?;
     let setting = |name: &str| given.get(name).cloned().or_else(|| defaults.get(name).map(|value| (*value).to_owned()));
@@ -115,16 +115,16 @@ fn installed_memory() -> u64 {
 }
 
 impl Server {
-    /// One with the process that was started.
+    /// A server with the process that was started.
     ///
     /// # Errors
-    /// What comes with the program cannot be read.
+    /// A file that comes with the program cannot be read.
     pub fn new(prepared: Prepared) -> Result<Self, String> {
         let Prepared { config, launch, first, checked, processes, is_shared } = prepared;
         let log = launch.log;
         let installation = launch.installation.clone();
         let pool = Pool::new(launch, processes, is_shared, first);
-        // What has a budget for its memory has none for larger interpreters.
+        // A memory budget leaves no room for the larger interpreters that start from snapshots.
         let snapshots = Snapshots::limited(config.packages.room.budget.map_or(config.packages.snapshots, |_| 0));
         let isolates = Desk {
             pool: pool.clone(),
@@ -166,7 +166,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Runs code in an interpreter of its own, without a client. Gives the tool's result.
+    /// Runs code in an interpreter of its own, without a client. Returns the tool's result.
     ///
     /// # Errors
     /// The call was refused.
@@ -196,7 +196,8 @@ impl Server {
         Err("the call was not answered".to_owned())
     }
 
-    /// Starts Python, with the packages that every run has; where it cannot, nothing is served. Never resolves if it can.
+    /// Starts Python, with the packages that every run has. Resolves with the reason if that fails, else never: nothing
+    /// is served without Python.
     pub async fn broken(&self, has_dependencies: bool) -> String {
         if let Err(error) = self.warm(has_dependencies).await {
             return error;
@@ -250,7 +251,7 @@ a
 /// interpreter that has imported them. Gives the exit code.
 ///
 /// # Errors
-/// One cannot be had.
+/// A package cannot be had.
 pub async fn fetch(server: &Server) -> Result<u8, String> {
     server.checked.clone().await?;
     let log = server.log;
@@ -260,7 +261,7 @@ pub async fn fetch(server: &Server) -> Result<u8, String> {
         Event::Warning(text) => log.warning(text),
         Event::Progress(..) => {}
     };
-    // They are what every run has, also one of an empty program.
+    // The packages are those that every run has, even one of an empty program.
     let installed = server.packages.install_for("", None, &tell).await.map_err(|InstallError(why)| why)?;
     log.info("compiling them, and taking a snapshot of an interpreter that has imported them");
     server.packages.prepare_ahead(&installed.set).await;

@@ -1,4 +1,4 @@
-//! The page at `/`, as the edge serves it: static files, with the headers that their folder says.
+//! The page at `/`, as the edge serves it: static files, with the headers of their folder's `_headers`.
 
 use std::{
     collections::HashMap,
@@ -9,13 +9,13 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// Where the headers are, as Cloudflare and others read them.
+/// The file with the headers, in the format of Cloudflare and others.
 const HEADERS: &str = "_headers";
 
-/// The page, for who asks for the folder.
+/// The file that is served at `/`.
 const INDEX: &str = "/index.html";
 
-/// The files that there are. **Boundary.** What is asked for is looked up among them, and opened by no other name.
+/// The files, by path. **Boundary.** A requested path is only looked up here, and never opened itself.
 #[derive(Default)]
 pub struct Site(HashMap<String, File>);
 
@@ -25,7 +25,7 @@ struct File {
 }
 
 impl Site {
-    /// That of a folder; none, if there is none.
+    /// The site of a folder; empty if there is no such folder.
     pub fn of(folder: &Path) -> Self {
         let rules = fs::read_to_string(folder.join(HEADERS)).unwrap_or_default();
         let rules = parse(&rules);
@@ -58,7 +58,7 @@ impl Site {
     }
 }
 
-/// What is said of the paths that match a pattern, which may end in `*`.
+/// The headers of paths that match a pattern, which may end in `*`.
 struct Rule {
     pattern: String,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -82,7 +82,7 @@ fn parse(text: &str) -> Vec<Rule> {
 fn headers(path: &str, place: &Path, rules: &[Rule]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let kind = match place.extension().and_then(|end| end.to_str()) {
-        // The sandbox's frame is an `.htm`: browsers would keep it as a file, and run nothing.
+        // The sandbox's frame is an `.htm`: with another type, browsers would download it instead of running it.
         Some("html" | "htm") => "text/html; charset=utf-8",
         Some("js" | "mjs") => "text/javascript; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",

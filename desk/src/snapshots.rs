@@ -1,5 +1,5 @@
-//! Snapshots of interpreters that have imported packages: made in a workerd process of their own, so that nobody waits for it,
-//! kept on the disk, and mapped from there.
+//! Snapshots of interpreters that have imported packages: made in a workerd process of their own, so that no run waits
+//! for that, kept on the disk, and mapped from there.
 
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
@@ -13,7 +13,7 @@ use crate::{
 /// Longest name of a module, in bytes.
 const MAX_NAME: usize = 1000;
 
-/// A process that ends with this.
+/// A process that is ended when this is dropped.
 struct Own(Workerd);
 
 impl Drop for Own {
@@ -22,7 +22,7 @@ impl Drop for Own {
     }
 }
 
-/// Takes one of an interpreter of these parts that has imported these modules, and did nothing else.
+/// Takes a snapshot of an interpreter with these parts that has imported these modules, and done nothing else.
 ///
 /// # Errors
 /// It cannot be taken.
@@ -37,7 +37,7 @@ pub async fn take(launch: &Launch, parts: &Parts, modules: &[String]) -> Result<
     let mut taken = Vec::new();
     while let Some(bytes) = answer.next().await {
         taken.extend_from_slice(&bytes.map_err(failed)?);
-        // **Boundary.** The packages' own code may be hostile: no more is held than a snapshot has.
+        // **Boundary.** The packages' own code may be hostile: no more is held than a snapshot may have.
         if taken.len() > if answer.status == StatusCode::OK { MAX_SNAPSHOT } else { MAX_NAME } {
             return Err(NotTaken::Failed);
         }

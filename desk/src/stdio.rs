@@ -1,4 +1,4 @@
-//! MCP over stdin and stdout: a JSON text a line.
+//! MCP over stdin and stdout: one JSON text per line.
 
 use std::{
     cell::Cell,
@@ -26,29 +26,30 @@ use tokio::{
 
 use crate::{errors::describe, platform::spawn, server::Server};
 
-/// Longest line that is held, in bytes; the core refuses one that is longer than it takes.
+/// Longest line that is held, in bytes: one more than the core takes, so that it refuses longer lines.
 const MAX_LINE: usize = MAX_BODY + 1;
 
-/// How often it is looked whether the last answers are out.
+/// How often to check whether the last answers are written.
 const POLL: Duration = Duration::from_millis(10);
 
 /// How much is read at once, in bytes.
 const CHUNK: usize = 64 * 1024;
 
-/// Set by the npm package's library, whose `interrupt()` MCP has no word for: a cancelled call gives no result.
+/// The environment variable that the npm package's library sets. MCP has no message for its `interrupt()`: a cancelled
+/// call gives no result.
 const LIBRARY: &str = "MCP_RUN_PYTHON_LIBRARY";
 
-/// That word, as the library writes it.
+/// The library's message for `interrupt()`.
 const INTERRUPT: &[u8] = br#"{"jsonrpc":"2.0","id":"interrupt","method":"interrupt"}"#;
 
-/// Serves one client. Resolves when it is gone, and what it asked for is answered.
+/// Serves one client. Resolves when the client is gone, and its requests are answered.
 pub async fn serve(server: &Server) {
     let (send, mut answers) = mpsc::unbounded_channel::<String>();
     let unwritten = Rc::new(Cell::new(0_usize));
     let counted = unwritten.clone();
     let answer = move |text| {
         counted.set(counted.get() + 1);
-        // Without a reader it ends.
+        // Fails if the writer has stopped: then `serve` ends, too.
         let _ = send.send(text);
     };
     let connection = server.home.connect(answer.clone());
@@ -77,12 +78,12 @@ pub async fn serve(server: &Server) {
             true => answer(interrupted(server)),
             false => connection.receive(line),
         };
-        // What cannot be read any longer has ended.
+        // A read error counts as the end.
         while let Ok(size @ 1..) = stdin.read(&mut chunk).await {
             lines.take(chunk.get(..size).unwrap_or_default(), receive);
         }
         lines.end(receive);
-        // Our parent is the client; if it is no more, nobody waits for answers.
+        // Our parent is the client: if it is gone, nobody waits for answers.
         while !(connection.is_idle() && unwritten.get() == 0) && getppid() == parent {
             sleep(POLL).await;
         }
@@ -94,13 +95,13 @@ pub async fn serve(server: &Server) {
     connection.close();
 }
 
-/// Stops the runs that go on, and tells whether there was one.
+/// Stops all runs. The answer says whether there was one.
 fn interrupted(server: &Server) -> String {
     let result = json!({ "interrupted": server.pool.interrupt() });
     json!({ "jsonrpc": "2.0", "id": "interrupt", "result": result }).to_string()
 }
 
-/// The lines of a stream. Of one that is too long its first part is given, and the rest is dropped.
+/// Splits a stream into lines. A line that is too long is cut off.
 #[derive(Default)]
 struct Lines {
     held: Vec<u8>,
@@ -122,18 +123,18 @@ impl Lines {
         self.held.extend_from_slice(part.get(..kept).unwrap_or_default());
     }
 
-    /// Gives what is held, unless it is blank.
+    /// Passes on the line that is held, unless it is blank.
     fn end(&mut self, mut each: impl FnMut(&[u8])) {
         if self.held.iter().any(|byte| *byte > b' ') {
             each(&self.held);
         }
         self.held.clear();
-        // One long line must not cost its memory for ever.
+        // Frees the memory of a long line.
         self.held.shrink_to(CHUNK);
     }
 }
 
-/// Standard input: without a thread in between, where the system has that for what it is.
+/// Standard input: read directly if it is a pipe or a Unix socket, otherwise by a thread.
 fn input() -> Box<dyn AsyncRead + Unpin> {
     let duplicate = || io::stdin().as_fd().try_clone_to_owned();
     match own_kind(&io::stdin()) {
@@ -187,7 +188,7 @@ fn own_kind(of: &impl AsFd) -> Option<Kind> {
 
 fn socket(descriptor: OwnedFd) -> io::Result<UnixStream> {
     let stream = StdStream::from(descriptor);
-    // One that is no Unix socket is left as it is.
+    // Fails for any other kind of socket, which is left as it is.
     stream.local_addr()?;
     stream.set_nonblocking(true)?;
     UnixStream::from_std(stream)

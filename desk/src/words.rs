@@ -1,4 +1,4 @@
-//! The words of the command line. What `--help`, the manual and shells tell of them is made from these tables.
+//! The modes and options of the command line. `--help`, the manual and shell completions are made from these tables.
 
 use clap::{Arg, ArgAction, Command, builder::PossibleValuesParser};
 use clap_complete::Shell;
@@ -9,10 +9,10 @@ use clap_mangen::{
 
 use crate::{command::VERSION, print_config};
 
-/// What the command is, in a line.
+/// Describes the command in one line.
 pub const ABOUT: &str = "MCP server for running untrusted Python code";
 
-/// The shells that can be told what there is to complete.
+/// The shells for which there are completions.
 const SHELLS: [&str; 4] = ["bash", "fish", "powershell", "zsh"];
 
 /// How wide `--help` is.
@@ -62,7 +62,7 @@ pub const MODES: &[Mode] = &[
     Mode { name: MANUAL, operands: &[], does: "" },
 ];
 
-/// Prints the manual, for packages of the program. No help lists this mode.
+/// The mode that prints the manual, for those who package the program. Help does not list it.
 pub const MANUAL: &str = "man";
 
 /// An option.
@@ -98,7 +98,7 @@ pub const OPTIONS: &[Opt] = &[
 ];
 
 impl Opt {
-    /// The parser of it. It may be given several times: the last one counts, but settings (`--set`) add up.
+    /// Its clap argument. It may be given several times: the last one counts, but settings (`--set`) add up.
     pub fn argument(&self) -> Arg {
         let argument = Arg::new(self.name).long(self.name);
         match self.name {
@@ -110,7 +110,7 @@ impl Opt {
         }
     }
 
-    /// As `--help` writes it: its names, and what follows them.
+    /// Its names and its value, as `--help` shows them.
     fn shown(&self) -> String {
         let names = match self.name {
             "help" => "-h, --help".to_owned(),
@@ -133,7 +133,7 @@ impl Mode {
     }
 }
 
-/// What `--help` says of modes and options.
+/// The tables of modes and options in `--help`.
 pub fn tables() -> String {
     let mut text = "modes:\n".to_owned();
     for mode in modes() {
@@ -146,7 +146,7 @@ pub fn tables() -> String {
     text
 }
 
-/// A line of a table, or several.
+/// Adds an entry of a table, in one line or several.
 fn entry(text: &mut String, left: &str, column: usize, right: &str) {
     let mut line = format!("  {left:column$}");
     if left.len() >= column {
@@ -167,7 +167,8 @@ fn entry(text: &mut String, left: &str, column: usize, right: &str) {
     *text += "\n";
 }
 
-/// All of it, as a grammar of subcommands. It is for telling: what reads the words lets options stand before the mode, too.
+/// The command line as a grammar of subcommands, only for completions and the manual: the parser itself also allows
+/// options before the mode.
 fn told() -> Command {
     let choices = |argument: Arg, choices: &'static [&'static str]| match choices {
         [] => argument,
@@ -177,7 +178,7 @@ fn told() -> Command {
         let argument = choices(option.argument(), option.choices).help(option.does).global(true);
         match option.value {
             "" => argument,
-            // It names those that are possible.
+            // The value's name lists the possible values already.
             value => argument.value_name(value).hide_possible_values(true),
         }
     });
@@ -200,7 +201,7 @@ fn told() -> Command {
         .subcommands(commands)
 }
 
-/// What a shell completes, in its own language.
+/// The completion script of a shell.
 ///
 /// # Errors
 /// There is no such shell.
@@ -209,14 +210,14 @@ pub fn completions(shell: &str) -> Result<String, String> {
     let unknown = || format!("argument completions: there is no shell '{shell}'; there are: {}", SHELLS.join(", "));
     let mut text = Vec::new();
     clap_complete::generate(known.ok_or_else(unknown)?, &mut told(), "mcp-run-python", &mut text);
-    // In bash's, clap_complete 4.6 calls a command with dashes by two names.
+    // In bash's script, clap_complete 4.6 has two names for a command with dashes.
     Ok(String::from_utf8_lossy(&text).replace("mcp__subcmd__run__subcmd__python", "mcp__run__python"))
 }
 
-/// The manual, in the language of `man`.
+/// The manual, as roff for `man`.
 ///
 /// # Errors
-/// None that could be met: it is written into memory.
+/// None in practice: it is written into memory.
 pub fn manual() -> Result<String, String> {
     let mut text = Vec::new();
     let page = Man::new(told()).manual("mcp-run-python");

@@ -1,7 +1,7 @@
-//! Isolates that are booted ahead of the runs of no session, each in an object of its own ([`spare`](crate::spare)).
+//! Isolates that are booted ahead of runs without a session, each in an object of its own ([`spare`](crate::spare)).
 //!
-//! They boot when nothing else goes on, after a run: all isolates of a process share its thread, locally, and whoever calls
-//! at once is not to wait for a boot that is of no use to him.
+//! They boot after a run, when nothing else goes on: in a local workerd, all isolates share one thread, and the next
+//! call should not have to wait for a boot that is not for it.
 
 use std::{
     cell::{Cell, RefCell},
@@ -35,32 +35,31 @@ use crate::{
     spare::path,
 };
 
-/// For how long there is to be no call before isolates boot.
+/// How long no call must arrive before isolates boot.
 const QUIET: Duration = Duration::from_millis(20);
 
-/// How often it is looked for that.
+/// How often to wait for that.
 const LOOKS: usize = 10;
 
-/// A run that has gone on for longer is of no account in it; nor is one that was cut off, and never heard of again.
+/// Runs that have gone on for longer are not waited for; nor are those that were cut off and never reported their end.
 const SHORT: Duration = Duration::from_secs(5);
 
-/// How many objects there are for them. Their names come around again: nothing is left of an object that ended, but its
-/// name.
+/// How many objects there are for them. Their names are reused: only the name is left of an object that has ended.
 const OBJECTS: u32 = 16;
 
-/// How many objects are asked for one isolate: some have runs.
+/// How many objects are tried for one isolate: some have runs.
 const ATTEMPTS: usize = 4;
 
 thread_local! {
-    /// Those that nobody has had, by the numbers of their objects. Others of this Worker elsewhere may know of the same
-    /// ones: the object itself sees to it that it is had once.
+    /// Unused isolates, by the numbers of their objects. Other instances of this Worker may know the same ones: the
+    /// object itself makes sure that its isolate is used once.
     static AHEAD: RefCell<Ahead<Code, u32>> = RefCell::new(Ahead::new(0, None));
     static NEXT: Cell<u32> = const { Cell::new(0) };
-    /// How many calls have come.
+    /// Number of calls so far.
     static ARRIVED: Cell<u64> = const { Cell::new(0) };
-    /// How many runs have begun.
+    /// Number of runs that have begun.
     static BEGUN: Cell<u64> = const { Cell::new(0) };
-    /// When each run that goes on began, by its number.
+    /// When each current run began, by its number.
     static GOING: RefCell<HashMap<u64, Duration>> = RefCell::default();
     static COUNTS: Cell<Counts> = const { Cell::new(Counts { booted: 0, taken: 0 }) };
 }
@@ -78,7 +77,7 @@ pub fn counts() -> Counts {
     COUNTS.get()
 }
 
-/// Notes that somebody calls; as many isolates are to be booted ahead as the settings say.
+/// Notes that a call arrived. `limit`: how many isolates to boot ahead, as set.
 pub fn arrived(limit: usize) {
     if limit > 0 {
         ARRIVED.set(ARRIVED.get() + 1);
@@ -86,11 +85,11 @@ pub fn arrived(limit: usize) {
     }
 }
 
-/// Starts isolates that belong to nobody else, or gives one that has started.
+/// Backend for runs without a session: uses an isolate that was booted ahead, or starts one.
 pub struct BootedAhead {
-    /// What starts them.
+    /// Starts the isolates.
     pub isolates: Isolates,
-    /// What boots some when a run is over.
+    /// Boots some once a run is over.
     pub later: Later,
 }
 
@@ -149,7 +148,7 @@ impl Backend for BootedAhead {
     }
 }
 
-/// That a run goes on, until it is dropped.
+/// Counts a run as going on until this is dropped.
 struct Begun {
     id: u64,
     _over: oneshot::Sender<()>,
@@ -177,12 +176,12 @@ fn is_busy() -> bool {
     })
 }
 
-/// Boots what is missing, once nothing else goes on.
+/// Boots the missing isolates once nothing else goes on.
 async fn refill(env: &Env) {
     for _ in 0..LOOKS {
         let before = ARRIVED.get();
         (PLATFORM.sleep)(QUIET).await;
-        // The end of that run will see to it.
+        // The end of that run calls this again.
         if is_busy() {
             return;
         }
@@ -210,7 +209,7 @@ async fn boot(env: &Env, code: Code) {
         if AHEAD.with_borrow(|ahead| ahead.spares().any(|other| *other == object)) {
             continue;
         }
-        // A run that comes meanwhile waits for it.
+        // A run that arrives meanwhile waits for it.
         AHEAD.with_borrow_mut(|ahead| ahead.add(code.clone(), object));
         match post(env, object, path::BOOT, packages.clone(), None).await {
             Ok(response) if response.status_code() == 204 => {
@@ -272,7 +271,7 @@ impl Interpreter for Ready {
     fn put_files(&self, _: &ArrayBuffer) {}
 }
 
-/// A run in it.
+/// A run in a [`Ready`] isolate.
 pub enum ReadyRun {
     Starting(LocalBoxFuture<'static, std::result::Result<ReadyRun, SandboxError>>),
     InSpare(SpareRun),
@@ -310,7 +309,7 @@ impl Going for ReadyRun {
         }
     }
 
-    /// It is for one run.
+    /// `false`: an isolate is for one run.
     fn stop(self) -> LocalBoxFuture<'static, bool> {
         future::ready(false).boxed_local()
     }
@@ -326,14 +325,14 @@ pub struct SpareRun {
 }
 
 impl SpareRun {
-    /// `None`: the isolate is gone, or somebody else's, and nothing has run.
+    /// Starts the run; `None` if the isolate is gone, or was given to another run: nothing has run then.
     async fn start(
         env: &Env,
         object: u32,
         code: &Code,
         request: &str,
     ) -> std::result::Result<Option<Self>, SandboxError> {
-        // **Boundary.** Who does not know a run's id answers none of its calls.
+        // **Boundary.** Only those who know a run's id can answer its calls.
         let id = handle::new_handle();
         let abort = Abort::new();
         let body = format!("{id}\n{}\n{request}", code.packages.hash());
@@ -352,7 +351,7 @@ impl SpareRun {
     fn answer(&self, answer: &str) -> LocalBoxFuture<'static, ()> {
         let (env, object, body) = (self.env.clone(), self.object, format!("{}\n{answer}", self.id));
         async move {
-            // If the object is gone, the run says so.
+            // If the object is gone, the run reports that.
             let _ = post(&env, object, path::ANSWER, body, None).await;
         }
         .boxed_local()

@@ -1,4 +1,4 @@
-//! The code of a Python isolate: what the Worker Loader is given.
+//! The code of a Python isolate, for the Worker Loader.
 
 use std::{cell::RefCell, fmt::Write};
 
@@ -23,11 +23,11 @@ extern "C" {
     #[wasm_bindgen(thread_local_v2, js_name = archives)]
     static ARCHIVES: Array;
 
-    /// Those of the snapshot's pieces.
+    /// The addresses of the snapshot's pieces.
     #[wasm_bindgen(thread_local_v2, js_name = snapshot)]
     static SNAPSHOT: Array;
 
-    /// Names all of it.
+    /// Hash of all of it.
     #[wasm_bindgen(thread_local_v2, js_name = build)]
     static BUILD: String;
 }
@@ -39,12 +39,12 @@ extern "C" {
     fn envelope_stream(text: &str, parts: &Array) -> ReadableStream;
 }
 
-/// Of the isolates, not of this Worker.
+/// The isolates' compatibility date, not this Worker's.
 const COMPATIBILITY_DATE: &str = "2026-06-01";
 
 thread_local! {
-    /// The code, once its assets are there. The same for everybody, and nobody can change it: the isolates
-    /// get copies of its bytes, and share compiled WebAssembly, which is immutable.
+    /// The code, once its assets are loaded. All principals share it, and none can change it: isolates get
+    /// copies of its bytes, and share compiled WebAssembly, which is immutable.
     static CODE: RefCell<Option<Code>> = const { RefCell::new(None) };
 }
 
@@ -53,7 +53,7 @@ thread_local! {
 pub struct Code {
     /// For the Worker Loader: the modules, and what can be reached from them.
     pub worker: Object,
-    /// What the first request of an isolate brings along: the standard library and each package's archive,
+    /// The parts of an isolate's first request: the standard library and each package's archive,
     archives: Array,
     /// and the snapshot.
     snapshot: ArrayBuffer,
@@ -61,7 +61,7 @@ pub struct Code {
     pub packages: PackageSet,
 }
 
-/// Equal are those of the very same bytes: then an isolate of the one serves for the other.
+/// Equal if they share the very same bytes: an isolate of one then serves for the other.
 impl PartialEq for Code {
     fn eq(&self, other: &Self) -> bool {
         let archives = || self.archives.iter().zip(other.archives.iter());
@@ -94,17 +94,17 @@ impl Code {
     }
 }
 
-/// Names the build.
+/// The hash of the build.
 pub fn build() -> String {
     BUILD.with(Clone::clone)
 }
 
-/// The code of an isolate that runs Python with these packages, and reaches nothing. It starts from the build's snapshot, or
-/// from one of packages.
+/// The code of an isolate that runs Python with these packages, and reaches nothing. It starts from the snapshot
+/// `from`, or else from the build's.
 pub async fn python(env: &Env, set: &PackageSet, from: Option<ArrayBuffer>) -> Result<Code> {
     let base = bare(env).await?;
     let (wheels, with_bytecode) = packages::obtain(env, set).await?;
-    // Those of the snapshot come first: it was made with them.
+    // Built-in packages come first: the snapshot was made with them.
     let (built_in, fetched): (Vec<_>, Vec<_>) =
         wheels.iter().partition(|(_, kept)| matches!(**kept, Content::BuiltIn { .. }));
     if fetched.is_empty() {
@@ -136,7 +136,7 @@ pub async fn python(env: &Env, set: &PackageSet, from: Option<ArrayBuffer>) -> R
                 names
             }
         };
-        // **Boundary.** Names of packages and paths in them are a stranger's: they are JSON here, and nothing else.
+        // **Boundary.** Package names and paths come from strangers: only as JSON strings do they enter this code.
         let mut list = String::new();
         for (k, (path, name)) in libraries.iter().enumerate() {
             let _ = writeln!(imports, "import m{n}_{k} from {};", json!(format!("../{name}")));
@@ -146,7 +146,7 @@ pub async fn python(env: &Env, set: &PackageSet, from: Option<ArrayBuffer>) -> R
         let _ = writeln!(entries, "  {{ name: {name}, version: {version}, modules: [{list}] }},");
     }
     for bytecode in bytecodes {
-        // To an isolate, a package like others: files beside files.
+        // To an isolate, bytecode is a package like others: files beside files.
         archives.push(bytecode);
         entries.push_str("  { name: '', version: '', modules: [] },\n");
     }
@@ -189,7 +189,7 @@ async fn bare(env: &Env) -> Result<Code> {
     Ok(code)
 }
 
-/// Fetches a static asset, in pieces. Its bytes stay outside of our own memory, which never shrinks.
+/// Fetches a static asset, in pieces. Its bytes stay out of wasm's memory, which never shrinks.
 async fn asset(assets: &Fetcher, addresses: &Array) -> Result<ArrayBuffer> {
     let mut pieces = Vec::new();
     for address in addresses.iter() {
@@ -220,7 +220,8 @@ fn joined(mut pieces: Vec<ArrayBuffer>) -> ArrayBuffer {
     whole.buffer()
 }
 
-/// Reads what an isolate sends into JavaScript's memory, with its size. **Boundary.** No more than `limit` is held.
+/// Reads what an isolate sends into JavaScript's memory. Returns it with its size. **Boundary.** Holds at most `limit`
+/// bytes.
 pub async fn read(response: &mut Response, limit: usize) -> Result<(ArrayBuffer, usize)> {
     let mut chunks = response.stream()?;
     let (mut pieces, mut size) = (Vec::new(), 0);

@@ -10,16 +10,16 @@ use mcp_run_python::{
 use worker::{Date, Env};
 
 thread_local! {
-    /// What the variables say. They never change while an instance of the Worker lives.
+    /// The settings. They never change while an instance of the Worker lives.
     static CONFIG: OnceCell<Result<Config, String>> = const { OnceCell::new() };
 }
 
-/// What the variables say: read at the first request.
+/// The settings, read at the first request.
 ///
 /// # Errors
 /// Names the variable that is wrong, and what it may be.
 pub fn read(env: &Env) -> Result<Config, String> {
-    // A secret, as ACCESS_TOKENS is to be, looks like a variable.
+    // Secrets, such as ACCESS_TOKENS, are read like variables.
     let setting = |name: &str| env.var(name).ok().map(|value| value.to_string());
     CONFIG.with(|config| config.get_or_init(|| Config::read(Home::Worker, &setting, PLATFORM)).clone())
 }

@@ -1,4 +1,4 @@
-//! Where calls run: in a fresh isolate, in the caller's own session, or in one that he names.
+//! Decides where a call runs: in a fresh isolate, in the caller's legacy session, or in a session named in the call.
 
 use std::rc::Rc;
 
@@ -20,10 +20,10 @@ thread_local! {
 
 /// Serves the calls of one principal.
 pub struct EdgeHost {
-    /// Where a call runs that names no session: in an isolate of its own, or in the interpreter of its legacy session. `None`:
-    /// in the one that all such runs of its principal share.
+    /// Sandbox for calls that name no session: an isolate of their own, or the interpreter of their legacy session.
+    /// `None`: the interpreter that all such runs of the principal share.
     pub unnamed: Option<Rc<dyn Sandbox>>,
-    /// The interpreter of its legacy session, and what its files are called by.
+    /// The interpreter of its legacy session, and the handle that names its files.
     pub own: Option<(String, SessionInterpreter<Facet>)>,
     pub sessions: Sessions,
     pub kept: KeptElsewhere,

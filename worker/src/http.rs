@@ -13,7 +13,7 @@ use mcp_run_python::{
 use wasm_bindgen::JsCast;
 use worker::{Error, Headers, Request, Response, ResponseBuilder, Result};
 
-/// A request for the core. `request` itself is only read from when its body is.
+/// A request for the core. `request` itself is only read when the body is.
 pub fn request(request: &Request) -> Result<CoreRequest> {
     let invalid = |error: ::http::Error| Error::RustError(error.to_string());
     let inner = request.inner();
@@ -25,13 +25,13 @@ pub fn request(request: &Request) -> Result<CoreRequest> {
             Some(_) => pieces(Clone::clone(inner)),
             None => stream::empty().boxed_local(),
         },
-        // Cloudflare sets it, and takes out what a client sends under that name.
+        // Cloudflare sets this header, and removes a client's own.
         peer: request.headers().get("cf-connecting-ip")?.as_deref().and_then(peer),
         closed: closed(inner),
     })
 }
 
-/// The body of a request, which is touched when the first piece is asked for.
+/// The body of a request, which is not touched before the first piece is polled.
 fn pieces(inner: web_sys::Request) -> LocalBoxStream<'static, std::result::Result<Vec<u8>, String>> {
     let body = async move { Request::from(inner).stream().map_err(|error| error.to_string()) };
     stream::once(body)

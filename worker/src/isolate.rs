@@ -28,31 +28,31 @@ use crate::{
     packages,
 };
 
-/// Where an isolate boots ahead of its first run.
+/// Address that boots an isolate ahead of its first run.
 const BOOT: &str = "http://sandbox/boot";
 
-/// Where an isolate takes runs, see `runtime/js/isolate.js`.
+/// Address that takes runs, see `runtime/js/isolate.js`.
 const RUN: &str = "http://sandbox/run";
 
-/// Where it is told to stop its run.
+/// Address that stops the run.
 const STOP: &str = "http://sandbox/stop";
 
-/// Where it gets the answers to the calls of its run.
+/// Address that takes the answers to the run's calls.
 const ANSWER: &str = "http://sandbox/answer";
 
-/// Where it gives its files, and takes those of the one before.
+/// Address that returns the isolate's files, and takes those of the previous one.
 const FILES: &str = "http://sandbox/files";
 
-/// The facet's name. One at a time, and each start of it loads an isolate of its own.
+/// The facet's name. There is one at a time, and each start of it loads an isolate of its own.
 const FACET: &str = "python";
 
-/// Set once the session has had an interpreter.
+/// Storage key that is set once the session has had an interpreter.
 const USED: &str = "used";
 
-/// Between two wake-ups of an object with an interpreter: workerd evicts one that gets nothing for 10 s.
+/// Time between wake-ups of an object with an interpreter: workerd evicts an object that gets no request for 10 s.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(8);
 
-/// Where it gives a snapshot.
+/// Address that returns a snapshot.
 const SNAPSHOT: &str = "http://sandbox/snapshot";
 
 /// Longest name of a module, in bytes.
@@ -76,7 +76,7 @@ struct Object {
 }
 
 impl Facet {
-    /// That of the object whose state this is.
+    /// The facet of the object with this state.
     pub async fn new(state: &State, env: Env) -> Result<Self> {
         let storage = state.storage();
         let used = Cell::new(storage.get(USED).await?.unwrap_or(false));
@@ -88,7 +88,7 @@ impl Facet {
         self.of.used.get()
     }
 
-    /// Deletes whatever it stored.
+    /// Deletes everything that the facet stored.
     pub fn delete(&self) -> Result<()> {
         self.of.facets.delete(FACET)
     }
@@ -190,7 +190,7 @@ fn parts(
     async move { code::python(&env, &packages, from).await.map_err(not_begun) }.boxed_local()
 }
 
-/// A snapshot of an isolate that has imported these modules, and did nothing else.
+/// Takes a snapshot of an isolate that has imported these modules, and done nothing else.
 async fn snapshot(
     env: &Env,
     code: &Code,
@@ -221,7 +221,7 @@ fn not_begun(error: worker::Error) -> SandboxError {
 /// An isolate with an interpreter.
 pub struct Isolate {
     fetcher: std::result::Result<Fetcher, SandboxError>,
-    /// What its first request has to bring along, and the files of the one before.
+    /// The code that its first request has to carry, and the files of the session's previous isolate.
     first: RefCell<Option<Code>>,
     files: RefCell<Option<ArrayBuffer>>,
     object: Option<Rc<Object>>,
@@ -235,7 +235,7 @@ impl Isolate {
 }
 
 impl Isolates {
-    /// An isolate that has booted, and run nothing.
+    /// Boots an isolate that has run nothing yet.
     pub async fn boot(&self, code: Code) -> Result<Isolate> {
         let isolate = self.spawn(code);
         let fetcher = isolate.fetcher.clone().map_err(|error| worker::Error::RustError(error.to_string()))?;
@@ -249,7 +249,7 @@ impl Isolates {
 
 impl Drop for Isolate {
     fn drop(&mut self) {
-        // One that is of no object ends when nothing holds it any longer.
+        // Without an object, the isolate ends when nothing holds it any longer.
         let Some(object) = &self.object else { return };
         if let Err(error) = object.facets.abort(FACET, "the interpreter was ended") {
             worker::console_error!("an interpreter could not be ended: {error}");
@@ -266,7 +266,7 @@ impl Interpreter for Isolate {
         let fetcher = self.fetcher.clone();
         let (first, files) = (self.first.take(), self.files.take());
         let (request, object) = (request.to_owned(), self.object.clone());
-        // A request to a facet is never aborted: the facet would end with it.
+        // A request to a facet is never aborted: that would end the facet.
         let abort = object.is_none().then(Abort::new);
         let signal = abort.as_ref().map(Abort::signal);
         let (isolate, is_kept) = (fetcher.clone().ok(), object.is_some());
@@ -336,7 +336,7 @@ async fn files(isolate: &Fetcher) -> Result<ArrayBuffer> {
 pub struct IsolateRun {
     events: Events,
     isolate: Option<Fetcher>,
-    /// Whether it is a session's.
+    /// Whether the isolate is a session's.
     is_kept: bool,
     _abort: Option<Abort>,
 }
@@ -350,15 +350,15 @@ impl Stream for IsolateRun {
 }
 
 impl Going for IsolateRun {
-    /// By a second request, while the response to the first comes in. It is made in the request that made the first: an
-    /// isolate that is of no object cannot be reached from another.
+    /// Sends a second request while the response to the first comes in. Both are made within the same request to this
+    /// Worker: an isolate without an object cannot be reached from another one.
     fn answer(&self, answer: &str) -> LocalBoxFuture<'static, ()> {
         let (isolate, answer) = (self.isolate.clone(), answer.to_owned());
         async move {
             let Some(isolate) = isolate else { return };
             let mut init = RequestInit::new();
             init.with_method(Method::Post).with_body(Some(answer.into()));
-            // If the isolate is gone, its run says so.
+            // If the isolate is gone, its run reports that.
             let _ = isolate.fetch(ANSWER, &init, None).await;
         }
         .boxed_local()
@@ -373,10 +373,10 @@ impl Going for IsolateRun {
     }
 }
 
-/// What becomes known of a run.
+/// The events of a run.
 pub type Events = LocalBoxStream<'static, std::result::Result<RunEvent, SandboxError>>;
 
-/// A run whose frames are the body of a response, and that has begun when there is one.
+/// The events of a run whose frames are the body of a response. It has begun once there is a response.
 pub fn events(response: impl Future<Output = std::result::Result<Response, SandboxError>> + 'static) -> Events {
     let lost = |error: worker::Error| SandboxError::Lost(error.to_string());
     stream::once(response)
@@ -390,11 +390,11 @@ pub fn events(response: impl Future<Output = std::result::Result<Response, Sandb
         .boxed_local()
 }
 
-/// Aborts a request when it is dropped, and with it everything that goes on in an isolate that serves no other.
+/// Aborts a request when dropped, and with it everything in an isolate that serves no other request.
 pub struct Abort(Option<AbortController>);
 
 impl Abort {
-    /// One for a request that takes its [`signal`](Self::signal).
+    /// For a request that takes its [`signal`](Self::signal).
     pub fn new() -> Self {
         Self(Some(AbortController::default()))
     }

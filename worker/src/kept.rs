@@ -1,7 +1,7 @@
-//! What is too large for results: a Durable Object for each principal, which removes it in time.
+//! Files that are too large for results: kept in a Durable Object for each principal, which deletes them in time.
 //!
-//! **Boundary.** Only this Worker reaches an object, by the name of who asks: nobody has another's. What is in it was written
-//! by programs, and is given back as bytes.
+//! **Boundary.** Only this Worker reaches an object, by the name of the principal who asks: nobody gets another's
+//! files. Programs wrote their content, which is only returned as bytes.
 
 use std::{rc::Rc, time::Duration};
 
@@ -21,7 +21,7 @@ use worker::{
 
 use crate::config::PLATFORM;
 
-/// Tells how many bytes the whole has.
+/// Header with the size of the whole file, in bytes.
 const SIZE: &str = "x-size";
 
 /// The name of an [`Asked`] in the query of an address.
@@ -34,20 +34,20 @@ pub struct KeptElsewhere {
     options: KeptOptions,
 }
 
-/// What an object is asked for, as JSON in the query of the address. POST, the bytes: puts them; GET: gives some.
+/// A request to an object, as JSON in the query of the address. POST with bytes puts them; GET returns some.
 #[derive(Serialize, Deserialize)]
 struct Asked {
     id: String,
     path: String,
     at: u64,
-    /// To put.
+    /// Set in a request to put bytes.
     put: Option<Put>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Put {
     size: u64,
-    /// How many bytes there may be in all, and as how many an item counts at least.
+    /// The most bytes in all, and the least that an item counts as.
     most: u64,
     least: u64,
     time: Duration,
@@ -59,7 +59,7 @@ impl KeptElsewhere {
         Ok(Self { objects: Rc::new(env.durable_object("KEPT")?), options })
     }
 
-    /// That of a principal, if anything is kept.
+    /// The keeper of a principal's files, if any are kept.
     pub fn keeper(&self, of: &Principal) -> Option<Keeper> {
         (self.options.each > 0).then(|| Keeper::new(Rc::new(self.clone()), of.clone(), PLATFORM))
     }
@@ -100,7 +100,7 @@ impl Kept for KeptElsewhere {
     }
 }
 
-/// The Durable Object class: what is kept of one principal.
+/// The Durable Object class: the kept files of one principal.
 #[durable_object]
 pub struct KeptFiles {
     state: State,
@@ -145,7 +145,7 @@ struct Name {
 }
 
 impl KeptFiles {
-    /// Makes the tables, and removes what has had its time.
+    /// Makes the tables, and removes expired files.
     fn prepare(&self) -> Result<()> {
         let tables = [
             "CREATE TABLE IF NOT EXISTS items (n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, path TEXT NOT NULL, \
@@ -206,7 +206,7 @@ impl KeptFiles {
             Some(row) => {
                 let begin = Reflect::get(&row, &"at".into())?.as_f64().unwrap_or(0.0);
                 let bytes = Uint8Array::new(&Reflect::get(&row, &"bytes".into())?);
-                // Behind the end there is nothing.
+                // Beyond the end, this is empty.
                 bytes.subarray((at - begin).min(f64::from(u32::MAX)) as u32, bytes.length()).to_vec()
             }
             None => Vec::new(),
@@ -238,7 +238,7 @@ fn text(text: &str) -> JsValue {
     JsValue::from_str(text)
 }
 
-/// As JavaScript, and SQLite by it, has it.
+/// A number as JavaScript, and through it SQLite, takes it.
 fn number(number: u64) -> f64 {
     number as f64
 }

@@ -91,7 +91,7 @@ async fn mcp(request: Request, core: CoreRequest, env: Env, config: Config, cont
     let endpoint = Endpoint::new(server, config.transport);
     let response = match endpoint.route(entered).await {
         Routed::Answered(response) => response,
-        // Its body was not touched: it goes on as it came.
+        // The body was not touched: the request is forwarded as it came.
         Routed::Session(id, entered) => match sessions.find(&id) {
             Some(session) => return sessions.forward(session, request, &entered.principal).await,
             None => CoreResponse::session_not_found(),
@@ -104,7 +104,7 @@ async fn mcp(request: Request, core: CoreRequest, env: Env, config: Config, cont
     http::response(response)
 }
 
-/// For the test of what comes after a panic.
+/// Panics, to test how the Worker goes on after that.
 #[cfg(feature = "conformance")]
 #[allow(clippy::panic)]
 fn panicking() -> Result<Response> {

@@ -1,4 +1,4 @@
-//! The Worker Loader and Durable Object facets: what the `worker` crate does not bind.
+//! Bindings that the `worker` crate lacks: the Worker Loader and Durable Object facets.
 //!
 //! Source: Cloudflare's documentation of the Worker Loader binding, and `worker-loader.h` and `actor-state.h`
 //! in `src/workerd/api` of workerd.
@@ -53,7 +53,7 @@ impl WorkerLoader {
         Ok(Self(Reflect::get(env.as_ref(), &"LOADER".into())?.unchecked_into()))
     }
 
-    /// An isolate of `code`, not shared, that ends when nothing holds it.
+    /// An unshared isolate of `code`, which ends when nothing holds it.
     pub fn load(&self, code: &js_sys::Object) -> Result<Isolate> {
         Ok(Isolate(self.0.load(code)?))
     }
@@ -74,12 +74,12 @@ impl Isolate {
     }
 }
 
-/// Something in another isolate that answers requests.
+/// An entrypoint in another isolate that answers requests.
 #[derive(Clone)]
 pub struct Fetcher(sys::Fetcher);
 
 impl Fetcher {
-    /// Sends a request and gives its response, whose body may still be coming.
+    /// Sends a request. Returns its response, whose body may still be arriving.
     pub async fn fetch(&self, url: &str, init: &RequestInit, signal: Option<&JsValue>) -> Result<Response> {
         let init: web_sys::RequestInit = init.into();
         if let Some(signal) = signal {
@@ -94,7 +94,7 @@ impl Fetcher {
 pub struct Facets(sys::Facets);
 
 impl Facets {
-    /// The facets of the object whose state this is.
+    /// The facets of the object with this state.
     pub fn new(state: &State) -> Result<Self> {
         Ok(Self(Reflect::get(state.as_raw(), &"facets".into())?.unchecked_into()))
     }

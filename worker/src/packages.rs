@@ -27,35 +27,35 @@ use crate::{
 
 #[wasm_bindgen(raw_module = "./runtime/sources.js")]
 extern "C" {
-    /// Where the lock file's wheels are, if the settings do not say.
+    /// Default mirror of the lock file's wheels.
     #[wasm_bindgen(thread_local_v2, js_name = mirror)]
     static MIRROR: String;
 
-    /// The package index, if the settings do not say; empty if the build found none.
+    /// Default package index; empty if the build found none.
     #[wasm_bindgen(thread_local_v2, js_name = index)]
     static INDEX: String;
 }
 
-/// How long pages of an index are taken as fresh: what PyPI says of its own.
+/// How long index pages count as fresh: what PyPI says of its own.
 const INDEX_FRESH: &str = "public, max-age=600";
 
-/// How long what a hash names is taken as fresh.
+/// How long files that are named by their hash count as fresh.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 
 thread_local! {
     static LOCK: RefCell<Option<Rc<Lock>>> = const { RefCell::new(None) };
-    /// The prepared wheels. They are the same for everybody: their sha256 names them, and nobody can change them.
+    /// The prepared wheels. All principals share them: their sha256 names them, and nobody can change them.
     static STORE: Store = Store::new();
     static COMPILING: Compiling = Compiling::default();
-    /// Snapshots of package sets. The same for everybody who has these packages, and nobody can change them: isolates get
-    /// copies.
+    /// Snapshots of package sets. All principals with these packages share them, and nobody can change them: isolates
+    /// get copies.
     static SNAPSHOTS: Snapshots<ArrayBuffer> = Snapshots::default();
 }
 
-/// Runs a task after the answer that it comes from.
+/// Runs a task after the response to the request that started it.
 pub type Later = Rc<dyn Fn(LocalBoxFuture<'static, ()>)>;
 
-/// What installs packages, by the settings, and compiles them `later`, within the limits of a run.
+/// The installer of packages, by the settings, which compiles them `later`, within the limits of a run.
 pub fn compiling(options: PackageOptions, limits: Limits, env: &Env, later: Later) -> Result<Rc<Packages>> {
     let isolates = Isolates(env.clone());
     let snapshots = Maker { backend: isolates.clone(), snapshots: snapshots(&options), limits };
@@ -70,14 +70,14 @@ pub fn compiling(options: PackageOptions, limits: Limits, env: &Env, later: Late
     Ok(Rc::new(installer(options)?.with_compiler(compiler)))
 }
 
-/// The snapshots. Where memory has a budget, as it has where this is deployed, taking one is too much for it.
+/// The snapshots. With a memory budget, as on deployed Workers, none are taken: that would exceed it.
 pub fn snapshots(options: &PackageOptions) -> Snapshots<ArrayBuffer> {
     let snapshots = SNAPSHOTS.with(Clone::clone);
     snapshots.limit(options.room.budget.map_or(options.snapshots, |_| 0));
     snapshots
 }
 
-/// What installs packages, by the settings.
+/// The installer of packages, by the settings.
 pub fn packages(options: PackageOptions) -> Result<Rc<Packages>> {
     installer(options).map(Rc::new)
 }
@@ -95,14 +95,14 @@ fn installer(mut options: PackageOptions) -> Result<Packages> {
     Ok(Packages::new(lock()?, options, bundled, supply))
 }
 
-/// What is built in: `name version`.
+/// The built-in packages, as `name version`.
 pub fn bundled() -> Vec<String> {
     let bundled = STORE.with(|store| store.bundled.clone());
     bundled.wheels().iter().map(|wheel| format!("{} {}", wheel.name, wheel.version)).collect()
 }
 
-/// The wheels of a set, prepared, and whether their bytecode goes with them. Gets what is not at hand: here, it may have
-/// been dropped, or never been.
+/// The prepared wheels of a set, and whether their bytecode goes with them. Gets wheels that are not in this instance's
+/// memory: they may have been dropped, or never been here.
 pub async fn obtain<'a>(env: &Env, set: &'a PackageSet) -> Result<(Vec<(&'a Wheel, Rc<Content>)>, bool)> {
     let packages = packages(config::read(env)?.packages)?;
     if wheels().all(set).is_err() {
@@ -112,7 +112,7 @@ pub async fn obtain<'a>(env: &Env, set: &'a PackageSet) -> Result<(Vec<(&'a Whee
     Ok((wheels, packages.carries_bytecode(set)))
 }
 
-/// What is cached of a wheel, without reading it: the platform sends it on.
+/// The cached response with a wheel. Its body is not read here: the platform sends it on.
 pub async fn cached_response(sha256: &str) -> Option<Response> {
     Cache::default().get(cache_key(sha256), true).await.ok()?
 }
@@ -121,7 +121,7 @@ fn wheels() -> WheelCache<Rc<Content>> {
     STORE.with(|store| store.wheels.clone())
 }
 
-/// The lock file, which is a module of the isolates, too.
+/// The lock file, which is also a module of the isolates.
 fn lock() -> Result<Rc<Lock>> {
     if let Some(lock) = LOCK.with_borrow(Clone::clone) {
         return Ok(lock);
@@ -131,13 +131,13 @@ fn lock() -> Result<Rc<Lock>> {
     Ok(lock)
 }
 
-/// The platform's network, cache and memory, and what an isolate has room for.
+/// The platform's network, cache and memory, with the room that an isolate has.
 struct Edge(Room);
 
 impl Supply for Edge {
     fn fetch(&self, request: FetchRequest) -> LocalBoxFuture<'static, std::result::Result<Vec<u8>, FetchError>> {
         async move {
-            // Pages of an index are asked for again and again. They are believed, not checked: so is their copy.
+            // Index pages are asked for again and again. They are trusted, not checked, and so are their cached copies.
             let page = request.accept.map(|_| format!("https://index.invalid/{}", request.url));
             if let Some(page) = &page
                 && let Some(bytes) = from_cache(page).await
@@ -151,7 +151,7 @@ impl Supply for Edge {
                 () = (PLATFORM.sleep)(request.timeout).fuse() => Err(FetchError::Timeout(request.timeout)),
             };
             if fetched.is_err() {
-                // Whatever still comes is not wanted.
+                // The rest of the response is not wanted.
                 abort.abort();
             }
             if let (Some(page), Ok(bytes)) = (page, &fetched) {
@@ -192,7 +192,7 @@ impl Supply for Edge {
     }
 }
 
-/// The address under which a wheel is cached: nobody serves it.
+/// The address under which a wheel is cached. No server has it.
 fn cache_key(sha256: &str) -> String {
     format!("https://wheels.invalid/{sha256}")
 }
@@ -202,7 +202,7 @@ fn snapshot_address(key: &str) -> String {
     format!("https://snapshots.invalid/{key}")
 }
 
-/// Caches a snapshot, without taking it into our own memory. The cache may refuse.
+/// Caches a snapshot without copying it into wasm's memory. The cache may refuse.
 pub async fn keep_snapshot(key: String, snapshot: ArrayBuffer) {
     let put = async {
         let body = Uint8Array::new(&snapshot);
@@ -213,7 +213,7 @@ pub async fn keep_snapshot(key: String, snapshot: ArrayBuffer) {
     let _ = put.await;
 }
 
-/// A snapshot that was cached, and its size.
+/// A cached snapshot, and its size.
 pub async fn kept_snapshot(key: String) -> Option<(ArrayBuffer, usize)> {
     let response: web_sys::Response = Cache::default().get(snapshot_address(&key), true).await.ok()??.into();
     let bytes: ArrayBuffer = JsFuture::from(response.array_buffer().ok()?).await.ok()?.dyn_into().ok()?;
@@ -231,11 +231,11 @@ async fn to_cache(key: String, bytes: Vec<u8>, control: &'static str) {
         response.headers_mut().set("cache-control", control)?;
         Cache::default().put(key, response).await
     };
-    // A cache that refuses costs the next run some time, and this one nothing.
+    // If the cache refuses, only the next run takes longer.
     let _ = put.await;
 }
 
-/// Awaits the next sign of life.
+/// Awaits the next piece of a response, for at most [`FETCH_STALL`].
 async fn prompt<T>(next: impl Future<Output = T>) -> std::result::Result<T, FetchError> {
     select_biased! {
         next = std::pin::pin!(next.fuse()) => Ok(next),
@@ -243,7 +243,7 @@ async fn prompt<T>(next: impl Future<Output = T>) -> std::result::Result<T, Fetc
     }
 }
 
-/// **Boundary.** What a server sends is counted while it comes, and no more of it is held than was asked for.
+/// **Boundary.** What a server sends is counted while it arrives, and at most `max_bytes` of it are held.
 async fn fetch(request: &FetchRequest, signal: &AbortSignal) -> std::result::Result<Vec<u8>, FetchError> {
     let failed = |error: worker::Error| FetchError::Unreachable(error.to_string());
     let headers = Headers::new();

@@ -1,4 +1,4 @@
-//! What monitors see, and the packages of pages. The page at `/` is a static file.
+//! `/health` for monitors, and `/packages/` for pages. The page at `/` is a static file.
 
 use mcp_run_python::{
     packages::PYTHON_VERSION,
@@ -9,7 +9,7 @@ use worker::{ByteStream, Method, Request, Response, ResponseBuilder, Result};
 
 use crate::{packages, served::Place};
 
-/// `/health`: whether it is up, and what it runs.
+/// `/health`: whether the Worker is up, and its versions and packages.
 pub fn health() -> Result<Response> {
     Response::from_json(&json!({
         "status": "ok",
@@ -19,10 +19,10 @@ pub fn health() -> Result<Response> {
     }))
 }
 
-/// `/packages/<file>`: a wheel of the lock file, checked. Pages ask here first: their policies let them.
+/// `/packages/<file>`: a checked wheel of the lock file. Pages ask here first: their policies allow it.
 ///
-/// **Boundary.** Nobody needs a token: a page has none, the files are public, and the lock file says which there are. What
-/// is cached passes through, and what has to be fetched and checked first is held in a bounded room.
+/// **Boundary.** Nobody needs a token: a page has none, the files are public, and the lock file says which there are.
+/// Cached files pass through; those that have to be fetched and checked first are held in bounded memory.
 pub async fn package(request: &Request, options: PackageOptions) -> Result<Response> {
     if request.method() != Method::Get {
         return Response::error("Method Not Allowed", 405);
@@ -32,7 +32,7 @@ pub async fn package(request: &Request, options: PackageOptions) -> Result<Respo
     let packages = packages::packages(options)?;
     let Some(wheel) = packages.offered(file) else { return Response::error("no such package", 404) };
     if let Some(response) = packages::cached_response(&wheel.sha256).await {
-        // It was checked before it was cached, and is checked again by the page.
+        // The wheel was checked before it was cached, and the page checks it again.
         return for_pages(ResponseBuilder::new().from_stream(response_stream(response)?)?);
     }
     let Some(place) = Place::get().await else {
@@ -52,7 +52,7 @@ fn response_stream(mut response: Response) -> Result<ByteStream> {
     response.stream()
 }
 
-/// Lets pages of any origin read a wheel, and everybody keep it: the lock file gives each name one content.
+/// Lets pages of any origin read a wheel, and all caches keep it: the lock file gives each name one content.
 fn for_pages(mut response: Response) -> Result<Response> {
     let headers = response.headers_mut();
     headers.set("content-type", "application/octet-stream")?;

@@ -1,4 +1,4 @@
-//! How many sessions are open: of each principal, and of all. A Durable Object counts each, for the Worker may run in
+//! Counts the open sessions of each principal, and of all. A Durable Object keeps each count, as the Worker may run in
 //! many places.
 
 use std::{collections::HashMap, rc::Rc, time::Duration};
@@ -17,10 +17,10 @@ use worker::{
     durable_object,
 };
 
-/// How long a session is counted that has been given an id, and nothing else yet.
+/// How long a session is counted that has only been given an id so far.
 const BEGINNING: Duration = Duration::from_secs(60);
 
-/// How many sessions are asked to go before a new one is refused: some may have been used since they were counted.
+/// How many sessions are asked to end before a new one is refused: some may have been used since they were counted.
 const MOST_ASKED: usize = 16;
 
 /// The binding `QUOTAS`.
@@ -30,23 +30,23 @@ pub struct SessionQuotas {
     pub quotas: Quotas,
 }
 
-/// What a [`Quota`] is told.
+/// A request to a [`Quota`].
 #[derive(Serialize, Deserialize)]
 enum Change {
-    /// A session begins; when there are `limit` already, the answer is which of them may have to go.
+    /// A session begins. If there are `limit` already, the answer lists those that may be ended for it.
     Begin { id: String, limit: usize, counted: Counted, evictable_after: Duration },
-    /// It goes on.
+    /// A session goes on.
     Keep { id: String, counted: Counted },
-    /// It ended.
+    /// A session ended.
     End { id: String },
 }
 
-/// What is stored of a session.
+/// The stored count of a session.
 #[derive(Serialize, Deserialize)]
 struct Counted {
-    /// Until when it counts at most: one that was lost without a word is forgotten then.
+    /// When it stops to count, unless renewed: a session that was lost without notice is forgotten then.
     until: Duration,
-    /// As its object said last: it may have been used since.
+    /// The last report of its object: the session may have been used since.
     known: Known,
 }
 
@@ -56,26 +56,26 @@ impl SessionQuotas {
         Ok(Self { objects: Rc::new(env.durable_object("QUOTAS")?), quotas })
     }
 
-    /// Counts a new session; or says which of those that are counted may have to go for it, as far as is known.
+    /// Counts a new session, or returns those that may be ended for it, as far as is known.
     pub async fn begin(&self, count: &Count<'_>, id: &str, known: Known) -> Result<Option<Vec<String>>> {
         let counted = Counted { until: now() + BEGINNING, known };
         let (limit, evictable_after) = (count.limit, self.quotas.evictable_after);
         self.tell(count.of, &Change::Begin { id: id.to_owned(), limit, counted, evictable_after }).await
     }
 
-    /// Goes on counting a session for as long as `time`.
+    /// Counts a session for another `time`.
     pub async fn keep(&self, principal: &Principal, id: &str, known: Known, time: Duration) -> Result<()> {
         let keep = Change::Keep { id: id.to_owned(), counted: Counted { until: now() + time, known } };
         self.tell(Some(principal), &keep).await?;
         self.tell(None, &keep).await.map(drop)
     }
 
-    /// Counts a session no longer, among those `of` somebody, or of all.
+    /// Stops counting a session among those of a principal, or of all.
     pub async fn end(&self, of: Option<&Principal>, id: &str) -> Result<()> {
         self.tell(of, &Change::End { id: id.to_owned() }).await.map(drop)
     }
 
-    /// `None` if it was done, else the ids of those that are in its way.
+    /// Sends a change. `None` if it was made, else the ids of the sessions in its way.
     async fn tell(&self, of: Option<&Principal>, change: &Change) -> Result<Option<Vec<String>>> {
         let mut init = RequestInit::new();
         init.with_method(Method::Post).with_body(Some(serde_json::to_string(change)?.into()));
@@ -96,7 +96,7 @@ fn object(of: Option<&Principal>) -> String {
     }
 }
 
-/// Since 1970.
+/// Time since 1970.
 fn now() -> Duration {
     Duration::from_millis(Date::now().as_millis())
 }

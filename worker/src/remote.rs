@@ -1,7 +1,7 @@
-//! Sessions as the stateless side sees them: Durable Objects, each reached by its id.
+//! Sessions as the stateless side of the Worker sees them: Durable Objects, each reached by its id.
 //!
-//! A legacy session's object has a random id, the `Mcp-Session-Id`; that of a session that was asked for by argument is
-//! found by a name made from its handle. Neither lets in anyone but the principal whose session it is.
+//! A legacy session's object has a random id, the `Mcp-Session-Id`; the object of a session that was asked for by
+//! argument has a name made from its handle. Either lets in only the principal that owns the session.
 
 use std::{
     pin::Pin,
@@ -33,31 +33,32 @@ use crate::{
     quota::SessionQuotas,
 };
 
-/// Where a session's object takes what is not MCP. Clients cannot get there: only `/mcp` is forwarded to it.
+/// The paths of a session's object that are not MCP. Clients cannot get there: only `/mcp` is forwarded to it.
 pub mod path {
-    /// POST: makes the new object a session that is known by its handle.
+    /// POST: makes the new object a session with a handle.
     pub const START: &str = "/start";
     /// POST, a [`SessionRecord`](mcp_run_python::transport::SessionRecord): makes it a legacy session.
     pub const BEGIN: &str = "/begin";
-    /// POST: 204 if it is such a session, 410 and [`Ended`](mcp_run_python::session::Ended) if it was, else 404.
+    /// POST: 204 if it is a session with a handle, 410 and [`Ended`](mcp_run_python::session::Ended) if it was, else
+    /// 404.
     pub const OPEN: &str = "/open";
-    /// POST: ends such a session. Answered as [`OPEN`].
+    /// POST: ends a session with a handle. Answered as [`OPEN`].
     pub const END: &str = "/end";
-    /// POST: ends a session that nobody used lately, as another needs its place. 409 if it was used.
+    /// POST: ends a session that was not used lately, as another needs its place. 409 if it was used.
     pub const YIELD: &str = "/yield";
-    /// POST, the id of a run that goes on, and the answer to one of its calls: a line each.
+    /// POST, the id of a current run, and the answer to one of its calls: a line each.
     pub const ANSWER: &str = "/answer";
-    /// POST, the id of a run, its packages and itself, see [`decode`](super::decode): its frames.
+    /// POST, a run with its id and packages, see [`decode`](super::decode): returns its frames.
     pub const RUN: &str = "/run";
-    /// POST, the same, for the interpreter that a principal's runs of no session share: an object that is nobody's becomes
-    /// his.
+    /// POST, the same, for the interpreter that a principal's runs without a session share: an object without an owner
+    /// becomes the principal's.
     pub const SHARED: &str = "/shared";
 }
 
-/// Tells a session's object who asks.
+/// Header that tells a session's object which principal asks.
 ///
-/// **Boundary.** Only this Worker reaches an object, and it sets the header on every request: what a client sends under
-/// this name gets no further.
+/// **Boundary.** Only this Worker reaches an object, and it sets the header on every request: a client's own value gets
+/// no further.
 pub const PRINCIPAL: &str = "x-principal";
 
 /// The binding `SESSIONS`.
@@ -73,28 +74,28 @@ impl Sessions {
         Ok(Self { objects: Rc::new(env.durable_object("SESSIONS")?), quotas: SessionQuotas::new(env, quotas)? })
     }
 
-    /// The object of this id; `None` for what was never given out as one.
+    /// The object of this id; `None` for an id that was never given out.
     pub fn find(&self, id: &str) -> Option<Stub> {
         self.objects.id_from_string(id).ok()?.get_stub().ok()
     }
 
-    /// The object of this handle; `None` for what has not even the form of one.
+    /// The object of this handle; `None` if it does not have the form of a handle.
     fn find_handle(&self, handle: &str) -> Option<Stub> {
         if !handle::is_handle(handle) {
             return None;
         }
-        // Principals' own objects have other names, see `shared`.
+        // Objects that principals' runs share have other names, see `shared`.
         self.objects.id_from_name(&format!("handle {handle}")).ok()?.get_stub().ok()
     }
 
-    /// Has the object of a legacy session answer a client's request, whose body was not touched.
+    /// Forwards a client's request, whose body was not touched, to the object of a legacy session.
     pub async fn forward(&self, session: Stub, request: Request, principal: &Principal) -> Result<Response> {
         let request = request.clone_mut()?;
         request.headers().set(PRINCIPAL, principal.name())?;
         session.fetch_with_request(request).await
     }
 
-    /// Begins a legacy session, and gives its id.
+    /// Begins a legacy session, and returns its id.
     ///
     /// # Errors
     /// [`SessionError::TooManySessions`].
@@ -111,17 +112,17 @@ impl Sessions {
         Ok(id.to_string())
     }
 
-    /// The interpreter that `principal`'s runs of no session share.
+    /// The interpreter that `principal`'s runs without a session share.
     ///
-    /// **Boundary.** A principal has an object of its own name, which lets in nobody else; that there are tokens was seen
-    /// to by the settings.
+    /// **Boundary.** Each principal has an object of its own name, which lets in nobody else. The settings make sure
+    /// that there are tokens.
     pub fn shared(&self, principal: Principal) -> std::result::Result<Opened, SessionError> {
         let id = self.objects.id_from_name(&format!("of {}", principal.name())).map_err(failed)?;
         let session = Remote { run: path::SHARED, ..Remote::new(id.get_stub().map_err(failed)?, principal) };
         Ok(Opened { sandbox: Rc::new(session), handle: None })
     }
 
-    /// Starts a session that is known by its handle.
+    /// Starts a session with a handle.
     pub async fn start(&self, principal: Principal) -> std::result::Result<Opened, SessionError> {
         let handle = handle::new_handle();
         let id = self.objects.id_from_name(&format!("handle {handle}")).map_err(failed)?;
@@ -131,18 +132,18 @@ impl Sessions {
         Ok(Opened { sandbox: Rc::new(session), handle: Some(handle) })
     }
 
-    /// Opens one that was started before.
+    /// Opens a session that was started before.
     pub async fn open(&self, handle: &str, principal: Principal) -> std::result::Result<Opened, SessionError> {
         let session = self.reach(handle, principal, path::OPEN).await?;
         Ok(Opened { sandbox: Rc::new(session), handle: Some(handle.to_owned()) })
     }
 
-    /// Ends one that was started before.
+    /// Ends a session that was started before.
     pub async fn end(&self, handle: &str, principal: Principal) -> std::result::Result<(), SessionError> {
         self.reach(handle, principal, path::END).await.map(drop)
     }
 
-    /// The session of this handle, whose object was asked at `path`.
+    /// Asks the object of this handle at `path`, and returns its session.
     async fn reach(&self, handle: &str, principal: Principal, path: &str) -> std::result::Result<Remote, SessionError> {
         let session = Remote::new(self.find_handle(handle).ok_or(SessionError::Unknown)?, principal);
         let mut response = session.post(path, None, None).await.map_err(failed)?;
@@ -153,7 +154,7 @@ impl Sessions {
         }
     }
 
-    /// Counts a new session. `has_run` if a run is about to come.
+    /// Counts a new session. `has_run` if a run is about to follow.
     async fn count(&self, principal: &Principal, id: &str, has_run: bool) -> std::result::Result<(), SessionError> {
         let known = Known { used_at: (PLATFORM.now)(), has_run };
         admit(self, principal, id, known, &self.quotas.quotas).await
@@ -174,7 +175,7 @@ impl Register for Sessions {
         self.quotas.end(count.of, id).await.map_err(lost)
     }
 
-    /// Its object knows when it was used, and whose it is.
+    /// Asks the session's object, which knows when it was used, and whose it is.
     async fn evict(&self, id: &str) -> std::result::Result<bool, SandboxError> {
         let Some(session) = self.find(id) else { return Ok(false) };
         let session = Remote::new(session, Principal::default());
@@ -186,18 +187,18 @@ fn lost(error: worker::Error) -> SandboxError {
     SandboxError::Start(error.to_string())
 }
 
-/// The failure of an object.
+/// Turns the failure of an object into a session's error.
 pub fn failed(error: worker::Error) -> SessionError {
     SessionError::Sandbox(lost(error))
 }
 
-/// A run with its id and its packages, for [`path::RUN`]: a line of each, and the run.
+/// The body for [`path::RUN`]: a line with the run's id, one with its packages, and the run.
 fn encode(id: &str, request: &str, packages: &PackageSet) -> std::result::Result<String, SandboxError> {
     let wheels = serde_json::to_string(packages.wheels()).map_err(|error| SandboxError::Start(error.to_string()))?;
     Ok(format!("{id}\n{wheels}\n{request}"))
 }
 
-/// What [`path::RUN`] was sent.
+/// Reads the body of [`path::RUN`].
 pub fn decode(body: &str) -> Result<(&str, PackageSet, String)> {
     let (id, run) = body.split_once('\n').ok_or("a run without its id")?;
     let (wheels, request) = run.split_once('\n').ok_or("a run without its packages")?;
@@ -205,12 +206,12 @@ pub fn decode(body: &str) -> Result<(&str, PackageSet, String)> {
     Ok((id, PackageSet::new(wheels), request.to_owned()))
 }
 
-/// The interpreter of a session whose object is elsewhere.
+/// A session's interpreter, in an object elsewhere.
 #[derive(Clone)]
 struct Remote {
     session: Rc<Stub>,
     principal: Principal,
-    /// Where its object takes runs.
+    /// The object's path for runs.
     run: &'static str,
 }
 
@@ -235,7 +236,7 @@ impl Remote {
 impl Sandbox for Remote {
     fn run(&self, request: String, packages: PackageSet) -> Run {
         let session = self.clone();
-        // **Boundary.** Only the Worker reaches an object; and who does not know a run's id answers none of its calls.
+        // **Boundary.** Only the Worker reaches an object, and only those who know a run's id can answer its calls.
         let id = handle::new_handle();
         let run = id.clone();
         let abort = Abort::new();
@@ -250,7 +251,7 @@ impl Sandbox for Remote {
                 status => Err(refused(status, response.text().await.unwrap_or_default())),
             }
         };
-        // Whatever is let go of is aborted: also a run that has not begun.
+        // Dropping the run aborts it, even before it has begun.
         Box::new(RemoteRun { events: isolate::events(started), session: self.clone(), id, _abort: abort })
     }
 
@@ -283,14 +284,14 @@ impl Running for RemoteRun {
     fn answer(&self, answer: &str) -> LocalBoxFuture<'static, ()> {
         let (session, body) = (self.session.clone(), format!("{}\n{answer}", self.id));
         async move {
-            // If the object is gone, the run says so.
+            // If the object is gone, the run reports that.
             let _ = session.post(path::ANSWER, Some(body), None).await;
         }
         .boxed_local()
     }
 }
 
-/// How a session's object answers when a run did not begin.
+/// The response of a session's object when a run did not begin.
 pub fn refusal(error: &SandboxError) -> Result<Response> {
     let (status, why) = match error {
         SandboxError::Busy(why) => (503, why.as_str()),

@@ -1,8 +1,8 @@
-//! How much of the packages that pages get is held at once, by all requests together.
+//! Bounds how many packages for pages are held at once, by all requests together.
 //!
-//! Anybody may ask for them: they are public files, and a page has no token. **Boundary.** So what is held for them is
-//! bounded, also while many ask, and read slowly, or not at all: a file has one of a few places, for some time, and
-//! whoever still reads from it then gets no more.
+//! Anybody may ask for them: they are public files, and a page has no token. **Boundary.** So the memory for them is
+//! bounded, even if many clients ask and read slowly, or not at all: each file takes one of a few places, for a limited
+//! time, and a client that still reads then gets no more.
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
@@ -12,10 +12,10 @@ use worker::{Date, Error};
 
 use crate::config::PLATFORM;
 
-/// How many files are held at once, of `MAX_WHEEL` bytes each at most: an isolate of the platform has 128 MB.
+/// How many files are held at once, each of at most `MAX_WHEEL` bytes: an isolate of the platform has 128 MB.
 const PLACES: usize = 2;
 
-/// How long one may be fetched and sent: a mirror's time, and as much for a slow client.
+/// How long fetching and sending a file may take: a mirror's time, and as much for a slow client.
 const TIME: Duration = Duration::from_secs(2 * FETCH_TIME.as_secs());
 
 /// How long a request waits for a place, and how often it looks.
@@ -26,23 +26,23 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const CHUNK: usize = 1 << 18;
 
 thread_local! {
-    /// The files that are held. A request that was cut off may never be heard of again: its place is free in time.
+    /// The files that are held. A request that was cut off may never drop its place, which is then freed by time.
     static HELD: RefCell<Vec<Held>> = const { RefCell::new(Vec::new()) };
 }
 
 struct Held {
-    /// Who has the place.
+    /// Identifies the place.
     owner: Rc<()>,
     until: u64,
-    /// Empty until it was fetched.
+    /// Empty until it is fetched.
     file: Vec<u8>,
 }
 
-/// A place for a file. It is free again when this is dropped, or its time is over.
+/// A place for a file, freed when this is dropped, or its time is over.
 pub struct Place(Rc<()>);
 
 impl Place {
-    /// Waits for a free place; `None` if there is none in time.
+    /// Waits for a free place; `None` if none is free in time.
     pub async fn get() -> Option<Self> {
         let mut waited = Duration::ZERO;
         loop {
@@ -70,7 +70,7 @@ impl Place {
         })
     }
 
-    /// Sends a file from this place, as fast as it is read.
+    /// Sends a file from this place, as fast as the client reads it.
     pub fn send(self, file: Vec<u8>) -> impl Stream<Item = Result<Vec<u8>, Error>> {
         self.with(|held| held.file = file);
         stream::unfold((self, 0), |(place, at)| async move {
@@ -87,7 +87,7 @@ impl Place {
         })
     }
 
-    /// What is held in this place; `None` when its time is over.
+    /// Uses what is held in this place; `None` if its time is over.
     fn with<T>(&self, use_it: impl FnOnce(&mut Held) -> T) -> Option<T> {
         HELD.with_borrow_mut(|held| held.iter_mut().find(|held| Rc::ptr_eq(&held.owner, &self.0)).map(use_it))
     }

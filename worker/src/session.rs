@@ -1,9 +1,9 @@
-//! A session: one Durable Object, with one interpreter.
+//! Sessions: each is a Durable Object with one interpreter.
 //!
-//! A legacy session gets the client's own requests, and answers them as the protocol says. One that was asked
-//! for by argument gets runs, from whoever has its handle. An object is of one kind for good, and of neither
-//! before it was started and after it ended: then there is no such session. With ISOLATION=principal, there is one more for
-//! each principal, which gets its runs of no session.
+//! A legacy session gets the client's own requests, and answers them as the protocol says. A session that was asked for
+//! by argument gets runs, sent by its handle. An object never changes its kind. Before its start and after its end it
+//! has none: then there is no such session. With ISOLATION=principal, each principal has one more object, for its runs
+//! without a session.
 
 use std::{
     cell::{Cell, RefCell},
@@ -36,21 +36,21 @@ use crate::{
     taken::{self, Taken},
 };
 
-/// What is stored of a session, by key.
+/// Keys of a session's storage.
 mod key {
     /// JSON of a legacy session's [`SessionRecord`](mcp_run_python::transport::SessionRecord).
     pub const RECORD: &str = "record";
-    /// For a session that is known by its handle: the name of whose it is.
+    /// The owner's name, of a session with a handle.
     pub const HANDLE: &str = "handle";
-    /// Whether it is the interpreter that a principal's runs of no session share: no session, and counted as none.
+    /// Whether it is the interpreter that a principal's runs without a session share: no session, and counted as none.
     pub const SHARED: &str = "shared";
-    /// JSON of whose session by its handle this was, and why it ended.
+    /// JSON of who owned the session with a handle, and why it ended.
     pub const ENDED: &str = "ended";
-    /// When it was last used, as far as the last wake-up knew; milliseconds since 1970.
+    /// When it was last used, as of the last wake-up; milliseconds since 1970.
     pub const SEEN: &str = "seen";
 }
 
-/// How long it is remembered why a session ended.
+/// How long the reason for a session's end is remembered.
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The Durable Object class of sessions.
@@ -61,26 +61,26 @@ pub struct Session {
     live: Mutex<Option<Rc<Live>>>,
 }
 
-/// What an object keeps while it is in memory.
+/// State of an object while it is in memory.
 struct Live {
     /// The protocol's side of it, if it is a legacy session.
     legacy: RefCell<Option<Rc<LegacySession>>>,
-    /// Whose session it is, if it is known by its handle.
+    /// The owner, if it is a session with a handle.
     handle: RefCell<Option<Principal>>,
-    /// Whether it is no session, but what runs of no session share.
+    /// Whether it is no session, but the interpreter that runs without a session share.
     shared: Cell<bool>,
     interpreter: SessionInterpreter<Facet>,
-    /// The runs whose frames are being taken, by the ids that whoever takes them gave them.
+    /// The runs whose frames are being taken, by the ids that the stateless side gave them.
     runs: RefCell<HashMap<String, Taken<Run>>>,
     quotas: SessionQuotas,
-    /// Who had it, by its handle, and why it ended.
+    /// Who owned the session with a handle, and why it ended.
     ended: RefCell<Option<(Principal, Ended)>>,
     idle_limit: Duration,
     evictable_after: Duration,
-    /// Whether those that count sessions know that it has run something.
+    /// Whether the [`Quota`](crate::quota::Quota) objects know that it has run something.
     run_told: Cell<bool>,
     seen: Cell<u64>,
-    /// Until when it is counted among the open sessions; milliseconds since 1970.
+    /// When it stops to count as an open session; milliseconds since 1970.
     counted_until: Cell<u64>,
 }
 
@@ -95,9 +95,9 @@ impl DurableObject for Session {
         if path == path::YIELD {
             return self.make_room(&live).await;
         }
-        // **Boundary.** The stateless side found out who asks, and nobody else reaches this.
+        // **Boundary.** The stateless side authenticated the principal, and nothing else reaches this object.
         let principal = Principal::named(&request.headers().get(PRINCIPAL)?.unwrap_or_default());
-        // Nobody else keeps a session from being idle. One that begins is nobody's yet.
+        // Only its owner keeps a session from being idle. One that begins has no owner yet.
         if live.owned_by().is_none_or(|owner| owner == principal) {
             live.seen.set(Date::now().as_millis());
         }
@@ -125,7 +125,7 @@ impl DurableObject for Session {
         {
             return Ok(Response::from_json(why)?.with_status(410));
         }
-        // **Boundary.** Who has the handle of another's session has nothing.
+        // **Boundary.** The handle of another principal's session gives no access.
         if live.handle.borrow().as_ref() != Some(&principal) {
             return status(404);
         }
@@ -223,14 +223,14 @@ impl Session {
         Ok(live.insert(loaded).clone())
     }
 
-    /// The protocol's side of a legacy session, by its record.
+    /// The protocol's side of a legacy session, made from its record.
     fn legacy(
         &self,
         config: &Config,
         interpreter: &SessionInterpreter<Facet>,
         record: &str,
     ) -> Result<Rc<LegacySession>> {
-        // Through a `Value`, as all JSON is read here: numbers keep their digits.
+        // Through a `Value`, as for all JSON here, so that numbers keep their digits.
         let record: SessionRecord = serde_json::from_value(serde_json::from_str(record)?)?;
         let host = Rc::new(EdgeHost {
             unnamed: Some(Rc::new(interpreter.clone())),
@@ -240,7 +240,7 @@ impl Session {
             principal: record.owner(),
             quotas: config.quotas,
         });
-        // What an object does goes on when it has answered.
+        // An object's tasks go on after its response.
         let later = Rc::new(PLATFORM.spawn);
         let packages = packages::compiling(config.packages.clone(), config.server.limits, &self.env, later)?;
         let server = Server::new(host, config.server).with_packages(packages);
@@ -251,7 +251,7 @@ impl Session {
     async fn begin(&self, live: &Live, record: &str) -> Result<Response> {
         let config = config::read(&self.env).map_err(Error::RustError)?;
         live.legacy.replace(Some(self.legacy(&config, &live.interpreter, record)?));
-        // Whatever is written here is on disk before the response leaves the object.
+        // The platform writes this to disk before the response leaves the object.
         self.state.storage().put(key::RECORD, record).await?;
         self.sleep(live).await?;
         status(204)
@@ -273,7 +273,7 @@ impl Session {
         http::response(response)
     }
 
-    /// Ends the session if it may be, as another needs its place.
+    /// Ends the session, if it is allowed to, as another needs its place.
     async fn make_room(&self, live: &Live) -> Result<Response> {
         let now = Duration::from_millis(Date::now().as_millis());
         if live.is_busy() || !live.known().may_go(now, live.evictable_after) {
@@ -284,7 +284,7 @@ impl Session {
         status(204)
     }
 
-    /// Sets the next wake-up: to look whether the session is idle, and to keep an interpreter in memory.
+    /// Sets the next wake-up, which checks whether the session is idle, and keeps an interpreter in memory.
     async fn sleep(&self, live: &Live) -> Result<()> {
         let storage = self.state.storage();
         storage.put(key::SEEN, live.used_at() as f64).await?;
@@ -296,7 +296,7 @@ impl Session {
         storage.set_alarm(if live.interpreter.is_alive() { left.min(KEEP_ALIVE) } else { left }).await
     }
 
-    /// Tells that the session is there.
+    /// Tells the quotas that the session goes on.
     async fn keep(&self, live: &Live) -> Result<()> {
         let time = 2 * live.idle_limit;
         live.quotas.keep(&live.owner(), &self.state.id().to_string(), live.known(), time).await?;
@@ -304,7 +304,7 @@ impl Session {
         Ok(())
     }
 
-    /// Ends a session of which its owner is told why, if he comes again with its handle.
+    /// Ends the session. If it has a handle, the reason is stored for its owner.
     async fn end_because(&self, live: &Live, why: Ended) -> Result<()> {
         if let Some(legacy) = &*live.legacy.borrow() {
             legacy.end();
@@ -356,7 +356,7 @@ impl Live {
 
     fn known(&self) -> Known {
         let used_at = Duration::from_millis(self.used_at());
-        // Whoever has a handle asked for a run.
+        // A session with a handle was started for a run.
         Known { used_at, has_run: self.handle.borrow().is_some() || self.interpreter.is_used() }
     }
 

@@ -1,8 +1,9 @@
-//! An isolate that was booted ahead: a Durable Object each, as a stub of an isolate is of use only where it was made.
+//! Isolates that were booted ahead: each in a Durable Object, as a stub of an isolate can be used only where it was
+//! made.
 //!
-//! **Boundary.** An object boots one isolate, gives it to one run, and aborts itself then: all of its memory goes, also the
-//! isolate, and the next request starts it anew. So nothing of a run is there for another. It aborts itself also when
-//! nobody came for [`AHEAD_TIME`].
+//! **Boundary.** An object boots one isolate, gives it to one run, and then aborts itself: all of its memory goes, with
+//! the isolate, and the next request starts the object anew. So nothing of a run is left for another. It also aborts
+//! itself if no run comes for [`AHEAD_TIME`].
 
 use std::{cell::RefCell, time::Duration};
 
@@ -24,20 +25,20 @@ use crate::{
     taken::{self, Taken},
 };
 
-/// What an object is asked for. Clients do not get there.
+/// The paths of an object. Clients cannot reach them.
 pub mod path {
-    /// POST, JSON of its packages: boots an isolate. 409: it has one, or is at its end.
+    /// POST, JSON of its packages: boots an isolate. 409: it has one already, or is ending.
     pub const BOOT: &str = "/boot";
-    /// POST, the id of a run, what names its packages, and itself: a line each. Gives its frames. 409: there is no such
-    /// isolate, and nothing has run.
+    /// POST, the id of a run, the hash of its packages, and the run: a line each. Returns its frames. 409: there is no
+    /// such isolate, and nothing has run.
     pub const RUN: &str = "/run";
-    /// POST, the id of the run that goes on, and the answer to one of its calls: a line each.
+    /// POST, the id of the current run, and the answer to one of its calls: a line each.
     pub const ANSWER: &str = "/answer";
-    /// POST: ends an isolate that nobody will come for.
+    /// POST: ends an isolate that no run will use.
     pub const END: &str = "/end";
 }
 
-/// How often it is looked whether a run is over.
+/// How often to check whether a run is over.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The Durable Object class.
@@ -51,7 +52,7 @@ pub struct Spare {
 enum Holds {
     Nothing,
     Booting,
-    /// Since when, in milliseconds since 1970.
+    /// `since`: milliseconds since 1970.
     Ready {
         isolate: Isolate,
         packages: PackageSet,
@@ -61,7 +62,7 @@ enum Holds {
         id: String,
         run: Taken<IsolateRun>,
     },
-    /// It is about to be aborted.
+    /// The object is about to be aborted.
     Over,
 }
 
@@ -132,7 +133,7 @@ impl Spare {
     async fn booted(&self, packages: &str) -> Result<Holds> {
         let wheels: Vec<Wheel> = serde_json::from_str(packages)?;
         let packages = PackageSet::new(wheels);
-        // Workerd drops an object that gets nothing for a while.
+        // workerd evicts an object that gets no request for a while.
         self.state.storage().set_alarm(KEEP_ALIVE).await?;
         let options = config::read(&self.env).map_err(Error::RustError)?.packages;
         let isolates = Isolates(self.env.clone());
@@ -150,7 +151,7 @@ impl Spare {
                 Holds::Ready { packages: own, .. } if own.hash() == packages => {}
                 _ => return status(409),
             }
-            // From here on it is this run's.
+            // From here on, the isolate is this run's.
             match std::mem::replace(&mut *holds, Holds::Over) {
                 Holds::Ready { isolate, .. } => isolate,
                 _ => return status(409),
@@ -162,7 +163,7 @@ impl Spare {
                 let (taken, response) = taken::response(run)?;
                 let (over, abort) = (taken.clone(), abort(&self.state)?);
                 self.holds.replace(Holds::Running { id: id.to_owned(), run: taken });
-                // Not by whatever drops the run: that may be a request of another object.
+                // Polled, not triggered by the drop of the run, which may happen in a request of another object.
                 wasm_bindgen_futures::spawn_local(async move {
                     while !over.is_over() {
                         (PLATFORM.sleep)(LOOK_EVERY).await;
@@ -178,21 +179,21 @@ impl Spare {
         remote::refusal(&error)
     }
 
-    /// Aborts the object, in a while.
+    /// Aborts the object soon.
     fn end(&self) -> Result<()> {
         self.holds.replace(Holds::Over);
         later(&abort(&self.state)?)
     }
 }
 
-/// What aborts the object.
+/// The function that aborts the object.
 fn abort(state: &State) -> Result<Function> {
     let state: &JsValue = state.as_raw();
     let abort: Function = Reflect::get(state, &"abort".into())?.dyn_into()?;
     Ok(abort.bind0(state))
 }
 
-/// Calls it when none of our own code is on the stack.
+/// Calls the function once none of our own code is on the stack.
 fn later(call: &Function) -> Result<()> {
     let set_timeout: Function = Reflect::get(&js_sys::global(), &"setTimeout".into())?.dyn_into()?;
     set_timeout.call3(&JsValue::UNDEFINED, call, &0.into(), &"its isolate is of no more use".into())?;

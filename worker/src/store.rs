@@ -1,4 +1,4 @@
-//! Prepared wheels in the Worker's memory: JavaScript's, which shrinks again, and not our own.
+//! Prepared wheels in the Worker's memory: in JavaScript's, which shrinks again, and not in wasm's.
 
 use std::{cell::OnceCell, rc::Rc};
 
@@ -20,11 +20,11 @@ use crate::config::PLATFORM;
 
 #[wasm_bindgen(raw_module = "./runtime/modules.js")]
 extern "C" {
-    /// The packages that are built in, as `xtask/runtime/packages.mjs` writes them.
+    /// The built-in packages, as written by `xtask/runtime/packages.mjs`.
     #[wasm_bindgen(thread_local_v2, js_name = packages)]
     static BUILT_IN: JsValue;
 
-    /// What an isolate has room for besides Python, as `xtask/runtime/room.mjs` finds it out.
+    /// The room that an isolate has besides Python, as found by `xtask/runtime/room.mjs`.
     #[wasm_bindgen(thread_local_v2, js_name = room)]
     static ROOM: JsValue;
 }
@@ -35,29 +35,29 @@ struct BesidesPython {
     heap: usize,
 }
 
-/// Adds what the build knows of the room that an isolate has.
+/// Fills in what the build knows of an isolate's room.
 pub fn fill_in(room: &mut Room) {
-    // Written by our own build: what cannot be read is none.
+    // Our own build writes it; if it cannot be read, it counts as empty.
     let BesidesPython { code, heap } =
         ROOM.with(|room| serde_wasm_bindgen::from_value(room.clone())).unwrap_or_default();
     room.code = Some(code);
     room.heap = heap;
 }
 
-/// How many bytes of prepared wheels are kept at most, but for those that are built in and those that a run needs: where
-/// memory has a budget, one isolate's full.
+/// Most bytes of prepared wheels that are kept, besides those that are built in or needed by a run. With a memory
+/// budget: as much as one isolate takes.
 pub fn kept_bytes(room: &Room) -> usize {
     room.budget.map_or(KEPT_WHEELS, |_| room.of_one_run())
 }
 
-/// A wheel as isolates get it: where its bytes are.
+/// A wheel in the form in which isolates get it, by where its bytes are.
 pub enum Content {
     /// In every isolate.
     BuiltIn {
         /// Libraries: the path in site-packages, and the name of the module.
         modules: Vec<(String, String)>,
     },
-    /// Here.
+    /// In this Worker's memory.
     Fetched {
         /// The archive.
         archive: ArrayBuffer,
@@ -69,7 +69,7 @@ pub enum Content {
 }
 
 impl Content {
-    /// Moves a wheel out of our own memory.
+    /// Moves a wheel out of wasm's memory.
     pub fn new(wheel: PreparedWheel) -> Self {
         let modules = wheel.modules.into_iter().map(|(path, bytes)| (path, outside(&bytes))).collect();
         let content = Self::Fetched { archive: outside(&wheel.archive), modules, bytecode: OnceCell::new() };
@@ -79,7 +79,7 @@ impl Content {
         content
     }
 
-    /// Adds the bytecode that was made of it. Nothing, if it cannot be compiled.
+    /// Adds the wheel's bytecode. `archive` is empty if it cannot be compiled.
     pub fn add_bytecode(&self, archive: &[u8]) {
         if let Self::Fetched { bytecode, .. } = self
             && !archive.is_empty()
@@ -93,7 +93,7 @@ fn outside(bytes: &[u8]) -> ArrayBuffer {
     Uint8Array::from(bytes).buffer()
 }
 
-/// All of them.
+/// All prepared wheels.
 pub struct Store {
     pub wheels: WheelCache<Rc<Content>>,
     pub bundled: PackageSet,
@@ -108,14 +108,14 @@ struct BuiltIn {
 }
 
 impl Store {
-    /// With the packages that are built in.
+    /// A store with the built-in packages.
     pub fn new() -> Self {
         let wheels = WheelCache::new(PLATFORM.sleep, signal);
-        // Written by our own build: what cannot be read is none.
+        // Our own build writes it; if it cannot be read, it counts as empty.
         let built_in: Vec<BuiltIn> =
             BUILT_IN.with(|packages| serde_wasm_bindgen::from_value(packages.clone())).unwrap_or_default();
         let bundled = built_in.into_iter().map(|BuiltIn { code, data, modules, wheel }| {
-            // What they import first is in the snapshot: they are not compiled besides.
+            // Their first imports are in the snapshot, so they need no bytecode.
             let size = Size { code, data, bytecode: Some(0) };
             wheels.build_in(&wheel.sha256, size, Rc::new(Content::BuiltIn { modules }));
             wheel
@@ -125,8 +125,8 @@ impl Store {
     }
 }
 
-/// Those who wait are requests of their own to workerd: each waits for a promise of its own, which the one that ends the
-/// wait may resolve from elsewhere.
+/// To workerd, all waiters are different requests: so each waits for a promise of its own, which another request may
+/// resolve to end the wait.
 fn signal() -> (Give, LocalBoxFuture<'static, ()>) {
     let mut give: Option<Function> = None;
     let given = Promise::new(&mut |resolve, _| give = Some(resolve));

@@ -1,4 +1,4 @@
-//! A run in an object, whose frames are the body of the response to whoever asked for it.
+//! A run in an object, whose frames are the body of the response to the request for it.
 
 use std::{
     cell::RefCell,
@@ -13,10 +13,10 @@ use worker::{Error, Response, ResponseBuilder, Result};
 
 use crate::config::PLATFORM;
 
-/// How long the frames of a run that has begun may wait for whoever asked for it.
+/// How long the frames of a run that has begun may wait to be read.
 const UNTAKEN: Duration = Duration::from_secs(2);
 
-/// A run whose frames somebody may take, as long as it goes on.
+/// A weak reference to a run whose frames are being read.
 pub struct Taken<R>(Weak<RefCell<Inner<R>>>);
 
 struct Inner<R> {
@@ -31,20 +31,20 @@ impl<R> Clone for Taken<R> {
 }
 
 impl<R> Taken<R> {
-    /// Whether the run is over, or was let go of.
+    /// Whether the run is over, or was dropped.
     pub fn is_over(&self) -> bool {
         self.0.strong_count() == 0
     }
 
-    /// What brings an answer to the run, by the function that does; `None` if it is over.
+    /// Brings an answer to the run with the function `by`; `None` if the run is over.
     pub fn answer(&self, by: impl FnOnce(&R) -> LocalBoxFuture<'static, ()>) -> Option<LocalBoxFuture<'static, ()>> {
         let run = self.0.upgrade()?;
         run.borrow().run.as_ref().map(by)
     }
 }
 
-/// The frames of a run that has begun. A run whose frames nobody takes ends: a response whose client was gone before it
-/// began is neither read nor cancelled.
+/// A response with the frames of a run that has begun. A run whose frames nobody reads is dropped: a response whose
+/// client was gone before it began is neither read nor cancelled.
 pub fn response<R>(run: R) -> Result<(Taken<R>, Response)>
 where
     R: Stream<Item = std::result::Result<RunEvent, SandboxError>> + Unpin + 'static,

@@ -2,9 +2,9 @@
 //
 // usage: node build.mjs RUNTIME CORE OUTPUT_FOLDER
 //
-// RUNTIME is what xtask/runtime/build.mjs made, CORE the folder of core.js, core_bg.wasm and sources.js. It gets: code-sandbox.js,
-// python-sandbox.js and index.html, whose addresses stay; _headers, for servers that read it; assets/, with files that have a hash of their content in their
-// name and so may be cached for ever.
+// RUNTIME is what xtask/runtime/build.mjs made, CORE the folder of core.js, core_bg.wasm and sources.js. OUTPUT_FOLDER gets:
+// code-sandbox.js, python-sandbox.js and index.html, whose addresses stay; _headers, for servers that read it; assets/, with
+// files that have a hash of their content in their name and so may be cached for ever.
 import { createHash } from 'node:crypto';
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, extname, join, resolve } from 'node:path';
@@ -84,10 +84,10 @@ function given(modules) {
   };
 }
 
-/** What libraries link to. */
+/** The symbols that libraries link to. */
 const symbols = readFileSync(join(runtime, 'symbols.txt'), 'utf8');
 
-/** Compiled where it is needed. */
+/** WebAssembly for key derivation, compiled where it is needed. */
 const kdf = readFileSync(join(runtime, 'kdf.wasm'), 'base64');
 
 const style = await katexStyle();
@@ -98,7 +98,7 @@ const isolate = await script('frame/isolate.js', {
 });
 const frame = await script('frame/frame.js', { '#core': join(core, 'core.js') });
 
-// Compressed by us: so they are at every server, and their sizes, which progress is told by, are known.
+// Compressed here, so that they are compressed on every server, and their sizes, which progress needs, are known.
 /** @param {string} name @param {string | Uint8Array} content */
 function pack(name, content) {
   const packed = gzipSync(content, { level: 9 });
@@ -114,13 +114,13 @@ const files = Object.entries({
   'snapshot.bin': readFileSync(join(runtime, 'snapshot.bin')),
 }).map(([name, content]) => pack(name, content));
 
-/** What draws values: each is loaded when the first of its kind is shown. */
+/** Scripts that draw values: each is loaded when the first value of its kind is shown. */
 const drawing = await Promise.all(
   ['texts', 'vega', 'plotly'].map(async (name) => pack(`draw-${name}.js`, await script(`drawing/${name}.js`, {}))),
 );
 
-// **Boundary.** What keeps the code in the frame from the network: nothing may be loaded, not even from the server that
-// this comes from, and no script runs but the one below and the workers that it makes, which inherit this policy.
+// **Boundary.** This policy keeps the code in the frame from the network: nothing may be loaded, not even from the server that
+// the frame comes from, and no script runs but the one below and the workers that it makes, which inherit the policy.
 const policy = [
   "default-src 'none'",
   `script-src 'sha256-${createHash('sha256').update(frame).digest('base64')}' 'wasm-unsafe-eval'`,
@@ -169,7 +169,7 @@ writeFileSync(join(out, 'python-sandbox.js'), `export * from './assets/${built('
 
 cpSync(join(root, 'www/page/_headers'), join(out, '_headers'));
 
-// Where every manifest has its addresses from.
+// All manifests take their addresses from there.
 const repository = /^repository = "(https:[^"]+)"$/m.exec(readFileSync(join(root, 'Cargo.toml'), 'utf8'))?.[1];
 if (!repository) throw new Error('Cargo.toml names no repository');
 

@@ -4,13 +4,13 @@
 //
 // usage: node build.mjs [--plain] OUTPUT_FOLDER KDF_WASM [PACKAGES_FOLDER]
 //
-// --plain leaves out what only makes a start quicker: whether Pyodide has changed there, or elsewhere, is seen so.
+// --plain leaves out what only makes a start quicker: this shows whether a change in Pyodide affects only that.
 // The environment's XTASK names the program that changes Pyodide's main module (xtask/src/stack.rs, xtask/src/link.rs).
 // KDF_WASM is `runtime/kdf`, compiled.
-// PACKAGES_FOLDER has `packages.json` and what it names, see packages.mjs: they are in the snapshot, imported.
+// PACKAGES_FOLDER has `packages.json` and the files that it names, see packages.mjs. The snapshot has imported these packages.
 //
-// It gets: isolate/, the modules of an isolate as they are; edge/, the same as modules of the Worker that starts
-// isolates (`modules.js`); assets/, what is too large for a Worker's script.
+// OUTPUT_FOLDER gets: isolate/, the modules of an isolate as they are; edge/, the same as modules of the Worker that starts
+// isolates (`modules.js`); assets/, the files that are too large for a Worker's script.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -69,7 +69,7 @@ const { version } = JSON.parse(readFileSync(join(pyodide, 'package.json'), 'utf8
 if (version !== made.pyodide)
   throw new Error(`the runtime is made for pyodide ${made.pyodide}, and ${version} is installed`);
 
-// What is not what it was when it was read is not built.
+// Refuses files that differ from those that the patches were written for.
 for (const [file, expected] of Object.entries(made.assets)) {
   const sha256 = createHash('sha256')
     .update(readFileSync(join(pyodide, file)))
@@ -88,7 +88,7 @@ cpSync(kdf, join(out, 'kdf.wasm'));
 const text = (/** @type {string} */ file) => readFileSync(file, 'utf8');
 const loader = patch(text(join(pyodide, 'pyodide.mjs')), plain ? [] : loaderStartup);
 writeFileSync(join(out, 'pyodide.mjs'), loader);
-/** What may name something in Pyodide's module. */
+/** All other code that may name something in Pyodide's module. */
 const others = [loader, ...OWN.map((file) => text(join(source, 'js', file)))].join('\n');
 const able = patch(text(join(pyodide, 'pyodide.asm.mjs')), required);
 const lean = plain ? able : trimExports(shake(patch(able, startup), others), others);

@@ -11,7 +11,7 @@ const PROGRAMS = [
   ['import time; time.sleep(0.01); "slept"', { status: 'success', text: 'slept' }],
   ['import asyncio; asyncio.run(asyncio.sleep(0.01, "ran"))', { status: 'success', text: 'ran' }],
   ['from pyodide.ffi import can_run_sync; can_run_sync()', { status: 'success', json: 'true' }],
-  // What no JavaScript names is found when it is looked up (xtask/src/link.rs).
+  // Symbols that no JavaScript names are found when they are looked up (xtask/src/link.rs).
   [
     'import ctypes; new = ctypes.pythonapi.PyTuple_New; new.restype = ctypes.py_object; ' +
       'new(0) == () and not hasattr(ctypes.pythonapi, "toString")',

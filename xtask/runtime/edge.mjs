@@ -17,7 +17,7 @@ export function packForEdge(isolate, target, packages) {
   const imports = [];
   /** @type {string[]} */
   const modules = [];
-  /** Addresses of the others. @type {Map<string, string[]>} */
+  /** Addresses of the other files. @type {Map<string, string[]>} */
   const assets = new Map();
   const files = readdirSync(isolate, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
@@ -30,13 +30,13 @@ export function packForEdge(isolate, target, packages) {
       continue;
     }
     const name = `m${imports.length}`;
-    // To the Worker an isolate's JavaScript is text.
+    // To the Worker, an isolate's JavaScript is text.
     const path = kind === 'js' ? `${file}.txt` : file;
     copy(join(isolate, file), join(target, 'edge', path));
     imports.push(`import ${name} from './${path}';`);
     modules.push(`  ${JSON.stringify(file)}: { ${kind}: ${name} },`);
   }
-  // It is of the Worker, too.
+  // The Worker uses it, too.
   copy(join(isolate, 'envelope.js'), join(target, 'edge/envelope.js'));
   writeFileSync(
     join(target, 'edge/modules.js'),

@@ -30,7 +30,7 @@ writeFileSync(join(target, 'room.json'), JSON.stringify(roomIn(isolate)));
 writeFileSync(join(target, 'sources.json'), JSON.stringify({ mirror, index }));
 cpSync(join(isolate, 'pyodide-lock.txt'), join(target, 'pyodide-lock.json'));
 
-/** What an isolate's first request brings along (isolate.js), in their order. */
+/** The files that an isolate's first request carries (isolate.js), in their order. */
 const ORDER = [/zip$/, /^packages/, /^snapshot/];
 const rank = (/** @type {string} */ file) => ORDER.findIndex((name) => name.test(file));
 const number = (/** @type {string} */ file) => Number.parseInt(basename(file), 10);
@@ -49,7 +49,7 @@ const assets = [
   ...files.filter(isPart).sort((a, b) => rank(a.file) - rank(b.file) || number(a.file) - number(b.file)),
 ];
 
-// As runtime/js/envelope.js has it.
+// In the format of runtime/js/envelope.js.
 const text = Buffer.from(JSON.stringify(assets));
 const parts = assets.map(({ file }) => readFileSync(join(isolate, file)));
 const lengths = Uint32Array.of(parts.length, text.length, ...parts.map((part) => part.length));
@@ -98,14 +98,14 @@ const parent :Workerd.Worker = (
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
-/** What the program checks once on each machine. @param {string} file */
+/** Hash that the program checks once on each machine. @param {string} file */
 const sha256 = (file) => createHash('sha256').update(readFileSync(file)).digest('hex');
 writeFileSync(
   join(target, 'hashes.json'),
   JSON.stringify({
     config: sha256(join(target, 'config.bin')),
     assets: sha256(join(target, 'assets.bin')),
-    // Of other machines, npm brings another.
+    // npm installs other binaries on other machines.
     workerd: { [`${process.platform}-${process.arch}`]: sha256(workerd) },
   }),
 );

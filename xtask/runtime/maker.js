@@ -1,5 +1,5 @@
-// The main module of the isolate that makes the snapshot: boots CPython, imports what every run needs and what the
-// packages of the build are for, and answers with its memory.
+// The main module of the isolate that makes the snapshot: boots CPython, imports what every run needs and the modules of
+// the packages that are built in, and answers with its memory.
 import './shim.js';
 import { Interpreter } from './boot.js';
 import { Envelope } from './envelope.js';

@@ -3,7 +3,7 @@ import { cpSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } 
 import { join } from 'node:path';
 
 /**
- * What `packages.json` says of a package: files in its folder, and `imports`, the modules that it is for.
+ * A package's entry in `packages.json`: files in its folder, and `imports`, the modules that it is for.
  * @typedef {object} Prepared
  * @property {string} name
  * @property {string} version
@@ -15,7 +15,7 @@ import { join } from 'node:path';
  * @property {string[]} imports empty for one that is only needed by another
  */
 
-/** What people import of these besides, in the snapshot too: it takes seconds. */
+/** Further modules that people import from these packages: in the snapshot, too, as importing them takes seconds. */
 const BESIDES = /** @type {Record<string, string[]>} */ ({
   matplotlib: ['matplotlib.pyplot', 'matplotlib.backends.backend_agg'],
   scipy: ['scipy.stats'],

@@ -35,7 +35,7 @@ for (const name of /** @type {const} */ (['instantiate', 'compile'])) {
 
 const { loadPyodide } = await import('pyodide');
 const pyodide = await loadPyodide();
-// What a run does besides: a coroutine, a suspension, a callback of each kind.
+// What runs do as well: a coroutine, a suspension, a callback of each kind.
 await pyodide.runPythonAsync(`
 import asyncio, time, js
 from pyodide.ffi import create_proxy, run_sync

@@ -1,4 +1,4 @@
-// What Python takes of what workerd allows for an isolate, told by what was built.
+// Computes from the built files how much of workerd's limits for an isolate Python takes.
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { extname, join, relative } from 'node:path';
 
@@ -8,12 +8,12 @@ const MAX_CODE = 64 * 1024 * 1024;
 /** Room for the module that lists the packages and their libraries (`packages/index.js`), in bytes. */
 const LIST = 512 * 1024;
 
-/** What workerd counts. */
+/** The files that workerd counts as code. */
 const CODE = ['.js', '.mjs', '.txt', '.wasm'];
 
 /**
- * What an isolate has room for besides Python: `code` bytes of libraries; and the `heap`, in bytes, of an interpreter
- * that has run nothing.
+ * Returns how much room an isolate has besides Python: `code` bytes of libraries; and the `heap`, in bytes, of an
+ * interpreter that has run nothing.
  * @param {string} isolate folder of an isolate's modules
  */
 export function roomIn(isolate) {

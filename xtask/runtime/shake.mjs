@@ -1,7 +1,7 @@
-// Leaves out of Pyodide's JavaScript what nothing in a sandbox can call: each isolate parses all of it at its start.
+// Removes from Pyodide's JavaScript what nothing in a sandbox can call, as each isolate parses all of it at its start.
 import ts from 'typescript';
 
-/** What is for a screen, a speaker, a keyboard or a page around it: libraries may import it, and there are none here. */
+/** Functions for a screen, a speaker, a keyboard or a page around it: libraries may import them, but there are none here. */
 const FOR_DEVICES = new RegExp(
   [
     /^(emscripten_)?(gl[A-Z]|webgl_|glut|glfw|GLU|egl|SDL_|Mix_|IMG_|TTF_|X[A-Z][a-z]|alc?[A-Z])|RGBA$/,
@@ -14,10 +14,10 @@ const FOR_DEVICES = new RegExp(
     .join('|'),
 );
 
-/** Objects that are for the same, or for disks of others: what names them finds them empty. */
+/** Objects for the same devices, or for other file systems: code that names them finds them empty. */
 const EMPTY = new Set(['SDL', 'Browser', 'GL', 'IDBFS', 'NODEFS', 'PROXYFS', 'WORKERFS']);
 
-/** Initial values that do nothing but be there. */
+/** Kinds of initial values without side effects. */
 const INERT = new Set([
   ts.SyntaxKind.ArrowFunction,
   ts.SyntaxKind.FunctionExpression,
@@ -77,7 +77,7 @@ export function shake(source, others) {
 }
 
 /**
- * Puts the only function into brackets: V8 compiles it when it first reads it, and otherwise reads all of it twice.
+ * Puts the only function into brackets: then V8 compiles it when it first reads it, instead of reading all of it twice.
  * @param {string} source of `pyodide.asm.mjs`
  */
 export function compileEagerly(source) {
@@ -87,7 +87,7 @@ export function compileEagerly(source) {
 }
 
 /**
- * Leaves out of `assignWasmExports` what no JavaScript names: nearly all of it, which is a third of the whole text.
+ * Removes from `assignWasmExports` what no JavaScript names: nearly all of it, which is a third of the whole text.
  * @param {string} source of `pyodide.asm.mjs` @param {string} others that may name more
  */
 export function trimExports(source, others) {
@@ -111,7 +111,7 @@ export function trimExports(source, others) {
   return `${source.slice(0, declared)};var ${kept};${assignments}${source.slice(end)}`;
 }
 
-/** By what others reach a statement that does nothing but make something known. @param {ts.Statement} statement @returns {string[]} */
+/** The names that a statement defines, if it does nothing else. @param {ts.Statement} statement @returns {string[]} */
 function namesOf(statement) {
   if (ts.isFunctionDeclaration(statement)) return statement.name ? [statement.name.text] : [];
   if (ts.isVariableStatement(statement)) {
@@ -132,7 +132,7 @@ function namesOf(statement) {
 /** @param {string} text */
 export const wordsOf = (text) => new Set(text.match(/[A-Za-z_$][\w$]*/g));
 
-/** What the build stops at. @param {string} why @returns {never} */
+/** Stops the build. @param {string} why @returns {never} */
 function fail(why) {
   throw new Error(`Pyodide's module has changed: ${why}`);
 }

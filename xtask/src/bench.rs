@@ -23,13 +23,13 @@ const PACKAGES: [&str; 5] = ["numpy", "pandas", "matplotlib.pyplot", "sympy", "s
 /// How long it may take until there is a snapshot of packages.
 const MADE_WITHIN: Duration = Duration::from_secs(180);
 
-/// Keeps a core busy for as long as it is measured what that does to others.
+/// Keeps a core busy while its effect on other runs is measured.
 const BUSY: &str = "import time\nend = time.time() + 30\nwhile time.time() < end: pass";
 
-/// How long a process may take to give back what it needs no more.
+/// How long a process may take to give back unused memory.
 const SETTLE: Duration = Duration::from_secs(3);
 
-/// The same as requirements.
+/// The first three of [`PACKAGES`], as requirements.
 const BUILT_IN: &str = "numpy,pandas,matplotlib";
 
 /// What is measured.
@@ -77,7 +77,7 @@ impl Bench {
     fn page(runs: usize) -> Result<()> {
         build::worker(Variant::Release)?;
         browser::install()?;
-        // Those of the lock file that the page's figures need.
+        // Gets the lock file's packages that the page's figures need.
         mirror::serve()?;
         run(node::command("node").arg("tests/page/bench.mjs").arg(runs.to_string()))
     }
@@ -233,7 +233,7 @@ fn open_session(url: &str, code: &str) -> Result<String> {
     Ok(handle.split('"').next().unwrap_or_default().to_owned())
 }
 
-/// After the first run with packages they are compiled, and a snapshot is made: an interpreter starts with them then.
+/// Waits until interpreters start with a package: after its first run, it is compiled, and a snapshot is made.
 fn wait_until_made(url: &str, package: &str) -> Result<()> {
     let start = Instant::now();
     let code = format!("import sys\nhad = '{package}' in sys.modules\nimport {package}\nhad");

@@ -15,9 +15,9 @@ use crate::step::{run, timed};
 struct Browser {
     /// Debian's package. Debian 12 and 13 have the same.
     package: &'static str,
-    /// Where the package has it.
+    /// The package's path of the binary.
     path: &'static str,
-    /// The variable by which the tests are told of another.
+    /// The environment variable that names another binary.
     variable: &'static str,
 }
 
@@ -30,7 +30,7 @@ impl Browser {
         self.path().exists()
     }
 
-    /// What has to be done about one that cannot be had.
+    /// Says how to get a missing browser.
     fn remedy(&self) -> String {
         let Self { package, path, variable } = self;
         format!("apt-get install {package} gives {path} on Debian; {variable}=PATH names another")
@@ -40,16 +40,16 @@ impl Browser {
 const CHROMIUM: Browser = Browser { package: "chromium", path: "/usr/bin/chromium", variable: "CHROMIUM" };
 const FIREFOX: Browser = Browser { package: "firefox-esr", path: "/usr/bin/firefox-esr", variable: "FIREFOX" };
 
-/// Installs those that are missing. Without Chromium nothing can be tested; tests in a Firefox that cannot be had are
-/// skipped, each with a line.
+/// Installs the missing browsers. Fails without Chromium. If Firefox cannot be installed, tests in it are skipped, each
+/// with a line.
 pub fn install() -> Result<()> {
     let missing: Vec<&Browser> = [&CHROMIUM, &FIREFOX].into_iter().filter(|browser| !browser.is_there()).collect();
     if !missing.is_empty() && Path::new("/usr/bin/apt-get").exists() {
-        // A machine that is new has no lists yet. What fails here is told below.
+        // A new machine has no package lists yet. If this fails, the installation below reports it.
         if let Err(error) = timed("updating the lists of packages", || run(apt().arg("update"))) {
             eprintln!("warning: {error:#}");
         }
-        // One by one: where one cannot be had, the other can.
+        // One by one: if one fails, the other may still succeed.
         for Browser { package, .. } in &missing {
             let install =
                 || run(apt().args(["install", "--yes", "--no-install-recommends", "fonts-dejavu-core", package]));

@@ -1,4 +1,4 @@
-//! What is built: the runtime of the isolates, the Worker, and the folder to be deployed.
+//! Builds the runtime of the isolates, the Worker, and the folder to be deployed.
 
 use std::{
     env, fs,
@@ -46,7 +46,7 @@ impl Variant {
         }
     }
 
-    /// Those of its crates.
+    /// Features of its crates.
     fn features(self) -> &'static [&'static str] {
         match self {
             Self::Release => &[],
@@ -134,7 +134,7 @@ pub fn core(variant: Variant) -> Result<PathBuf> {
         let _ = fs::remove_dir_all(&out);
         wasm::core(variant.features(), &out)
     })?;
-    // The page's index is among them.
+    // This file also has the page's package index.
     sources(&out.join("sources.js"))?;
     Ok(out)
 }
@@ -154,7 +154,7 @@ pub enum Machine {
 }
 
 impl Machine {
-    /// Rust's name, and with it the oldest glibc that the program is for: that of Debian 11.
+    /// Rust's target, without and with the oldest glibc that the program is for: that of Debian 11.
     fn target(self) -> (&'static str, &'static str) {
         match self {
             Self::LinuxArm64 => ("aarch64-unknown-linux-gnu", "aarch64-unknown-linux-gnu.2.31"),
@@ -162,7 +162,7 @@ impl Machine {
     }
 }
 
-/// What Node calls this machine's system and processor.
+/// Node's names of this machine's system and processor.
 pub const THIS_MACHINE: (&str, &str) = (
     if cfg!(target_os = "macos") { "darwin" } else { "linux" },
     if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" },
@@ -201,7 +201,7 @@ fn of_program() -> Result<Inputs> {
 pub fn home() -> Result<PathBuf> {
     let program = program()?;
     runtime("")?;
-    // Its settings' defaults are those of every home.
+    // This writes the settings' defaults, which are the same for every home.
     core(Variant::Release)?;
     let site = page(Variant::Release)?;
     let home = target().join("home");
@@ -224,20 +224,20 @@ pub fn home() -> Result<PathBuf> {
             .arg(target().join("runtime/isolate"))
             .arg(target().join("www/sources.js"))
             .arg(&home))?;
-        // Of all that comes with the program, in whatever it comes.
+        // One file for everything that comes with the program, whatever the package.
         let licences = home.join("runtime").join(LICENCES);
         licences::write(&licences)?;
         let _ = fs::remove_dir_all(home.join("browser"));
         copy(&site, &home.join("browser"))?;
         fs::copy(&licences, home.join("browser").join(LICENCES))?;
-        // Another file, as one that runs cannot be written to.
+        // A new file: a running program cannot be written to.
         let _ = fs::remove_file(&command);
         Ok(fs::copy(&program, &command).map(drop)?)
     })?;
     Ok(home)
 }
 
-/// Completes `cli/`, the npm package: what workerd is sent, and the library for pages.
+/// Completes `cli/`, the npm package: with the files for workerd, and the library for pages.
 pub fn desk() -> Result<PathBuf> {
     let home = home()?;
     let site = page(Variant::Release)?;
@@ -261,7 +261,7 @@ pub fn desk() -> Result<PathBuf> {
     Ok(cli)
 }
 
-/// Writes the interface of the npm package's library, which is the page's: all that checking types needs of what is built.
+/// Writes the interface of the npm package's library, which is the page's: the only built files that type checks need.
 pub fn interface() -> Result<()> {
     let core = root().join("cli/core");
     fs::create_dir_all(&core)?;
@@ -368,7 +368,7 @@ fn runtime(dependencies: &str) -> Result<PathBuf> {
     Ok(out)
 }
 
-/// Builds what isolates derive keys with; gives its WebAssembly.
+/// Builds the isolates' key derivation; returns the path of its WebAssembly.
 pub fn kdf() -> Result<PathBuf> {
     node::install()?;
     toolchain::install()?;
@@ -386,7 +386,7 @@ fn dependencies() -> Result<String> {
     Ok(value.context("wrangler.jsonc has no DEPENDENCIES")?.to_owned())
 }
 
-/// What is in `wrangler.jsonc`.
+/// The contents of `wrangler.jsonc`.
 fn configuration() -> Result<Map<String, Value>> {
     let text = fs::read_to_string(root().join("worker/wrangler.jsonc"))?;
     jsonc_parser::parse_to_serde_value(&text, &jsonc_parser::ParseOptions::default())
@@ -398,7 +398,7 @@ fn id(dependencies: &str) -> String {
     Inputs::default().text(dependencies).fingerprint()[..16].to_owned()
 }
 
-/// Writes where packages are, by default: what Pyodide and micropip say.
+/// Writes the default addresses of packages: those of Pyodide and micropip.
 fn sources(file: &Path) -> Result<()> {
     let Addresses { mirror, index } = mirror::addresses()?;
     if index.is_none() {
@@ -407,7 +407,7 @@ fn sources(file: &Path) -> Result<()> {
     let (mirror, index) = (json!(mirror), json!(index.unwrap_or_default()));
     let text = format!("// Written by the build.\nexport const mirror = {mirror};\nexport const index = {index};\n");
     if fs::read_to_string(file).is_ok_and(|written| written == text) {
-        // Nobody is to find half of it.
+        // Not written again, so that nobody reads half of it.
         return Ok(());
     }
     Ok(fs::write(file, text)?)
@@ -464,7 +464,7 @@ fn size(folder: &Path) -> Result<(usize, usize)> {
     Ok((raw, packed))
 }
 
-/// Has a file in another place, too: the same, where the file system can.
+/// Hard-links a file to another place, or copies it where the file system cannot link.
 pub fn link(from: &Path, to: &Path) -> Result<()> {
     if fs::hard_link(from, to).is_err() {
         fs::copy(from, to).with_context(|| format!("{} cannot be copied", from.display()))?;

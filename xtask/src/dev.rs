@@ -39,13 +39,13 @@ const START: Duration = Duration::from_secs(120);
 /// How long wrangler may take to end by itself, and a worker to give the right answer after a wrong one.
 const END: Duration = Duration::from_secs(5);
 
-/// What `wrangler dev` finds in its environment when it is typed in `worker/`.
+/// The environment that `wrangler dev` reads when it is run in `worker/`.
 const ENVIRONMENT: &str = include_str!("../../worker/.env");
 
 /// The setting that says where Pyodide's packages are.
 const MIRRORS: &str = "PACKAGE_MIRRORS";
 
-/// The settings that are made for deployed workers, and what they are on a machine of one's own.
+/// The settings whose defaults suit deployed workers, with their values on a local machine.
 const LOCAL: &[(&str, &str)] = &[
     ("MEMORY_BUDGET_MB", ""),
     ("KEPT_FILES_LIMIT_MB", ""),
@@ -151,16 +151,16 @@ impl Dev {
     }
 }
 
-/// The default port, whose state is where `wrangler dev` has it, too.
+/// The default port. Its state is where `wrangler dev` keeps it, too.
 const PORT: u16 = 8787;
 
-/// Servers of one checkout have different ports, and no state in common.
+/// The folder for the state of a server. Servers of one checkout have different ports, and share no state.
 fn default_state(port: u16) -> PathBuf {
     let wrangler = Variant::Release.folder().join(".wrangler");
     wrangler.join(if port == PORT { "state".to_owned() } else { format!("state-{port}") })
 }
 
-/// Has a folder of sessions for this process alone, until it is dropped: two servers' databases would be locked.
+/// Locks a folder of sessions until the result is dropped: two servers would lock each other's databases.
 fn lock(state: &Path) -> Result<fs::File> {
     fs::create_dir_all(state).with_context(|| format!("{} cannot be made", state.display()))?;
     let lock = fs::File::create(state.join("lock"))?;
@@ -170,7 +170,7 @@ fn lock(state: &Path) -> Result<fs::File> {
     Ok(lock)
 }
 
-/// Notices a worker that answers nothing any longer.
+/// Notices when a worker no longer answers.
 struct Heartbeat(Arc<AtomicBool>);
 
 impl Heartbeat {
@@ -211,10 +211,10 @@ pub struct Settings {
     pub state: PathBuf,
 }
 
-/// The process groups of all that are running.
+/// The process groups of all running servers.
 static RUNNING: Mutex<Vec<i32>> = Mutex::new(Vec::new());
 
-/// Ends every server when a signal ends this process: they are in groups of their own, and hear of none.
+/// Ends every server when a signal ends this process: they are in process groups of their own, and get no signals.
 pub fn end_with_signals() -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     thread::spawn(move || {
@@ -232,7 +232,7 @@ pub fn end_with_signals() -> Result<()> {
 pub struct Server {
     wrangler: Child,
     port: u16,
-    /// Until it is ready: two that start at a time may choose the same ports for what they talk by inside.
+    /// A lock until it is ready: two servers that start at once may choose the same internal ports.
     starting: Option<fs::File>,
 }
 
@@ -297,12 +297,12 @@ impl Server {
         format!("http://127.0.0.1:{}/mcp", self.port)
     }
 
-    /// The address that tells whether it is up.
+    /// The address of its health check.
     pub fn health(&self) -> String {
         format!("http://127.0.0.1:{}/health", self.port)
     }
 
-    /// The processes: wrangler and what it started.
+    /// The process group of wrangler and what it started.
     pub fn group(&self) -> u32 {
         self.wrangler.id()
     }
@@ -321,7 +321,7 @@ impl Server {
             }
             match run_python(&self.url(), "1+1") {
                 Ok(answer) if answer.contains("\"return_value\":2") => return Ok(true),
-                // It asks for a token, which only its clients have.
+                // It is up, but asks for a token, which only its clients have.
                 Ok(answer) if answer.contains("Unauthorized") => return Ok(true),
                 Ok(answer) if answered.get_or_insert_with(Instant::now).elapsed() > END => {
                     bail!("1+1 was answered by: {answer}")
@@ -351,8 +351,8 @@ impl Drop for Server {
     }
 }
 
-/// Passes on what wrangler complains of, but for what it cannot do without a network and does not need to, and for
-/// workerd's own cache, which was made with other flags of V8.
+/// Prints wrangler's complaints, except about what it cannot do without a network and need not do, and about workerd's
+/// own cache, which was made with other flags of V8.
 fn show(lines: impl BufRead) {
     let mut harmless = false;
     for line in lines.lines().map_while(Result::ok) {
@@ -386,7 +386,7 @@ pub fn run_python(url: &str, code: &str) -> Result<String> {
     call(url, "tools/call", Some("run_python_code"), params)
 }
 
-/// Makes one request of 2026-07-28.
+/// Makes one request in the protocol's version 2026-07-28.
 pub fn call(url: &str, method: &str, name: Option<&str>, params: serde_json::Value) -> Result<String> {
     let body = serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
     let mut request = ureq::post(url)
@@ -415,7 +415,7 @@ mod tests {
         let first = lock(&state).unwrap();
         let error = lock(&state).unwrap_err().to_string();
         assert!(error.contains("--state"), "{error}");
-        // The programs that other tests start have the file as well, until they are those programs.
+        // Programs that other tests start inherit the file until they call `exec`.
         first.unlock().unwrap();
         lock(&state).unwrap();
         fs::remove_dir_all(state).unwrap();

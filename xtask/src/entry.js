@@ -1,5 +1,5 @@
-// The Worker's entry. After a panic its wasm is of no more use, and the next call into it begins with a new
-// instance: the bindings see to that.
+// The Worker's entry. After a panic, its wasm instance is unusable: the bindings begin the next call with a new
+// instance.
 import { DurableObject, WorkerEntrypoint } from 'cloudflare:workers';
 import * as wasm from './bindings.js';
 
@@ -17,7 +17,7 @@ const inWasm = (make) =>
     /** @type {any} */
     #object;
 
-    /** The object in wasm; one of an instance that is no more is made anew, from what is stored. */
+    /** The object in wasm. With a new instance, it is made anew, from what is stored. */
     #current() {
       const { instanceId } = wasm.__worker_init_state();
       if (this.#instance !== instanceId) {

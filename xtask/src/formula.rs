@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::manifests::{HOMEPAGE, VERSION, address};
 
-/// What it is but for its archives.
+/// The formula without its archives.
 const TEMPLATE: &str = include_str!("formula.rb");
 
 /// The machines, as Node and as Homebrew call them.
@@ -18,10 +18,10 @@ pub fn archive(system: &str, processor: &str) -> String {
     format!("mcp-run-python-{VERSION}-{system}-{processor}.tar.gz")
 }
 
-/// Writes it for those machines whose archive there is: `sha256` gives its hash.
+/// Writes the formula for the machines whose archive exists: `sha256` returns its hash.
 ///
 /// # Errors
-/// There is none.
+/// There is no archive.
 pub fn write(sha256: impl Fn(&str) -> Result<Option<String>>) -> Result<String> {
     let mut programs = String::new();
     for (system, on_system) in SYSTEMS {

@@ -1,6 +1,6 @@
-//! The image for containers: the desk's program, workerd, their libraries of this machine, and nothing else that runs. It is
-//! written here, as it is layers and three files of JSON: any system can have it without a builder, and what goes in
-//! decides every byte that comes out.
+//! The image for containers: the desk's program, workerd, their libraries from this machine, and nothing else that
+//! runs. It is only layers and three files of JSON, so it is written here: no builder is needed, and every byte of it
+//! follows from the files that go in.
 
 use std::{
     fs,
@@ -17,32 +17,32 @@ use crate::{
     step::{hexadecimal, output, root, run, sha256, target},
 };
 
-/// Where the program is in it.
+/// The program's folder in the image.
 const PLACE: &str = "opt/mcp-run-python";
 
-/// Nobody on the machine outside, and the same in other images that have no root.
+/// A user that the host does not have; other images without root use the same id.
 const USER: &str = "65532:65532";
 
-/// The certificates that servers of packages are checked by.
+/// The certificates for checking package servers.
 const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
 
 /// Packages of Debian whose files are in it. Each has its licence in a folder of its name.
 const PACKAGES: [&str; 3] = ["ca-certificates", "libc6", "libgcc-s1"];
 
-/// Whose files these are, for what looks up names.
+/// Files by which names of users and hosts are looked up.
 const NAMES: [(&str, &str); 3] = [
     ("etc/passwd", "python:x:65532:65532::/tmp:/sbin/nologin\n"),
     ("etc/group", "python:x:65532:\n"),
     ("etc/nsswitch.conf", "hosts: files dns\n"),
 ];
 
-/// A layer: its contents, and what its files may be.
+/// A layer: the folder with its contents, and the mode of its files.
 struct Layer {
     folder: &'static str,
     mode: &'static str,
 }
 
-/// From what changes least to what changes most. What is temporary is everybody's.
+/// From what changes least to what changes most. Everybody may write to the temporary folder.
 const LAYERS: [Layer; 3] = [
     Layer { folder: "temporary", mode: "1777" },
     Layer { folder: "system", mode: "u=rwX,go=rX" },
@@ -54,7 +54,7 @@ pub fn name(system: &str, processor: &str) -> String {
     format!("mcp-run-python-{}-{system}-{processor}.oci.tar", manifests::VERSION)
 }
 
-/// Whether one can be made here: of Debian and its kin, where packages say their licence.
+/// Whether an image can be made here: on Debian and its kin, whose packages contain their licence.
 pub fn is_possible() -> bool {
     let licences = PACKAGES.iter().map(|package| licence(package)).all(|file| file.is_file());
     licences && Path::new("/").join(CERTIFICATES).is_file()
@@ -64,7 +64,7 @@ fn licence(package: &str) -> PathBuf {
     Path::new("/usr/share/doc").join(package).join("copyright")
 }
 
-/// Writes it: an archive that is an OCI layout, and what `docker load` of any version reads.
+/// Writes the image: an archive that is an OCI layout, and that any version of `docker load` reads.
 pub fn write(home: &Path, bill: &Path, to: &Path) -> Result<()> {
     let folder = target().join("image");
     let _ = fs::remove_dir_all(&folder);
@@ -86,7 +86,7 @@ pub fn write(home: &Path, bill: &Path, to: &Path) -> Result<()> {
     let config = layout.json("application/vnd.oci.image.config.v1+json", &config(&contents)?)?;
     let files: Vec<String> = layers.iter().map(place).collect::<Result<_>>()?;
     let tags = [manifests::VERSION, "latest"].map(|tag| format!("{}:{tag}", manifests::NAME));
-    // What `docker load` read before it knew OCI.
+    // For versions of `docker load` that do not know OCI.
     let docker = json!([{ "Config": place(&config)?, "RepoTags": tags, "Layers": files }]);
     let manifest_type = "application/vnd.oci.image.manifest.v1+json";
     let manifest = json!({ "schemaVersion": 2, "mediaType": manifest_type, "config": config, "layers": layers });
@@ -107,7 +107,7 @@ pub fn write(home: &Path, bill: &Path, to: &Path) -> Result<()> {
     pack(&layout.0, to, "u=rwX,go=rX")
 }
 
-/// The loader and libraries of both programs, by the paths by which they ask for them; certificates, names, licences.
+/// Copies the loader and libraries to the paths where both programs look for them; certificates, names, licences.
 fn system(home: &Path, folder: &Path) -> Result<()> {
     let mut libraries: Vec<PathBuf> = Vec::new();
     for program in ["mcp-run-python", "workerd"] {
@@ -150,14 +150,14 @@ fn program(home: &Path, bill: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Copies a file, and not a link, with its folders.
+/// Copies a file, following links, and makes the folders around it.
 fn place_file(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to.parent().unwrap_or(to))?;
     fs::copy(from, to).with_context(|| format!("{} cannot be copied", from.display()))?;
     Ok(())
 }
 
-/// What a container is started as: it serves all addresses, and lets nobody in without a token.
+/// The configuration of containers: they serve all addresses, and let nobody in without a token.
 fn config(contents: &[String]) -> Result<Value> {
     let architecture = match build::THIS_MACHINE.1 {
         "x64" => "amd64",
@@ -190,7 +190,7 @@ fn config(contents: &[String]) -> Result<Value> {
     }))
 }
 
-/// Packs a folder's contents, whoever made them, and when.
+/// Packs a folder's contents. The result does not depend on who made them, and when.
 fn pack(folder: &Path, to: &Path, mode: &str) -> Result<()> {
     let names = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>>>()?;
     let same = ["--sort=name", "--format=gnu", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner"];
@@ -221,7 +221,7 @@ impl Layout {
         self.blob(kind, &serde_json::to_vec(value)?)
     }
 
-    /// Writes bytes under their hash; gives what names them.
+    /// Writes bytes under their hash; returns their descriptor.
     fn blob(&self, kind: &str, bytes: &[u8]) -> Result<Value> {
         let hash = hexadecimal(&Sha256::digest(bytes));
         fs::write(self.0.join("blobs/sha256").join(&hash), bytes)?;
@@ -229,7 +229,7 @@ impl Layout {
     }
 }
 
-/// The file of what is named so.
+/// The file of a blob, from its descriptor.
 fn place(blob: &Value) -> Result<String> {
     let digest = blob["digest"].as_str().context("a blob has no hash")?;
     Ok(format!("blobs/{}", digest.replace(':', "/")))

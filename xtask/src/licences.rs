@@ -1,4 +1,4 @@
-//! The licences of all that comes with the program, as texts: in each artefact beside what they are for.
+//! The texts of the licences of all that comes with the program: each artefact contains them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,16 +15,16 @@ use crate::{
     toolchain::cargo,
 };
 
-/// What has no text in its npm package: its licence, in `xtask/licences/`.
+/// Packages without a licence text of their own, and their licences, whose texts are in `xtask/licences/`.
 const WITHOUT_TEXT: [(&str, &str); 4] =
     [("workerd", "Apache-2.0"), ("@cloudflare/workerd-", "Apache-2.0"), ("pyodide", "MPL-2.0"), ("CPython", "PSF-2.0")];
 
 /// How the names of files with licences begin.
 const NAMES: [&str; 5] = ["LICENSE", "LICENCE", "COPYING", "NOTICE", "UNLICENSE"];
 
-/// Writes them: each text once, with whom it is for.
+/// Writes the licences: each text once, with the names of what it is for.
 pub fn write(path: &Path) -> Result<()> {
-    /// By text.
+    /// Names by text.
     type Texts = BTreeMap<String, BTreeSet<String>>;
     let mut texts = Texts::new();
     let mut add = |whose: String, text: &str| {
@@ -47,7 +47,7 @@ pub fn write(path: &Path) -> Result<()> {
     }
     for name in sbom::npm_names()? {
         let folder = root().join("node_modules").join(&name);
-        // One for another machine: it is the same as the one for this.
+        // A package for another machine: its licence is that of the one for this machine.
         if !folder.is_dir() {
             continue;
         }

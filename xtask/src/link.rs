@@ -1,5 +1,5 @@
-//! Links Pyodide's main module ahead of time. What Emscripten does at each start for each of its 8556 exports is done
-//! here, once, or left until somebody asks for it (`runtime/js/hooks/startup.js`).
+//! Links Pyodide's main module ahead of time. What Emscripten does at each start for each of the 8556 exports is done
+//! here once, or put off until the export is asked for (`runtime/js/hooks/startup.js`).
 
 use std::{
     collections::HashSet,
@@ -51,8 +51,8 @@ fn link(module: &[u8], names: &str) -> Result<(Vec<u8>, Vec<u8>, Value)> {
     Ok((placed, hidden, symbols))
 }
 
-/// Gives each function that is exported a place in the table, as `updateGOT` does at the start: behind those that are
-/// there, in the order of the exports.
+/// Gives each exported function a place in the table, as `updateGOT` does at the start: after those that have one, in
+/// the order of the exports.
 fn place_exports(module: &[u8]) -> Result<Vec<u8>> {
     let sections = Sections::read(module)?;
     let mut placed: HashSet<u32> = sections.places()?.into_keys().collect();
@@ -85,14 +85,14 @@ fn place_exports(module: &[u8]) -> Result<Vec<u8>> {
     Ok(sections.with(&[&tables, &elements]))
 }
 
-/// Leaves out the exports that only libraries ask for: at each start, an object was made for each of them. Gives the
-/// module, and what is exported no longer, by name: places of functions in the table, addresses of data.
+/// Removes the exports that only libraries ask for: each would cost an object at each start. Returns the module, and
+/// the removed exports by name: places of functions in the table, addresses of data.
 ///
-/// The functions of `placed` have their places; `named` are the names that JavaScript knows.
+/// In `placed`, functions have their places in the table; `named` are the names that JavaScript knows.
 fn hide_exports(placed: &[u8], named: &HashSet<&str>) -> Result<(Vec<u8>, Value)> {
     let sections = Sections::read(placed)?;
     let (places, addresses) = (sections.places()?, sections.addresses()?);
-    // What the module itself imports is linked at the start.
+    // Exports that the module itself imports are linked at the start, so they stay.
     let mut known = named.clone();
     for import in sections.of::<Imports>(SectionId::Import)?.into_imports() {
         known.insert(import?.name);
@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(sections.places().unwrap(), places);
         let tables: Vec<_> = sections.of::<Table>(SectionId::Table).unwrap().into_iter().collect();
         assert_eq!(tables[0].as_ref().unwrap().ty.initial, 10);
-        // What is not changed is what it was.
+        // All other sections are unchanged.
         let changed = [SectionId::Table as u8, SectionId::Element as u8];
         for (own, now) in Sections::read(&module(None)).unwrap().0.iter().zip(&sections.0) {
             assert!(own.id == now.id && (own.data == now.data || changed.contains(&own.id)), "{}", own.id);

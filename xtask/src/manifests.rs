@@ -1,5 +1,5 @@
-//! What the project says of itself: the workspace's `Cargo.toml` has its version and its addresses, and every other
-//! manifest repeats them, as its readers look nowhere else.
+//! The project's metadata: the workspace's `Cargo.toml` has its version and its addresses, and every other manifest
+//! repeats them, as its readers look nowhere else.
 
 use std::fs;
 
@@ -14,10 +14,10 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Where the source is.
 pub const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
 
-/// Where one reads about it.
+/// Where the documentation is.
 pub const HOMEPAGE: &str = env!("CARGO_PKG_HOMEPAGE");
 
-/// The name of the command, and of most of what it comes in.
+/// The name of the command, and of most of its packages.
 pub const NAME: &str = "mcp-run-python";
 
 /// The address of a file of the release.
@@ -47,7 +47,7 @@ fn parsed(text: &str, path: &str) -> Result<Value> {
     serde_json::from_str(text).with_context(|| path.to_owned())
 }
 
-/// What says something else, as `FILE: WHAT`; each file is as `read` gives it.
+/// The differences, as `FILE: WHAT`; `read` returns the text of a file.
 fn differences(read: impl Fn(&str) -> Result<String>) -> Result<Vec<String>> {
     let mut differ = Vec::new();
     let mut expect = |what: String, is_so: bool| {
@@ -58,7 +58,7 @@ fn differences(read: impl Fn(&str) -> Result<String>) -> Result<Vec<String>> {
 
     let path = "Cargo.toml";
     let cargo = read(path)?;
-    // Where the Python package's build finds its version.
+    // The Python package's build takes its version from there.
     let first = cargo.lines().find_map(|line| line.strip_prefix("version = "));
     expect(format!("{path}: the first version in it"), first == Some(&format!("\"{VERSION}\"")));
 
@@ -101,7 +101,7 @@ fn differences(read: impl Fn(&str) -> Result<String>) -> Result<Vec<String>> {
         expect(format!("{path}: {line}"), python.lines().any(|of_file| of_file == line));
     }
 
-    // By which the registry of servers knows that whoever has the package has the name, too.
+    // By this, the registry of servers knows that the owner of the package owns the name, too.
     let path = "python/README.md";
     expect(format!("{path}: mcp-name"), read(path)?.contains(&format!("mcp-name: {name} ")));
     let path = "CHANGELOG.md";

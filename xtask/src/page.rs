@@ -42,7 +42,7 @@ pub fn sizes() -> Result<String> {
     Ok(fs::read_to_string(sizes_file(&target().join("site")))?)
 }
 
-/// Beside a site.
+/// The file with the sizes of a site, beside it.
 fn sizes_file(site: &Path) -> PathBuf {
     site.with_extension("sizes.txt")
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::step::{Inputs, root, run, step, target};
 
-/// An environment of its own under `target/`, with what a file of requirements names.
+/// A virtual environment under `target/`, with the packages of a requirements file.
 pub struct Environment {
     name: &'static str,
     requirements: &'static str,
@@ -29,7 +29,7 @@ pub const PACKAGE: Environment =
 pub const REGISTRY: Environment =
     Environment { name: "venv-registry", requirements: "tests/deploy/requirements.txt", has: "skillsaw" };
 
-/// What the benchmark of packages compares with.
+/// Native Python, with which the benchmark of packages and the corpus compare.
 pub const NATIVE: Environment =
     Environment { name: "venv-native", requirements: "xtask/native-requirements.txt", has: "f2py" };
 

@@ -1,5 +1,5 @@
-//! The files of a release, of this machine: packages for npm and PyPI, a bundle, an archive with a formula, an image for
-//! containers, and what names them.
+//! Makes the files of a release for this machine: packages for npm and PyPI, a bundle, an archive with a formula, an
+//! image for containers, and the files that list them.
 
 use std::{
     fs,
@@ -18,12 +18,12 @@ use crate::{
     wheel,
 };
 
-/// The names of the files that name the others.
+/// The files that list the others.
 const SUMS: &str = "SHA256SUMS";
 const FORMULA: &str = "mcp-run-python.rb";
 const SERVER: &str = "server.json";
 
-/// What shells complete, by the names under which they look for it.
+/// Completion scripts: the shells, and the file names that these look for.
 const COMPLETIONS: [(&str, &str); 3] =
     [("bash", "mcp-run-python.bash"), ("fish", "mcp-run-python.fish"), ("zsh", "_mcp-run-python")];
 
@@ -39,7 +39,7 @@ pub struct Release {
 }
 
 impl Release {
-    /// Does it.
+    /// Makes the files, and prints their sizes.
     pub fn run(self) -> Result<()> {
         manifests::check()?;
         let dist = root().join("dist");
@@ -111,7 +111,7 @@ fn make(dist: &Path) -> Result<()> {
     timed("packing the image", || image::write(&home, &dist.join("sbom.json"), &image))
 }
 
-/// Packs what runs without anything else, with what its system is told of it.
+/// Packs the program with all that it needs to run, its completions and its manual.
 fn archive(home: &Path, dist: &Path, to: &Path) -> Result<()> {
     let name = to.file_name().and_then(|name| name.to_str()).context("the archive has no name")?;
     let name = name.trim_end_matches(".tar.gz");
@@ -132,7 +132,7 @@ fn archive(home: &Path, dist: &Path, to: &Path) -> Result<()> {
     run(Command::new("tar").arg("-czf").arg(to).arg("-C").arg(&parent).arg(name))
 }
 
-/// Writes what names the other files.
+/// Writes the files that list the others.
 fn name(dist: &Path) -> Result<()> {
     for file in [SUMS, FORMULA, SERVER] {
         let _ = fs::remove_file(dist.join(file));
@@ -153,7 +153,7 @@ fn name(dist: &Path) -> Result<()> {
     Ok(fs::write(dist.join(SUMS), sums?.concat())?)
 }
 
-/// A bundle, as the registry of servers has it.
+/// A bundle's entry for the registry of servers.
 fn of_bundle(file: &str, hash: &str) -> Value {
     json!({
         "registryType": "mcpb",

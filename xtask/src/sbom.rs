@@ -1,4 +1,4 @@
-//! What everything in dist/ is made of, as CycloneDX (1.6).
+//! Software bill of materials of everything in dist/, as CycloneDX (1.6).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,11 +16,11 @@ use crate::{
     toolchain::{WASM, cargo},
 };
 
-/// The crates that something is compiled from, each with the target that it is compiled for; `None` is this machine.
+/// The crates that are shipped, each with the target that it is compiled for; `None` is this machine.
 const CRATES: [(&str, Option<&str>); 4] =
     [("worker-edge", Some(WASM)), ("core-js", Some(WASM)), ("kdf", Some(WASM)), ("desk", None)];
 
-/// The npm packages of which something is shipped: their names, or how those begin. What they need is, too.
+/// The npm packages that are shipped, in whole or in part, by names or scopes. Their dependencies are shipped, too.
 const PACKAGES: [&str; 11] = [
     "workerd",
     "codemirror",
@@ -35,8 +35,8 @@ const PACKAGES: [&str; 11] = [
     "vega-lite",
 ];
 
-/// Writes it: the crates that are compiled in, the npm packages that are bundled or brought along, with their licences, and
-/// Pyodide, with the hashes of its files.
+/// Writes it: the crates that are compiled in and the npm packages that are bundled or shipped along, with their
+/// licences, and Pyodide, with the hashes of its files. Returns the number of components.
 pub fn write(path: &Path) -> Result<usize> {
     let mut components: Vec<Value> = lines()?.iter().filter_map(|line| component(line)).collect();
     components.extend(npm(&manifests::json("package.json")?, &manifests::json("package-lock.json")?)?);
@@ -82,7 +82,7 @@ fn npm(asked: &Value, lock: &Value) -> Result<Vec<Value>> {
     Ok(shipped(asked, lock)?.into_values().collect())
 }
 
-/// Those of the npm packages that are shipped, by what is asked for and the lock file.
+/// The npm packages that are shipped, by `package.json` and the lock file.
 fn shipped(asked: &Value, lock: &Value) -> Result<BTreeMap<String, Value>> {
     let locked = lock["packages"].as_object().context("the lock file has no packages")?;
     let names = |of: &Value, member: &str| -> Vec<String> {
@@ -101,7 +101,7 @@ fn shipped(asked: &Value, lock: &Value) -> Result<BTreeMap<String, Value>> {
         let package =
             locked.get(&format!("node_modules/{name}")).with_context(|| format!("{name} is not in the lock file"))?;
         next.extend(names(package, "dependencies"));
-        // The program of workerd is in those, one for each machine; what it is not for is not asked for.
+        // workerd's program is in these, one for each machine. Windows is not supported.
         next.extend(names(package, "optionalDependencies").into_iter().filter(|name| !name.contains("windows")));
         found.insert(name.clone(), of_npm(&name, package));
     }
@@ -123,7 +123,7 @@ fn of_npm(name: &str, package: &Value) -> Value {
     component
 }
 
-/// A line of `cargo tree`, such as `serde v1.0.228|MIT OR Apache-2.0`. Crates of this workspace are no components.
+/// The component for a line of `cargo tree` such as `serde v1.0.228|MIT OR Apache-2.0`; none for our own crates.
 fn component(line: &str) -> Option<Value> {
     let (name, version, licence) = named(line)?;
     let purl = format!("pkg:cargo/{name}@{version}");

@@ -1,4 +1,4 @@
-//! The sections of a WebAssembly module: to be read, and to be written with some of them changed.
+//! Reads the sections of a WebAssembly module, and writes the module with some of them changed.
 
 use std::collections::HashMap;
 
@@ -31,14 +31,14 @@ impl<'a> Sections<'a> {
         }))
     }
 
-    /// What is in a section.
+    /// The items of a section.
     pub fn of<T: FromReader<'a>>(&self, id: SectionId) -> Result<SectionLimited<'a, T>> {
         let section = self.0.iter().find(|section| section.id == id as u8);
         let section = section.with_context(|| format!("it has no section {id:?}"))?;
         Ok(SectionLimited::new(BinaryReader::new(section.data, 0))?)
     }
 
-    /// The functions that the table has at the start: index of each, with its place.
+    /// The functions in the table at the start: the index of each, with its place.
     pub fn places(&self) -> Result<HashMap<u32, u32>> {
         let mut places = HashMap::new();
         for segment in self.of::<Element>(SectionId::Element)? {
@@ -80,7 +80,7 @@ pub fn module<'a>(sections: impl IntoIterator<Item = &'a dyn Section>) -> Vec<u8
     module
 }
 
-/// What an expression gives, if it is a constant `i32` that is not negative.
+/// The value of an expression, if it is a constant `i32` that is not negative.
 fn constant(expression: &wasmparser::ConstExpr) -> Result<Option<u32>> {
     let mut operators = expression.get_operators_reader();
     Ok(match (operators.read()?, operators.read()?) {

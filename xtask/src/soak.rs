@@ -1,6 +1,6 @@
-//! A soak: good and hostile runs, mixed, some of them with packages, by several clients, for minutes. No answer may be lost or
-//! wrong, nothing may keep the worker from answering, and the memory has to be back where it began: it is looked at after
-//! the same programs, one by one, before and after.
+//! A soak: good and hostile runs, mixed, some of them with packages, by several clients, for minutes. No answer may be
+//! lost or wrong, nothing may keep the worker from answering, and memory has to come back to where it began: it is
+//! measured before and after, each time once the same programs have run one by one.
 
 use std::{
     sync::{
@@ -22,20 +22,20 @@ use crate::{
 
 const CLIENTS: u64 = 4;
 
-/// How often each program runs before memory is looked at: V8 collects an isolate while others run.
+/// How often each program runs before memory is measured: V8 collects an isolate while others run.
 const ROUNDS: usize = 3;
 
-/// How much more memory there may be at the end than at the beginning.
+/// The largest ratio of memory at the end to memory at the beginning.
 const GROWTH: f64 = 1.1;
 
-/// How often it is asked for its tools meanwhile, and how long that may take: more is a stall.
+/// How often the worker is asked for its tools meanwhile, and how long that may take: longer is a stall.
 const PULSE: Duration = Duration::from_millis(100);
 const STALL: Duration = Duration::from_millis(500);
 
-/// Before memory is looked at: isolates that nobody holds are collected in a while.
+/// Wait before memory is measured: isolates that nothing holds are collected after a while.
 const SETTLE: Duration = Duration::from_secs(20);
 
-/// Programs, with what has to be in the answer. `{n}` is a number that is another in each run.
+/// Programs, with what has to be in the answer. `{n}` is a number that differs in each run.
 const PROGRAMS: &[(&str, &str)] = &[
     ("{n} * 2", "\"return_value\":{2n}}"),
     ("print({n})\n{n} + 1", "\"output\":[\"{n}\"]"),
@@ -51,7 +51,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("import js\njs.JSON.stringify = lambda *args: \"{n}\"\nprint({n})", "broke its protocol"),
 ];
 
-/// Runs it.
+/// Runs the soak.
 pub fn run(minutes: f64) -> Result<()> {
     build::worker(Variant::Release)?;
     let settings = [("TIME_LIMIT_SECONDS", "6"), ("MEMORY_LIMIT_MB", "256"), ("OUTPUT_LIMIT_LINES", "2000")];
@@ -66,7 +66,7 @@ pub fn run(minutes: f64) -> Result<()> {
             for client in 0..CLIENTS {
                 let (url, runs, wrong) = (&url, &runs, &wrong);
                 scope.spawn(move || {
-                    // Each begins elsewhere among the programs.
+                    // Each client begins with a different program.
                     let mut n = client * 1003;
                     while Instant::now() < end {
                         if let Err(error) = one(url, n) {

@@ -1,12 +1,12 @@
 //! Lets Python see where the engine's stack ends.
 //!
-//! A WebAssembly module has two stacks: the engine's, of about 1 MB, with what is called and its locals, and one in its
-//! memory, with what has an address. CPython knows the second alone: by it, it raises `RecursionError`, and frees what is
-//! nested deeply in turns. Much of what recurses takes little of it, and so the first one ended unseen, and the
-//! interpreter with it: at the freeing of a list nested 4000 deep, or in a `__repr__` that calls itself.
+//! A WebAssembly module has two stacks: the engine's, of about 1 MB, for calls and their locals, and one in its memory,
+//! for everything with an address. CPython measures only the second, to raise `RecursionError`, and to free nested
+//! objects in steps. Many recursive functions take little of the second stack, so the first one overflowed unnoticed
+//! and ended the interpreter: when a list nested 4000 deep was freed, or in a `__repr__` that calls itself.
 //!
-//! So what takes or reads the second stack takes as much of it here as of the first one, and Python is told to leave off
-//! at as much of it as there is of the first one.
+//! So this makes functions that use the second stack take as much of it as of the first one, and sets Python's limit to
+//! as much of it as there is of the first one, both times [`SCALE`].
 
 use std::{collections::HashMap, fs, ops::Range, path::PathBuf};
 
@@ -20,20 +20,20 @@ use wasmparser::{CompositeInnerType, Export, FuncType, FunctionBody, Imports, Op
 
 use crate::sections::Sections;
 
-/// What Python may take of the engine's stack, in bytes. V8 has 984 KB for a program that may be suspended (`--stack-size`);
-/// the rest is for JavaScript, and for what was estimated too low.
+/// Bytes of the engine's stack that Python may take. V8 has 984 KB for a program that may be suspended
+/// (`--stack-size`); the rest is for JavaScript, and for estimates here that are too low.
 const ENGINE: u32 = 800 * 1024;
-/// A byte of the engine's stack counts as so many of the other one, of which there are 10 MB. Fewer, and C's large structures,
-/// which are there, would end it long before the first one; more, and recursion that nothing bounds would leave it before the
-/// first one has ended.
+/// How many bytes of the stack in the memory, which has 10 MB, stand for a byte of the engine's. With fewer, C's large
+/// structures on it would reach the limit long before the engine's stack is full; with more, recursion that nothing
+/// bounds would leave it before the engine's stack is full.
 const SCALE: u32 = 4;
-/// What a call takes of the engine's stack besides its parameters and locals of 8 bytes each, and a part of what
-/// functions take that are called in between and cannot be seen. As measured in V8.
+/// Bytes that a call takes of the engine's stack besides its parameters and locals of 8 bytes each, with a share of
+/// what functions take that are called in between and cannot be seen. Measured in V8.
 const CALL: u32 = 72;
-/// What is left of the stack in the memory below that, of which CPython allows the handling of an error some: it ends the
-/// interpreter where it finds itself below 8 KB of it, which hardly more than one call takes here.
+/// Bytes of the stack in the memory below that limit, for handling the error: CPython ends the interpreter below them.
+/// Its own 8 KB would be hardly more than one call takes here.
 const BELOW: u32 = 1 << 20;
-/// What functions take at least that recurse by others that cannot be seen, such as the `tp_dealloc` of a type.
+/// The least that functions take which recurse through others that cannot be seen, such as the `tp_dealloc` of a type.
 const LEAST: [(&str, u32); 4] =
     [("_Py_Dealloc", 400), ("PyObject_Repr", 280), ("PyObject_Str", 280), ("PyObject_RichCompare", 280)];
 
@@ -103,7 +103,7 @@ fn measured(module: &[u8]) -> Result<Vec<u8>> {
     Ok(sections.with(&[&code]))
 }
 
-/// What a call of a function takes of the engine's stack, in bytes.
+/// Bytes that a call of a function takes of the engine's stack.
 fn on_engine(body: &FunctionBody, ty: &FuncType) -> Result<u32> {
     let mut slots = u32::try_from(ty.params().len())?;
     for locals in body.get_locals_reader()? {
@@ -117,9 +117,9 @@ fn on_engine(body: &FunctionBody, ty: &FuncType) -> Result<u32> {
 enum Use {
     /// Not at all, or it calls nothing.
     None,
-    /// It begins with taking `size` bytes, and gives them back at each of its ends: by the constants at these places.
+    /// It takes `size` bytes at its start, and gives them back at each of its ends, by the constants at these places.
     Frame { size: u32, constants: Vec<Range<usize>> },
-    /// In another way, which takes so many bytes at first.
+    /// In another way, which takes this many bytes at first.
     Other { taken: u32 },
 }
 
@@ -170,13 +170,13 @@ impl Use {
             (1, 0) if taken => Self::Frame { size, constants },
             (0, 0) => Self::None,
             _ if calls => Self::Other { taken: size },
-            // What sets the pointer for others, for example.
+            // For example, a function that sets the pointer for others.
             _ => Self::None,
         })
     }
 }
 
-/// A function that takes another size of the stack in the memory.
+/// Changes how many bytes a function takes of the stack in the memory.
 fn framed(body: &FunctionBody, constants: &[Range<usize>], size: u32) -> Result<Vec<u8>> {
     let size = Instruction::I32Const(i32::try_from(size.next_multiple_of(16))?);
     let (own, mut copied, mut written) = (body.as_bytes(), 0, Vec::new());
@@ -189,7 +189,7 @@ fn framed(body: &FunctionBody, constants: &[Range<usize>], size: u32) -> Result<
     Ok(written)
 }
 
-/// A function that takes so many bytes more of the stack in the memory.
+/// Makes a function take so many more bytes of the stack in the memory.
 fn wrapped(body: &FunctionBody, ty: &FuncType, pointer: u32, bytes: u32) -> Result<Vec<u8>> {
     let bytes = i32::try_from(bytes.next_multiple_of(16))?;
     let block = match ty.results() {
@@ -206,7 +206,7 @@ fn wrapped(body: &FunctionBody, ty: &FuncType, pointer: u32, bytes: u32) -> Resu
     let mut copied = at(operators.original_position());
     let mut written = own.get(..copied).context("a function without an end")?.to_vec();
     encode(&mut written, &moved(Instruction::I32Sub));
-    // It ends where the function ended, and after it the bytes are given back.
+    // The block holds the function's body; after it, the bytes are given back.
     encode(&mut written, &[Instruction::Block(block)]);
     let mut depth = 0_u32;
     while !operators.eof() {
@@ -236,7 +236,7 @@ fn wrapped(body: &FunctionBody, ty: &FuncType, pointer: u32, bytes: u32) -> Resu
     Ok(written)
 }
 
-/// Where the first thing is that a function reads. Of `_Py_ReachedRecursionLimitWithMargin(tstate, n)` it is the thread
+/// The offset of a function's first load. In `_Py_ReachedRecursionLimitWithMargin(tstate, n)` it is that of the thread
 /// state's `c_stack_soft_limit`, which `c_stack_hard_limit` follows (`pycore_tstate.h`).
 fn first_load(body: &FunctionBody) -> Result<u64> {
     for operator in body.get_operators_reader()? {
@@ -247,8 +247,8 @@ fn first_load(body: &FunctionBody) -> Result<u64> {
     bail!("a function reads nothing")
 }
 
-/// `_Py_InitializeRecursionLimits(tstate)`, which CPython calls for each thread state: it has the stack's first bytes, and
-/// `hard` is where its last limit is.
+/// A new body of `_Py_InitializeRecursionLimits(tstate)`, which CPython calls for each thread state: it gets the first
+/// bytes of the stack. `hard` is the offset of its hard limit.
 fn limiting(base: u32, set: u32, hard: u64) -> Result<Vec<u8>> {
     let size = i32::try_from(SCALE * ENGINE)?;
     let below = i32::try_from(SCALE * ENGINE + BELOW)?;
@@ -337,7 +337,7 @@ mod tests {
         operators.map(|operator| format!("{:?}\n", operator.unwrap())).collect()
     }
 
-    /// What a call takes in these: a parameter, and two locals.
+    /// Bytes for a call in these tests: a parameter, and two locals.
     const TAKEN: i32 = ((CALL + 8 * 3) * SCALE) as i32;
 
     fn frame(size: i32) -> Vec<Instruction<'static>> {

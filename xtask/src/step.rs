@@ -1,4 +1,4 @@
-//! Steps: each says what it does and how long it took, and is skipped when its result is there.
+//! Steps of a build: each prints what it does and how long it took, and is skipped if its result exists.
 
 use std::{
     env, fs,
@@ -37,12 +37,12 @@ pub fn target() -> PathBuf {
     root().join("target")
 }
 
-/// What a step depends on: a hash of it tells whether the step was done.
+/// Hash of all that a step depends on, which tells whether the step was done.
 #[derive(Default)]
 pub struct Inputs(Sha256);
 
 impl Inputs {
-    /// The contents and names of a file, or of all files in a folder; what Python leaves there is none of them.
+    /// The contents and names of a file, or of all files in a folder, except for Python's caches.
     pub fn path(mut self, path: impl AsRef<Path>) -> Result<Self> {
         let path = root().join(path);
         let files = WalkDir::new(&path).sort_by_file_name().into_iter();
@@ -50,7 +50,7 @@ impl Inputs {
             let entry = entry.with_context(|| format!("{} cannot be read", path.display()))?;
             if entry.file_type().is_file() {
                 let path = entry.path();
-                // Where the project lies changes nothing.
+                // Relative to the project, whose place does not matter.
                 self.0.update(path.strip_prefix(root()).unwrap_or(path).as_os_str().as_encoded_bytes());
                 self.0.update(fs::read(entry.path())?);
             }
@@ -189,7 +189,7 @@ mod tests {
         for from in ["", "xtask", "worker/src", "target/debug/xtask"] {
             assert_eq!(project_around(&project.join(from)), Some(project.clone()), "{from}");
         }
-        // What is around it is another project: the one of this test.
+        // The folders around it are in another project: the one of this test.
         fs::remove_file(project.join("xtask/Cargo.toml")).unwrap();
         assert_eq!(project_around(&project), Some(root().to_owned()));
         assert_eq!(project_around(Path::new("/")), None);

@@ -18,7 +18,7 @@ use crate::{
 /// A suite.
 pub struct Suite {
     pub name: &'static str,
-    /// What it needs, and the commands that it consists of.
+    /// Prepares what it needs, and returns the commands that it consists of.
     pub prepare: fn() -> Result<Prepared>,
 }
 
@@ -29,8 +29,8 @@ pub struct Prepared {
     pub servers: Vec<Server>,
 }
 
-/// All suites, those that take longest first: no lane is left with one of them in the end. But for `rust`, which compiles for
-/// this machine while what all others need is compiled for WebAssembly.
+/// All suites, the longest first, so that none of these is left running alone at the end. Except for `rust`, which
+/// compiles for this machine while what all others need is compiled for WebAssembly.
 pub const SUITES: &[Suite] = &[
     Suite { name: "page", prepare: page },
     Suite { name: "rust", prepare: rust },
@@ -59,7 +59,7 @@ fn with<'a>(mut command: Command, arguments: impl IntoIterator<Item = &'a str>) 
     command
 }
 
-/// Names the crates that are compiled, and tested, for this machine.
+/// Arguments that name the crates that are compiled, and tested, for this machine.
 fn of_native() -> impl Iterator<Item = &'static str> {
     ["mcp-run-python", "desk", "kdf", "xtask"].into_iter().flat_map(|package| ["--package", package])
 }
@@ -98,12 +98,12 @@ fn crates() -> Result<Prepared> {
 }
 
 fn rust() -> Result<Prepared> {
-    // Whose licences are looked for.
+    // The tests look for the licences of npm packages.
     node::install()?;
     of([with(with(cargo(), ["test", "--quiet"]), of_native())])
 }
 
-/// Files of the isolates' runtime, one by one; and all of it without what only makes a start quicker.
+/// Tests files of the isolates' runtime one by one, and builds all of it without what only makes a start quicker.
 fn of_runtime() -> Result<Prepared> {
     node::install()?;
     python::TESTS.install()?;
@@ -119,7 +119,7 @@ fn of_runtime() -> Result<Prepared> {
 /// The worker as it is, driven from outside.
 fn edge() -> Result<Prepared> {
     let mut prepared = on_workers("tests/edge/*.test.mjs")?;
-    // For the files that need no settings of their own.
+    // For the test files that need no settings of their own.
     let server = Server::start(Variant::Testing, "edge", &[])?;
     for command in &mut prepared.commands {
         command.env("WORKER_URL", server.url());
@@ -178,7 +178,7 @@ fn clients() -> Result<Prepared> {
 fn page() -> Result<Prepared> {
     build::worker(Variant::Release)?;
     browser::install()?;
-    // What the page has to be copied is used as it is.
+    // The tests run what the page offers for copying as it is.
     python::TESTS.install()?;
     python::EXAMPLES.install()?;
     let server = Server::start(Variant::Release, "page", &[])?;
@@ -223,7 +223,7 @@ fn python_package() -> Result<Prepared> {
     node::install()?;
     let mut pyright = with(command("pyright"), ["--project", "python", "--pythonpath"]);
     pyright.arg(python::PACKAGE.commands().join("python"));
-    // It is a program in Node; the package's tests have none.
+    // pyright runs on Node, which is not in the path of the package's tests.
     pyright.env("PATH", node::path());
     of([
         with(command("pytest"), ["--quiet", "python/tests"]),
@@ -232,11 +232,11 @@ fn python_package() -> Result<Prepared> {
     ])
 }
 
-/// The original's answers.
+/// Compares answers with the original's.
 fn parity() -> Result<Prepared> {
     python::TESTS.install()?;
     build::worker(Variant::Release)?;
-    // The original's results have no limit; and what imports sympy shares the thread with all others.
+    // The original's results have no limit; and runs that import sympy share the thread with all others.
     let (whole, patient) = (("RESULT_LIMIT_KB", "8192"), ("TIME_LIMIT_SECONDS", "240"));
     let servers = [
         Server::start(Variant::Release, "parity-xml", &[whole, patient])?,
@@ -263,7 +263,7 @@ fn conformance() -> Result<Prepared> {
     Ok(Prepared { commands: vec![command], servers: vec![server] })
 }
 
-/// What would be deployed can be, and has no tools of tests in it; and what would be released can be installed.
+/// Checks that what is built can be deployed, and has no tools of tests in it, and that a release can be installed.
 fn deploy() -> Result<Prepared> {
     python::REGISTRY.install()?;
     let xtask = std::env::current_exe()?;

@@ -32,11 +32,11 @@ pub struct Test {
     long: bool,
 }
 
-/// What tells tests that they are to run in their long form. Those of it alone are not selected without it, so none is
-/// counted as skipped.
+/// The environment variable that has tests run in their long form. Tests that only that has are not selected without
+/// it, so none is counted as skipped.
 const LONG: &str = "LONG";
 
-/// How many of a suite's failed tests are named at the end, and by how many characters.
+/// How many of a suite's failed tests are named at the end, and with how many characters at most.
 const FAILURES: usize = 20;
 const FAILURE: usize = 300;
 
@@ -67,8 +67,8 @@ impl fmt::Display for Count {
 }
 
 impl Test {
-    /// Runs them all, also after one failed. What failed beside another suite is run again alone: its tests may have lacked
-    /// the processor. That it did is told.
+    /// Runs all suites, also after one failed. A suite that failed beside another is run again alone, as it may have
+    /// lacked processor time; its line says so.
     pub fn run(self) -> Result<()> {
         dev::end_with_signals()?;
         let chosen = |suite: &&Suite| self.names.is_empty() || self.names.iter().any(|name| name == suite.name);
@@ -102,7 +102,7 @@ impl Test {
             println!("{}", outcome.line);
             total += outcome.count;
         }
-        // Whoever sees but the end of all this knows what to look for.
+        // So that the end of the output names what failed.
         for (_, suite, outcome) in &done {
             for test in &outcome.failures {
                 println!("failed: {}: {test}", suite.name);
@@ -120,12 +120,12 @@ impl Test {
     }
 }
 
-/// What came of a suite.
+/// The outcome of a suite.
 struct Outcome {
     count: Count,
-    /// Tells of it.
+    /// Its summary.
     line: String,
-    /// What its runners called the tests that failed.
+    /// Its failed tests, as their runners name them.
     failures: Vec<String>,
 }
 
@@ -221,7 +221,7 @@ fn run_command(mut command: Command, shown_to: &mut impl Write) -> Result<Count>
     })
 }
 
-/// What one line of a runner's output says: cargo's `test result: ok. 5 passed; 0 failed; 1 ignored; ...`, pytest's
+/// The counts in one line of a runner's output: cargo's `test result: ok. 5 passed; 0 failed; 1 ignored; ...`, pytest's
 /// `1 failed, 4 passed, 1 skipped in 0.5s`, node's `pass 4`, `fail 1`, `cancelled 0` and `skipped 1`, and our own
 /// `4 passed, 1 failed`.
 fn count(line: &str) -> Count {
@@ -231,7 +231,7 @@ fn count(line: &str) -> Count {
         .collect();
     match words.as_slice() {
         ["pass", n] => return Count { passed: n.parse().unwrap_or(0), ..Count::default() },
-        // What is cancelled, as its suite failed before it, is in no other of node's counts.
+        // Tests that are cancelled, as their suite failed before, are in no other of node's counts.
         ["fail" | "cancelled", n] => return Count { failed: n.parse().unwrap_or(0), ..Count::default() },
         ["skipped", n] => return Count { skipped: n.parse().unwrap_or(0), ..Count::default() },
         _ => {}

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 /// Makes a bearer token for a client of the worker.
 #[derive(Args)]
 pub struct Token {
-    /// Whose it is: the name that its sessions, limits and logs have.
+    /// Name of the client, which its sessions, limits and logs have.
     name: String,
 }
 

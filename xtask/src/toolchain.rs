@@ -14,8 +14,8 @@ use crate::step::{Inputs, output, root, run, step, target, timed};
 /// The target's name.
 pub const WASM: &str = "wasm32-unknown-unknown";
 
-/// Debian's `rust-src`, by the version of rustc that it is the library of: its place on any mirror, and its
-/// sha256. For machines that have package mirrors and no way to rustup's server.
+/// Debian's `rust-src` by the version of rustc that it belongs to: its path on any mirror, and its sha256. For machines
+/// that have package mirrors, but cannot reach rustup's server.
 const RUST_SRC: &[(&str, &str, &str)] = &[(
     "1.95.0",
     "pool/main/r/rustc/rust-src_1.95.0+dfsg1-2~bpo13+1_all.deb",

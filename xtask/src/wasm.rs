@@ -1,4 +1,4 @@
-//! The core's wasm, for the Worker and for JavaScript: from cargo's to what is loaded.
+//! Builds the core's wasm, for the Worker and for JavaScript: from cargo's output to the files that are loaded.
 
 use std::{fs, path::Path};
 
@@ -11,10 +11,10 @@ use crate::{
     toolchain::{WASM, cargo},
 };
 
-/// The Worker's entry: what `worker-build` of the crate `worker` 0.8 writes, for this Worker's two exports.
+/// The Worker's entry: what `worker-build` of the crate `worker` 0.8 writes, for this Worker's exports.
 const ENTRY: &str = include_str!("entry.js");
 
-/// What rustc and wasm-bindgen use of WebAssembly, and Node 20 and every browser that matters know.
+/// The features of WebAssembly that rustc and wasm-bindgen use, and that Node 20 and every browser that matters know.
 const FEATURES: &[&str] = &[
     "--enable-bulk-memory",
     "--enable-multivalue",
@@ -30,7 +30,7 @@ pub fn worker(features: &[&str], out: &Path) -> Result<()> {
         // After a panic, the next request begins with a new instance: see entry.js.
         Ok(bindgen.typescript(false).module(true)?.reset_state_function(true).force_enable_abort_handler(true))
     })?;
-    // What imports a module's source in a bundler's words is an ordinary import to workerd.
+    // The `import source` of bundlers is an ordinary import in workerd.
     let bindings = out.join("bindings.js");
     let text = fs::read_to_string(&bindings)?;
     fs::write(&bindings, text.replace("import source wasmModule from", "import wasmModule from"))?;
@@ -42,7 +42,7 @@ pub fn core(features: &[&str], out: &Path) -> Result<()> {
     bindings("core-js", features, out, "core", |bindgen| bindgen.typescript(true).web(true))
 }
 
-/// What every engine that suspends Python has; and the stack, which is a part of each isolate's memory.
+/// SIMD, which every engine that can suspend Python has, and a small stack, as it is a part of each isolate's memory.
 const OF_ISOLATES: &[&str] = &["-Ctarget-feature=+simd128", "-Clink-arg=-zstack-size=65536"];
 
 /// Compiles the crate `runtime/kdf`, which has no bindings: quick rather than small.
@@ -62,10 +62,10 @@ fn bindings(
     name: &str,
     configure: impl FnOnce(&mut Bindgen) -> Result<&mut Bindgen>,
 ) -> Result<()> {
-    // Linking takes one core for a minute and more: those to be deployed are compiled together. So the first step that
-    // needs one of them has both made.
+    // Linking takes one core for a minute and more, so those to be deployed are compiled together: the first step that
+    // needs one of them makes both.
     let packages = if features.is_empty() { ["core-js", "worker-edge"].as_slice() } else { &[package] };
-    // What cargo makes has the same name with other features.
+    // Cargo's output has the same name with other features, so only one process may make and use it.
     let compiling = alone("compiling for WebAssembly", &target().join("xtask/wasm"))?;
     timed(&format!("compiling {}", packages.join(" and ")), || {
         run(cargo()
@@ -83,7 +83,7 @@ fn bindings(
     }
     timed("optimizing it", || {
         let wasm = out.join(format!("{name}_bg.wasm"));
-        // The Worker's bindings catch what JavaScript throws: workerd knows exceptions.
+        // The Worker's bindings catch what JavaScript throws: workerd has wasm's exceptions.
         let more = if package == "worker-edge" { &["--enable-exception-handling"][..] } else { &[] };
         run(node::command("wasm-opt").arg("-Oz").args(FEATURES).args(more).arg(&wasm).arg("-o").arg(&wasm))
             .context("wasm-opt comes with npm's binaryen")

@@ -12,10 +12,10 @@ use crate::{
     step::{Inputs, root, run, step, target},
 };
 
-/// The largest wheel that PyPI takes unasked, in bytes.
+/// The largest wheel that PyPI takes without a higher limit being requested, in bytes.
 const MAX_WHEEL: u64 = 100_000_000;
 
-/// Builds it into a folder; gives its place.
+/// Builds the wheel into a folder; returns its path.
 pub fn build(into: &Path) -> Result<PathBuf> {
     let home = build::home()?;
     python::PACKAGE.install()?;

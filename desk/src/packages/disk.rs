@@ -1,7 +1,7 @@
 //! The cache on the disk: wheels, their bytecode, snapshots, and pages of the index, in the system's folder for caches.
 //!
-//! A file is written under another name and renamed, so that no process reads half of one. Whoever reads a wheel checks it;
-//! the rest is as good as the folder is private.
+//! A file is written under another name and renamed, so that no process reads half of one. Wheels are checked when they
+//! are read; the rest is trusted, as the folder is private.
 
 use std::{
     env, fs, io,
@@ -17,16 +17,16 @@ use uuid::Uuid;
 
 use crate::{errors::describe, log::Log};
 
-/// Bytes of all files together, before those that were used least lately are deleted.
+/// Most bytes of all files together; beyond that, the least recently used ones are deleted.
 pub const MOST: u64 = 4 * 1024 * 1024 * 1024;
 
-/// How much of that is left, so that not every file that is written looks at all others.
+/// How much of that is left then, so that not every write has to delete files.
 const LEFT: u64 = MOST / 4 * 3;
 
 /// Largest file that is read: a wheel, or bytecode of one.
 const MAX_FILE: u64 = 2 * MAX_WHEEL as u64;
 
-/// After how long the time of a file's last use is written down anew.
+/// How old the recorded time of a file's last use has to be before it is updated.
 const NOTED: std::time::Duration = std::time::Duration::from_secs(60 * 60);
 
 /// The cache in its folder.
@@ -36,10 +36,10 @@ pub struct Disk {
     log: Log,
 }
 
-/// Names another folder than the system's.
+/// The environment variable for a folder other than the system's.
 const CACHE: &str = "MCP_RUN_PYTHON_CACHE";
 
-/// Where it is: where `MCP_RUN_PYTHON_CACHE` says, or what each system has for that. `None`: there is no home to put it in.
+/// The cache's folder: `MCP_RUN_PYTHON_CACHE`, or the system's folder for caches. `None` if there is no home folder.
 pub fn folder() -> Option<PathBuf> {
     let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(folder) = set(CACHE) {
@@ -53,18 +53,18 @@ pub fn folder() -> Option<PathBuf> {
 }
 
 impl Disk {
-    /// The cache of whoever started this.
+    /// The cache of the user who started this program.
     pub fn of_system(log: Log) -> Self {
         Self { folder: folder(), log }
     }
 
-    /// A file, if it is there.
+    /// Reads a file, if it is there.
     pub async fn read(&self, name: &str) -> Option<Vec<u8>> {
         let place = self.folder.as_ref()?.join(name);
         tokio::task::spawn_blocking(move || read(&place).ok()).await.ok().flatten()
     }
 
-    /// A file, if it is there, mapped into memory: it takes none as long as nobody reads it.
+    /// Maps a file into memory, if it is there: it takes none as long as nobody reads it.
     pub async fn map(&self, name: &str, most: usize) -> Option<Bytes> {
         let place = self.folder.as_ref()?.join(name);
         tokio::task::spawn_blocking(move || map(&place, most).ok()).await.ok().flatten()
@@ -105,14 +105,14 @@ fn read(place: &Path) -> io::Result<Vec<u8>> {
 
 fn map(place: &Path, most: usize) -> io::Result<Bytes> {
     check(place, most as u64)?;
-    // SAFETY: files here are written under another name, and never changed: one that is deleted or replaced stays for whoever
-    // has it open. The folder is its owner's alone.
+    // SAFETY: files here never change: they are written under another name and renamed, and a file that is deleted or
+    // replaced stays for those who have it open. The folder is its owner's alone.
     #[allow(unsafe_code)]
     let mapped = unsafe { Mmap::map(&fs::File::open(place)?)? };
     Ok(Bytes::from_owner(mapped))
 }
 
-/// Whether a file may be read; if it is, that is noted.
+/// Checks that a file may be read, and notes its use.
 fn check(place: &Path, most: u64) -> io::Result<()> {
     let found = fs::metadata(place)?;
     if !found.is_file() || found.len() > most {
@@ -120,7 +120,7 @@ fn check(place: &Path, most: u64) -> io::Result<()> {
     }
     let noted = found.modified()?;
     if noted.elapsed().is_ok_and(|since| since > NOTED) {
-        // What is used stays. A file that somebody else deleted meanwhile is none of ours.
+        // Files in use stay in the cache. It does no harm if another process has deleted this one meanwhile.
         let _ = fs::File::open(place).and_then(|file| file.set_modified(SystemTime::now()));
     }
     Ok(())
@@ -142,12 +142,12 @@ fn write(folder: &Path, place: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
-/// Makes a folder, for its owner alone.
+/// Makes a folder that is its owner's alone.
 ///
-/// **Boundary.** Pages of the index in it are believed: nobody else may write there.
+/// **Boundary.** Index pages in it are trusted: nobody else may write there.
 ///
 /// # Errors
-/// It cannot be made, or is somebody else's.
+/// The folder cannot be made, or belongs to another user.
 pub fn private(folder: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let found = fs::metadata(folder)?;
@@ -168,7 +168,7 @@ pub fn files(folder: &Path) -> io::Result<Vec<(PathBuf, u64, SystemTime)>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        // One that is gone meanwhile is none.
+        // Skips a file that was deleted meanwhile.
         let Ok(found) = entry.metadata() else { continue };
         if found.is_file() {
             files.push((entry.path(), found.len(), found.modified().unwrap_or(SystemTime::UNIX_EPOCH)));
@@ -177,8 +177,8 @@ pub fn files(folder: &Path) -> io::Result<Vec<(PathBuf, u64, SystemTime)>> {
     Ok(files)
 }
 
-/// Deletes what was used least lately, as soon as there is more than `most`, until `left` is left. Processes that do so
-/// at once find some files gone, and that is all.
+/// If there are more than `most` bytes, deletes the least recently used files until `left` bytes are left. Several
+/// processes may do so at once: they find some files gone, which is harmless.
 fn shrink(folder: &Path, most: u64, left: u64) -> io::Result<()> {
     let mut files = files(folder)?;
     let mut size: u64 = files.iter().map(|(_, size, _)| size).sum();
@@ -196,10 +196,10 @@ fn shrink(folder: &Path, most: u64, left: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Deletes all files of a cache. Gives how many bytes they were.
+/// Deletes all files of a cache. Returns their size in bytes.
 ///
 /// # Errors
-/// One cannot be deleted.
+/// A file cannot be deleted.
 pub fn clear(folder: &Path) -> io::Result<u64> {
     let mut size = 0;
     for (place, bytes, _) in files(folder)? {

@@ -11,7 +11,7 @@ use crate::log::Log;
 /// Fetches files over HTTP. Clones share their connections.
 #[derive(Clone)]
 pub struct Network {
-    /// Made when it is needed first: the system's certificates take a moment to be read.
+    /// Made on first use: reading the system's certificates takes a moment.
     client: Rc<OnceCell<Client>>,
     /// Names and passwords by host, as `~/.netrc` has them, or the file that `NETRC` names.
     secrets: Rc<OnceCell<Option<Netrc>>>,
@@ -19,10 +19,10 @@ pub struct Network {
 }
 
 impl Network {
-    /// Writes to `log` what it fetches.
+    /// A network that logs to `log` what it fetches.
     ///
     /// # Errors
-    /// Never: the client is made by the first request, which tells what is wrong.
+    /// Never: the first request makes the client, and reports what is wrong.
     pub fn new(log: Log) -> Result<Self, String> {
         Ok(Self { client: Rc::default(), secrets: Rc::default(), log })
     }
@@ -31,7 +31,7 @@ impl Network {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        // Another one, of a second server in this process, is the same.
+        // Fails if a second server in this process has installed it already: it is the same one.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder().build().map_err(|error| FetchError::Unreachable(innermost(&error)))?;
         Ok(self.client.get_or_init(|| client))
@@ -65,7 +65,7 @@ impl Network {
     /// Fetches a file, never holding more of it than was asked for.
     ///
     /// # Errors
-    /// Why it did not come.
+    /// Why it could not be fetched.
     pub async fn fetch(&self, request: &FetchRequest) -> Result<Vec<u8>, FetchError> {
         let fetching = self.read(request);
         tokio::time::timeout(request.timeout, fetching).await.unwrap_or(Err(FetchError::Timeout(request.timeout)))
@@ -102,7 +102,7 @@ impl Network {
     }
 }
 
-/// What the error comes from: what is around it says only that something failed.
+/// The root cause of an error: the errors around it only say that something failed.
 fn innermost(error: &dyn Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {

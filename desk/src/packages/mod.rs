@@ -1,5 +1,5 @@
-//! Packages on the desk: fetched over HTTP, cached on disk, and kept prepared in memory. The core says what, and checks
-//! every byte.
+//! Packages on the desk: fetched over HTTP, cached on disk, and kept prepared in memory. The core decides what to get,
+//! and checks every byte.
 
 pub mod disk;
 mod fetch;
@@ -25,10 +25,10 @@ use serde_json::{Value, json};
 use self::{disk::Disk, fetch::Network};
 use crate::{backend::Desk, installation::Installation, log::Log, platform::PLATFORM, workerd::libraries::Library};
 
-/// What installs packages, compiles them in `isolates`, and makes `snapshots`. `limits`: those of a run.
+/// The installer of packages, which compiles them in `isolates`, and makes `snapshots`. `limits`: those of a run.
 ///
 /// # Errors
-/// What comes with the program cannot be read.
+/// A file that comes with the program cannot be read.
 pub fn installer(
     installation: &Installation,
     mut options: PackageOptions,
@@ -53,19 +53,19 @@ pub fn installer(
     })))
 }
 
-/// The prepared wheels.
+/// The cache of prepared wheels.
 pub type Wheels = WheelCache<Rc<Prepared>>;
 
-/// A cache of prepared wheels, which is empty.
+/// An empty cache of prepared wheels.
 pub fn wheels() -> Wheels {
     WheelCache::new(PLATFORM.sleep, local_signal)
 }
 
-/// A wheel as isolates get it.
+/// A wheel in the form in which isolates get it.
 pub struct Prepared {
     archive: Bytes,
     libraries: Rc<[Library]>,
-    /// Its bytecode. Nothing, if it cannot be compiled.
+    /// Its bytecode, once it is compiled; never set if it cannot be.
     bytecode: OnceCell<Bytes>,
 }
 
@@ -91,11 +91,11 @@ impl Prepared {
     }
 }
 
-/// What an interpreter is booted with besides Python: packages, and a snapshot that has imported them.
+/// The parts of an interpreter besides Python: packages, and a snapshot that has imported them.
 #[derive(Default)]
 pub struct Parts {
     packages: Vec<Package>,
-    /// A snapshot to start from; without, it starts from Python's own.
+    /// A snapshot to start from, instead of Python's own.
     snapshot: Option<Bytes>,
 }
 
@@ -106,7 +106,7 @@ struct Package {
     libraries: Rc<[Library]>,
 }
 
-/// Equal are the very same bytes: then an interpreter that was booted from the one serves for the other.
+/// Equal if they share the very same bytes: an interpreter that was booted from one then serves for the other.
 impl PartialEq for Parts {
     fn eq(&self, other: &Self) -> bool {
         let is_one = |a: &Bytes, b: &Bytes| a.as_ptr() == b.as_ptr() && a.len() == b.len();
@@ -121,31 +121,31 @@ impl PartialEq for Parts {
 }
 
 impl Parts {
-    /// Whether it is Python alone.
+    /// Whether there are no packages, but Python alone.
     pub fn is_empty(&self) -> bool {
         self.packages.is_empty()
     }
 
-    /// The same, to start from a snapshot of the first of its packages.
+    /// Replaces the snapshot to start from by one of the first of its packages.
     #[must_use]
     pub fn from(self, snapshot: Option<Bytes>) -> Self {
         Self { snapshot, ..self }
     }
 
-    /// As the parent worker takes them to boot from: what there is, as JSON, and its bytes.
+    /// The envelope from which the parent worker boots an interpreter: a JSON description, and the bytes.
     pub fn sent(&self) -> (String, Vec<Bytes>) {
         let (packages, mut bytes) = self.described();
         bytes.extend(self.snapshot.clone());
         (json!({ "packages": packages, "isSnapshotted": self.snapshot.is_some() }).to_string(), bytes)
     }
 
-    /// The same, to take a snapshot of what has imported these modules.
+    /// The envelope for a snapshot of an interpreter that has imported these modules.
     pub fn to_be_imported(&self, modules: &[String]) -> (String, Vec<Bytes>) {
         let (packages, bytes) = self.described();
         (json!({ "packages": packages, "modules": modules }).to_string(), bytes)
     }
 
-    /// The native libraries of its packages, which its process has to have before.
+    /// The native libraries of its packages, which its process has to have before the boot.
     pub fn libraries(&self) -> impl Iterator<Item = &Library> {
         self.packages.iter().flat_map(|package| package.libraries.iter())
     }
@@ -163,10 +163,10 @@ impl Parts {
     }
 }
 
-/// The wheels of a set. To an isolate, bytecode is a package like others: files beside files.
+/// The parts for the wheels of a set. Bytecode is passed as packages, too: to an isolate, it is files beside files.
 ///
 /// # Errors
-/// One is not at hand any longer.
+/// A wheel is no longer in the cache.
 pub fn parts(wheels: &Wheels, set: &PackageSet, with_bytecode: bool) -> Result<Parts, SandboxError> {
     let gone =
         |wheel: &Wheel| SandboxError::Start(format!("the package {} is not at hand any longer: try again", wheel.name));
@@ -197,8 +197,7 @@ struct DeskSupply {
 impl Supply for DeskSupply {
     fn fetch(&self, request: FetchRequest) -> LocalBoxFuture<'static, Result<Vec<u8>, FetchError>> {
         let (network, disk) = (self.network.clone(), self.disk.clone());
-        // Pages of an index are believed as they are, and asked for again each time; without a network, the last is good
-        // enough.
+        // Index pages are trusted as they are, and fetched each time; without a network, the last one is good enough.
         let page =
             request.accept.map(|accept| format!("page-{}", sha256(format!("{accept} {}", request.url).as_bytes())));
         async move {

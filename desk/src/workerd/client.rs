@@ -23,13 +23,13 @@ use tokio::net::UnixStream;
 use super::envelope::Pieces;
 use crate::{errors::describe, platform::spawn};
 
-/// How long a connection may be idle and be used again: workerd closes it after 5 s.
+/// How long an idle connection may be used again: workerd closes it after 5 s.
 const FRESH: Duration = Duration::from_secs(3);
 
-/// Most bytes of a response that are read for its end to be known.
+/// Most bytes of an ignored response that are read to reach its end.
 const MAX_IGNORED: usize = 64 * 1024;
 
-/// The connections to a process. Clones are of the same.
+/// The connections to a process. Clones share them.
 #[derive(Clone)]
 pub struct Client(Rc<Inner>);
 
@@ -40,21 +40,21 @@ struct Inner {
 }
 
 impl Client {
-    /// One for the process that listens at `socket`, and answers who has the `secret`.
+    /// A client for the process that listens at `socket`, and answers those who have the `secret`.
     pub fn new(socket: PathBuf, secret: String) -> Self {
         Self(Rc::new(Inner { socket, secret, idle: RefCell::default() }))
     }
 
-    /// Closes what is not in use.
+    /// Closes idle connections.
     pub fn close(&self) {
         let idle = self.0.idle.take();
         drop(idle);
     }
 
-    /// Asks. Gives the response when its head has come.
+    /// Sends a request. Returns the response once its head has arrived.
     ///
     /// # Errors
-    /// Says what became of the connection.
+    /// Says how the connection failed.
     pub async fn ask(&self, method: Method, path: &str, body: Pieces) -> Result<Answer, String> {
         let mut connection = self.connection().await?;
         let request = Request::builder()
@@ -85,7 +85,7 @@ impl Client {
         let stream = UnixStream::connect(&self.0.socket).await.map_err(|error| describe(&error))?;
         let (connection, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
         spawn(async move {
-            // Whoever asks is told.
+            // Errors reach the request that uses the connection.
             let _ = driver.await;
         });
         Ok(connection)
@@ -107,7 +107,7 @@ impl Answer {
         loop {
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 Some(Ok(frame)) => {
-                    // Trailers say nothing.
+                    // Trailers are ignored.
                     if let Ok(bytes) = frame.into_data() {
                         return Poll::Ready(Some(Ok(bytes)));
                     }
@@ -132,7 +132,7 @@ impl Answer {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    /// Reads to the end, and drops what comes. Whether there was one.
+    /// Reads and drops the rest. Returns whether it came to a proper end.
     pub async fn drain(&mut self) -> bool {
         loop {
             match self.next().await {
@@ -143,12 +143,12 @@ impl Answer {
         }
     }
 
-    /// The status, once the whole of a small response has come.
+    /// Returns the status once the whole of a small response has arrived.
     pub async fn settled(mut self) -> Result<StatusCode, String> {
         let mut size = 0;
         while let Some(bytes) = self.next().await {
             size += bytes?.len();
-            // **Boundary.** Whatever an isolate says here is not looked at, and must not go on for ever.
+            // **Boundary.** What an isolate sends here is ignored, and must not go on for ever.
             if size > MAX_IGNORED {
                 break;
             }

@@ -1,4 +1,4 @@
-//! What is sent into a workerd process, as `envelope.js` has it: a text, and parts that are not copied.
+//! Request bodies for a workerd process, in the format of `envelope.js`: a text, and parts that are not copied.
 
 use std::{
     collections::VecDeque,
@@ -18,7 +18,7 @@ pub struct Pieces {
 }
 
 impl Pieces {
-    /// These bytes.
+    /// A body of these bytes.
     pub fn of(bytes: impl Into<Bytes>) -> Self {
         let mut pieces = Self::default();
         pieces.push(bytes.into());
@@ -29,7 +29,7 @@ impl Pieces {
     pub fn envelope(text: String, parts: Vec<Bytes>) -> Self {
         let text = Bytes::from(text);
         let lengths = [parts.len(), text.len()].into_iter().chain(parts.iter().map(Bytes::len));
-        // What is sent is bounded far below what four bytes count.
+        // All lengths are bounded far below what four bytes can hold.
         let head =
             lengths.flat_map(|length| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes()).collect::<Vec<_>>();
         let mut pieces = Self::of(head);

@@ -1,8 +1,8 @@
-//! What stands between this program and a workerd process: starts it, confined, and outlives both.
+//! The guard between this program and a workerd process: starts workerd, confined, and outlives both.
 //!
-//! It is this program once more, started with a first word of its own. Its standard input is the socket that workerd is to
-//! serve on; its standard output is a pipe, through which it tells which process workerd is, and nothing else: when that breaks,
-//! the supervisor is no more, however it ended. Then workerd is killed. Once workerd has ended, its folder is removed.
+//! It is this program again, started with a first word of its own. Its standard input is the socket that workerd serves
+//! on. Its standard output is a pipe to which it writes workerd's process id, and nothing else. When the pipe breaks,
+//! the supervisor has ended, in whatever way, and the guard kills workerd. Then it removes workerd's folder.
 
 use std::{
     env,
@@ -32,7 +32,7 @@ use super::confine;
 /// The first word of a guard's command line.
 const WORD: &str = "__guard";
 
-/// The first word of a probe's.
+/// The first word of a probe's command line.
 pub const PROBE: &str = "__probe";
 
 /// The program that a guard starts.
@@ -40,7 +40,7 @@ pub const PROBE: &str = "__probe";
 pub enum Kind {
     /// workerd, with its configuration.
     Workerd,
-    /// This program, which attacks what it is told of.
+    /// This program as the probe, which attacks the targets of a scene.
     Probe,
 }
 
@@ -53,10 +53,9 @@ impl Kind {
     }
 }
 
-/// The command that starts a guard of a `program` in `folder`, which may read the file `told`, and has so many bytes of
-/// memory.
+/// The command for a guard that starts `program` in `folder`. It may read the file `told`, and use `memory` bytes.
 pub fn command(kind: Kind, folder: &Path, program: &Path, told: &Path, memory: u64) -> Command {
-    // A program that was replaced meanwhile is still itself.
+    // This link leads to the running program, even if its file was replaced meanwhile.
     let itself = Path::new("/proc/self/exe");
     let itself = if itself.exists() { itself.to_owned() } else { env::current_exe().unwrap_or_default() };
     let mut command = Command::new(itself);
@@ -64,7 +63,7 @@ pub fn command(kind: Kind, folder: &Path, program: &Path, told: &Path, memory: u
     command
 }
 
-/// What a guard is started with.
+/// The arguments of a guard.
 struct Guard {
     kind: Kind,
     folder: PathBuf,
@@ -73,7 +72,7 @@ struct Guard {
     memory: u64,
 }
 
-/// Whether this process is to be a guard: its exit code then, once it has been one.
+/// If `words` are a guard's, runs this process as the guard, and returns its exit code.
 pub fn main(words: &[OsString]) -> Option<u8> {
     let [word, kind, folder, program, told, memory] = words else { return None };
     if word != WORD {
@@ -89,11 +88,11 @@ pub fn main(words: &[OsString]) -> Option<u8> {
 }
 
 impl Guard {
-    /// Starts workerd, and waits for the end of either. Gives an exit code as a shell would.
+    /// Starts workerd, and waits until it ends. Returns an exit code like a shell's.
     fn stand(&self) -> io::Result<u8> {
-        // A session of its own: no terminal ends it, or can be written to, and its share of the processor is its own.
+        // A session of its own: no terminal can end it or be written to, and it has its own share of the processor.
         let _ = setsid();
-        // It ends when its supervisor does, and not before.
+        // These signals do not end it: it ends when its supervisor does.
         let mut signals = SigSet::empty();
         for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM] {
             signals.add(signal);
@@ -105,15 +104,15 @@ impl Guard {
     }
 
     fn run(&self) -> io::Result<u8> {
-        // **Boundary.** What whoever started the program had open is none of workerd's. By the system call's number: the function
-        // is of glibc 2.34, and the program runs on older ones.
+        // **Boundary.** workerd gets no descriptors that the program's own parent left open. By the system call's
+        // number: the function needs glibc 2.34, and the program runs on older ones.
         // SAFETY: nothing was opened by this process yet.
         #[cfg(target_os = "linux")]
         #[allow(unsafe_code)]
         unsafe {
             libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0);
         }
-        // Not closed by `exec`, as a duplicate of standard input.
+        // `exec` does not close this duplicate of standard input.
         let listener = fcntl(io::stdin().as_fd(), FcntlArg::F_DUPFD(3))?;
         // SAFETY: it was just made, and belongs to nobody else.
         #[allow(unsafe_code)]
@@ -142,7 +141,7 @@ impl Guard {
         let to_be_ended = started.clone();
         thread::Builder::new().spawn(move || {
             wait_for_supervisor();
-            // One that was not started is not: its folder goes with this process.
+            // If workerd was not started yet, this process ends before it can be.
             match to_be_ended.get() {
                 Some(pid) => drop(kill(*pid, Signal::SIGKILL)),
                 None => process::exit(1),
@@ -156,10 +155,10 @@ impl Guard {
         #[cfg(not(target_os = "linux"))]
         let mut child = command.spawn()?;
         let _ = started.set(Pid::from_raw(child.id().try_into().unwrap_or(i32::MAX)));
-        // How much memory it takes is looked up by it. Nobody listens, perhaps.
+        // The supervisor looks up workerd's memory by this id. It may have ended already.
         let _ = writeln!(io::stdout(), "{}", child.id());
         drop(listener);
-        // Only workerd is to have it: whoever connects is told when workerd is no more.
+        // Only workerd may have the socket, so that connections fail once it has ended.
         // SAFETY: standard input is not used again.
         #[allow(unsafe_code)]
         drop(unsafe { OwnedFd::from_raw_fd(0) });

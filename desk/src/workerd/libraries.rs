@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::envelope::Pieces;
 
-/// How many bytes of them a process keeps: of two of the largest sets that an isolate takes.
+/// Most bytes of libraries that a process keeps: two of the largest sets that fit into an isolate.
 const MOST: usize = 128 << 20;
 
 /// A native library of a package.
@@ -13,13 +13,13 @@ const MOST: usize = 128 << 20;
 pub struct Library {
     /// Where it is in the package.
     pub path: String,
-    /// What no other library is called.
+    /// A name that no other library has.
     pub name: String,
     /// Its WebAssembly.
     pub bytes: Bytes,
 }
 
-/// What a process has, as far as it is known here.
+/// The libraries that a process has, as far as is known here.
 #[derive(Debug, Default)]
 pub struct Libraries {
     /// Names and bytes, the least recently used first.
@@ -27,7 +27,7 @@ pub struct Libraries {
 }
 
 impl Libraries {
-    /// Notes that these are used: what the process has to be sent so that it has them; `None` if it has.
+    /// Notes that these are used. Returns the request that sends the process those that it lacks; `None` if it has all.
     pub fn add<'a>(&mut self, wanted: impl Iterator<Item = &'a Library>) -> Option<Pieces> {
         let (mut used, mut added, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
         for library in wanted {
@@ -59,7 +59,7 @@ impl Libraries {
         Some(Pieces::envelope(json!({ "kept": kept, "added": added }).to_string(), bytes))
     }
 
-    /// Nothing is known any longer of what it has.
+    /// Forgets what the process has.
     pub fn forget(&mut self) {
         self.known.clear();
     }

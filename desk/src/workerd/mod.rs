@@ -1,4 +1,4 @@
-//! One workerd process: started, asked, watched, and ended.
+//! One workerd process: how it is started, sent requests, watched, and ended.
 //!
 //! ```text
 //! this program --starts--> its guard (guard.rs: this program again) --confines and starts--> workerd
@@ -54,10 +54,10 @@ use self::{
 };
 use crate::{errors::describe, installation::Installation, log::Log, platform::spawn};
 
-/// How long a process may take to take its assets: a cold disk and a busy machine are in it.
+/// How long a process may take to receive its assets; allows for a cold disk and a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long after its connections it may be known that a process has ended.
+/// How long after its connections broke the end of a process may become known.
 const END_KNOWN: Duration = Duration::from_millis(500);
 
 /// How long an answer to a small request may take before the process is taken for blocked.
@@ -86,26 +86,26 @@ const BOOTS: usize = 2;
 pub struct Started {
     folder: PathBuf,
     secret: String,
-    /// Its other end is the guard's: it ends workerd when this is closed.
+    /// The pipe from the guard, which ends workerd when this end is closed.
     alive: Option<ChildStdout>,
-    /// Of workerd itself, once its guard has told it.
+    /// The process id of workerd itself, once its guard has told it.
     pid: Arc<OnceLock<u32>>,
-    /// Most memory of it, in bytes.
+    /// Most memory of workerd, in bytes.
     most: u64,
     ready: oneshot::Receiver<Result<(), String>>,
     ended: oneshot::Receiver<String>,
 }
 
 impl Launch {
-    /// Starts a process. Nothing of it needs a runtime.
+    /// Starts a process. Needs no async runtime.
     ///
     /// # Errors
-    /// That of the system, by its name.
+    /// The system's error, with its name.
     pub fn start(&self) -> Result<Started, String> {
         let folder = nix::unistd::mkdtemp(&env::temp_dir().join("mcp-run-python-XXXXXX"));
         let folder = folder.map_err(|error| format!("{error}, in {}", env::temp_dir().display()))?;
         self.start_in(&folder).inspect_err(|_| {
-            // What there is of it is ours, and empty.
+            // The folder is ours, and nothing uses it yet.
             let _ = fs::remove_dir_all(&folder);
         })
     }
@@ -145,16 +145,16 @@ impl Launch {
         thread::Builder::new()
             .spawn(move || {
                 let mut line = String::new();
-                // It is closed again at once: the guard is to see when the other one is.
+                // This duplicate is closed again at once: the guard has to see when the original is closed.
                 if told.is_some_and(|told| BufReader::new(File::from(told)).read_line(&mut line).is_ok())
                     && let Ok(pid) = line.trim().parse()
                 {
                     let _ = of_workerd.set(pid);
                 }
-                // Whoever does not wait for it any longer has closed its pipe.
+                // If nobody waits any longer, the guard's pipe is closed, too.
                 let _ = tell_ready.send(send_all(&socket, &authorization, &assets, data.as_deref()));
                 let status = wait(guard);
-                // The guard removes it, unless it was ended itself.
+                // The guard removes the folder, unless it was killed itself.
                 let _ = fs::remove_dir_all(place);
                 let _ = tell_ended.send(format!("workerd ended ({status})"));
             })
@@ -163,7 +163,7 @@ impl Launch {
     }
 }
 
-/// Waits for the end of the guard, whose status is that of workerd, as a shell gives it.
+/// Waits for the end of the guard, whose status is workerd's, in a shell's form.
 fn wait(mut guard: Child) -> String {
     match guard.wait() {
         Ok(status) => describe_status(status),
@@ -180,7 +180,7 @@ fn describe_status(status: ExitStatus) -> String {
     }
 }
 
-/// Sends what isolates are made of, and the files that each has.
+/// Sends what isolates are made of, and the files that each isolate gets.
 fn send_all(socket: &Path, secret: &str, assets: &Path, data: Option<&[u8]>) -> Result<(), String> {
     let assets = File::open(assets).and_then(|file| Ok((file.metadata()?.len(), file)));
     let (length, file) = assets.map_err(|error| describe(&error))?;
@@ -190,7 +190,7 @@ fn send_all(socket: &Path, secret: &str, assets: &Path, data: Option<&[u8]>) -> 
     send(socket, secret, "/assets", length, file)
 }
 
-/// Sends something by a plain socket, so that the system copies it, and nobody else holds it.
+/// Sends content over a plain socket: the system copies it, so this program never holds it.
 fn send(socket: &Path, secret: &str, path: &str, length: u64, mut content: impl Read) -> Result<(), String> {
     let silent = || "workerd did not start; --verbose shows what it says".to_owned();
     let mut send = || -> io::Result<[u8; 12]> {
@@ -218,13 +218,13 @@ fn send(socket: &Path, secret: &str, path: &str, length: u64, mut content: impl 
     }
 }
 
-/// Of the system, in bytes.
+/// Size of the system's pages, in bytes.
 fn page_size() -> usize {
     let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
     size.and_then(|size| size.try_into().ok()).unwrap_or(4096)
 }
 
-/// A process. Clones are of the same.
+/// A process. Clones refer to the same one.
 #[derive(Clone)]
 pub struct Workerd(Rc<Inner>);
 
@@ -276,7 +276,7 @@ impl Workerd {
         workerd
     }
 
-    /// Resolves when it takes interpreters.
+    /// Resolves when the process takes interpreters.
     ///
     /// # Errors
     /// It did not start, or was ended before.
@@ -293,9 +293,9 @@ impl Workerd {
     /// Sends the process the libraries that it has not compiled yet.
     ///
     /// # Errors
-    /// Why it does not take them.
+    /// Why they could not be loaded.
     pub async fn has_libraries<'a>(&self, wanted: impl Iterator<Item = &'a Library>) -> Result<(), String> {
-        // One after the other: what is known of it is what it was sent.
+        // One request at a time: what is known here has to match what was sent.
         let mut libraries = self.0.libraries.lock().await;
         let Some(sent) = libraries.add(wanted) else { return Ok(()) };
         let status = self.status("/libraries", START_LIMIT, sent).await;
@@ -306,7 +306,7 @@ impl Workerd {
         Err(self.ended().unwrap_or_else(|| "an interpreter's native libraries could not be loaded".to_owned()))
     }
 
-    /// Sends it libraries anew from now on: it may not have them.
+    /// Forgets which libraries the process has, so that they are sent again.
     pub async fn forget_libraries(&self) {
         self.0.libraries.lock().await.forget();
     }
@@ -316,14 +316,14 @@ impl Workerd {
         self.0.ended.borrow().clone()
     }
 
-    /// How many bytes of memory are its own, as the system says; 0 if it has ended, or the system does not say.
+    /// Memory of its own, in bytes; 0 if it has ended, or the system does not say.
     pub fn memory(&self) -> usize {
         let [_, resident, shared, ..] = self.pages();
-        // What it shares with others is its program.
+        // Shared memory is that of its program.
         resident.saturating_sub(shared).saturating_mul(page_size())
     }
 
-    /// Whether it has taken most of the memory that it may: what more it asks for, it may not get.
+    /// Whether it has taken most of the memory that it may have: further allocations may fail.
     pub fn is_crowded(&self) -> bool {
         let [.., data] = self.pages();
         data.saturating_mul(page_size()) > self.0.most / 4 * 3
@@ -337,14 +337,14 @@ impl Workerd {
         std::array::from_fn(|_| counts.next().unwrap_or_default())
     }
 
-    /// Resolves when it has ended: why.
+    /// Resolves with the reason when it has ended.
     pub async fn end_of(&self) -> String {
         let mut ended = self.0.ended.subscribe();
         let why = ended.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
         why.unwrap_or_else(|| "workerd ended".to_owned())
     }
 
-    /// Ends it at once. `why` is what is said to whoever has a run in it.
+    /// Ends it at once. `why` is the reason that is given for its runs.
     pub fn end(&self, why: &str) {
         let first = self.0.ended.send_if_modified(|ended| {
             let first = ended.is_none();
@@ -355,7 +355,7 @@ impl Workerd {
         });
         if first {
             self.0.client.close();
-            // Its guard hears of it.
+            // The guard sees the pipe close, and kills workerd.
             drop(self.0.alive.take());
         }
     }
@@ -365,10 +365,10 @@ impl Workerd {
         self.0.gone.clone().await;
     }
 
-    /// Asks the parent worker. Gives the response when its head has come.
+    /// Sends a request to the parent worker. Returns the response once its head has arrived.
     ///
     /// # Errors
-    /// What became of the connection: [`Self::why`] may know better.
+    /// How the connection failed: [`Self::why`] may know better.
     pub async fn ask(&self, method: Method, path: &str, body: Pieces) -> Result<Answer, String> {
         if let Some(why) = self.ended() {
             return Err(why);
@@ -376,19 +376,19 @@ impl Workerd {
         self.0.client.ask(method, path, body).await
     }
 
-    /// Asks, and gives the status once the whole response has come; `None` if it did not in time.
+    /// Sends a request, and returns the status once the whole response has arrived; `None` if it did not in time.
     pub async fn status(&self, path: &str, limit: Duration, body: Pieces) -> Option<StatusCode> {
         let asked = async { self.ask(Method::POST, path, body).await?.settled().await };
         timeout(limit, asked).await.ok()?.ok()
     }
 
-    /// Whether it answers: a loop in C, in any of its isolates, blocks them all. (One in Python lets others have a turn every
-    /// 20 ms, and an answer takes several.)
+    /// Whether it answers: a loop in C, in any of its isolates, blocks them all. (A loop in Python yields every 20 ms,
+    /// and an answer takes several turns.)
     pub async fn answers(&self) -> bool {
         self.status("/", ANSWER_LIMIT, Pieces::default()).await == Some(StatusCode::NO_CONTENT)
     }
 
-    /// What to say about an error: the reason of its end, if that is what it comes from, which may be known a moment later.
+    /// The reason for an error: that of the process's end, if this is known in a moment, else the error itself.
     pub async fn why(&self, error: String) -> String {
         timeout(END_KNOWN, self.end_of()).await.unwrap_or(error)
     }

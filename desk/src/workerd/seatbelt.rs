@@ -1,5 +1,5 @@
-//! What a workerd process can do on macOS: what `sandbox-exec` lets it, which Apple calls deprecated and its own programs
-//! and browsers still use.
+//! Confines a workerd process on macOS, by `sandbox-exec`. Apple calls that deprecated, but its own programs and
+//! browsers still use it.
 //!
 //! Written from what is known of its profiles, and not tested on macOS.
 
@@ -7,7 +7,7 @@ use std::path::Path;
 #[cfg(target_os = "macos")]
 use std::process::Command;
 
-/// The command that starts a program, confined, which may read these files.
+/// The command that starts a confined program, which may read these files.
 #[cfg(target_os = "macos")]
 pub fn command(program: &Path, readable: &[&Path]) -> Command {
     let mut command = Command::new("/usr/bin/sandbox-exec");
@@ -36,7 +36,7 @@ fn profile(program: &Path, readable: &[&Path]) -> String {
     )
 }
 
-/// A path, as a profile has it.
+/// A path in the syntax of profiles.
 fn literal(path: &Path) -> String {
     let path = path.to_string_lossy().replace('\\', r"\\").replace('"', "\\\"");
     format!("(literal \"{path}\")")

@@ -1,7 +1,7 @@
-//! seccomp: which system calls a process may make. The list is that of a trace of workerd, and of what its allocator, its
-//! libraries and V8 are known to use; every other one fails as if the kernel did not have it.
+//! seccomp: which system calls a process may make. The list comes from a trace of workerd, and from what its allocator,
+//! its libraries and V8 are known to use. Every other call fails as if the kernel did not have it.
 //!
-//! What is not in it, by intent: programs (`execve` passes once, see program.rs; `execveat` never), processes (`fork`,
+//! Left out on purpose: programs (`execve` passes once, see program.rs; `execveat` never), processes (`fork`,
 //! `clone` but for threads, `clone3`, whose flags cannot be seen), sockets (`socket`, `connect`, `bind`, `listen`), folders
 //! (`getdents64`), changes of files, `ptrace`, `process_vm_*`, `memfd_create`, `io_uring_*`, `bpf`, `userfaultfd`,
 //! `perf_event_open`, keys, mounts, name spaces, and signals to others.
@@ -96,7 +96,7 @@ const ANY: &[c_long] = &[
     libc::SYS_restart_syscall,
     libc::SYS_exit,
     libc::SYS_exit_group,
-    // Time, chance, and what is known of the machine.
+    // Time, random bytes, and facts about the machine.
     libc::SYS_clock_gettime,
     libc::SYS_clock_getres,
     libc::SYS_clock_nanosleep,
@@ -112,7 +112,7 @@ const ANY: &[c_long] = &[
     libc::SYS_execve,
 ];
 
-/// Those that only this machine's architecture has.
+/// Further calls that only this machine's architecture has.
 #[cfg(target_arch = "x86_64")]
 const ANY_HERE: &[c_long] = &[
     libc::SYS_open,
@@ -130,13 +130,13 @@ const ANY_HERE: &[c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const ANY_HERE: &[c_long] = &[];
 
-/// `ioctl`s of a file that tell, or say how it is read.
+/// `ioctl`s that query a descriptor, or set how it is used.
 const IOCTLS: [u64; 4] = [libc::FIOCLEX, libc::FIONBIO, libc::FIONREAD, libc::TCGETS];
 
-/// `prctl`s: names, and what may be known.
+/// `prctl`s that name things, or only query.
 const PRCTLS: [i32; 4] = [libc::PR_SET_NAME, libc::PR_GET_NAME, libc::PR_SET_VMA, libc::PR_GET_DUMPABLE];
 
-/// The filter of this process, which keeps its number; `None` where there can be none.
+/// The filter of this process, with its id, which `execve` does not change; `None` if it cannot be built.
 pub fn filter() -> Option<BpfProgram> {
     build().ok()
 }
@@ -153,13 +153,13 @@ fn build() -> Result<BpfProgram, Error> {
     let masked = |argument, mask, value| SeccompCondition::new(argument, Length::Qword, Is::MaskedEq(mask), value);
     let thread = (libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND) as u64;
     only(libc::SYS_clone, vec![vec![masked(0, thread, thread)?]])?;
-    // Whatever is sent by a stream goes to its other end.
+    // Streams alone: what is sent on one goes to its other end.
     let stream = libc::SOCK_STREAM as u64;
     only(libc::SYS_socketpair, vec![vec![equal(0, libc::AF_UNIX as u64)?, masked(1, 0xf, stream)?]])?;
     only(libc::SYS_ioctl, IOCTLS.iter().map(|call| Ok(vec![equal(1, *call)?])).collect::<Result<_, Error>>()?)?;
     only(libc::SYS_prctl, PRCTLS.iter().map(|call| Ok(vec![equal(0, *call as u64)?])).collect::<Result<_, Error>>()?)?;
     let commands = [libc::F_DUPFD, libc::F_DUPFD_CLOEXEC, libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL];
-    // Not its owner: who gets a signal when there is something to read.
+    // Not `F_SETOWN`, which chooses who gets a signal when there is something to read.
     only(
         libc::SYS_fcntl,
         commands.iter().map(|call| Ok(vec![equal(1, *call as u64)?])).collect::<Result<_, Error>>()?,

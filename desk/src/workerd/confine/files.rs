@@ -10,7 +10,7 @@ use landlock::{
 
 use super::Bounds;
 
-/// The newest that the crate knows. A kernel that knows less enforces what it knows.
+/// The newest version that the crate knows. An older kernel enforces what it knows.
 const NEWEST: ABI = ABI::V10;
 
 /// The loader and the libraries, as a trace of workerd shows them, and `libgcc_s` for programs of Rust.
@@ -37,19 +37,19 @@ const LIBRARY_FOLDERS: [&str; 8] = [
     "/usr/lib/aarch64-linux-gnu",
 ];
 
-/// What else workerd opened when it was traced.
+/// Other files that workerd opened when it was traced.
 const READ: [&str; 4] = ["/etc/ld.so.cache", "/sys/devices/system/cpu", "/dev/urandom", "/dev/null"];
 
 /// The rules, until they are enforced.
 pub struct Rules(Option<RulesetCreated>);
 
 impl Rules {
-    /// Rules by which a program reaches nothing but what its bounds name.
+    /// Rules that let a program reach only what its bounds name.
     pub fn new(bounds: &Bounds<'_>) -> Self {
         Self(rules(bounds).ok())
     }
 
-    /// The rules, once.
+    /// Takes the rules out; `None` the second time.
     pub fn take(&mut self) -> Option<Self> {
         self.0.take().map(|rules| Self(Some(rules)))
     }
@@ -57,7 +57,7 @@ impl Rules {
     /// Enforces them on this process.
     pub fn enforce(self) {
         let Some(rules) = self.0 else { return };
-        // A thread finds its stack in `/proc/self/maps`. This is the folder of this process, and of no other.
+        // Threads find their stacks in `/proc/self/maps`. The rule is for the folder of this process, and of no other.
         let _ = add(rules, Path::new("/proc/self"), AccessFs::ReadFile.into()).and_then(RulesetCreated::restrict_self);
     }
 }
@@ -86,7 +86,7 @@ fn libraries() -> impl Iterator<Item = PathBuf> {
     places.filter(|place| place.is_file())
 }
 
-/// Allows `access` to a file, or to what is in a folder. What is not there needs no rule.
+/// Allows `access` to a file, or to what is in a folder. A path that does not exist needs no rule.
 fn add(rules: RulesetCreated, file: &Path, access: BitFlags<AccessFs>) -> Result<RulesetCreated, RulesetError> {
     match PathFd::new(file) {
         Ok(opened) => rules.add_rule(PathBeneath::new(opened, access)),

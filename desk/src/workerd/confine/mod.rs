@@ -1,8 +1,8 @@
-//! What a workerd process can do on this machine: nearly nothing.
+//! Confines a workerd process: it can do nearly nothing on this machine.
 //!
-//! Whoever breaks out of V8 and of workerd's own sandbox runs native code in that process, as this user. Here it is decided
-//! what that gives: read-only access to the files that workerd needs to start, the socket that it was handed, memory,
-//! threads and time. All of it needs no privileges; what a system does not have is left out, and
+//! An attacker who breaks out of V8 and of workerd's own sandbox runs native code in that process, as this user. This
+//! module limits what that gives: read-only access to the files that workerd needs to start, the socket that it was
+//! handed, memory, threads and time. None of it needs privileges; what a system does not have is left out, and
 //! `mcp-run-python doctor` says so.
 
 mod calls;
@@ -23,13 +23,13 @@ use nix::sys::{
     signal::Signal,
 };
 
-/// Leaves what it can leave of the machine. To be called first of all, while this process has one thread.
+/// Leaves the name spaces that it can. To be called first of all, while this process has one thread.
 pub use self::spaces::leave;
 
 /// Most open files of a process.
 const OPEN_FILES: u64 = 4096;
 
-/// What a confined process may reach.
+/// The bounds of a confined process.
 pub struct Bounds<'a> {
     /// The program that is started.
     pub program: &'a Path,
@@ -39,7 +39,7 @@ pub struct Bounds<'a> {
     pub memory: u64,
 }
 
-/// Starts a program, confined. This process has no other program to start, nor any thread after that.
+/// Starts a confined program. After that, this process can start neither another program nor a thread.
 ///
 /// # Errors
 /// It cannot be started.
@@ -48,7 +48,7 @@ pub fn spawn(command: &mut Command, bounds: &Bounds<'_>) -> io::Result<Child> {
     let (once, passing) = program::once()?;
     let memory = bounds.memory;
     let confine = move || {
-        // Limits: what is asked for is less than what there was, or that stays.
+        // Limits are only ever lowered: one that is lower already stays.
         let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
         let _ = setrlimit(Resource::RLIMIT_DATA, memory, memory);
         let _ = setrlimit(Resource::RLIMIT_FSIZE, 0, 0);
@@ -58,10 +58,10 @@ pub fn spawn(command: &mut Command, bounds: &Bounds<'_>) -> io::Result<Child> {
             files.enforce();
         }
         once.enforce();
-        // After whatever may clear it, and before it cannot be set any longer.
+        // After everything that may clear it, and before the filter forbids to set it.
         prctl::set_pdeathsig(Signal::SIGKILL)?;
         if let Some(calls) = calls::filter() {
-            // A kernel without it: see above.
+            // Fails on a kernel without seccomp: see above.
             let _ = seccompiler::apply_filter(&calls);
         }
         Ok(())

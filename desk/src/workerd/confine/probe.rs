@@ -1,5 +1,5 @@
-//! Attacks from native code: what a hole in V8 and in workerd's own sandbox would give. `mcp-run-python doctor` has this
-//! started in workerd's place, confined just so, and tells what was held.
+//! Attacks from native code: what a hole in V8 and in workerd's own sandbox would give. `mcp-run-python doctor` starts
+//! this in workerd's place, confined in the same way, and prints which attacks were held.
 
 use std::{
     ffi::CString,
@@ -22,7 +22,7 @@ use nix::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What there is to be attacked.
+/// The targets of the attacks.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Scene {
     /// A process of the same user.
@@ -35,15 +35,15 @@ pub struct Scene {
     pub port: u16,
     /// A Unix socket where something listens.
     pub socket: PathBuf,
-    /// One that takes datagrams.
+    /// A Unix socket that takes datagrams.
     pub datagrams: PathBuf,
-    /// An abstract one.
+    /// The name of an abstract Unix socket where something listens.
     pub name: String,
     /// This program.
     pub program: PathBuf,
 }
 
-/// What one attack aims at: what a missing piece of the confinement costs.
+/// The aim of an attack: what a missing piece of the confinement exposes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Aim {
     /// Files of the user.
@@ -52,24 +52,24 @@ pub enum Aim {
     Sockets,
     /// Other processes, and new ones.
     Processes,
-    /// Parts of the kernel that nobody here needs.
+    /// Parts of the kernel that workerd does not need.
     Kernel,
 }
 
-/// How one went.
+/// The outcome of an attack.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Attack {
     /// What was tried.
     pub name: String,
     /// What it aims at.
     pub aim: Aim,
-    /// What held it; `None`: nothing did.
+    /// What held it; `None` if nothing did.
     pub held: Option<String>,
 }
 
 type Attempt = fn(&Scene) -> io::Result<()>;
 
-/// All of them. The last becomes another program if it can.
+/// All attacks. The last one becomes another program if it can, so nothing can come after it.
 const ATTACKS: [(&str, Aim, Attempt); 31] = [
     ("read /etc/passwd", Aim::Files, |_| read(Path::new("/etc/passwd"))),
     ("read a file of this user", Aim::Files, |scene| read(&scene.secret)),
@@ -110,7 +110,7 @@ const ATTACKS: [(&str, Aim, Attempt); 31] = [
     ("unshare", Aim::Kernel, |_| call(libc::SYS_unshare, [libc::CLONE_NEWUSER.into(), 0, 0])),
     ("keyctl", Aim::Kernel, |_| call(libc::SYS_keyctl, [0, 0, 0])),
     ("become another program", Aim::Processes, |scene| {
-        // Itself, which Landlock would let it be.
+        // This program itself: Landlock allows it to be executed, so something else has to stop this.
         become_program(&scene.program)
     }),
 ];
@@ -118,7 +118,7 @@ const ATTACKS: [(&str, Aim, Attempt); 31] = [
 /// How many there are.
 pub const COUNT: usize = ATTACKS.len();
 
-/// Attacks: each outcome is told on standard error, as JSON, a line each. Gives the exit code.
+/// Runs the attacks. Writes each outcome to standard error, as one line of JSON. Returns the exit code.
 pub fn main(scene: &Path) -> u8 {
     let scene = fs::read(scene).ok().and_then(|text| serde_json::from_slice::<Scene>(&text).ok());
     let Some(scene) = scene else { return 1 };
@@ -143,7 +143,7 @@ fn list(folder: &Path) -> io::Result<()> {
 
 fn of_victim(scene: &Scene, file: &str) -> io::Result<()> {
     let file = File::open(format!("/proc/{}/{file}", scene.victim))?;
-    // The first page of memory is never there: that it was opened is enough.
+    // The first page of memory is never mapped: it is enough that the file could be opened.
     let _ = (&file).read(&mut [0]);
     Ok(())
 }
@@ -152,10 +152,10 @@ fn victim(scene: &Scene) -> Pid {
     Pid::from_raw(scene.victim)
 }
 
-/// Whether anything is open besides standard input and output and the one socket that was handed over.
+/// Succeeds if anything is open besides the standard streams and the one socket that was handed over.
 fn leaked() -> io::Result<()> {
     let open = (3..1024).filter(|descriptor| {
-        // SAFETY: it looks at a number, whatever that is of.
+        // SAFETY: it only queries a descriptor, and fails if the number is none.
         #[allow(unsafe_code)]
         unsafe {
             libc::fcntl(*descriptor, libc::F_GETFD) >= 0
@@ -174,13 +174,13 @@ fn start() -> io::Result<()> {
 }
 
 fn call(number: c_long, [a, b, c]: [c_long; 3]) -> io::Result<()> {
-    // SAFETY: what is no pointer is 0, and the one that is one is a constant.
+    // SAFETY: the only pointer that is passed is to a constant; where others are expected, it is 0.
     #[allow(unsafe_code)]
     let result = unsafe { libc::syscall(number, a, b, c, 0, 0) };
     let error = io::Error::last_os_error();
     match error.raw_os_error() {
         _ if result >= 0 => Ok(()),
-        // The kernel looked at what was asked for: it would do other things.
+        // The kernel got as far as the arguments: with others, the call would succeed.
         Some(libc::EFAULT | libc::EINVAL | libc::ENOKEY) => Ok(()),
         _ => Err(error),
     }
@@ -191,7 +191,7 @@ fn become_program(program: &Path) -> io::Result<()> {
     Ok(nix::unistd::execve(&path, &[&path], &[&path]).map(drop)?)
 }
 
-/// Sockets that are waiting to be reached, as long as this is held.
+/// Sockets that can be reached as long as this is held.
 pub struct Targets {
     _tcp: TcpListener,
     _unix: UnixListener,
@@ -200,10 +200,10 @@ pub struct Targets {
 }
 
 impl Scene {
-    /// One in a folder of this process, which is the victim.
+    /// Sets up the targets in a folder. This process is the victim.
     ///
     /// # Errors
-    /// Of the system.
+    /// The system's.
     pub fn set(folder: &Path, program: PathBuf) -> io::Result<(Self, Targets)> {
         let tcp = TcpListener::bind("127.0.0.1:0")?;
         let port = tcp.local_addr()?.port();
@@ -222,7 +222,7 @@ impl Scene {
     }
 }
 
-/// A descriptor that a careless parent would leave to its children.
+/// Lets children inherit a descriptor, as a careless parent would.
 pub fn leave_open(file: &File) {
     // SAFETY: it changes a flag of a descriptor that is open.
     #[allow(unsafe_code)]

@@ -1,7 +1,7 @@
-//! That a process starts one program, and no other.
+//! Lets a process start one program, and no other.
 //!
-//! Its first `execve` is the one that starts it. A filter cannot count: so the kernel asks this process about each
-//! (seccomp's user notification), which lets the first pass and then hangs up. From then on each fails.
+//! Its first `execve` starts that program. A filter cannot count: so the kernel asks the parent, this process, about
+//! each (seccomp's user notification). The parent lets the first pass and then hangs up. From then on each fails.
 
 use std::{
     io,
@@ -14,19 +14,19 @@ use std::{
 
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, recvmsg, sendmsg, shutdown};
 
-/// What the child does.
+/// The child's side.
 pub struct Once(UnixStream);
 
-/// What this process does meanwhile.
+/// This process's side.
 pub struct Passing {
     told: UnixStream,
     thread: JoinHandle<()>,
 }
 
-/// Both.
+/// Makes both sides.
 ///
 /// # Errors
-/// Of the system, for want of descriptors or threads.
+/// The system's, for want of descriptors or threads.
 pub fn once() -> io::Result<(Once, Passing)> {
     let (child, own) = UnixStream::pair()?;
     let told = own.try_clone()?;
@@ -39,7 +39,7 @@ pub fn once() -> io::Result<(Once, Passing)> {
 }
 
 impl Passing {
-    /// The program was started, or will not be.
+    /// To be called once the program was started, or has failed to start.
     pub fn end(self) {
         let _ = shutdown(self.told.as_raw_fd(), Shutdown::Both);
         let _ = self.thread.join();
@@ -47,8 +47,8 @@ impl Passing {
 }
 
 impl Once {
-    /// Has the kernel ask about each program that this process starts. Where it cannot, Landlock allows no other but
-    /// itself.
+    /// Has the kernel ask about each program that this process starts. Where it cannot, Landlock still allows no
+    /// program but the first one.
     pub fn enforce(&self) {
         let Ok(listener) = listen() else { return };
         let descriptors = [listener.as_raw_fd()];
@@ -58,11 +58,11 @@ impl Once {
     }
 }
 
-/// Asks about `execve`, and allows everything else. Other filters are stricter.
+/// Installs a filter that asks about `execve`, and allows everything else. The other filter is stricter.
 fn listen() -> io::Result<OwnedFd> {
     let statement = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
     let mut filter = [
-        // The number of the call. Its architecture is looked at by the other filter.
+        // Loads the number of the call. The other filter checks its architecture.
         statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0),
         libc::sock_filter {
             code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
@@ -104,7 +104,7 @@ fn receive(socket: &UnixStream) -> Option<OwnedFd> {
     descriptors.map(|descriptor| unsafe { OwnedFd::from_raw_fd(descriptor) })
 }
 
-/// Lets the first call pass. Who made it is our own child, before it became another program: there is nothing to check.
+/// Lets the first call pass. Our own child makes it, before it becomes another program: there is nothing to check.
 fn pass_one(listener: &OwnedFd) -> io::Result<()> {
     // SAFETY: both are plain data of the kernel's own layout, zeroed as it asks for, and live until the call returns.
     #[allow(unsafe_code)]
