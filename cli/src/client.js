@@ -1,12 +1,12 @@
-// The program, driven over its stdin and stdout: a client of MCP, with the little that the library needs.
+// Drives the program over its stdin and stdout: an MCP client with only what the library needs.
 import { spawn } from 'node:child_process';
 import { program } from './program.js';
 import { parse, stringify } from './values.js';
 
-/** Where results say that a file is. */
+/** Begins the URIs of files in results. */
 const PLACE = 'sandbox:///';
 
-/** What has the program stop the runs of its client, and tell whether there was one. */
+/** The request to stop all runs of this client; its answer tells whether there was one. */
 const INTERRUPT = { jsonrpc: '2.0', id: 'interrupt', method: 'interrupt' };
 
 /** @typedef {import('../core/sandbox.js').Listeners} Listeners */
@@ -54,7 +54,7 @@ export class Client {
         held.push(chunk.subarray(start));
       }
     } catch {
-      // Its end is told by `close`.
+      // The event `close` reports the end.
     }
   }
 
@@ -70,7 +70,7 @@ export class Client {
     const { level, logger, data } = message.params ?? {};
     if (message.method !== 'notifications/message' || typeof data !== 'string') return;
     for (const { listeners } of this.#waiting.values()) {
-      // What has a name is not output: packages being installed.
+      // A message with a logger is not output: it reports the installation of packages.
       if (logger !== undefined) listeners?.progress({ phase: 'packages', message: data, loaded: 0, total: 0 });
       else if (level === 'info') listeners?.output({ stream: 'stdout', text: data });
       else if (level === 'warning') listeners?.output({ stream: 'stderr', text: data });
@@ -113,7 +113,7 @@ export class Client {
     return result;
   }
 
-  /** Stops the runs that go on: each gives its result. @returns {Promise<boolean>} whether there was one */
+  /** Stops the current runs: each gives its result. @returns {Promise<boolean>} whether there was one */
   async interrupt() {
     const answered = new Promise((resolve, reject) => this.#waiting.set(INTERRUPT.id, { resolve, reject }));
     this.#send(INTERRUPT);
@@ -128,12 +128,12 @@ export class Client {
   async run(args, options) {
     const { structuredContent, content } = await this.request(
       'tools/call',
-      // Not a model reads it.
+      // No model reads the result: it comes whole.
       { name: 'run_python_code', arguments: args, _meta: { 'mcp-run-python/whole-result': true } },
       options,
     );
     for (const file of structuredContent.files ?? []) Object.assign(file, contentOf(file, content));
-    // Those that are files say so.
+    // Images that are files have `_meta`.
     const figures = content.filter((/** @type {any} */ { type, _meta }) => type === 'image' && _meta === undefined);
     const images = figures.map((/** @type {any} */ { mimeType, data }) => ({ mimeType, data }));
     return { ...structuredContent, images };
@@ -154,7 +154,7 @@ export class Client {
 }
 
 /**
- * What is in a file, if one of these blocks has it.
+ * The content of a file, if one of these blocks has it.
  * @param {{ path: string }} file @param {any[]} content
  */
 function contentOf({ path }, content) {

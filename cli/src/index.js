@@ -22,11 +22,11 @@ function upperCase(name) {
   return name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase();
 }
 
-/** What the sandbox asks of this home: see `Backend` in sandbox.js. */
+/** Implements `Backend` of sandbox.js for Node. */
 class Backend {
   /** The session that keeps variables, once there is one. @type {string | undefined} */
   #session;
-  /** Ends what has not begun to run. @type {AbortController | undefined} */
+  /** Ends a run that has not begun. @type {AbortController | undefined} */
   #evaluating;
   /** @type {Client} */
   #client;
@@ -39,7 +39,7 @@ class Backend {
     this.#client = new Client(args);
   }
 
-  /** Resolves when it serves. */
+  /** Resolves when the program answers. */
   async begin() {
     await this.#client.request('logging/setLevel', { level: 'info' });
   }
@@ -75,10 +75,10 @@ class Backend {
     const evaluating = this.#evaluating;
     this.#client.interrupt().then(
       (interrupted) => {
-        // What has not begun to run, as its packages are on their way, is not run at all.
+        // A run that has not begun, as its packages are on their way, is not run at all.
         if (!interrupted) evaluating?.abort(new Error('the run was stopped before it began'));
       },
-      // It has ended, and whoever waits is told.
+      // The program has ended: its open requests were rejected.
       () => {},
     );
   }

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The command `mcp-run-python`: becomes the program for this system.
+// The command `mcp-run-python`: replaces itself with the program for this system.
 import { spawn } from 'node:child_process';
 import { program } from './program.js';
 
@@ -16,9 +16,9 @@ function found() {
 const { file, env } = found();
 const args = process.argv.slice(2);
 const all = /** @type {Record<string, string>} */ ({ ...process.env, ...env });
-// Node 22.15 and later can.
+// Node 22.15 and later have it.
 process.execve?.(file, ['mcp-run-python', ...args], all);
-// Before that, this process stays: the program ends with it, and gets its signals.
+// Earlier versions: this process stays; the program ends with it, and gets its signals.
 const child = spawn(file, args, { stdio: 'inherit', env: { ...all, MCP_RUN_PYTHON_PARENT: String(process.pid) } });
 for (const signal of /** @type {NodeJS.Signals[]} */ (['SIGINT', 'SIGTERM', 'SIGHUP']))
   process.on(signal, () => child.kill(signal));

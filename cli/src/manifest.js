@@ -1,4 +1,4 @@
-// What package.json says of this package.
+// The package.json of this package.
 import { readFileSync } from 'node:fs';
 
 /** @type {{ name: string, version: string, dependencies: { workerd: string } }} */

@@ -1,13 +1,13 @@
-// Where the program is: npm installs the one for this system, and workerd, each as a package of its own.
+// Finds the program for this system and workerd: npm installs each as a package of its own.
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { manifest } from './manifest.js';
 
-/** Why it cannot be started. */
+/** The program cannot be started; the message says why. */
 export class Missing extends Error {}
 
 /**
- * The program, and what it is told of where things are.
+ * The program, and the environment variables that tell it where things are.
  * @returns {{ file: string, env: Record<string, string> }}
  */
 export function program() {
@@ -22,7 +22,7 @@ export function program() {
     throw new Missing(`${name} is missing: install mcp-run-python anew, with its optional dependencies`);
   }
   const home = fileURLToPath(new URL('..', import.meta.url));
-  // The words that start this again, from anywhere: whatever npx runs lies where nothing stays.
+  // The command that starts this again, from anywhere: npx runs files from a cache, where nothing stays.
   const isByNpx = process.env.npm_command === 'exec' || !process.argv[1];
   const command = isByNpx ? ['npx', '-y', manifest.name] : [process.argv[1]];
   return {

@@ -1,15 +1,15 @@
-// Values between Python and JavaScript, whose numbers hold integers up to 2^53 only: the others are a `bigint`.
+// Converts values between Python and JavaScript. A `number` holds integers only up to 2^53: larger ones are a `bigint`.
 import { randomUUID } from 'node:crypto';
 
-/** Digits of the longest `bigint`: parsing one takes the square of its length. */
+/** Digits of the longest `bigint`: the time to parse one grows with the square of its length. */
 const MAX_DIGITS = 100_000;
 
-/** A string, or a number, of a JSON text. */
+/** The strings and numbers of a JSON text. */
 const TOKENS = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g;
 
 /** JSON as `JSON.stringify` writes it; a `bigint` is an integer. @param {unknown} value @returns {string} */
 export function stringify(value) {
-  // Nothing in the value can look like it.
+  // Random, so that nothing in the value looks like it.
   const mark = randomUUID();
   const text = JSON.stringify(value, function (key, given) {
     // `this[key]`: a program may have given BigInt a `toJSON`.
@@ -20,7 +20,7 @@ export function stringify(value) {
 }
 
 /**
- * A message whose result may have numbers that no `number` holds. What is not the returned value has none.
+ * Parses a message whose returned value may have integers that no `number` holds. The rest of it has none.
  * @param {string} text
  * @param {boolean} exact whether every integer of the value is a `bigint`
  * @returns {any}
@@ -59,7 +59,7 @@ function bigint(digits) {
 function revived(value, mark, number) {
   if (typeof value === 'string') return value.startsWith(mark) ? number(value.slice(mark.length)) : value;
   if (typeof value !== 'object' || value === null) return value;
-  // `__proto__` is a name like any other, of a member that is there.
+  // `__proto__` sets no prototype here: `JSON.parse` has made it a member like any other.
   for (const [name, member] of Object.entries(value)) value[name] = revived(member, mark, number);
   return value;
 }

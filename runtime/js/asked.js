@@ -1,8 +1,8 @@
-// What is asked of a session's files without running anything: which there are, bytes of one, and uploads, which come in
-// parts and are in place with the last. docs/protocol.md has the requests and their answers.
+// Answers requests for a session's files without running anything: lists, reads and deletes files, and takes uploads, which
+// come in parts and are written with the last one. docs/protocol.md has the requests and their answers.
 import { filesIn, fromBase64, HOME, isPlain, linkIn, toBase64, whyNot } from './files.js';
 
-/** How many uploads to one session go on at once; and after how long without a part one gives way, in milliseconds. */
+/** The most uploads to one session at once, and how long one may go without a part before it is dropped, in milliseconds. */
 const UPLOADS = 8;
 const STALE = 30_000;
 
@@ -12,7 +12,7 @@ const STALE = 30_000;
 /** @typedef {{ path: string, parts: Uint8Array[], bytes: number, when: number }} Upload */
 /** @template {string} Kind @typedef {Extract<FileRequest, Record<Kind, unknown>>} Of */
 
-/** Why it is not done. */
+/** A request that is refused, and why. */
 class Refused extends Error {
   /** @param {Refusal} why */
   constructor(why) {
@@ -24,7 +24,7 @@ class Refused extends Error {
 export class AskedFiles {
   #fs;
   #storage;
-  /** Those that go on, by their names. @type {Map<string, Upload>} */
+  /** Unfinished uploads by name. @type {Map<string, Upload>} */
   #uploads = new Map();
 
   /** @param {any} FS Emscripten's @param {import('./storage.js').Storage} storage */
@@ -82,7 +82,7 @@ export class AskedFiles {
     if (!upload && at === 0) {
       if (this.#uploads.size >= UPLOADS) this.#forget();
       if (this.#uploads.size >= UPLOADS) throw new Refused('busy');
-      // What cannot be put in place is not sent in vain.
+      // Refuses a bad path before the client sends the rest.
       this.#place(path);
       upload = { path, parts: [], bytes: 0, when: Date.now() };
       this.#uploads.set(name, upload);
@@ -108,7 +108,7 @@ export class AskedFiles {
   }
 
   /**
-   * Puts an upload in place: from one moment to the next, as nothing runs meanwhile.
+   * Writes a finished upload to its path, atomically: nothing runs meanwhile.
    * @param {Upload} upload @returns {import('./protocol.js').Done}
    */
   #put({ path, parts, bytes }) {
@@ -123,7 +123,7 @@ export class AskedFiles {
       }
     }
     FS.mkdirTree(place.slice(0, place.lastIndexOf('/')));
-    // Whether it can be written, and what is not there yet. It is not made shorter: that comes with its bytes.
+    // Checks that the file can be written, and creates a missing one. It is not truncated: its new bytes replace the old below.
     const stream = FS.open(place, FS_WRITE);
     const { node } = stream;
     FS.close(stream);
@@ -141,7 +141,7 @@ export class AskedFiles {
     return 'deleted';
   }
 
-  /** The file of this path. @param {string} path @returns {import('./storage.js').Node} */
+  /** The node of the file at this path. @param {string} path @returns {import('./storage.js').Node} */
   #file(path) {
     const place = `${HOME}/${path}`;
     if (linkIn(this.#fs, place)) throw new Refused('link');
@@ -151,7 +151,7 @@ export class AskedFiles {
     return node;
   }
 
-  /** Where a file of this path goes. @param {string} path */
+  /** Where a file of this path goes, and whether it is there; refuses what is in its way. @param {string} path */
   #place(path) {
     const FS = this.#fs;
     const place = `${HOME}/${path}`;
@@ -165,12 +165,12 @@ export class AskedFiles {
     return { place, exists: Boolean(node) };
   }
 
-  /** Forgets the uploads of which nothing comes any longer. */
+  /** Drops stalled uploads. */
   #forget() {
     for (const [name, { when }] of this.#uploads) if (Date.now() - when > STALE) this.#uploads.delete(name);
   }
 
-  /** Bytes of those that go on. */
+  /** Bytes of unfinished uploads. */
   #held() {
     this.#forget();
     let bytes = 0;

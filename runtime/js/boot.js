@@ -1,5 +1,5 @@
-// Starts CPython from a snapshot and runs programs in it, one at a time. The same in every home: a home gives the
-// assets, carries a run's JSON in and the frames out.
+// Starts CPython from a snapshot and runs programs in it, one at a time. Shared by every home: a home provides the
+// assets and carries a run's JSON in and its frames out.
 
 import { AskedFiles } from './asked.js';
 import { FileChanges, placeFiles } from './files.js';
@@ -22,22 +22,22 @@ import { Storage } from './storage.js';
  * @property {string} [symbols] what libraries may link to besides the main module's exports: JSON, see xtask/src/link.rs
  * @property {() => WebAssembly.Module} kdf compiles `runtime/kdf`: called once it is needed
  * @property {ArrayBuffer} stdlib Python's standard library, a zip file
- * @property {import('./snapshot.js').Read} [snapshot] reads one; without, Python boots from scratch
- * @property {import('./packages.js').Package[] | Promise<import('./packages.js').Package[]>} packages those of the snapshot first
+ * @property {import('./snapshot.js').Read} [snapshot] reads a snapshot; without it, Python boots from scratch
+ * @property {import('./packages.js').Package[] | Promise<import('./packages.js').Package[]>} packages first the snapshot's
  * @property {Record<string, string>} [pythonSources] our own modules, to be installed when there is no snapshot
- * @property {boolean} [takesSnapshot] whether a snapshot is to be taken of it, see `Interpreter.snapshot`
+ * @property {boolean} [takesSnapshot] whether a snapshot of the interpreter is to be taken, see `Interpreter.snapshot`
  */
 
 /** @typedef {import('./protocol.js').Request | import('./protocol.js').FileRun} Run */
 /** @typedef {import('./protocol.js').Limits} Limits */
 /** @typedef {import('./protocol.js').Frame} Frame */
 
-/** Takes a frame, the text of one JSON object, or several with a newline between them, out of the sandbox. @typedef {(frame: string) => void} Emit */
+/** Sends frames out of the sandbox: JSON objects as text, with newlines between them. @typedef {(frame: string) => void} Emit */
 
-/** What importing the modules of a snapshot may take. */
+/** Limits for importing the modules of a snapshot. */
 const MAKING = { time: 60_000, grace: 1000, fuel: Number.MAX_SAFE_INTEGER };
 
-/** The module of this name draws random numbers when it is imported. */
+/** Thrown when importing `module` draws random numbers, so that no snapshot may contain it. */
 export class Drawing extends Error {
   /** @param {string} module */
   constructor(module) {
@@ -65,7 +65,7 @@ export class Interpreter {
   constructor(pyodide, pulse, libraries, kdf) {
     this.pyodide = pyodide;
     this.pulse = pulse;
-    /** What happened to native libraries since the start. */
+    /** Log of what happened to native libraries, see libraries.js. */
     this.libraries = libraries;
     this.runner = pyodide.pyimport('_sandbox.runner');
     this.storage = new Storage(pyodide.FS);
@@ -78,19 +78,19 @@ export class Interpreter {
       () => module.memoryLimit - module.HEAPU8.length,
       (fuel) => pulse.spend(fuel),
     );
-    // lacks.py looks it up when it is called: a snapshot has none of it.
+    // lacks.py looks it up at each call, as no snapshot contains it.
     module.keyDerivation = keys;
-    /** What is left of the budget for the memory and the files. */
+    /** Bytes of the budget that are left for the interpreter's memory and the files. */
     const left = () => (this.limits.budget ?? Infinity) - module.archived - keys.bytes;
-    // Asked when it is to grow.
+    // Read each time the memory is to grow.
     Object.defineProperty(module, 'memoryLimit', {
       get: () => Math.max(Math.min(this.limits.memory - keys.bytes, left() - this.storage.bytes), 0),
     });
     this.storage.room = () => left() - module.HEAPU8.length;
-    /** The run that is going on; resolves to whether the interpreter lives on. @type {Promise<boolean> | null} */
+    /** The current run; resolves to whether the interpreter is still usable. @type {Promise<boolean> | null} */
     this.running = null;
     this.fresh = true;
-    /** Those of programs, once a run may make any. @type {import('./calls.js').Calls | undefined} */
+    /** Programs' calls; created for the first run that may make any. @type {import('./calls.js').Calls | undefined} */
     this.calls = undefined;
   }
 
@@ -155,7 +155,7 @@ export class Interpreter {
     let sending = false;
     const send = (/** @type {string} */ frames) => {
       waiting.push(frames);
-      // What carries them out may be the program's own by now, and write while it does so: one after the other.
+      // The program may have replaced the JavaScript that `emit` uses, and write output in it: the queue keeps the order.
       if (sending) return;
       sending = true;
       try {
@@ -213,7 +213,7 @@ export class Interpreter {
           if ('part' in frame) await drained();
         }
       } catch {
-        // What the program has made of its files, or of this JavaScript, does not cost it its result.
+        // The program may have broken its files, or this JavaScript: it still gets its result.
       }
       send(ended.frames);
     } else tell({ end: { status: 'run-error', error: ended.lost } });
@@ -221,7 +221,7 @@ export class Interpreter {
   }
 
   /**
-   * Calls a function of Python's, on a stack of its own where the engine has such: it may be suspended.
+   * Calls a Python function, on a stack of its own where the engine has JSPI, so that it can be suspended.
    * @param {any} python @param {...unknown} args
    * @returns {Promise<any>}
    */
@@ -230,7 +230,7 @@ export class Interpreter {
   }
 
   /**
-   * Asks the run, if there is one, to stop: `KeyboardInterrupt`, and after the grace period its end.
+   * Asks the current run, if any, to stop: raises `KeyboardInterrupt`, and ends the run after the grace period.
    * @returns {Promise<boolean>} whether the interpreter lived on
    */
   async stop() {
@@ -244,32 +244,32 @@ export class Interpreter {
   }
 
   /**
-   * Imports modules, and gives a snapshot of what has imported them: of all that it started from, too. It has run nothing,
-   * and takes no more runs.
+   * Imports modules and returns a snapshot of the interpreter, with all that it was started from. It must have run nothing
+   * before, and takes no runs afterwards.
    * @param {string} modules JSON: their names
    * @param {() => number} [drawn] how often random numbers were drawn
    * @returns {Promise<Uint8Array<ArrayBuffer>>}
-   * @throws {Drawing} if a module draws some that no interpreter would draw anew
+   * @throws {Drawing} if a module draws random numbers that `renew` (runner.py) does not draw anew
    */
   async snapshot(modules, drawn) {
     const { preload } = this.runner;
-    // Its packages are other than those of the snapshot that it started from.
+    // Its packages differ from those of the snapshot that it started from.
     this.runner.renew();
-    // As a run is, so that it gives way to others.
+    // Watched like a run, so that it yields to others.
     const ended = await this.pulse.watch(MAKING, 0, this.runner, () => preload.callPromising(modules, drawn));
     preload.destroy();
     if (ended.lost !== undefined) throw new Error(ended.lost);
     if (ended.frames) throw new Drawing(ended.frames);
-    // What cannot be in a snapshot, or need not be.
+    // A proxy cannot be in a snapshot, and garbage need not be.
     this.runner.destroy();
     this.#wipeFreeMemory();
     return packSnapshot(this.pyodide.makeMemorySnapshot(), this.libraries);
   }
 
-  /** Garbage would make a snapshot larger: zeros are left out of it. */
+  /** Zeroes free memory: garbage would make a snapshot larger, and zeros are left out of it. */
   #wipeFreeMemory() {
     const { _malloc, _free, HEAPU8 } = this.pyodide._module;
-    // It grows no more: all of it is taken, from the largest pieces to the smallest, and given back.
+    // Without growth, all free memory is allocated, from the largest blocks to the smallest, and then freed.
     this.limits = { memory: 0, budget: null };
     /** @type {number[]} */
     const taken = [];
@@ -283,14 +283,14 @@ export class Interpreter {
   }
 }
 
-/** Pyodide fetches its files from beside its own address: it gets them from here. @param {ArrayBuffer} stdlib */
+/** Replaces `fetch`, by which Pyodide loads its files from its own address. @param {ArrayBuffer} stdlib */
 function offerFiles(stdlib) {
   Object.assign(globalThis, {
     /** @param {unknown} url */
     fetch: async (url) => {
       if (String(url).endsWith('python_stdlib.zip')) return { ok: true, arrayBuffer: async () => stdlib };
       if (String(url).endsWith('pyodide.asm.wasm')) return new Response();
-      // There is no network to lose here; this only says so in plain words.
+      // Not a safeguard: there is no network here. This only gives a clear error.
       throw new TypeError('the sandbox has no network');
     },
   });

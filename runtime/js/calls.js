@@ -1,22 +1,22 @@
-// Calls out of a running program, for a run that may make any: their frames, and the answers that come back.
+// Calls from a running program to the host, in runs that may make them: sends their frames and takes the answers.
 //
 // **Boundary.** Nothing here protects anybody: the program may do with it what it likes, and `src/run/calls.rs` checks
 // what leaves. An honest program gets precise errors from it.
 
 /** @typedef {import('./protocol.js').Callable} Callable */
 
-/** What is answered to a call that nobody will answer any longer. */
+/** The answer to calls that are still open when the run ends. */
 const OVER = JSON.stringify({ error: { type: 'RuntimeError', message: 'the run is over' } });
 
 export class Calls {
-  /** Takes the answers of those that wait for one, by their ids. @type {Map<number, (answer: string) => void>} */
+  /** Resolvers of the calls that wait for an answer, by id. @type {Map<number, (answer: string) => void>} */
   #waiting = new Map();
-  /** The answers that Python has not asked for yet: one may be there before it does. @type {Map<number, Promise<string>>} */
+  /** Answers that Python does not await yet, by id; one may arrive before it does. @type {Map<number, Promise<string>>} */
   #answers = new Map();
-  /** Ids go on from run to run, so that an answer that comes too late finds nobody. */
+  /** Ids are not reused by later runs, so that a late answer matches no call. */
   #lastId = 0;
   #made = 0;
-  /** What the run that goes on may do. @type {Callable} */
+  /** What the current run may call. @type {Callable} */
   #may = { names: [], atOnce: 0, inAll: 0, argumentBytes: 0, wait: 0 };
   /** @type {(frame: import('./protocol.js').Frame) => void} */
   #emit = () => {};
@@ -29,7 +29,7 @@ export class Calls {
   }
 
   /**
-   * What a run is done in that may call.
+   * Runs `run` with calls allowed.
    * @param {Callable} may @param {(frame: import('./protocol.js').Frame) => void} emit @param {() => Promise<string>} run
    * @param {() => string} unfinished what the program has written since its last newline
    */
@@ -57,7 +57,7 @@ export class Calls {
     }
   }
 
-  /** Lets go of all calls: a stack that waits for one goes on. */
+  /** Ends all open calls: a stack that waits for one goes on. */
   stop() {
     for (const [id, resolve] of this.#waiting) {
       this.#emit({ cancel: id });
@@ -66,7 +66,7 @@ export class Calls {
     this.#waiting.clear();
   }
 
-  /** Whether any wait for an answer. */
+  /** Whether any call waits for an answer. */
   get waiting() {
     return this.#waiting.size > 0;
   }
@@ -98,8 +98,8 @@ export class Calls {
     const promise = this.#answers.get(id);
     this.#answers.delete(id);
     const answer = (await promise) ?? OVER;
-    // In a turn it would run Python in the middle of a statement: timers wait for its end. It is set here, where the run
-    // waits, for a timer dies with the request that has set it.
+    // Resolves by a timer, which waits for the end of a turn: during one, Python is in the middle of a statement. The timer
+    // is set here, in the run's request, as a timer dies with the request that set it.
     return new Promise((resolve) => setTimeout(() => resolve(answer), 0));
   }
 }

@@ -1,5 +1,5 @@
-// What is sent into an isolate: a text, and the large things that it needs to start. They travel in a request's body
-// as an isolate's code may have 64 MiB only, and what has been used can be let go of.
+// What is sent into an isolate: a text, and the large parts that it needs to start. They travel in a request's body, as
+// an isolate's code may have only 64 MiB, and parts can be freed after use.
 //
 // Layout, little endian: number of parts, length of the text, length of each part (4 bytes each); the text, UTF-8; the
 // bytes of the parts, in order.
@@ -16,10 +16,10 @@ export function envelope(text, parts = [], following = []) {
   return [new Uint8Array(lengths.buffer), encoded, ...parts.map((part) => new Uint8Array(part))];
 }
 
-/** How much of an envelope is on its way at once: the platform copies it, and keeps the room. */
+/** Size of a stream's chunks: the platform copies each one, and keeps that memory. */
 const CHUNK = 1 << 20;
 
-/** The same as a request's body. @param {string} text @param {ArrayBuffer[]} parts @returns {ReadableStream<Uint8Array>} */
+/** The envelope as a request's body. @param {string} text @param {ArrayBuffer[]} parts @returns {ReadableStream<Uint8Array>} */
 export function envelopeStream(text, parts) {
   const chunks = envelope(text, parts).values().flatMap(pieces);
   return new ReadableStream({
@@ -36,7 +36,7 @@ function* pieces(bytes) {
   for (let at = 0; at < bytes.length; at += CHUNK) yield bytes.subarray(at, at + CHUNK);
 }
 
-/** An envelope that came in, read as it comes: first its text, and then each part, in order. */
+/** A received envelope, read as it arrives: first its text, then each part, in order. */
 export class Envelope {
   #reader;
   #read;
@@ -66,20 +66,20 @@ export class Envelope {
     return done ? undefined : (await this.#read(value)).buffer;
   }
 
-  /** All that are left. */
+  /** All remaining parts. */
   async parts() {
     const parts = [];
     for (let part = await this.part(); part; part = await this.part()) parts.push(part);
     return parts;
   }
 
-  /** The lengths of the parts that are left. The body that it came in is at their first byte, and no longer read here. */
+  /** The lengths of the remaining parts. Releases the body, which is then at their first byte. */
   rest() {
     this.#reader.releaseLock();
     return [...this.#lengths];
   }
 
-  /** What reads the next part, all of which has to be read before the one after it. */
+  /** Returns a reader for the next part, which has to be read to its end before the part after it. */
   reader() {
     if (this.#lengths.next().done) throw new Error('an envelope with a part too few');
     return this.#read;
@@ -90,7 +90,7 @@ export class Envelope {
 function reading(reader) {
   return async (length, buffer = new ArrayBuffer(length)) => {
     let bytes = new Uint8Array(buffer, 0, length);
-    // Where the platform can, in one go (workerd's own `readAtLeast`).
+    // In one call where the platform can (workerd's own `readAtLeast`).
     for (let at = 0; at < length; ) {
       const view = new Uint8Array(bytes.buffer, at, length - at);
       // @ts-expect-error: not in TypeScript's library

@@ -1,11 +1,13 @@
-// The main module of an isolate in workerd: how a run gets in and its frames get out.
+// The main module of an isolate in workerd: takes runs in and sends their frames out (docs/protocol.md).
 //
-// A POST has an envelope (envelope.js) for its body. The parts of the first begin with the standard library, the
-// packages' archives and the snapshot. `POST /run`: a run's JSON; without an envelope, if the isolate has got those parts
-// before. `POST /boot`: only those parts. `GET /files` gives a
-// session's files, `POST /files` takes them, as the last part; `POST /data` takes those that are only to be read. `POST /stop` has no body; that of `POST /answer` is the
-// answer to a call of the run that goes on. `POST /snapshot`, instead of any of them, with those parts, too, gives a
-// snapshot: its text is JSON of the modules that it has imported. 409 with the name of a module that it cannot have. docs/protocol.md has what runs and frames look like.
+// The body of a POST is an envelope (envelope.js), unless noted. The first one begins with the start parts: the standard
+// library, the packages' archives and the snapshot.
+// - `POST /run`: a run's JSON; without an envelope, if the isolate has got the start parts before.
+// - `POST /boot`: only the start parts.
+// - `GET /files` returns a session's files, `POST /files` takes them, as the last part; `POST /data` takes read-only ones.
+// - `POST /stop`: no body. `POST /answer`: the answer to a call of the current run, without an envelope.
+// - `POST /snapshot`, instead of all others: the start parts, and as the text JSON of the modules to import. Returns the
+//   snapshot, or 409 with the name of a module that it cannot have.
 //
 // **Boundary.** Everything in this isolate belongs to the Python code that runs in it, this file included once the
 // code has become JavaScript. Nothing here protects anybody else; the parent does (no network, no bindings, one
@@ -25,11 +27,11 @@ import symbols from './symbols.txt';
 /** @type {Promise<Interpreter> | undefined} */
 let booted;
 
-/** How long a run that is to be stopped may take to begin, in milliseconds. */
+/** How long `/stop` waits for a run to begin, in milliseconds. */
 const BEGIN_TIME = 500;
 
 /**
- * The last run whose answer is on its way: `begun` resolves when it has begun, or is not wanted any longer.
+ * The last run that was asked for: `begun` resolves when it has begun or was cancelled.
  * @type {{ begun: Promise<void>, stopped: boolean } | undefined}
  */
 let starting;
@@ -39,7 +41,7 @@ async function serve(request) {
   const { pathname } = new URL(request.url);
   if (request.method === 'GET') return new Response(packFiles((await booted)?.pyodide.FS));
   if (pathname === '/stop') {
-    // What has not begun cannot be stopped, and would go on unseen: it begins first, or never.
+    // A run that has not begun cannot be stopped, and would go on unseen: it begins first, or never.
     if (starting) {
       await Promise.race([starting.begun, new Promise((resolve) => setTimeout(resolve, BEGIN_TIME))]);
       starting.stopped = true;
@@ -60,10 +62,10 @@ async function serve(request) {
   switch (pathname) {
     case '/boot': // ahead of the first run
       break;
-    case '/files': // what its session has written in the interpreter before
+    case '/files': // the files of its session, from the interpreter before
       unpackFiles(interpreter.pyodide.FS, (await sent.part()) ?? new ArrayBuffer());
       break;
-    case '/data': // what every interpreter of its home can read
+    case '/data': // files that every interpreter of its home can read
       mountData(interpreter.pyodide._module, (await sent.part()) ?? new ArrayBuffer());
       break;
     default:
@@ -103,7 +105,7 @@ async function takeSnapshot(sent) {
 }
 
 /**
- * Nothing runs before the answer is on its way: an isolate that did not answer has begun nothing.
+ * Starts a run once its response is being read, so that an isolate that did not respond has begun nothing.
  * @param {Interpreter} interpreter @param {import('./protocol.js').Request} request
  */
 function run(interpreter, request) {
@@ -114,7 +116,7 @@ function run(interpreter, request) {
   const { promise, resolve: over } = Promise.withResolvers();
   const own = { begun: promise, stopped: false };
   starting = own;
-  // Whether more is asked for than was given, and who waits for that.
+  // Whether the reader wants more, and the callback that waits for that.
   let hungry = false;
   let feed = () => {};
   const drained = async () => {
@@ -137,7 +139,7 @@ function run(interpreter, request) {
       };
       interpreter
         .run(request, send, drained)
-        // Without its end the parent takes a run for one that goes on, and asks `/stop` what became of it.
+        // A lost interpreter leaves the stream open: the parent takes the run to go on, and asks `/stop` what became of it.
         .then((alive) => wanted && alive && controller.close())
         .catch((error) => controller.error(error));
       over();
@@ -155,7 +157,7 @@ function run(interpreter, request) {
 /** One run in an isolate of its own. */
 export default { fetch: serve };
 
-/** The interpreter of a session: the same, as long as its Durable Object facet lives. */
+/** The interpreter of a session, which lives as long as its Durable Object facet. */
 export class Python extends DurableObject {
   /** @param {Request} request */
   fetch(request) {

@@ -1,12 +1,12 @@
-// Keys from passwords, for Python's `hashlib`: `runtime/kdf`, compiled and instantiated when a program asks for the first.
+// Derives keys from passwords for Python's `hashlib`, by `runtime/kdf`, which is compiled and instantiated at first use.
 //
-// **Boundary.** It is the program's, which may call it with anything, and it has a memory of its own. What it takes of that
-// counts as the interpreter's, as honest code is to get a `MemoryError`.
+// **Boundary.** It belongs to the program, which may call it with anything. It has a memory of its own, which counts as the
+// interpreter's, so that honest code gets a `MemoryError`.
 
-/** What a derivation takes besides what is counted, at most, in bytes. */
+/** The most memory that a derivation takes beyond what is counted, in bytes. */
 const MORE = 1 << 18;
 
-/** What of a run's fuel a step takes: about as much as bytecode does in that time, a millisecond. */
+/** The fuel that a step costs: about as much as bytecode uses in that time, a millisecond. */
 const FUEL = 1000;
 
 /** @typedef {Record<'place' | 'pbkdf2' | 'scrypt' | 'step', (...numbers: number[]) => number> & { memory: WebAssembly.Memory }} Exports */
@@ -20,12 +20,12 @@ export class KeyDerivation {
   #module;
   /** @type {Exports[]} */
   #instances = [];
-  /** Those without a derivation: a handler of a signal may begin one in the midst of another. @type {Exports[]} */
+  /** Free instances: several, as a signal's handler may begin a derivation during another. @type {Exports[]} */
   #idle = [];
 
   /**
    * @param {() => WebAssembly.Module} compile
-   * @param {() => number} room how many bytes more there may be
+   * @param {() => number} room how many more bytes of memory there may be
    * @param {(fuel: number) => void} spend called after each step
    */
   constructor(compile, room, spend) {
@@ -34,7 +34,7 @@ export class KeyDerivation {
     this.#spend = spend;
   }
 
-  /** What it has of memory, which it keeps for the next time. */
+  /** Bytes of its memory, which it keeps for the next time. */
   get bytes() {
     return this.#instances.reduce((sum, { memory }) => sum + memory.buffer.byteLength, 0);
   }

@@ -1,15 +1,15 @@
 // Native libraries in a snapshot: their code is not in the memory that is restored, so it is loaded again, each at the
-// place that it had. What happened to libraries is recorded while the snapshot is made, and repeated in that order.
+// place that it had. Events of libraries are recorded while the snapshot is made, and repeated in that order.
 
 /**
- * What happened to a library: opened (`dlopen`), loaded at a place, or a symbol of it looked up (`dlsym`).
+ * An event of a library: it was opened (`dlopen`) or loaded at a place, or a symbol of it was looked up (`dlsym`).
  * @typedef {{ open: string, handle: number, global: boolean, nodelete: boolean }} Opened
  * @typedef {{ load: string, memoryBase: number, tableBase: number }} Loaded
  * @typedef {{ symbol: string, handle: number, slot: number }} Found
  * @typedef {Opened | Loaded | Found} LibraryEvent
  */
 
-/** Notes what happens to libraries; before `loadPyodide` instantiates it. @param {any} settings Emscripten's @returns {LibraryEvent[]} */
+/** Records events of libraries; call it before the module is instantiated. @param {any} settings Emscripten's @returns {LibraryEvent[]} */
 export function recordLibraries(settings) {
   /** @type {LibraryEvent[]} */
   const events = [];
@@ -29,7 +29,7 @@ export async function replayLibraries(module, events) {
   module.noteLibrary = () => {};
   module.placeLibrary = (/** @type {string} */ library) => {
     const { memoryBase, tableBase } = places.get(library) ?? fail(`the library ${library} is not in the snapshot`);
-    // Something else had these places in the table and gave them back.
+    // Something else had used and freed these places in the table.
     while (module.wasmTable.length < tableBase) module.freeTableIndexes.push(module.wasmTable.grow(1));
     return (/** @type {number} */ place) => {
       if (tableBase && place !== tableBase) fail(`the library ${library} is at ${place} instead of ${tableBase}`);

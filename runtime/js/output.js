@@ -1,11 +1,11 @@
-// Lines of output, in the order in which they were written, bounded, a few at a time.
+// Collects lines of output in the order in which they were written, bounds them, and sends them in batches.
 
 const NEWLINE = 10;
 
-/** Lines are sent together once they are this many characters, or the next time that the event loop turns. */
+/** Characters after which a batch of lines is sent; it is also sent at the next turn of the event loop. */
 const BATCH = 8192;
 
-/** Of a line that has no end yet, as many of its last bytes are shown with a question. */
+/** How many of the last bytes of an unfinished line are shown with a question. */
 const SHOWN = 2000;
 
 /** @typedef {'stdout' | 'stderr'} Stream */
@@ -34,7 +34,7 @@ export class OutputLines {
   #emit;
 
   /**
-   * @param {Pick<Limits, 'output' | 'lines' | 'line'>} limits what is more is dropped, and how much it was told
+   * @param {Pick<Limits, 'output' | 'lines' | 'line'>} limits what is beyond them is dropped, and its amount reported
    * @param {(frame: import('./protocol.js').Frame) => void} emit
    */
   constructor({ output, lines, line }, emit) {
@@ -92,7 +92,7 @@ export class OutputLines {
   #keep(stream, bytes) {
     this.#partial[stream] ??= new Partial();
     const line = this.#partial[stream];
-    // Newlines are counted, too: less than nothing may be left.
+    // Newlines are counted, too, so that `#bytesLeft` may be negative.
     const room = this.#linesLeft > 0 ? Math.max(0, Math.min(this.#bytesLeft, this.#longest - line.size)) : 0;
     const kept = bytes.subarray(0, room);
     line.cut += bytes.length - kept.length;

@@ -1,10 +1,10 @@
-// Packages: their files as one read-only tree, read out of their archives where they lie, and their native libraries,
+// Mounts packages: their files as one read-only tree, read straight from their archives, and their native libraries,
 // which are compiled already.
 //
 // An archive is a length (4 bytes, little endian), a header of that length, and the bytes of the files. The header
 // is JSON: `{"files": [[path, offset, length], ...]}`, offsets counted from the end of the header.
 
-/** Where they are, for Python: on `sys.path`. */
+/** Where packages are mounted; it is on `sys.path`. */
 export const PACKAGES = '/lib/python3.14/packages';
 
 /**
@@ -20,12 +20,12 @@ export const PACKAGES = '/lib/python3.14/packages';
 const DIRECTORY = 0o40555;
 const FILE = 0o100444;
 
-/** What errno calls them; Emscripten's numbers. */
+/** Emscripten's errno numbers. */
 const EACCES = 2;
 const EINVAL = 28;
 const ENOENT = 44;
 
-/** What there is to read of a library: CPython looks whether a file is there before it opens it. */
+/** The content of a library's file, which only has to be there: CPython checks that before it opens the library. */
 const LIBRARY = Uint8Array.of(0, 0x61, 0x73, 0x6d);
 
 /**
@@ -37,7 +37,7 @@ export function mountPackages(module, packages) {
   /** @type {Folder} */
   const root = new Map();
   module.libraries = new Map();
-  /** Bytes of them. */
+  /** Bytes of the archives. */
   module.archived = packages.reduce((sum, { archive }) => sum + archive.byteLength, 0);
   for (const { archive, modules } of packages) {
     for (const [path, bytes] of filesOf(archive)) place(root, path, bytes);
@@ -64,7 +64,7 @@ function mountTree(FS, root, at) {
 }
 
 /**
- * Mounts further packages in an interpreter that runs. What it has imported stays.
+ * Mounts further packages in a running interpreter. Imported modules stay.
  * @param {any} module @param {Package[]} packages all of them
  */
 export function remountPackages(module, packages) {
@@ -98,7 +98,7 @@ function fileSystem(FS, root) {
   const refuse = (/** @type {number} */ errno) => {
     throw new FS.ErrnoError(errno);
   };
-  // Made once: an import looks in vain for most of the names that it tries.
+  // Made once: most of the names that an import tries are missing.
   const missing = new FS.ErrnoError(ENOENT);
   /** @param {any} parent @param {string} name @param {Entry} entry */
   const createNode = (parent, name, entry) => {

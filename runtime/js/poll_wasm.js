@@ -1,8 +1,7 @@
-// The function that CPython calls for signals. In WebAssembly, for only a direct call from wasm can suspend, and the
-// suspending import may be called for that alone: outside of a promising call it is an error even if it would not
-// suspend. Where it cannot, as there is a JavaScript frame between that call and this one, it throws after `turn` was
-// called; `back` learns of it from what did not happen. `back` is called on the resumed stack, before anything else can
-// run:
+// The function that CPython calls to poll for signals. It is WebAssembly, as only a direct call from wasm can suspend. The
+// suspending import `turn` is called only to suspend: outside of a promising call it is an error even if it would not
+// suspend. If there is a JavaScript frame between that call and this one, `turn` throws after it was called; `back` notices
+// that no turn took place. `back` is called on the resumed stack, before anything else can run:
 //
 //     (import "e" "poll" (func $poll (result i32)))
 //     (import "e" "turn" (func $turn (result i32)))

@@ -1,32 +1,32 @@
-// The pulse of a run: where CPython asks for signals, every few bytecodes, the host gets a say.
+// The pulse of a run: every few bytecodes CPython polls for signals, and the host can act.
 //
-// **Boundary.** What Python code can do to its signal handlers it does to itself: a run that outlives its time and
-// its grace is never resumed (or, where it cannot be suspended, ended by an exception that no Python code can catch).
+// **Boundary.** Python code that changes its signal handlers harms only itself: a run that outlives its time and its
+// grace is never resumed (or, where it cannot be suspended, ended by an exception that no Python code can catch).
 import { POLL_WASM } from './poll_wasm.js';
 import { endTurn, hostTimer, outsideOfTurns, turn } from './turn.js';
 
 /** How long a run keeps the thread before others get a turn, in milliseconds. */
 const YIELD_EVERY = 20;
 
-/** The same while others have work to do: each of their steps waits for one of these. */
+/** The same while others have work to do: each of their steps waits for one such turn. */
 const YIELD_SOON = 3;
 
-/** How long, in milliseconds, after the last sign of it others are taken to have work to do. */
+/** How long others are taken to have work to do after the last sign of it, in milliseconds. */
 const CROWDED_FOR = 100;
 
-/** A turn of the event loop that took no longer than this, in milliseconds, had no work of others in it. */
+/** A turn of the event loop that takes longer than this, in milliseconds, counts as work of others. */
 const QUIET = 2;
 
-/** How long, in milliseconds, others may go on with their work before a run gets its next turn: at most, see `#share`. */
+/** The longest that others may work before a run goes on, in milliseconds; see `#share`. */
 const OTHERS_SHARE = 100;
 
 /** `YIELD_EVERY` in polls, for clocks that stand still while code runs: about 20 ms of bytecode at the fastest. */
 const YIELD_POLLS = 20_000;
 
-/** What the poll answers for "suspend me first". */
+/** The poll's answer for "suspend me first". */
 const TURN = -1;
 
-/** Polls that Python may clean up for in each millisecond of its grace, where the clock stands still. */
+/** Polls for each millisecond of Python's grace, where the clock stands still. */
 const GRACE_FUEL = 1000;
 
 /** Python's signal numbers: SIGINT raises KeyboardInterrupt; for the others the runner raises TimeoutError. */
@@ -34,7 +34,7 @@ const SIGINT = 2;
 const SIGALRM = 14;
 const SIGXCPU = 24;
 
-/** How a run ends that was told to stop while none of its program was running. */
+/** The end of a run that was stopped while none of its program was running. */
 const STOPPED = JSON.stringify({ end: { status: 'run-error', error: 'KeyboardInterrupt\n' } });
 
 /** How long a run that waits may take to notice a stop before its waits are ended, in milliseconds. */
@@ -46,24 +46,24 @@ const CANCEL_AFTER = 50;
 export class Pulse {
   /** @type {any} Emscripten's module */
   #module;
-  /** Called before each turn: the time to send what has been written. */
+  /** Called before each turn, to send what has been written. */
   onTurn = () => {};
-  /** Those of the run, if it may make any. @type {import('./calls.js').Calls | null} */
+  /** The calls of the run, if it may make any. @type {import('./calls.js').Calls | null} */
   calls = null;
-  /** Asked where a run cannot be suspended, so that no message arrives: whether it is to stop. */
+  /** Whether the run is to stop; asked where it cannot be suspended, as no message arrives then. */
   stopWanted = () => false;
   /** @type {null | { end: (ended: Ended) => void, deadline: number, limits: Pick<Limits, 'time' | 'grace' | 'fuel'>, cancel: (signal: number) => boolean }} */
   #run = null;
   #signal = 0;
-  /** Ends each wait of a suspended stack, see `waitFor`. @type {Set<() => void>} */
+  /** Callbacks that end the waits of suspended stacks, see `waitFor`. @type {Set<() => void>} */
   #waits = new Set();
   /** Whether the poll has asked for a turn that has not begun. */
   #asked = false;
   /** Puts a suspended run back on its stack. */
   #resume = () => {};
-  /** The turn that goes on, and whether it was one: where the run cannot be suspended, it is not. */
+  /** The current turn; `turned` stays false where the run cannot be suspended. */
   #current = { turned: false };
-  /** When the run's end can no longer be caught. */
+  /** When the grace of an interrupted run is over: its end can no longer be caught then. */
   #last = Infinity;
   #reason = '';
   /** The signal that ends the run. */
@@ -73,15 +73,15 @@ export class Pulse {
   #turnedAt = 0;
   #crowdedAt = 0;
   #slice = YIELD_EVERY;
-  /** Since the last turn. */
+  /** Polls since the last turn. */
   #polls = 0;
-  /** How many there may be before the next turn. */
+  /** How many polls there may be before the next turn. */
   #pollsAllowed = 0;
   /** What was left of the run's fuel at the last turn. */
   #fuel = 0;
 
   /**
-   * What CPython calls for signals: gives the number of one, or 0.
+   * The function that CPython calls to poll for signals: it returns the number of one, or 0.
    * @returns {() => number}
    */
   get pollSignals() {
@@ -103,15 +103,15 @@ export class Pulse {
   #poll() {
     if (!this.#run) return 0;
     if (++this.#polls < this.#pollsAllowed && Date.now() - this.#turnedAt < this.#slice) return this.#take();
-    // During the turn of one stack another may go on, whose promise was resolved: there is one turn at a time.
+    // During the turn of one stack another may go on, as its promise was resolved: only one turn at a time.
     if (this.#suspended || !this.#module.canSuspend()) return this.#stay();
     this.#asked = true;
     return TURN;
   }
 
   /**
-   * What a stack waits for in `run_sync` and `time.sleep`, while it is suspended: a promise, or the end of the run's
-   * time. Then it goes on without a result, and its first bytecode sees the signal.
+   * Waits for a stack that is suspended in `run_sync` or `time.sleep`: until its promise settles or the run is to end.
+   * In that case the stack goes on without a result, and its first bytecode sees the signal.
    * @param {unknown} promise
    */
   async waitFor(promise) {
@@ -126,7 +126,7 @@ export class Pulse {
       return await Promise.race([promise, ended]);
     } finally {
       this.#waits.delete(end);
-      // In a turn, the other stack is in the middle of a statement.
+      // During a turn, the other stack is in the middle of a statement.
       await outsideOfTurns();
       if (signal) this.#raise(signal);
     }
@@ -169,14 +169,14 @@ export class Pulse {
     });
   }
 
-  /** A run yields at most 25 % of the time that it has lasted, so that short runs do not wait for the loops of others. */
+  /** The longest to yield: at most 25 % of the elapsed time, so that short runs do not wait for the loops of others. */
   #share() {
     if (!this.#run) return 0;
     const { deadline, limits } = this.#run;
     return Math.min(OTHERS_SHARE, (Date.now() - (deadline - limits.time)) / 4);
   }
 
-  /** The run goes on, on its own stack. */
+  /** Called on the run's own stack when it goes on. */
   #back() {
     if (this.#asked) {
       // The engine did not even call `#turn`: `#resume` is that of an earlier turn, of a stack that may be gone.
@@ -211,7 +211,7 @@ export class Pulse {
         this.onTurn();
         const now = Date.now();
         const left = this.#fuel - this.#polls;
-        // Who does nothing but wait for answers does not use up its time.
+        // A run that only waits for answers does not use up its time.
         if (this.calls?.waiting && left === fuel && !this.#suspended) {
           const pause = Math.min(now - tickedAt, waitLeft);
           waitLeft -= pause;
@@ -250,20 +250,20 @@ export class Pulse {
         else run.end({ frames });
       };
       start().then(over, (error) => {
-        // It was told to stop before its program had begun, or when that was over: the interpreter is as it was.
+        // It was stopped before its program began or after that ended: the interpreter is intact.
         if (this.#ending === SIGINT && error?.type === 'KeyboardInterrupt') over(STOPPED);
         else run.end({ lost: `the interpreter failed: ${error?.message ?? error}` });
       });
     });
   }
 
-  /** The interpreter is no more: `os._exit`, an abort, a trap. @param {Error} error Pyodide's */
+  /** Called when the interpreter is gone: `os._exit`, an abort or a trap. @param {Error} error Pyodide's */
   fatal(error) {
     this.onTurn();
     this.#run?.end({ lost: `the program ended the interpreter: ${error.message}` });
   }
 
-  /** Takes fuel for work that was done in no bytecode; the next bytecode asks for signals. @param {number} fuel */
+  /** Charges fuel for work that was not bytecode; the next bytecode polls for signals. @param {number} fuel */
   spend(fuel) {
     this.#polls += fuel;
     this.#ask();
@@ -318,18 +318,18 @@ export class Pulse {
     this.#reason = reason;
     this.#last = Date.now() + run.limits.grace;
     this.#fuel = this.#polls + run.limits.grace * GRACE_FUEL;
-    // What begins to wait from now on cleans up.
+    // Waits that begin from now on are part of the cleanup, and are left alone.
     const waits = [...this.#waits];
     const wake = () => {
       if (this.#run !== run) return;
       // It sees the signal when its turn is over.
       if (this.#signal && this.#suspended) return void hostTimer.set(wake, YIELD_EVERY);
       this.calls?.stop();
-      // No bytecode runs that could see the signal: the run waits for something, in an `await` or on a stack. Other
-      // tasks' stacks may wait, too: each gets a signal, in a task of the event loop of its own.
+      // If no bytecode has seen the signal, the run waits for something, in an `await` or on a stack. Other tasks' stacks
+      // may wait, too: each gets a signal, in a task of the event loop of its own.
       const unseen = this.#signal !== 0;
       if (unseen && this.#cancel(run)) this.#signal = 0;
-      // And while no bytecode has seen it, nothing cleans up: what began to wait meanwhile is the program's, too.
+      // In that case nothing has cleaned up yet: waits that began meanwhile are the program's, too.
       for (const end of unseen ? [...this.#waits] : waits) if (this.#waits.has(end)) hostTimer.set(end, 0);
     };
     hostTimer.set(wake, CANCEL_AFTER);
@@ -338,24 +338,24 @@ export class Pulse {
   /** Cancels what a run awaits, if it awaits anything. @param {{ cancel: (signal: number) => boolean }} run */
   #cancel(run) {
     const signal = this.#signal;
-    // The bytecodes that cancel must not be those that see it.
+    // The bytecodes of `cancel` itself must not see the signal.
     this.#signal = 0;
     try {
       return run.cancel(signal);
     } catch {
-      return false; // what it awaits is the program's own, and refused
+      return false; // the program's own awaitable refused to be cancelled
     } finally {
       this.#signal = signal;
     }
   }
 
-  /** The next bytecode is to see this signal. @param {number} signal */
+  /** Makes the next bytecode see this signal. @param {number} signal */
   #raise(signal) {
     this.#signal = signal;
     this.#ask();
   }
 
-  /** The next bytecode asks for signals. */
+  /** Makes the next bytecode poll for signals. */
   #ask() {
     this.#module.HEAP32[this.#module.__Py_emscripten_signal_clock >> 2] = 0;
   }

@@ -1,5 +1,5 @@
-// What Pyodide misses in a workerd isolate. Must be imported before Pyodide: it compiles a module while it is
-// being evaluated, and an isolate may compile nothing (neither wasm nor JavaScript) at run time.
+// Provides what Pyodide lacks in a workerd isolate. Must be imported before Pyodide, which compiles a module while it is
+// being evaluated: an isolate may compile nothing (neither wasm nor JavaScript) at run time.
 
 import generated from './generated.js';
 import asmWasm from './pyodide.asm.wasm';
@@ -7,7 +7,7 @@ import asmWasm from './pyodide.asm.wasm';
 /** A `WebAssembly.Module` for each of the tiny modules that Pyodide generates, by its bytes in hexadecimal. */
 const modules = new Map(generated);
 
-/** The largest generated module: about 500 bytes; nothing larger is looked up. */
+/** Larger modules are not looked up: the largest generated one has about 500 bytes. */
 const MAX_GENERATED = 4096;
 
 /** @param {BufferSource} source */
@@ -39,14 +39,14 @@ WebAssembly.instantiateStreaming = async (_, imports) => ({
   instance: new Instance(asmWasm, imports),
 });
 
-// Pyodide has an address, and listens for a page's events.
+// Pyodide reads its address, and listens for a page's events.
 Object.assign(globalThis, {
   location: new URL('http://pyodide/'),
   addEventListener() {},
   removeEventListener() {},
 });
 
-// **Boundary.** What is logged in an isolate goes to the operator's log: not for the code that runs here to write.
+// **Boundary.** The console of an isolate goes to the operator's log, which the code that runs here must not write.
 for (const [name, member] of Object.entries(console)) {
   if (typeof member === 'function') Object.assign(console, { [name]: () => {} });
 }

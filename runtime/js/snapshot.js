@@ -9,15 +9,15 @@ const MAGIC = 0x50534e32;
 const PAGE = 4096;
 const FIELDS = 20;
 
-/** How much of it is read at once. */
+/** Bytes that are read at once. */
 const PIECE = 1 << 20;
 
 /**
- * Reads so many bytes: into `buffer`, which is given away for that, or into one of their own.
+ * Reads `length` bytes into `buffer`, which is transferred for that, or into a new one.
  * @typedef {(length: number, buffer?: ArrayBuffer) => Promise<Uint8Array<ArrayBuffer>>} Read
  */
 
-/** One that lies in memory. @param {ArrayBuffer} snapshot @returns {Read} */
+/** Reads a snapshot that is in memory. @param {ArrayBuffer} snapshot @returns {Read} */
 export function inMemory(snapshot) {
   let at = 0;
   return async (length) => {
@@ -26,7 +26,7 @@ export function inMemory(snapshot) {
   };
 }
 
-/** A snapshot that is being read: never is all of it in memory twice. */
+/** A snapshot that is read in pieces, so that it is never in memory twice. */
 export class Snapshot {
   #read;
   #heap;
@@ -43,7 +43,7 @@ export class Snapshot {
     this.header = header.slice();
   }
 
-  /** Reads what stands before the bytes of the heap. @param {Read} read */
+  /** Reads everything before the bytes of the heap. @param {Read} read */
   static async open(read) {
     const [magic, heap, header, runs, libraries] = words(await read(FIELDS));
     if (magic !== MAGIC) throw new Error('not a snapshot of this build');
@@ -79,7 +79,7 @@ function words({ buffer, byteOffset, length }) {
 }
 
 /**
- * Packs what `makeMemorySnapshot` gave.
+ * Packs the result of `makeMemorySnapshot`.
  * @param {Uint8Array} full
  * @param {import('./libraries.js').LibraryEvent[]} events what happened to native libraries
  * @returns {Uint8Array<ArrayBuffer>}

@@ -1,4 +1,4 @@
-// How many files a sandbox may have, and how large: they are in JavaScript's memory, which nothing else limits.
+// Limits the number and the size of a sandbox's files: they are in JavaScript's memory, which nothing else limits.
 
 const ENOSPC = 51;
 
@@ -8,19 +8,19 @@ export class Storage {
   #fs;
   #files = Infinity;
   #bytes = Infinity;
-  /** How many bytes of files there may be beside what else is in memory: all of them count. */
+  /** Bytes that the memory budget leaves for files, those from the start included. */
   room = () => Infinity;
-  /** Upper bound; recounted when the limit is hit, as deleting is not noticed before. */
+  /** Upper bound; recounted when the limit is hit, as deletions are not noticed before. */
   #used = { files: 0, bytes: 0 };
-  /** What was there at the start. */
+  /** Files that were there at the start. */
   #own;
-  /** Bytes of what is no file yet, and is to become one. */
+  /** Bytes of unfinished uploads. */
   held = () => 0;
-  /** How often files were written to, and how often when each was last. */
+  /** How many writes there were, and how many when each file was last written. */
   #writes = 0;
   /** @type {WeakMap<Node, number>} */
   #versions = new WeakMap();
-  /** Which files were written to, since whoever wants to know it began with an empty one. @type {WeakSet<Node>} */
+  /** Files that were written to since this was last replaced by an empty set. @type {WeakSet<Node>} */
   written = new WeakSet();
 
   /** @param {any} fs Emscripten's FS */
@@ -56,7 +56,7 @@ export class Storage {
     };
   }
 
-  /** @param {{ files: number, fileBytes: number }} limits besides what was there at the start */
+  /** @param {{ files: number, fileBytes: number }} limits on top of what was there at the start */
   limit({ files, fileBytes }) {
     this.#files = files + this.#own.files;
     this.#bytes = fileBytes + this.#own.bytes;
@@ -69,12 +69,12 @@ export class Storage {
     this.#versions.set(node, this.#writes);
   }
 
-  /** Another number after each change of a file. @param {Node} node */
+  /** A number that differs after each change of a file. @param {Node} node */
   version(node) {
     return this.#versions.get(node) ?? 0;
   }
 
-  /** Counts bytes of what is no file yet. @param {number} bytes @throws if there is no room for them */
+  /** Counts bytes of an unfinished upload. @param {number} bytes @throws if there is no room for them */
   hold(bytes) {
     this.#take(0, bytes);
   }
@@ -108,7 +108,7 @@ export class Storage {
       used.bytes += node.usedBytes ?? 0;
       if (this.#fs.isDir(node.mode)) nodes.push(...Object.values(node.contents ?? {}));
     }
-    // Those that were deleted while they were open.
+    // Files that were deleted while they were open.
     for (const node of open) used.bytes += node.usedBytes ?? 0;
     return used;
   }

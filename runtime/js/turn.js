@@ -9,7 +9,7 @@ const realSetTimeout = globalThis.setTimeout;
 const realClearTimeout = globalThis.clearTimeout;
 const RealMessageChannel = globalThis.MessageChannel;
 
-/** How the event loop is let turn once. @type {(then: () => void) => void} */
+/** Calls back after a turn of the event loop. @type {(then: () => void) => void} */
 let next = (then) => void realSetTimeout(then, 0);
 
 let turning = false;
@@ -18,7 +18,7 @@ let turning = false;
 const timers = new Map();
 let lastId = 0;
 
-/** What came due during a turn, in that order: asyncio relies on it. @type {(() => void)[]} */
+/** Callbacks that came due during a turn, in order: asyncio relies on it. @type {(() => void)[]} */
 const held = [];
 
 /** @typedef {{ callback: () => void, handle: any }} Timer */
@@ -44,7 +44,7 @@ function release() {
   next?.();
 }
 
-/** Has `release` called in a task of its own. @type {() => void} */
+/** Schedules `release` in a task of its own. @type {() => void} */
 let releaseSoon = () => void realSetTimeout(release, 0);
 
 Object.assign(globalThis, {
@@ -72,7 +72,7 @@ export function turn(then) {
   next(then);
 }
 
-/** From now on turns, and what was held back, are messages: a browser lets a timer that was set by a timer wait for 4 ms. */
+/** Makes turns, and what was held back, use messages: a browser delays a timer that was set by a timer by 4 ms. */
 export function turnByMessages() {
   const { port1, port2 } = new RealMessageChannel();
   let callback = () => {};
@@ -86,12 +86,12 @@ export function turnByMessages() {
   releaseSoon = () => releasing.port2.postMessage(0);
 }
 
-/** Resolves at once, or when the turn that goes on is over. @returns {Promise<void>} */
+/** Resolves at once, or when the current turn is over. @returns {Promise<void>} */
 export function outsideOfTurns() {
   return turning || held.length ? new Promise((resolve) => held.push(resolve)) : Promise.resolve();
 }
 
-/** Python runs again. */
+/** Ends a turn: Python runs again. */
 export function endTurn() {
   turning = false;
   if (held.length) releaseSoon();

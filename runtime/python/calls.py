@@ -1,4 +1,4 @@
-"""Calls out of a running program: what `_host` is, in a run that may call. It is private: no program is told of it."""
+"""Calls from a running program to the host, by the module `_host`. It is private: no program is told of it."""
 
 import sys
 from contextlib import suppress
@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from pyodide.ffi import run_sync
 
-# What an answer may raise.
+# The exceptions that an answer may raise.
 _ERRORS = {
     error.__name__: error
     for error in (
@@ -27,7 +27,7 @@ _ERRORS = {
     )
 }
 
-# What `stdin` calls.
+# The name that `stdin` calls.
 _INPUT = 'input'
 
 # JavaScript's side: calls.js.
@@ -36,7 +36,7 @@ _names: frozenset[str] = frozenset()
 
 
 def offer(host: object, names: str) -> None:
-    """Begins a run that may call `names`, a JSON list."""
+    """Lets a run call `names`, a JSON list."""
     global _host, _names
     _host, _names = host, frozenset(loads(names))
     module = ModuleType('_host', __doc__)
@@ -45,7 +45,7 @@ def offer(host: object, names: str) -> None:
 
 
 def withdraw() -> None:
-    """Ends it: who kept a function calls nothing by it."""
+    """Ends the calls of a run: functions that its program kept call nothing any more."""
     global _names
     _names = frozenset()
     sys.modules.pop('_host', None)
@@ -62,7 +62,7 @@ async def call(name: str, /, **arguments: object) -> object:
 
 
 def call_sync(name: str, /, **arguments: object) -> object:
-    """The same, for code that cannot await: it waits on its stack."""
+    """Calls a function of the host from code that cannot await: it waits on its stack."""
     host, call_id = _host, _begin(name, arguments)
     try:
         return _value(run_sync(host.answered(call_id)))
@@ -72,12 +72,12 @@ def call_sync(name: str, /, **arguments: object) -> object:
 
 
 def stdin(otherwise: TextIO) -> TextIO:
-    """What the program reads: lines that somebody is asked for, if this run may ask."""
+    """The program's stdin: it asks a person for each line, if this run may ask."""
     return _Asked() if _INPUT in _names else otherwise  # type: ignore[return-value]
 
 
 class _Asked(TextIOBase):
-    """A stdin of which each line is asked for when it is read, with what stands before the cursor as the prompt."""
+    """A stdin that asks for each line when it is read, with the text before the cursor as the prompt."""
 
     encoding, errors = 'utf-8', 'strict'
     _line = ''
@@ -88,13 +88,13 @@ class _Asked(TextIOBase):
     def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]
         if not self._line:
             with suppress(Exception):
-                # It may be the program's own.
+                # The stream may be the program's own.
                 sys.stdout.flush()
             line = call_sync(_INPUT, prompt=_host.unfinished())
             if line is None:
                 return ''
             self._line = f'{line}\n'
-            # As a terminal shows it.
+            # Echoes the line, as a terminal does.
             print(line, file=sys.__stdout__, flush=True)
         end = len(self._line) if size is None or size < 0 else size
         line, self._line = self._line[:end], self._line[end:]

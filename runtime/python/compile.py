@@ -1,4 +1,4 @@
-"""Compiles the sources of the package `name`: a program, run in an isolate that does nothing else.
+"""A program that compiles the sources of the package `name`, run in an isolate that does nothing else.
 
 Its value is a zip archive, in base64, that has the bytecode of each source where Python looks for it.
 """
@@ -15,16 +15,16 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 
 def bytecode_of(name: str) -> str:
-    """Compiles a package; gives the archive."""
+    """Compiles a package; returns the archive."""
     compiled, packed = '/tmp/compiled.pyc', BytesIO()  # noqa: S108
-    # Nobody compares it with its source: neither changes.
+    # The bytecode is not compared with its source: neither changes.
     unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
     with ZipFile(packed, 'w', ZIP_DEFLATED, compresslevel=1) as archive:
         for file in distribution(name).files or ():
             source = Path(str(file.locate()))
             if source.suffix != '.py' or not source.is_file():
                 continue
-            # What does not compile has none: Python says what is wrong with it, should it be imported.
+            # A source that does not compile has no bytecode: Python says what is wrong with it, should it be imported.
             with suppress(py_compile.PyCompileError):
                 py_compile.compile(str(source), compiled, doraise=True, invalidation_mode=unchecked)
                 archive.writestr(cache_from_source(str(file)), Path(compiled).read_bytes())

@@ -1,6 +1,6 @@
-"""What a program shows: the MIME bundle of a value, as IPython makes it, and figures and images.
+"""Shows values of a program, by the MIME bundles that IPython would make of them, and figures and images.
 
-**Boundary.** A value is the program's: its methods may do anything. What they raise costs the run nothing; what leaves
+**Boundary.** A value is the program's: its methods may do anything. What they raise does not fail the run. What leaves
 is bounded here for honest programs, and once more by the core for all others (`src/run/decoder.rs`).
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 from . import images, table
 from .to_json import to_unicode
 
-# The types of a bundle that are texts, and the method of a value that gives each.
+# The types of a bundle that are texts, and the method of a value that returns each.
 _TEXTS = {
     'text/html': '_repr_html_',
     'text/markdown': '_repr_markdown_',
@@ -24,28 +24,28 @@ _TEXTS = {
     'image/svg+xml': '_repr_svg_',
 }
 
-# Those that are pixels: the first that there is becomes an image of the result.
+# The types that are pixels: the first one found becomes an image of the result.
 _PIXELS = {'image/png': '_repr_png_', 'image/jpeg': '_repr_jpeg_'}
 
-# Those that are JSON.
+# The types that are JSON.
 _PLOTLY = 'application/vnd.plotly.v1+json'
 _VEGA_LITE = {number: f'application/vnd.vegalite.v{number}+json' for number in ('5', '6')}
 _SPECS = (_PLOTLY, *_VEGA_LITE.values())
 _VEGA_LITE_SCHEMA = re.compile(r'https://vega\.github\.io/schema/vega-lite/v(\d+)\b')
 
-# What is shown by its text alone: most values.
+# Types of values that are shown by their text alone.
 _PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset})
 
-# What a class really has: its metaclass may tell otherwise.
+# The real bases and members of a class: its metaclass may lie about them.
 _BASES: Callable[[type], tuple[type, ...]] = type.__dict__['__mro__'].__get__
 _MEMBERS: Callable[[type], Mapping[str, Any]] = type.__dict__['__dict__'].__get__
 
-# Whether a signal ended the run: then no further method of a value is asked. The runner sets it.
+# Whether a signal ended the run: then no further method of a value is called. The runner sets it.
 interrupted = False
 
 
 class Show:
-    """What one run shows."""
+    """Sends what one run shows, within its limits."""
 
     def __init__(self, limits: dict[str, int], emit: Callable[[str], None]) -> None:
         self._limits = limits
@@ -53,15 +53,15 @@ class Show:
         self._images = limits['images']
         self._displays = limits['displays']
         self._bytes = limits['displayAll']
-        # What was left out, and told.
+        # Kinds of which something was left out, which was reported.
         self._told: set[str] = set()
-        # Figures and images that have been shown: they are held, so that no other is taken for one of them.
+        # Figures and images that have been shown: they are kept alive, so that no other gets the identity of one.
         self._shown: list[object] = []
 
     def value(self, value: object, bundle: dict[str, Any] | None = None, *, again: bool = False) -> bool:
-        """Shows a value, or its bundle if that is given; a picture that was shown only `again`.
+        """Shows a value, or its bundle if that is given; a picture that was shown before only if `again`.
 
-        False: there is nothing but its text.
+        Returns False if there is nothing but its text.
         """
         if bundle is None:
             if type(value) in _PLAIN:
@@ -86,7 +86,7 @@ class Show:
         else:
             self._shown.append(what)
         if not self._images:
-            # Before it is drawn: that takes time.
+            # Left out before it is drawn, as that takes time.
             self._image(b'', name)
             return
         try:
@@ -100,7 +100,7 @@ class Show:
             self._image(png, name)
 
     def figures(self) -> None:
-        """Shows those that are open, and closes them."""
+        """Shows the open figures, and closes them."""
         for figure in images.open_figures():
             self.picture(figure, f'figure {figure.number}')
         images.close_all()
@@ -115,7 +115,7 @@ class Show:
             self._send({'image': base64.b64encode(data).decode()})
 
     def _display(self, texts: dict[str, str]) -> None:
-        # As it is sent: the host counts that, too.
+        # The size as it is sent, which the host counts, too.
         size = len(dumps({'display': texts}, ensure_ascii=False).encode())
         if not self._displays or size > self._bytes:
             most, all_bytes = self._limits['displays'], self._limits['displayAll']
@@ -126,7 +126,7 @@ class Show:
         self._send({'display': texts})
 
     def _send(self, frame: dict[str, Any]) -> None:
-        # What was printed before it comes before it.
+        # Output that was printed before the frame comes before it.
         for stream in (sys.stdout, sys.stderr):
             with _suppressed():
                 stream.flush()
@@ -162,7 +162,7 @@ _show: Show | None = None
 
 
 def begin(limits: dict[str, int], emit: Callable[[str], None]) -> Show:
-    """What the run that begins shows."""
+    """Begins a run; returns what shows its values."""
     global _show, interrupted
     interrupted = False
     _show = Show(limits, emit)
@@ -170,13 +170,13 @@ def begin(limits: dict[str, int], emit: Callable[[str], None]) -> Show:
 
 
 def end() -> None:
-    """Nothing more is shown: the run is over."""
+    """Ends a run: nothing more is shown."""
     global _show
     _show = None
 
 
 def display(*objects: object, raw: bool = False, **_options: object) -> None:
-    """Shows values as IPython's `display` does; `raw`: what is given are bundles, by their MIME types."""
+    """Shows values as IPython's `display` does; `raw`: the objects are bundles by MIME types."""
     for value in objects:
         bundle = value if raw and isinstance(value, dict) else None
         if _show is None or not _show.value(value, bundle, again=True):
@@ -185,13 +185,13 @@ def display(*objects: object, raw: bool = False, **_options: object) -> None:
 
 
 def show_figures() -> None:
-    """What `pyplot.show` does here."""
+    """Does what `pyplot.show` is to do here."""
     if _show is not None:
         _show.figures()
 
 
 def _bundle(value: Any, limits: dict[str, int]) -> dict[str, Any]:
-    """The bundle of a value, by its own methods."""
+    """The bundle of a value, made by its own methods."""
     for of_library in (_plotly, _altair):
         with _suppressed():
             if bundle := of_library(value):
@@ -210,7 +210,7 @@ def _bundle(value: Any, limits: dict[str, int]) -> dict[str, Any]:
 
 
 def _call(value: object, name: str, **arguments: object) -> Any:
-    """What a method of the value's class gives. One of the value alone, or made up when it is asked for, is none."""
+    """Calls a method of the value's class, if it has one: those of the instance or by `__getattr__` do not count."""
     kind = type(value)
     for base in _BASES(kind):
         if (method := _MEMBERS(base).get(name, _MEMBERS)) is not _MEMBERS:
@@ -221,13 +221,13 @@ def _call(value: object, name: str, **arguments: object) -> Any:
 
 
 def _first(made: Any) -> Any:
-    """Without the metadata that may come with it."""
+    """The data, without the metadata that may come with it."""
     return made[0] if isinstance(made, tuple) and made else made
 
 
 def _plotly(value: Any) -> dict[str, Any] | None:
     kind = getattr(sys.modules.get('plotly.basedatatypes'), 'BaseFigure', None)
-    # Its own bundle is for the notebook that it takes itself to be in, with all of plotly.js.
+    # Its own bundle is for the notebook that it believes to be in, and has all of plotly.js.
     return {_PLOTLY: value.to_json()} if isinstance(kind, type) and isinstance(value, kind) else None
 
 
@@ -254,7 +254,7 @@ def _pixels(bundle: dict[str, Any]) -> bytes | None:
 
 @contextlib.contextmanager
 def _suppressed() -> Iterator[None]:
-    """What fails within is left out; but the end of a run ends it here, too."""
+    """Suppresses errors within, but not those of a signal that ended the run."""
     try:
         yield
     except Exception:

@@ -1,22 +1,22 @@
-"""What is told of an uncaught error: its traceback, without the frames that are nobody's business.
+"""Writes the traceback of an uncaught error, without the frames of Pyodide and of this package.
 
-**Boundary.** An exception is the program's: its attributes and methods may do anything. Whoever calls this catches all.
+**Boundary.** An exception is the program's: its attributes and methods may do anything. Callers catch everything.
 """
 
 import re
 import traceback
 from collections.abc import Iterator
 
-# Of a traceback that is longer, in lines, most frames of libraries are left out.
+# If a traceback has more lines than this, most frames of libraries are left out.
 LONG = 40
 
-# How many frames of libraries stay: the last ones, of the error itself and of each that it came from.
+# How many of the last frames of libraries stay: for the error itself, and for each of its causes.
 LAST, LAST_OF_CAUSES = 3, 1
 
-# How many of the program's own frames stay, at the beginning and at the end, of those that are not the same line again.
+# How many of the program's own frames stay at the beginning and at the end, not counting repeats of the same line.
 OWN = 10
 
-# Pyodide's frames around a program, and those of this package; and as they are written. Those of groups have a margin.
+# Frames of Pyodide and of this package, by their files, and as text. In exception groups the text has a margin.
 _HIDDEN = ('/_pyodide/', '/site-packages/_sandbox/')
 _HIDDEN_FRAMES = re.compile(
     r'^((?: *\| )?) {2}File "(?:/lib/python\d+\.zip/_pyodide/|/lib/python[\d.]+/site-packages/_sandbox/).*\n'
@@ -31,7 +31,7 @@ _LIBRARIES = ('/lib/', '<frozen ')
 class _Shortened(traceback.StackSummary):
     """Frames of which some were left out."""
 
-    # How many come before those that were left out, and how many those are.
+    # How many frames come before those that were left out, and how many were left out.
     at = left_out = 0
 
     def format(self, **options: object) -> list[str]:
@@ -40,9 +40,9 @@ class _Shortened(traceback.StackSummary):
 
 
 def write(error: BaseException) -> str:
-    """The traceback of an error, and of those that it came from."""
+    """The traceback of an error, and of its causes."""
     told = traceback.TracebackException.from_exception(error, compact=True)
-    # Of what is written, as an error keeps its heading where none of its frames is left.
+    # Removed from the text, so that an error without any frame left keeps its heading.
     text = _HIDDEN_FRAMES.sub('', ''.join(told.format()))
     if text.count('\n') <= LONG:
         return text
@@ -54,7 +54,7 @@ def write(error: BaseException) -> str:
 
 
 def _all_of(told: traceback.TracebackException) -> Iterator[tuple[traceback.TracebackException, int]]:
-    """An error, those that it came from, and those in groups of them; how many frames of libraries each keeps."""
+    """An error, its causes and the errors in groups, each with how many frames of libraries it keeps."""
     seen, open_ = set(), [(told, LAST)]
     while open_:
         one, last = open_.pop()
@@ -71,13 +71,13 @@ def _is_hidden(filename: str) -> bool:
 
 
 def is_library(filename: str) -> bool:
-    """Whether a file is none of the program's."""
+    """Whether a file is not the program's."""
     return filename.startswith(_LIBRARIES)
 
 
 def _shortened(stack: traceback.StackSummary, last: int) -> traceback.StackSummary:
     libraries = [at for at, frame in enumerate(stack) if is_library(frame.filename)]
-    # What repeats itself is written once.
+    # Repeated lines are written once.
     own = [
         at
         for at, frame in enumerate(stack)
@@ -89,6 +89,6 @@ def _shortened(stack: traceback.StackSummary, last: int) -> traceback.StackSumma
         return stack
     short = _Shortened(frame for at, frame in enumerate(stack) if at not in out)
     short.left_out = len(out)
-    # Where the last of them were.
+    # The place of the last frame that was left out.
     short.at = sum(at not in out for at in range(max(out)))
     return short

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def name_of(value: object) -> str | None:
-    """What to call a figure of matplotlib or an image of Pillow; nothing, if it is neither."""
+    """The name of a matplotlib figure or a Pillow image; None if the value is neither."""
     if _is(value, 'matplotlib.figure', 'Figure'):
         number = getattr(value, 'number', None)
         return f'figure {number}' if isinstance(number, int) else 'the figure'
@@ -14,13 +14,13 @@ def name_of(value: object) -> str | None:
 
 
 def open_figures() -> list[Any]:
-    """Those of pyplot, in the order of their numbers."""
+    """The open figures of pyplot, in the order of their numbers."""
     pyplot = sys.modules.get('matplotlib.pyplot')
     return [] if pyplot is None else [pyplot.figure(number) for number in pyplot.get_fignums()]
 
 
 def close_all() -> None:
-    """Closes them."""
+    """Closes all figures of pyplot."""
     if pyplot := sys.modules.get('matplotlib.pyplot'):
         pyplot.close('all')
 
@@ -31,7 +31,7 @@ def png(what: Any) -> bytes:
     if hasattr(what, 'savefig'):
         what.savefig(file, format='png')
     else:
-        # PNG knows no CMYK, YCbCr and the like.
+        # PNG has no CMYK, YCbCr and the like.
         (what if what.mode in {'1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'I', 'I;16'} else what.convert('RGBA')).save(
             file, format='png'
         )

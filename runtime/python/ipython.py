@@ -1,4 +1,4 @@
-"""Stands for IPython where that is not installed: what programs import of it to show something."""
+"""Stands in for IPython where that is not installed: has what programs import from it to show values."""
 
 import importlib.abc
 import sys
@@ -15,7 +15,7 @@ _DISPLAY = 'IPython.display'
 
 
 class DisplayObject:
-    """A value that is shown as what its class says."""
+    """A value that is shown as the type of its class."""
 
     def __init__(
         self, data: Any = None, url: str | None = None, filename: str | None = None, **_options: object
@@ -97,15 +97,15 @@ class JSON(DisplayObject):
 
 
 def clear_output(*_wait: object, **_named: object) -> None:
-    """Nothing: what was written stays written."""
+    """Does nothing: output stays."""
 
 
 def get_ipython() -> None:
-    """There is no shell of IPython."""
+    """Returns None: there is no IPython shell."""
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds the two modules, after everybody else was asked."""
+    """Finds the two modules, if no other finder has found them."""
 
     def find_spec(self, name: str, _path: object, _target: object = None) -> ModuleSpec | None:
         if name == _PACKAGE or (name == _DISPLAY and getattr(sys.modules.get(_PACKAGE), '__loader__', None) is self):
@@ -121,5 +121,5 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def stand_in() -> None:
-    """Has the two modules found from now on."""
+    """Makes the two modules importable."""
     sys.meta_path.append(_Finder())

@@ -1,4 +1,4 @@
-"""What Emscripten's Python lacks, and programs expect: some of it made up for, the rest told in one line."""
+"""Makes up for some of what programs expect and Emscripten's Python lacks, and explains the rest in one line."""
 
 import hashlib
 import hmac
@@ -23,27 +23,27 @@ from . import network
 # Nobody is root here.
 _USER = 1000
 
-# The hashes whose keys are derived by runtime/kdf, with their bits.
+# The hashes for which runtime/kdf derives keys, with their bits.
 _COMPILED = {'sha1': 160, 'sha224': 224, 'sha256': 256, 'sha384': 384, 'sha512': 512}
 
-# How many iterations of `pbkdf2_hmac` are put together at once for another hash: little memory, and few steps.
+# How many iterations of `pbkdf2_hmac` are joined at once for other hashes: takes little memory, and few steps.
 _BATCH = 1024
 
-# OpenSSL's: how much memory `scrypt` may take, if nobody says, in bytes; what `r * p` may be; and C's largest int.
+# OpenSSL's limits: the default memory of `scrypt` in bytes, and the largest `r * p`; and C's largest int.
 _MAX_MEMORY = 2**25
 _MAX_BLOCKS = 2**30 - 1
 _MAX_INT = 2**31 - 1
 
-# What is set in modules once they are imported: these would start threads.
+# Attributes that are set in modules after their import: these modules would start threads.
 _SET = {'scipy.io._fast_matrix_market': {'PARALLELISM': 1}}
 
-# How much of an error is looked at.
+# How many characters of an error are looked at.
 _LETTERS = 1000
 
 # When the interpreter started, by `time.perf_counter_ns`.
 _started = time.perf_counter_ns()
 
-# What an uncaught error says, and what to say about it.
+# Patterns of uncaught errors, and what to say about each.
 _REASONS = tuple(
     (re.compile(pattern), reason)
     for pattern, reason in (
@@ -68,7 +68,7 @@ _REASONS = tuple(
 )
 
 
-# Lines of IPython's own, which are not Python, and what to do instead.
+# Patterns of lines that are IPython's syntax and not Python, and what to do instead.
 _MAGIC = tuple(
     (re.compile(pattern), reason)
     for pattern, reason in (
@@ -96,7 +96,7 @@ def reason(error: BaseException) -> str | None:
 
 
 def make_up() -> None:
-    """Adds to the standard library what is missed in it."""
+    """Adds what is missing in the standard library."""
     for name in ('getuid', 'geteuid', 'getgid', 'getegid'):
         setattr(os, name, _user)
     os.getgroups = lambda: [_USER]
@@ -147,14 +147,14 @@ class _Finder:
 
 
 class _Done:
-    """What `await micropip.install(...)` waits for, and nobody has to."""
+    """The awaitable result of `micropip.install(...)`, which is done at once."""
 
     def __await__(self) -> Iterator[None]:
         return iter(())
 
 
 def install(*_requirements: object, **_options: object) -> _Done:
-    """As `micropip.install`: what the code imports is there already."""
+    """Stands in for `micropip.install`: packages that the code imports are installed already."""
     print('micropip.install: nothing to do, as packages are installed when the code imports them', file=sys.stderr)
     return _Done()
 
@@ -174,7 +174,7 @@ def pbkdf2_hmac(hash_name: str, password: bytes, salt: bytes, iterations: int, d
     if digest := _COMPILED.get(of_hash.name):
         return _derived('pbkdf2', digest, to_js(key), to_js(salt), iterations, dklen)
     if len(key) > of_hash.block_size:
-        # Once, instead of in each iteration.
+        # Hashed once, instead of in each iteration.
         key = hashlib.new(hash_name, key).digest()
     return _pbkdf2_hmac(hash_name, key, salt, iterations, dklen)
 
@@ -199,7 +199,7 @@ def scrypt(password: bytes, *, salt: bytes, n: int, r: int, p: int, maxmem: int 
 
 
 def _bytes(value: bytes, name: str) -> bytes:
-    """A copy of what is like bytes, as C takes it."""
+    """A copy of a bytes-like object, as C takes it."""
     value = bytes(memoryview(value))
     if len(value) > _MAX_INT:
         raise OverflowError(f'{name} is too long.')
@@ -216,7 +216,7 @@ def _number(value: int, name: str) -> int:
 
 
 def _derived(function: str, *arguments: object) -> bytes:
-    """What `runtime/js/kdf.js` derives, in steps of about a millisecond: between them, a signal is seen."""
+    """Derives a key by `runtime/js/kdf.js`, in steps of about a millisecond; signals are seen between them."""
     key = None
     steps = getattr(pyodide_js._module.keyDerivation, function)(*arguments)
     try:
@@ -232,7 +232,7 @@ def _derived(function: str, *arguments: object) -> bytes:
 def _pbkdf2_hmac(hash_name: str, key: bytes, salt: bytes, iterations: int, dklen: int) -> bytes:
     of_hash = hashlib.new(hash_name)
     size = of_hash.digest_size
-    # One call of C for each iteration: though it hashes the key anew, it is quicker than to copy the state after it.
+    # One C call for each iteration: although it hashes the key anew, it is quicker than copying the state after it.
     mac = getattr(_hmac, f'compute_{of_hash.name}', None) or partial(_mac, hash_name)
     derived = b''
     block = 0
@@ -252,7 +252,7 @@ def _mac(hash_name: str, key: bytes, message: bytes) -> bytes:
 
 
 def _xor(digests: bytes, size: int) -> int:
-    """All of them by XOR, as one number: of halves, as that takes few steps."""
+    """All digests by XOR, as one number. It joins halves, as that takes few steps."""
     total, count = int.from_bytes(digests), len(digests) // size
     while count > 1:
         count -= count // 2

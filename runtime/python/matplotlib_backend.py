@@ -1,6 +1,6 @@
-"""The backend of matplotlib: Agg, whose `show()` gives the open figures at that moment and closes them (as Jupyter).
+"""The backend of matplotlib: Agg, whose `show()` shows the open figures at once and closes them (like Jupyter).
 
-A snapshot has it, and no matplotlib: it is made when pyplot asks for it.
+The snapshot has this module but not matplotlib, so its classes are made when pyplot asks for them.
 """
 
 from . import display
@@ -25,7 +25,7 @@ def __getattr__(name: str) -> type:
             display.display(self.canvas.figure)
 
     class FigureCanvas(FigureCanvasAgg):
-        """What figures are drawn on."""
+        """The canvas of figures."""
 
         manager_class = FigureManager
 

@@ -1,6 +1,6 @@
-"""What to say of an error that comes from there being no network, and for which host.
+"""Explains errors that come from the lack of a network, and names the host.
 
-**Boundary.** Errors, and what hangs on them, are the program's. Whoever calls this catches all.
+**Boundary.** Errors, and all that is attached to them, are the program's. Callers catch everything.
 """
 
 import errno
@@ -11,7 +11,7 @@ from types import TracebackType
 
 from .errors import is_library
 
-# How the errors of what has no network say so: `fetch` (shim.js), and Pyodide's event loop and `open_url`.
+# Messages of errors for lack of a network: of `fetch` (boot.js), and of Pyodide's event loop and `open_url`.
 _SAYS = (
     'the sandbox has no network',
     'sock_connect() is not available',
@@ -19,10 +19,10 @@ _SAYS = (
     "name 'XMLHttpRequest' is not defined",
 )
 
-# How the kernel that is made up says so.
+# Error numbers of Emscripten's made-up kernel for it.
 _ERRNOS = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN}
 
-# What functions of libraries call the host, or the address, that they want to reach.
+# Variables by which functions of libraries name the host, or the address, that they want to reach.
 _VARIABLES = 'host', 'address', 'full_url', 'url', 'URL'
 
 # Addresses that Emscripten makes up for names.
@@ -31,7 +31,7 @@ _MADE_UP = '172.29.'
 # Modules that fetch data sets.
 _DATA_SETS = 'sklearn.datasets.', 'seaborn.', 'nltk.', 'statsmodels.datasets.', 'torchvision.datasets.'
 
-# Of more causes, frames, or letters of a message, nothing is read.
+# The most causes or frames, and the most characters of a message, that are read.
 _MOST, _LETTERS = 100, 1000
 
 _IN_MESSAGE = re.compile(r"\bhost='([\w.-]{1,253})'|\bconnect to host ([\w.-]{1,253}):")
@@ -41,7 +41,7 @@ _IN_ADDRESS = re.compile(
 
 
 def reason(error: BaseException) -> str | None:
-    """What to say, if it comes from that."""
+    """What to say about an error, if it comes from the lack of a network."""
     errors = list(_chain(error))
     if any(type(one) is LookupError and re.match(r'[\s*]*Resource .{1,99} not found', _text(one)) for one in errors):
         return f'There is no network here: {_data_set("nltk")}'
@@ -62,7 +62,7 @@ def _data_set(library: str) -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error, those that its traceback shows that it came from, and those in groups of them."""
+    """An error, the causes that its traceback shows, and the errors in groups."""
     open_ = [error]
     for _ in range(_MOST):
         if not open_:
@@ -87,12 +87,12 @@ def _is_of_network(error: BaseException) -> bool:
 
 def _hosts(error: BaseException) -> Iterator[str]:
     for found in (getattr(error, 'host', None), getattr(getattr(error, 'request', None), 'url', None)):
-        # That of httpx is an object.
+        # The URL of httpx is an object.
         if match := found and _IN_ADDRESS.match(str(found)[:_LETTERS]):
             yield match[1]
     if match := _IN_MESSAGE.search(_text(error)):
         yield match[1] or match[2]
-    # The innermost is the nearest to it.
+    # The innermost frame is the nearest to the failure.
     for _, variables in reversed(list(_frames(error))):
         for found in map(variables.get, _VARIABLES):
             if isinstance(found, tuple) and found:

@@ -11,14 +11,14 @@ _FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 
 async def evaluate(source: str, namespace: dict[str, object], filename: str) -> object:
-    """Runs a program; gives the value of its last statement, if that is an expression and no semicolon follows it.
+    """Runs a program; returns the value of its last statement, if that is an expression and no semicolon follows it.
 
     A program that is indented as a whole is taken as if it were not.
     """
     if source.lstrip('\r\n')[:1] in (' ', '\t'):
         source = dedent(source)
     parts = _compile(source, filename)
-    # For tracebacks. Read when it is asked for.
+    # For tracebacks, which read the source only when they need it.
     linecache.cache[filename] = (lambda: source,)  # type: ignore[assignment]
     value = None
     for part in parts:
@@ -29,7 +29,7 @@ async def evaluate(source: str, namespace: dict[str, object], filename: str) -> 
 
 
 def _compile(source: str, filename: str) -> list[CodeType]:
-    """The statements before the last, and that, if it is an expression whose value is wanted."""
+    """Compiles all statements; the last one on its own, if it is an expression whose value is wanted."""
     tree = compile(source, filename, 'exec', _FLAGS | ast.PyCF_ONLY_AST, dont_inherit=True)
     body = tree.body
     last = body.pop() if body and isinstance(body[-1], ast.Expr) and not _ends_in_semicolon(source, body[-1]) else None
@@ -44,6 +44,6 @@ def _compile(source: str, filename: str) -> list[CodeType]:
 
 def _ends_in_semicolon(source: str, last: ast.Expr) -> bool:
     """Whether a semicolon follows the last statement: nothing but white space and comments may come after it."""
-    # Of bytes: columns are counted in them, and they have no other ends of lines than Python's.
+    # In bytes: columns are counted in them, and their only line ends are those of Python.
     lines = source.encode(errors='surrogatepass').splitlines(keepends=True)[(last.end_lineno or 1) - 1 :]
     return b''.join(lines)[last.end_col_offset or 0 :].lstrip(b' \t\f\\\r\n').startswith(b';')

@@ -1,4 +1,4 @@
-"""Runs one program in a fresh namespace. All that happens in it becomes one JSON text."""
+"""Runs one program, in a fresh or a kept namespace. Its outcome, whatever it is, becomes one JSON text."""
 
 import asyncio
 import contextlib
@@ -41,15 +41,15 @@ PRELOADED = (
 # Where packages are mounted: packages.js.
 PACKAGES = '/lib/python{}.{}/packages'.format(*sys.version_info)
 
-# Modules that draw random numbers when they are imported, and how they draw others.
+# Modules that draw random numbers when they are imported, and how to draw new ones.
 RENEWED: dict[str, Callable[[Any], object]] = {
     'multiprocessing.process': lambda process: process.current_process()._config.update(
         authkey=process.AuthenticationString(os.urandom(32))
     ),
     'numpy.random': lambda random: random.seed(),
-    # For the examples of its documentation: nothing of it is used.
+    # It draws them for the examples in its documentation, and does not use them.
     'scipy.stats': lambda _: None,
-    # For default arguments of its own classes, which it never leaves to them.
+    # It draws them for default arguments of its own classes, which it never relies on.
     'sklearn.ensemble': lambda _: None,
     'sympy.core.random': lambda random: random.rng.seed(),
 }
@@ -57,37 +57,37 @@ RENEWED: dict[str, Callable[[Any], object]] = {
 # How long tasks that a program left behind may take to end once they are cancelled, in seconds.
 LEAVE = 1.0
 
-# What the end of a run may have besides its value, in bytes.
+# How many bytes the frame of a run's end may have besides its value.
 MARGIN = 1024
 
 
 class _Program(ModuleType):
-    """The module `__main__`: its namespace is the program's. Like a script, it has a file, but no name for it."""
+    """The module `__main__`, with the program's namespace. Like a script, it has a `__file__`, but no such variable."""
 
     __file__ = FILENAME
 
 
-# stdin, stdout and stderr, with what each was opened with: by the number of the file.
+# stdin, stdout and stderr, and the options that each was opened with, by their file numbers.
 _streams = [sys.stdin, sys.stdout, sys.stderr]
 _OPENED = [
     {name: getattr(stream, name) for name in ('encoding', 'errors', 'line_buffering', 'write_through')}
     for stream in _streams
 ]
-# Pyodide's own, between two runs.
+# Pyodide's own `__main__`, in place between runs.
 _main = sys.modules['__main__']
 _task: asyncio.Task[object] | None = None
 _program = _Program('__main__')
 _limits: dict[str, Any] = {}
 # The signal that ended the program.
 _ended_by = 0
-# Whether the program's code runs, which a signal may interrupt, and not this module's.
+# Whether the program's code is running, which a signal may interrupt, and not this module's.
 _interruptible = False
 # The signal that came before the program began.
 _held = 0
 
 
 def renew() -> None:
-    """Makes anew what a snapshot froze: every source of randomness, and what started counting when it was made."""
+    """Renews what a snapshot froze: every source of randomness, start times, and caches of imports."""
     random.seed()
     tempfile._name_sequence = None
     uuid._node = uuid._last_timestamp = None
@@ -96,7 +96,7 @@ def renew() -> None:
     for name, draw in RENEWED.items():
         if module := sys.modules.get(name):
             draw(module)
-    # The packages may be others. The standard library's archive is not, and reading its directory takes long.
+    # Packages may have changed. The standard library's archive has not, and reading its directory takes long.
     archives = {path: finder for path, finder in sys.path_importer_cache.items() if isinstance(finder, zipimporter)}
     for path in archives:
         del sys.path_importer_cache[path]
@@ -107,8 +107,8 @@ def renew() -> None:
 def preload(modules: str, drawn: Callable[[], int] | None = None) -> str | None:
     """Imports modules, a JSON list of names, for the snapshot that is about to be made.
 
-    `drawn` tells how often random numbers were drawn. Gives the first module that draws some, unless `renew` draws them
-    anew: they would be the same in each interpreter.
+    `drawn` tells how often random numbers were drawn. Returns the first module that draws some which `renew` does not
+    draw anew: they would be the same in each interpreter.
     """
     for name in loads(modules):
         before = drawn() if drawn else 0
@@ -116,10 +116,10 @@ def preload(modules: str, drawn: Callable[[], int] | None = None) -> str | None:
         if drawn and drawn() > before and not any(known.startswith(name) for known in RENEWED):
             return name
     if font_manager := sys.modules.get('matplotlib.font_manager'):
-        # It has files open, which no snapshot keeps.
+        # Closes its open files, which no snapshot keeps.
         font_manager._get_font.cache_clear()
     gc.collect()
-    # What is imported stays: no collection is to look at it again.
+    # Imported modules stay: the garbage collector need not look at them again.
     gc.freeze()
     return None
 
@@ -127,9 +127,9 @@ def preload(modules: str, drawn: Callable[[], int] | None = None) -> str | None:
 def run(
     code: str, global_variables: str, keep: bool, limits: str, emit: Callable[[str], None]
 ) -> str | asyncio.Task[str]:
-    """Runs `code`; gives its last frame: its `status`, and `text`, `json` or `error`. What it shows, `emit` takes.
+    """Runs `code`; returns its last frame: `status`, and `text`, `json` or `error`. `emit` takes what it shows.
 
-    A program that awaits nothing has ended when this returns; for another, it gives the task that goes on.
+    A program that awaits nothing has ended when this returns; for others, it returns the task that goes on.
     """
     global _held
     _held = 0
@@ -164,7 +164,7 @@ async def _run(code: str, global_variables: str, keep: bool, limits: str, emit: 
     except BaseException as error:
         _interruptible = False
         ended = _failed(error, max_bytes)
-    # Drawing runs the program's code, too: its failure is not the run's.
+    # Drawing runs the program's code, too: a failure in it does not fail the run.
     with _program_code():
         show.figures()
         show.value(value)
@@ -173,24 +173,24 @@ async def _run(code: str, global_variables: str, keep: bool, limits: str, emit: 
     with _program_code():
         await _leave(asyncio.all_tasks() - before - {task})
     for stream in (*_streams[1:], sys.stdout, sys.stderr):
-        # The program's own stream: its failure is not the run's.
+        # May be the program's own stream: a failure in it does not fail the run.
         with _program_code():
             stream.flush()
     sys.modules['__main__'] = _main
     end = dumps({'end': ended}, ensure_ascii=False)
     if len(end.encode()) > 2 * max_bytes + MARGIN:
-        # Control characters, six bytes each: the host takes no more.
+        # Control characters take six bytes each. The host accepts no more.
         error = f'ValueError: the return value, as it is sent, is longer than {2 * max_bytes} bytes'
         end = dumps({'end': {'status': 'run-error', 'error': error}})
     return end
 
 
 def _begin(keep: bool, variables: dict[str, object]) -> dict[str, object]:
-    """Makes the program `__main__`, in a fresh namespace or in that of the run before; gives the namespace."""
+    """Makes the program `__main__`, in a fresh namespace or in that of the run before; returns the namespace."""
     global _program
     if not keep:
         _program = _Program('__main__')
-        # A program begins with what it was given, and its name.
+        # A program's namespace begins with only its variables and `__name__`.
         vars(_program).clear()
     sys.modules['__main__'] = _program
     vars(_program).update(variables, __name__='__main__')
@@ -198,9 +198,9 @@ def _begin(keep: bool, variables: dict[str, object]) -> dict[str, object]:
 
 
 def _open_streams() -> None:
-    """Gives a run its streams; opens those anew that a program before has closed or detached: `exit()` closes stdin."""
+    """Gives a run its streams; reopens those that a program before has closed or detached: `exit()` closes stdin."""
     for number, stream in enumerate(_streams):
-        # A stream that was detached says of nothing whether it is closed.
+        # A detached stream raises ValueError when it is asked whether it is closed.
         with contextlib.suppress(ValueError):
             if not stream.closed:
                 continue
@@ -211,7 +211,7 @@ def _open_streams() -> None:
 
 
 def cancel(signum: int) -> bool:
-    """Ends a run that only waits: where no bytecode runs, no signal is seen. False: it does not wait in an `await`."""
+    """Ends a run that only waits, as no bytecode runs that sees a signal. False: it does not wait in an `await`."""
     global _ended_by
     if _task is None or _task._fut_waiter is None:
         return False
@@ -221,7 +221,7 @@ def cancel(signum: int) -> bool:
 
 @contextlib.contextmanager
 def _program_code() -> Iterator[None]:
-    """What runs within may be interrupted, and may fail."""
+    """Lets signals interrupt the code within, and suppresses its failures."""
     global _interruptible
     with contextlib.suppress(BaseException):
         try:
@@ -239,11 +239,11 @@ def _on_signal(signum: int, frame: FrameType | None) -> None:
     display.interrupted = True
     _ended_by = signum
     if _task is not None and _is_event_loop(frame):
-        # The loop would print an exception, and forget whom it was about to wake: the run would never end.
+        # The loop would print an exception, and forget what it was about to wake: the run would never end.
         _task.cancel()
         return
     if asyncio.current_task() is not _task:
-        # A callback, or another task: that it ends does not end what the program waits for.
+        # In a callback, or another task: its end does not end the wait of the program.
         cancel(signum)
     raise _interruption(signum)
 
@@ -285,7 +285,7 @@ def _returned(value: object, max_bytes: int, max_depth: int) -> dict[str, str]:
 def _failed(error: BaseException, max_bytes: int) -> dict[str, str]:
     if isinstance(error, SystemExit) and not error.code:
         return {'status': 'success'}
-    # The second is what becomes of a signal that comes while a value is converted for JavaScript.
+    # A signal that comes while a value is converted for JavaScript becomes a ConversionError.
     if _ended_by and isinstance(error, asyncio.CancelledError | ConversionError):
         error = _interruption(_ended_by).with_traceback(error.__traceback__)
     try:
@@ -294,7 +294,7 @@ def _failed(error: BaseException, max_bytes: int) -> dict[str, str]:
         text = f'{type(error).__name__}: its traceback could not be written ({type(broken).__name__})\n'
     # An error of the program may be anything.
     with contextlib.suppress(BaseException):
-        # As a note of it stands, but at the end of a group of errors, too.
+        # In the place of a note of the error; with a group of errors, at the end.
         if reason := _memory_note() if isinstance(error, MemoryError) else lacks.reason(error):
             text += f'{reason}\n'
     return {'status': 'run-error', 'error': _cut(to_unicode(text), max_bytes)}
@@ -315,7 +315,7 @@ def _cut(text: str, max_bytes: int) -> str:
     return f'{begin}\n[error cut: {len(encoded) - 2 * half} more bytes]\n{end}'
 
 
-# It is shown: with the result.
+# Not true here: the figure is shown, with the result.
 warnings.filterwarnings('ignore', 'FigureCanvasAgg is non-interactive, and thus cannot be shown')
 for _name in PRELOADED:
     importlib.import_module(_name)

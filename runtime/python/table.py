@@ -4,18 +4,18 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-# Letters of a cell; of more, the beginning is kept.
+# Characters of a cell; of a longer one, the beginning is kept.
 _CELL = 60
 
-# Digits of a number that is not whole.
+# Significant digits of a float.
 _DIGITS = 10
 
-# What stands for rows and columns that are left out.
+# Stands for rows and columns that are left out.
 _MORE = '…'
 
 
 def markdown(value: Any, most_rows: int, most_columns: int) -> str | None:
-    """The table, with its shape; of a larger one, the first and the last rows and columns. Of all else, nothing."""
+    """The table, with its shape; of a larger one, the first and last rows and columns. None for all other values."""
     pandas = sys.modules.get('pandas')
     if pandas is None:
         return None
@@ -45,7 +45,7 @@ def markdown(value: Any, most_rows: int, most_columns: int) -> str | None:
 
 
 def _kept(count: int, most: int) -> list[int | None]:
-    """The places that are shown; `None` where some are left out."""
+    """The indexes that are shown; `None` where some are left out."""
     if count <= most:
         return [*range(count)]
     first = (most + 1) // 2
@@ -58,7 +58,7 @@ def _with_gap(cells: list[str], rows: Sequence[int | None]) -> list[str]:
 
 
 def _label(label: object) -> str:
-    """That of a row or a column: of several levels, all."""
+    """The label of a row or a column, with all of its levels."""
     if isinstance(label, tuple | list) or type(label).__name__ == 'FrozenList':
         return ' / '.join(_label(part) for part in label)  # type: ignore[attr-defined]
     return '' if label is None else _cell(label)

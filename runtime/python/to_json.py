@@ -20,7 +20,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-# How deep arrays and objects nest at most, unless it is said: where pydantic_core gives up.
+# How deep arrays and objects nest at most by default: where pydantic_core gives up.
 MAX_DEPTH = 255
 
 _INDENT = '  '
@@ -42,7 +42,7 @@ class _Writer:
         self.parts: list[str] = []
         self.max_depth = max_depth
         self.max_bytes = self.left = max_bytes
-        # The containers that the current place is in.
+        # The containers around the current value, by `id`.
         self.above: set[int] = set()
 
     def write(self, value: object) -> str:
@@ -62,7 +62,7 @@ class _Writer:
         elif isinstance(plain, Scalar):
             self.put(plain.text)
         elif id(value) in self.above or len(self.above) >= self.max_depth:
-            # Not its `repr`: as deep as it may be, that could overflow the stack and end the interpreter.
+            # Not its `repr`: for a deep value, that could overflow the stack and end the interpreter.
             self.put(_ELIDED[type(plain)])
         else:
             self.above.add(id(value))
@@ -107,12 +107,12 @@ class Object:
     items: Iterable[tuple[Any, Any]]
 
 
-# What Python writes for a part that is left out.
+# How Python writes a container that is left out.
 _ELIDED = {Array: '"[...]"', Object: '"{...}"'}
 
 
 def simplify(value: object) -> str | Scalar | Array | Object:
-    """What `value` is in JSON, one level deep."""
+    """The JSON form of `value`, one level deep."""
     found = type(value)
     known = _KNOWN.get(found)
     if known is None:
@@ -121,7 +121,7 @@ def simplify(value: object) -> str | Scalar | Array | Object:
 
 
 def _special(value: Any) -> Callable[[Any], Any] | None:
-    """For types that are known by what they have, not by what they are."""
+    """The converter for types that are known by their attributes or base class."""
     found = type(value)
     if hasattr(found, '__pydantic_serializer__') and 'pydantic_core' in sys.modules:
         return _by_pydantic
@@ -148,7 +148,7 @@ def _by_pydantic(value: Any) -> str | Scalar | Array | Object:
 
 
 def _plain(value: object) -> object:
-    """What pydantic does not know, in types that it does."""
+    """Converts a value that pydantic does not know to types that it does."""
     simple = simplify(value)
     if isinstance(simple, Scalar):
         return json.loads(simple.text)
@@ -185,7 +185,7 @@ def to_unicode(text: str) -> str:
 def _int(value: int) -> Scalar:
     try:
         return Scalar(int.__repr__(value))
-    except ValueError:  # of more digits than are allowed, 4300 unless the program says otherwise
+    except ValueError:  # more digits than allowed: 4300 unless the program says otherwise
         limit = sys.get_int_max_str_digits()
     sys.set_int_max_str_digits(0)
     try:
@@ -230,7 +230,7 @@ def _offset(offset: datetime.timedelta | None) -> str:
 
 
 def _moment(value: Any) -> str:
-    if value != value:  # NaT of pandas is a datetime, and none
+    if value != value:  # NaT of pandas is an instance of datetime, but no time
         return repr(value)
     return value.replace(tzinfo=None).isoformat() + _offset(value.utcoffset())
 

@@ -3,15 +3,15 @@ import manifest from '#manifest';
 
 /** @typedef {(progress: import('./index.js').Progress) => void} OnProgress */
 
-/** How long nothing of a file may come before it is given up, in milliseconds. */
+/** How long a download may stall before it is given up, in milliseconds. */
 const STALL_LIMIT = 30_000;
 
-/** Files by their folder. What is asked for twice is fetched once. @type {Map<string, Loading>} */
+/** Downloads by folder, so that each is fetched once. @type {Map<string, Loading>} */
 const loading = new Map();
 
 /** @typedef {{ files: Promise<Record<string, Blob>>, listeners: Set<OnProgress> }} Loading */
 
-/** Where these files are, unless said otherwise: beside this script. @param {string | URL} [folder] */
+/** The folder of these files; by default the one of this script. @param {string | URL} [folder] */
 export function folderOf(folder) {
   return folder === undefined
     ? new URL('.', import.meta.url)
@@ -24,7 +24,7 @@ export function frameAddress(folder) {
 }
 
 /**
- * The files, compressed as they are.
+ * Loads the files, and leaves them compressed.
  * @param {URL} folder @param {OnProgress} [onProgress]
  * @returns {Promise<Record<string, Blob>>}
  */
@@ -33,7 +33,7 @@ export async function loadAssets(folder, onProgress) {
   if (!load) {
     load = start(folder);
     loading.set(folder.href, load);
-    // What failed is tried again the next time.
+    // A download that failed is tried again the next time.
     load.files.catch(() => loading.delete(folder.href));
   }
   if (onProgress) load.listeners.add(onProgress);
@@ -61,7 +61,7 @@ function start(folder) {
 }
 
 /**
- * **Boundary.** What a sandbox is made of is what was built with this script, wherever it is served from.
+ * **Boundary.** A sandbox is made only of files that were built with this script, wherever they are served from.
  * @param {URL} url @param {{ bytes: number, sha256: string }} built what it must be
  * @param {(bytes: number) => void} onMore
  */
@@ -88,7 +88,7 @@ export async function download(url, { bytes, sha256 }, onMore) {
     clearTimeout(timer);
   }
   if (size !== bytes) throw new Error(`${url} has ${size} bytes instead of ${bytes}: is it of another version?`);
-  // A page that was loaded without TLS from elsewhere has no way to hash, nor could it trust this script.
+  // A page that was loaded from elsewhere without TLS cannot hash, and could not trust this script either.
   if (globalThis.crypto.subtle && (await digest(content)) !== sha256) {
     throw new Error(`${url} is not the file that was built with this script (sha256): is it of another version?`);
   }

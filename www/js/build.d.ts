@@ -1,12 +1,12 @@
-// What the build puts into the page's modules, see xtask/page/build.mjs.
+// Modules that the build provides to the page's scripts, see xtask/page/build.mjs.
 
 declare module '#manifest' {
   const manifest: {
     /** Name of the frame's document. */
     frame: string;
-    /** What a sandbox is made of: compressed files. */
+    /** The files that a sandbox is made of, compressed. */
     files: { name: string; path: string; bytes: number; sha256: string }[];
-    /** What draws values, compressed: `www/js/drawing`. */
+    /** The scripts that draw values, compressed: `www/js/drawing`. */
     drawing: Record<'texts' | 'vega' | 'plotly', { path: string; bytes: number; sha256: string }>;
   };
   export default manifest;

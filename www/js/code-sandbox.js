@@ -7,16 +7,16 @@ import { Sandbox } from './sandbox.js';
 export { pythonServer, windowTransport } from './mcp.js';
 export { registerWebMcp } from './webmcp.js';
 
-/** What a run may take besides its own time, in milliseconds: the start of an interpreter, on a busy machine. */
+/** Slack over a run's time limit, in milliseconds; includes the start of an interpreter on a busy machine. */
 const MARGIN = 75_000;
 
-/** What the end of a run that was stopped may take besides its grace, in milliseconds. */
+/** Slack over the grace of a run that was stopped, in milliseconds. */
 const STOP_MARGIN = 5000;
 
 /** How long a new interpreter may take, in milliseconds. */
 const RESET_LIMIT = 150_000;
 
-/** What the first result of a frame says that took the place of one that was lost: the core's words. */
+/** A line in the first result of a frame that replaced a lost one, in the core's words. */
 const RESTARTED =
   'The Python interpreter of this session was restarted: its files, imported modules and variables are gone.';
 

@@ -1,4 +1,4 @@
-// Values that are drawn by a library, which is loaded when the first of its kind is shown.
+// Draws values by libraries, each of which is loaded when the first value of its kind is shown.
 import manifest from '#manifest';
 import { download } from './assets.js';
 import { json } from './json.js';
@@ -19,10 +19,10 @@ export const TEXTS = Object.keys(DRAWERS).filter((type) => type.startsWith('text
 /** @typedef {{ markup: string, height: number }} Drawn hostile markup, and the height that it wants, in pixels */
 /** @typedef {(drawer: Blob, type: string, text: string) => Promise<Drawn>} Draw what a frame does */
 
-/** Those that have been loaded. @type {Map<string, Promise<Blob>>} */
+/** Loaded scripts, by address. @type {Map<string, Promise<Blob>>} */
 const loaded = new Map();
 
-/** What can draw, of sandboxes. @type {WeakMap<object, { folder: URL, draw: Draw }>} */
+/** How each sandbox draws. @type {WeakMap<object, { folder: URL, draw: Draw }>} */
 const offered = new WeakMap();
 
 /** @param {object} sandbox @param {URL} folder of the files @param {Draw} draw */
@@ -35,10 +35,10 @@ export function drawerOf(sandbox) {
   const offer = offered.get(sandbox);
   if (!offer) return undefined;
   const { folder, draw } = offer;
-  /** One after the other: each takes what a program takes. @type {Promise<unknown>} */
+  /** One after the other: each takes as much as a program does. @type {Promise<unknown>} */
   let turn = Promise.resolve();
   return (type, value) => {
-    // As JSON has it: libraries know no integers but numbers.
+    // As JSON, since libraries know no `bigint`.
     const text = typeof value === 'string' ? value : json(/** @type {import('./index.js').Json} */ (value), String);
     const drawn = turn.then(async () => draw(await load(DRAWERS[type], folder), type, text));
     turn = drawn.catch(() => {});
@@ -54,7 +54,7 @@ function load(drawer, folder) {
   if (!loading) {
     loading = download(url, { bytes, sha256 }, () => {});
     loaded.set(url.href, loading);
-    // What failed is tried again the next time.
+    // A download that failed is tried again the next time.
     loading.catch(() => loaded.delete(url.href));
   }
   return loading;

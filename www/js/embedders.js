@@ -1,17 +1,17 @@
-// Who frames the page.
+// Checks which pages frame this one.
 
 /**
  * Refuses to start where a page of another origin frames this one, unless its origin was named.
  *
- * **Boundary.** Whoever frames a page can navigate its frames, lay his own things over it and take its focus. The handshake
- * with the frame holds against the first; against the rest a page has its header, `frame-ancestors`, which a script
- * cannot see. This notices what a script can see.
+ * **Boundary.** A page that frames another can navigate its frames, cover it with its own content and take its focus. The
+ * handshake with the frame holds against the first; against the rest a page has its header, `frame-ancestors`, which a
+ * script cannot see. This notices what a script can see.
  * @param {string[]} [allowed] origins
  */
 export function refuseStrangers(allowed = []) {
   for (const origin of ancestors()) {
     // Not every browser tells whose page it is, only that it is another's.
-    // Two opaque origins look the same, and are not.
+    // Two opaque origins look the same, but differ.
     const own = origin === location.origin && origin !== 'null';
     if (own || allowed.includes(origin) || (origin === '' && allowed.length > 0)) continue;
     const who = origin || 'another origin';

@@ -1,11 +1,11 @@
-// What the page fetches for a frame, which reaches nothing itself: files of packages.
+// Fetches files of packages for a frame, which reaches nothing itself.
 
 /**
- * Whether the page fetches this for a frame.
+ * Whether the page may fetch this for a frame.
  *
- * **Boundary.** A page may read its own origin without asking anybody, and a frame may not: of that origin it gets what is in
- * the folders of packages, and nothing else. Other origins decide by themselves who reads them (CORS), are sent nothing of
- * the user's, and are those of the mirrors and of an index.
+ * **Boundary.** A page may read its own origin without asking anybody, and a frame may not: of that origin it gets only the
+ * folders of packages. Other origins, such as those of the mirrors and of an index, decide by themselves who reads them
+ * (CORS), and are sent nothing of the user's.
  * @param {string} url
  * @param {string[]} places folders, each ending in `/`
  */
@@ -13,14 +13,14 @@ export function isAllowed(url, places) {
   if (!URL.canParse(url)) return false;
   const { href, protocol, origin, username, password } = new URL(url);
   if (!['http:', 'https:'].includes(protocol) || username || password) return false;
-  // A dot that a server might undo after the address was compared.
+  // Escaped dots and slashes, which a server might decode after the address was compared.
   if (/%2e|%2f|%5c/i.test(href)) return false;
   if (places.some((place) => href.startsWith(place))) return true;
   return origin !== new URL(document.baseURI).origin && origin !== location.origin;
 }
 
 /**
- * A file of a package, without anything of the user's. The core, which knows its sha256, checks it.
+ * Fetches a file of a package, and sends nothing of the user's. The core, which knows its sha256, checks it.
  * @param {string} url @param {string[]} places @param {import('./messages.js').FetchLimits} limits
  * @param {(loaded: number, total: number) => void} onProgress
  * @returns {Promise<Uint8Array<ArrayBuffer>>}

@@ -1,4 +1,4 @@
-// The page's side of a frame: makes it, talks to it by a port, and notices when it is no more.
+// The page's side of a frame: makes it, talks to it by a port, and notices when it is gone.
 import sources from '#sources';
 import { folderOf, frameAddress, loadAssets } from './assets.js';
 import { refuseStrangers } from './embedders.js';
@@ -12,22 +12,22 @@ const LOAD_LIMIT = 30_000;
 /** How long a frame that was loaded may take to send its port, in milliseconds. */
 const HELLO_LIMIT = 5000;
 
-/** How long Python may take to start, in milliseconds: twice what the frame gives it, as a snapshot may be of no use. */
+/** How long Python may take to start, in milliseconds: twice what the frame allows, as a snapshot may turn out useless. */
 const BOOT_LIMIT = 150_000;
 
 /** How often a frame that has something to do is asked whether it is there, in milliseconds. */
 const PING_EVERY = 2000;
 
-/** How long it may take to answer, in milliseconds: it decodes what a run sends, on a busy machine. */
+/** How long it may take to answer, in milliseconds: it may be decoding a run's output on a busy machine. */
 const PING_LIMIT = 8000;
 
-/** How much longer that is once more, in milliseconds: this page may have been asleep, and the answer be waiting. */
+/** Extra time after that, in milliseconds: this page may have been asleep, and the answer may be waiting. */
 const SECOND_CHANCE = 1000;
 
 /** How much longer a call may take while a person is asked, in milliseconds: longer than the frame waits. */
 const INPUT_LIMIT = 670_000;
 
-/** How often one call may have the page do something. */
+/** The most requests to the page during one call. */
 const MAX_ASKED = 4096;
 
 /** @typedef {import('./index.js').Progress} Progress */
@@ -43,7 +43,7 @@ const MAX_ASKED = 4096;
  * @property {any} timer
  */
 
-/** A frame of its own for each sandbox: an origin that nothing else has. */
+/** The link to a frame. Each sandbox has a frame of its own, with an origin that nothing else has. */
 export class FrameLink {
   #element;
   /** @type {MessagePort | null} */
@@ -51,16 +51,16 @@ export class FrameLink {
   #lastId = 0;
   /** @type {Map<number, Call>} */
   #calls = new Map();
-  /** Clients that talk to the frame by ports of their own. */
+  /** Whether clients talk to the frame by ports of their own. */
   #connected = false;
   #asked = 0;
-  /** What a person is asked now, one thing at a time; aborted when nobody waits for the answer. @type {{ id: number, over: AbortController } | null} */
+  /** The open question to a person; aborted when nobody waits for the answer. @type {{ id: number, over: AbortController } | null} */
   #question = null;
   #onProgress;
   #places;
   /** @type {any} */
   #pinging = null;
-  /** Why it is no more. @type {Error | null} */
+  /** Why the link is closed. @type {Error | null} */
   #over = null;
   #ended = /** @type {PromiseWithResolvers<never>} */ (Promise.withResolvers());
 
@@ -102,7 +102,7 @@ export class FrameLink {
     const packages = packageIndex ? 'pypi' : 'lock';
     const places = packageIndex ? [...mirrors, packageIndex] : mirrors;
     const link = new FrameLink(element, places, onProgress);
-    // Before the frame is given up for want of them, say.
+    // Tells why before the frame is given up for lack of the files.
     files.catch((error) => link.#end(error));
     const abort = () => link.#end(signal?.reason);
     signal?.addEventListener('abort', abort, { once: true });
@@ -110,7 +110,7 @@ export class FrameLink {
       const address = frameAddress(folder);
       const kept = keptSnapshots(new URL('.', address).href).catch(() => []);
       await link.#load(address);
-      // While the frame boots; what the storage has not told by then is looked for when it is needed.
+      // While the frame boots; snapshots that are not known by then are looked for when they are needed.
       kept.then((keys) => link.call('knowKept', [keys], { limit: BOOT_LIMIT })).catch(() => {});
       const loaded = await Promise.race([files, link.#ended.promise]);
       const from = { packages, packageIndex, packageMirrors: mirrors };
@@ -126,22 +126,22 @@ export class FrameLink {
     return link;
   }
 
-  /** Whether it can be used no longer: it was closed, or its frame was lost. */
+  /** Whether the link was closed, or its frame was lost. */
   get closed() {
     return this.#over !== null;
   }
 
-  /** Where its document is from. */
+  /** The folder of the frame's document. */
   get #folder() {
     return new URL('.', this.#element.src).href;
   }
 
   /** Loads the frame, and waits for its port. @param {string} address */
   async #load(address) {
-    // **Boundary.** Whoever frames this page can navigate the frame, at any time, and so can whoever has a handle of
-    // this window. So nothing is sent into the frame before it has shown that its document is the one that was asked
-    // for: it alone knows the nonce, which stands in the fragment of its address, as nobody of another origin can read that
-    // and no server is sent it. What comes later into the same frame has no port.
+    // **Boundary.** Any page that frames this one, or has a handle of this window, can navigate the frame at any time. So
+    // nothing is sent into the frame before its document has shown that it is the one that was asked for: it alone knows the
+    // nonce, which is in the fragment of its address, as no other origin can read that and no server is sent it. A document
+    // that is loaded later into the same frame has no port.
     const nonce = [...crypto.getRandomValues(new Uint8Array(16))]
       .map((byte) => byte.toString(16).padStart(2, '0'))
       .join('');
@@ -157,7 +157,7 @@ export class FrameLink {
       clearTimeout(timer);
       timer = setTimeout(() => reject(new Error(late)), HELLO_LIMIT);
     };
-    // Once: whoever navigates the frame must not begin the time anew.
+    // Once: a navigation of the frame must not restart the time.
     this.#element.addEventListener('load', arrived, { once: true });
     addEventListener('message', hear);
     this.#element.src = `${address}#${nonce}`;
@@ -169,7 +169,7 @@ export class FrameLink {
       removeEventListener('message', hear);
     }
     this.#port.onmessage = ({ data }) => this.#message(data);
-    // Not every browser tells this; the others are asked (`#ping`).
+    // Not every browser has this event; `#ping` covers the others.
     this.#port.addEventListener('close', () => this.lose('its frame is gone'));
   }
 
@@ -186,7 +186,7 @@ export class FrameLink {
     const id = ++this.#lastId;
     this.#asked = 0;
     return new Promise((resolve, reject) => {
-      // What cannot be cloned is refused here.
+      // Throws if something cannot be cloned.
       port.postMessage({ type: 'call', id, method, args });
       this.#calls.set(id, { method, resolve, reject, onEvent, onInput, limit, timer: undefined });
       this.#extend();
@@ -194,7 +194,7 @@ export class FrameLink {
     });
   }
 
-  /** A run that is being waited for has to be over soon. @param {number} milliseconds */
+  /** Shortens the time that is left for a pending run. @param {number} milliseconds */
   hurry(milliseconds) {
     this.#question?.over.abort();
     this.#question = null;
@@ -204,7 +204,7 @@ export class FrameLink {
     this.#extend();
   }
 
-  /** Begins the time of all calls anew. */
+  /** Restarts the time of all calls. */
   #extend() {
     const more = this.#question ? INPUT_LIMIT : 0;
     for (const call of this.#calls.values()) {
@@ -233,7 +233,7 @@ export class FrameLink {
     this.#end(new Error('the sandbox was closed'));
   }
 
-  /** Gives a frame up that does not do what it should. @param {string} why */
+  /** Gives up a frame that does not do what it should. @param {string} why */
   lose(why) {
     this.#end(new Error(`the sandbox was lost: ${why}`));
   }
@@ -255,8 +255,8 @@ export class FrameLink {
   }
 
   /**
-   * Asks the frame now and then whether it is there, as long as somebody waits for it. Frames share a process, which one
-   * of them can bring down by its memory: then nothing is heard of any.
+   * Pings the frame now and then, as long as somebody waits for it. Frames share a process, which one of them can bring
+   * down by its memory: then none of them answers.
    */
   #ping() {
     if (this.#pinging !== null || this.#over || (!this.#connected && this.#calls.size === 0)) return;
@@ -295,7 +295,7 @@ export class FrameLink {
     else call.reject(new Error(message.message));
   }
 
-  /** Does for the frame what it cannot. @param {import('./messages.js').FromFrame & { type: 'ask' }} message */
+  /** Does what the frame asks for, as it cannot do it itself. @param {import('./messages.js').FromFrame & { type: 'ask' }} message */
   async #answer(message) {
     const { id } = message;
     try {
@@ -322,7 +322,7 @@ export class FrameLink {
   }
 
   /**
-   * Has a person asked what the program wants to read, by whoever has it run.
+   * Asks a person for a line that the program reads, by `onInput` of the call that runs it.
    *
    * **Boundary.** The prompt is the program's, and the line that is given is all that it gets.
    * @param {number} id of the question @param {string} prompt

@@ -1,4 +1,4 @@
-// The library's interface: the same in a page and in Node, but for what is marked.
+// The library's interface: the same in a page and in Node, except where marked.
 
 /** A value that JSON can carry. A `bigint` is an integer that no `number` holds exactly; see `numbers` for more. */
 export type Json = null | boolean | number | bigint | string | Json[] | { [key: string]: Json };
@@ -27,9 +27,9 @@ export interface ChangedFile {
   size?: number;
   /** By its name, for example `text/csv`. */
   media_type?: string;
-  /** What is in it: text, if it is UTF-8. Missing where it is too large (`resultFileLimitKb`). */
+  /** Its content: text, if it is UTF-8. Missing where it is too large (`resultFileLimitKb`). */
   content?: string | Uint8Array;
-  /** Where it can be read, with MCP's `resources/read`, if it is not here: {@link Sandbox.read} does. */
+  /** Its address for MCP's `resources/read`, if the content is not here: {@link Sandbox.read} reads it. */
   uri?: string;
 }
 
@@ -59,7 +59,7 @@ export interface OutputLine {
   text: string;
 }
 
-/** How far something that takes its time has come. */
+/** The progress of something that takes time. */
 export interface Progress {
   /** `load`: files of Python itself; `packages`: those of the packages that the code needs. */
   phase: 'load' | 'packages';
@@ -159,7 +159,7 @@ export interface SandboxOptions {
   onProgress?: (progress: Progress) => void;
   /** Ends the sandbox. */
   signal?: AbortSignal;
-  /** Where packages are looked for, addresses of folders. In a page: after `packages/` beside its own files. */
+  /** Addresses of folders where packages are looked for. In a page: after `packages/` beside its own files. */
   packageMirrors?: string[];
   /** The package index (PEP 691), for what Pyodide's lock file does not have. Default: PyPI. `''`: none is asked. */
   packageIndex?: string;
@@ -185,13 +185,13 @@ export interface EvalOptions {
   stdin?: string;
   /**
    * In a page whose browser can suspend a program (JSPI): asked for each line that the program reads; `null` is the end. The
-   * program waits meanwhile, 10 minutes at most, and its time limit does not go on. The prompt was chosen by the program, 2000
+   * program waits meanwhile, 10 minutes at most, and its time limit is paused. The prompt was chosen by the program, 2000
    * bytes of it at most: show it as text, and as the program's. The signal aborts when nobody waits for the answer any longer.
    */
   onInput?: (prompt: string, signal: AbortSignal) => string | null | Promise<string | null>;
 }
 
-/** What a {@link Sandbox} tells while it works. */
+/** The events of a {@link Sandbox} while it works. */
 export interface SandboxEvents {
   output: CustomEvent<OutputLine>;
   progress: CustomEvent<Progress>;
@@ -216,7 +216,7 @@ export interface Sandbox extends EventTarget, Disposable {
   interrupt(): void;
   /** A new interpreter: files, imported modules and variables are gone. */
   reset(): Promise<void>;
-  /** Ends the sandbox. What goes on in it is rejected. */
+  /** Ends the sandbox. Runs that go on in it are rejected. */
   close(): void;
 }
 
@@ -251,7 +251,7 @@ export interface PythonServer extends Disposable {
   /**
    * Serves other windows that send JSON-RPC messages to this one by `postMessage`.
    * @param options.origins the origins that are served; `*` is not one
-   * @returns stops listening
+   * @returns a function that stops listening
    */
   listenToWindows(options: { origins: string[] }): () => void;
   close(): void;
@@ -275,7 +275,7 @@ export class PythonSandbox extends HTMLElement {
   code: string;
   /** Packages, as pip takes them. */
   dependencies: string[];
-  /** Whether the program is one that was kept when the page was loaded anew. */
+  /** Whether the program is one that was kept when the page was reloaded. */
   readonly restored: boolean;
   /** Runs the program. `undefined`: it could not be run, and it is shown why. */
   run(): Promise<Result | undefined>;

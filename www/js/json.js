@@ -1,4 +1,4 @@
-// JSON with whole integers: `JSON.stringify` takes no `bigint`.
+// Writes JSON with every `bigint` as an integer: `JSON.stringify` takes none.
 
 /** @typedef {import('./index.js').Json} Json */
 

@@ -5,7 +5,7 @@ import { listenToWindows } from './windows.js';
 
 /** @typedef {import('./index.js').Transport} Transport */
 
-/** Gives a frame, a new one if that before was lost. @typedef {() => Promise<FrameLink>} Links */
+/** Returns the frame, or a new one if that was lost. @typedef {() => Promise<FrameLink>} Links */
 
 /** @type {typeof import('./index.js').pythonServer} */
 export async function pythonServer(options = {}) {
@@ -24,7 +24,7 @@ export async function pythonServer(options = {}) {
     if (!link.closed) return link;
     signal.throwIfAborted();
     const next = open();
-    // What failed is tried again by the next who asks.
+    // A failed start is tried again by the next request.
     next.catch(() => {
       opening = Promise.resolve(link);
     });
@@ -71,7 +71,7 @@ class PortTransport {
         this.onerror?.(/** @type {Error} */ (error));
       }
     };
-    // Whoever waits for an answer is told that there will be none.
+    // Tells requests that wait for an answer that there will be none.
     link.onOver((why) => {
       if (!this.#closedAlready) this.onerror?.(why);
       this.#closed();
@@ -85,7 +85,7 @@ class PortTransport {
   }
 
   async close() {
-    // A port that is closed is not told of at its other end by every browser.
+    // Not every browser tells the other end of a port that it was closed.
     this.#port?.postMessage(null);
     this.#closed();
   }
@@ -116,7 +116,7 @@ async function bridge(client, links) {
     client.addEventListener('close', () => server.postMessage(null));
     link.onOver(() => client.close());
   } catch {
-    // There is no frame to be had: the client sees its port close.
+    // No frame can be opened: the client sees its port close.
     client.close();
   }
 }

@@ -1,7 +1,7 @@
 // The messages between a page and its frame, and what each must look like: docs/page.md has them as a table.
 //
-// **Boundary.** Each side looks at what comes in here, once, before anything is done with it. A port is no proof: what
-// was sent through it may have been made by whoever got hold of its other end.
+// **Boundary.** Each side checks incoming messages here, once, before anything is done with them. A port proves nothing: a
+// message may come from anyone who got hold of its other end.
 
 /** Longest text of an error, of a line, of a name, in characters; the core's own limits are tighter. */
 const MAX_TEXT = 32 * 1024 * 1024;

@@ -1,4 +1,4 @@
-// What the page shows: programs to try, and snippets to copy.
+// Texts that the page shows: programs to try, and snippets to copy.
 
 /** @type {Record<string, string>} */
 export const examples = {

@@ -21,7 +21,7 @@ select.addEventListener('change', () => {
   sandbox.code = examples[select.value];
   byId('came').hidden = true;
 });
-// What was there before the page was loaded anew stays.
+// A program that was kept from before a reload stays.
 if (!sandbox.restored) sandbox.code = Object.values(examples)[0];
 
 /** The most characters of a program that a link carries. */
@@ -46,7 +46,7 @@ byId('link').addEventListener('click', async (/** @type {Event} */ { target }) =
     button.textContent = 'Too long';
   } else {
     const link = new URL(`#${new URLSearchParams({ code })}`, document.baseURI).href;
-    // Without the clipboard, the address of this page is the link.
+    // Without the clipboard, the address of this page becomes the link.
     button.textContent = await navigator.clipboard.writeText(link).then(
       () => 'Copied',
       () => {
@@ -63,7 +63,7 @@ byId('link').addEventListener('click', async (/** @type {Event} */ { target }) =
 void health();
 void webMcp();
 
-/** Whether there is an endpoint beside this page: it may be served as files, too. */
+/** Shows whether there is an endpoint beside this page, which may also be served as plain files. */
 async function health() {
   const line = byId('health');
   try {

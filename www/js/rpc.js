@@ -7,8 +7,8 @@ const MAX_DEPTH = 128;
 /**
  * A message as JSON: clients send either that, or the object.
  *
- * **Boundary.** What a client sends may be anything that can be cloned: what JSON cannot carry throws here, and is
- * answered; what it says is decoded, and bounded, in the frame.
+ * **Boundary.** A client may send anything that can be cloned: what JSON cannot carry throws here, and gets an error as its
+ * answer; the content is decoded, and bounded, in the frame.
  * @param {unknown} data
  * @returns {string}
  */
@@ -34,7 +34,7 @@ function depth(json) {
 }
 
 /**
- * What is said to a message that is no JSON (JSON-RPC 2.0, section 5.1).
+ * The answer to a message that is no JSON (JSON-RPC 2.0, section 5.1).
  * @param {unknown} error @param {string | number | null} [id] of the message, where it is known
  */
 export function parseError(error, id = null) {
@@ -42,17 +42,17 @@ export function parseError(error, id = null) {
   return { jsonrpc: '2.0', id, error: { code: -32700, message } };
 }
 
-/** What is said to a call that nobody will answer. @param {string | number} id @param {string} message */
+/** The answer to a call that nobody will answer otherwise. @param {string | number} id @param {string} message */
 export function refusal(id, message) {
   return { jsonrpc: '2.0', id, error: { code: -32000, message } };
 }
 
-/** Windows hear much that is not for them. @param {any} data */
+/** Whether a message is JSON-RPC: windows get many that are not for them. @param {any} data */
 export function isRpc(data) {
   return typeof data === 'object' && data !== null && data.jsonrpc === '2.0';
 }
 
-/** The id of a call; `undefined` for what wants no answer. @param {any} message @returns {string | number | undefined} */
+/** The id of a call; `undefined` if it wants no answer. @param {any} message @returns {string | number | undefined} */
 export function idOfCall({ id, method }) {
   return typeof method === 'string' && (typeof id === 'string' || typeof id === 'number') ? id : undefined;
 }

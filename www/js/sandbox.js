@@ -6,18 +6,18 @@
 /** @typedef {import('./index.js').Progress} Progress */
 
 /**
- * Who hears what goes on while a program runs, and is asked for input.
+ * Callbacks for output and progress while a program runs, and for its input.
  * @typedef {{ output: (line: OutputLine) => void, progress: (progress: Progress) => void, input?: EvalOptions['onInput'] }} Listeners
  */
 
 /**
- * One interpreter, as a home has it. It is asked for one run at a time.
+ * One interpreter of a home. It gets one run at a time.
  * @typedef {object} Backend
  * @property {(code: string, globals: object, listeners: Listeners, files?: PlacedFiles, stdin?: string) => Promise<any>} eval runs a
  *   program; gives an `EvalResult` of the core
  * @property {(uri: string, at: number) => Promise<Piece>} read reads bytes of a file, from `at` on
  * @property {() => void} interrupt stops the run, which gives its result then
- * @property {() => Promise<void>} reset begins anew
+ * @property {() => Promise<void>} reset makes a new interpreter
  * @property {() => void} close rejects whatever is going on
  */
 
@@ -30,7 +30,7 @@
 /** How long the files of a run may take to be read, in milliseconds: others wait for that run. */
 const READ_LIMIT = 10_000;
 
-/** How many bytes become text at once. */
+/** Bytes that are converted to text at once. */
 const CHUNK = 1 << 15;
 
 /** @implements {SandboxInterface} */
@@ -92,7 +92,7 @@ export class Sandbox extends EventTarget {
     for (let at = 0; at < size; ) {
       const piece = await this.#backend.read(uri, at);
       const part = fromBase64(piece.base64);
-      // It is another file by now, or not what it says.
+      // The file has changed, or its pieces do not fit its size.
       if (piece.size !== size || !part.length || part.length > size - at) throw new Error(`read: ${path} was changed`);
       bytes.set(part, at);
       at += part.length;
@@ -155,10 +155,10 @@ function fromBase64(base64) {
   return Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
 }
 
-/** A result whose files have their bytes. @param {any} result @returns {Result} */
+/** The result, with the bytes of its files decoded. @param {any} result @returns {Result} */
 function withBytes(result) {
   if (!result.files) return result;
-  // What is here need not be read.
+  // A file whose content is here needs no `uri`.
   const files = result.files.map((/** @type {any} */ { base64, uri, ...file }) => {
     if (base64 !== undefined) return { ...file, content: fromBase64(base64) };
     return file.content === undefined && uri !== undefined ? { ...file, uri } : file;

@@ -1,4 +1,4 @@
-// Snapshots that were made in the page, kept in its own storage, outside of the sandbox.
+// Keeps snapshots that were made in the page in the page's own storage, outside of the sandbox.
 import manifest from '#manifest';
 
 /** The most that are kept; the oldest goes. */
@@ -11,14 +11,14 @@ const NAME = 'python-sandbox';
 const SNAPSHOTS = 'snapshots';
 const KEYS = 'keys';
 
-/** Another build's cannot be restored. */
+/** Part of the key, as the snapshot of another build cannot be restored. */
 const BUILD = manifest.files.map(({ sha256 }) => sha256).join(' ');
 
 /** @typedef {{ build: string, key: string, at: number, snapshot: Blob, seal: ArrayBuffer }} Kept */
 
 /**
- * **Boundary.** Whose frame made it is part of the name: the frame of another folder may be a stranger's, who may keep
- * what he likes, and may have it back, but is not to be what the page's own sandboxes start from.
+ * **Boundary.** The folder of the frame that made a snapshot is part of its key: the frame of another folder may be a
+ * stranger's. It may keep what it likes, and get it back, but the page's own sandboxes must not start from that.
  * @param {string} folder where the frame's document is from
  */
 const buildOf = (folder) => `${folder} ${BUILD}`;
@@ -32,8 +32,8 @@ export async function findSnapshot(key, folder) {
   const build = buildOf(folder);
   const kept = await transact('readonly', SNAPSHOTS, (store) => store.get([build, key]));
   if (!kept) return undefined;
-  // **Boundary.** What starts as an interpreter is what was kept for these wheels, and not what somebody put in its place
-  // or kept for others. A blob never changes: what is read here is what it starts from.
+  // **Boundary.** An interpreter starts only from what was kept for these wheels, and not from what somebody put in its place
+  // or kept for others. A blob never changes: it starts from the bytes that are read here.
   const bytes = await kept.snapshot.arrayBuffer();
   const sealed = await sealing(build, key, bytes);
   if (await crypto.subtle.verify('HMAC', await sealKey(), kept.seal, sealed)) return kept.snapshot;
@@ -42,7 +42,7 @@ export async function findSnapshot(key, folder) {
 }
 
 /**
- * The keys of all that is kept; whether that is sound shows when it is found.
+ * The keys of all kept snapshots; `findSnapshot` checks whether each is what was kept.
  * @param {string} folder where the frame's document is from
  * @returns {Promise<string[]>}
  */
@@ -69,11 +69,11 @@ export async function keepSnapshot(key, snapshot, folder) {
 }
 
 /**
- * What a seal is made of: all that a snapshot is kept under, and its hash.
+ * The bytes that a seal signs: all that a snapshot is kept under, and its hash.
  * @param {string} build @param {string} key @param {ArrayBuffer} bytes
  */
 async function sealing(build, key, bytes) {
-  // Only where the page came safely is there anything to hash with; elsewhere nothing is kept.
+  // Only a page that was loaded safely can hash; elsewhere nothing is kept.
   if (!crypto.subtle) throw new Error('this page keeps no snapshots: it was not loaded by TLS');
   const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
   const label = new TextEncoder().encode(`${build}\n${key}\n`);
@@ -83,17 +83,17 @@ async function sealing(build, key, bytes) {
   return sealed;
 }
 
-/** This origin's own key: it can be used here, and read by nobody. @returns {Promise<CryptoKey>} */
+/** This origin's own key: it can be used here, but not read. @returns {Promise<CryptoKey>} */
 async function sealKey() {
   const found = await transact('readonly', KEYS, (store) => store.get('seal'));
   if (found) return found;
   const made = await crypto.subtle.generateKey({ name: 'HMAC', hash: 'SHA-256' }, false, ['sign', 'verify']);
-  // Another tab may have been quicker: then this is refused, and that one's is taken.
+  // If another tab was quicker, this is refused, and that tab's key is taken.
   await transact('readwrite', KEYS, (store) => store.add(made, 'seal')).catch(() => {});
   return transact('readonly', KEYS, (store) => store.get('seal'));
 }
 
-/** Whether an older build in another tab holds the storage: what is opened after that is told nothing, and waits. */
+/** Whether an older build in another tab holds the storage: later requests to open it would wait without any event. */
 let isHeld = false;
 const HELD = 'another tab holds the storage of this page';
 
@@ -118,7 +118,7 @@ function transact(mode, name, use) {
       clearTimeout(timer);
       reject(opening.error);
     };
-    // A tab with an older build holds it: there is no snapshot that is worth the wait.
+    // A tab with an older build holds it: no snapshot is worth the wait.
     opening.onblocked = () => {
       isHeld = true;
       clearTimeout(timer);
@@ -127,7 +127,7 @@ function transact(mode, name, use) {
     opening.onsuccess = () => {
       isHeld = false;
       const database = opening.result;
-      // Another tab may have a newer build of this.
+      // Makes way for another tab that has a newer build.
       database.onversionchange = () => database.close();
       const transaction = database.transaction(name, mode);
       const request = use(transaction.objectStore(name));

@@ -1,4 +1,4 @@
-// MCP for other windows, by `postMessage`: whose are served, how many, and how much each may ask for.
+// Serves MCP to other windows by `postMessage`, and limits their origins, their number, and the calls of each origin.
 import { idOfCall, isRpc, parseError, refusal, text } from './rpc.js';
 
 /** The most windows that are served at a time. */
@@ -7,19 +7,19 @@ const MAX_WINDOWS = 32;
 /** The most calls of one origin that may wait for answers: half of the runs that a page has (`RUNS_LIMIT_EACH`). */
 const MAX_WAITING = 16;
 
-/** Gives a frame, a new one if that before was lost. @typedef {import('./mcp.js').Links} Links */
+/** Returns the frame, or a new one if that was lost. @typedef {import('./mcp.js').Links} Links */
 
 /** @param {Links} links @param {string[]} origins */
 export function listenToWindows(links, origins) {
   if (!origins?.length || !origins.every(isOrigin)) {
     throw new TypeError('listenToWindows: name the origins that are served, such as https://example.com');
   }
-  /** By their windows; the one that has been silent for the longest is the first. @type {Map<MessageEventSource, Client>} */
+  /** Clients by window; the one that has been silent for the longest is the first. @type {Map<MessageEventSource, Client>} */
   const clients = new Map();
   /** @param {MessageEvent} event */
   const receive = ({ source, origin, data }) => {
-    // **Boundary.** Whoever has this window's name can send it messages: only those of the origins named are heard,
-    // and an answer goes to no document but that of the same origin.
+    // **Boundary.** Anyone who has a handle of this window can send it messages: only those of the named origins are
+    // heard, and an answer goes only to a document of the same origin.
     if (!source || !origins.includes(origin) || !isRpc(data)) return;
     let client = clients.get(source);
     if (client?.origin !== origin) {
@@ -47,8 +47,8 @@ export function listenToWindows(links, origins) {
 }
 
 /**
- * Ends the connection of a window: of one that was closed, or else of the origin that has the most, the one that has been
- * silent for the longest. So many windows of one origin are in the way of no other.
+ * Ends the connection of one window: of a closed one, or else, of the origin with the most windows, the one that has been
+ * silent for the longest. So many windows of one origin do not crowd out the others.
  * @param {Map<MessageEventSource, Client>} clients
  */
 function makeRoom(clients) {
@@ -64,7 +64,7 @@ function makeRoom(clients) {
   clients.delete(source);
 }
 
-/** A connection for one window. A frame that was lost is replaced by its next message. */
+/** A connection for one window. If its frame was lost, its next message opens a new one. */
 class Client {
   #links;
   #source;
@@ -109,7 +109,7 @@ class Client {
     });
   }
 
-  /** Ends it. @param {string} [why] what those that wait are told; without, the window is no longer theirs */
+  /** Ends it. @param {string} [why] what calls that wait are told; without it, the window is no longer theirs */
   end(why) {
     this.#ended = true;
     if (why) this.#refuse(why);
@@ -125,7 +125,7 @@ class Client {
       this.answer(answer);
       if (answer.method) return;
       if ((answer.id ?? null) !== null) return void this.waiting.delete(answer.id);
-      // It could not be read, and which of those that wait it was is not known: the window begins anew.
+      // A message could not be read, and which waiting call it was is not known: the window gets a new connection.
       port.postMessage(null);
       lost('the connection was ended, as it carried what could not be read');
     };
@@ -139,14 +139,14 @@ class Client {
     return port;
   }
 
-  /** Tells all that wait that there will be no answer. @param {string} why */
+  /** Tells all waiting calls that there will be no answer. @param {string} why */
   #refuse(why) {
     for (const id of this.waiting) this.answer(refusal(id, why));
     this.waiting.clear();
   }
 }
 
-/** As a browser writes it, and none that many share. @param {unknown} origin */
+/** Whether it is an origin as a browser writes it, and not an opaque one, which many share. @param {unknown} origin */
 function isOrigin(origin) {
   return typeof origin === 'string' && URL.canParse(origin) && new URL(origin).origin === origin;
 }

@@ -1,4 +1,4 @@
-//! The host's interpreters, for the core.
+//! Makes the host's interpreters a backend of the core.
 
 use std::{
     convert::Infallible,
@@ -33,21 +33,21 @@ use crate::{
     packages::{self, Wheels},
 };
 
-/// The host's interpreters.
+/// The backend whose interpreters are the host's.
 #[derive(Clone)]
 pub struct HostBackend {
     pub host: SandboxHost,
     pub wheels: Wheels,
-    /// What gets wheels that were dropped meanwhile.
+    /// Gets wheels again that were dropped meanwhile.
     pub packages: Option<Rc<Packages>>,
-    /// Whether they are for more than one run.
+    /// Whether its interpreters are for more than one run.
     pub kept: bool,
 }
 
 /// A home with the host's interpreters.
 ///
 /// # Errors
-/// The host's lock file is none.
+/// The host's lock file cannot be read.
 pub fn home(host: SandboxHost, config: Config) -> Result<Home<HostBackend>, String> {
     let wheels = packages::wheels();
     let packages = packages::installer(&host, config.packages.clone(), config.server.limits, wheels.clone())?;
@@ -63,7 +63,7 @@ pub fn home(host: SandboxHost, config: Config) -> Result<Home<HostBackend>, Stri
 impl Backend for HostBackend {
     type Parts = Array;
     type Interpreter = Spawned;
-    /// The page has its own.
+    /// The page keeps snapshots of its own.
     type Snapshot = Infallible;
 
     fn platform(&self) -> Platform {
@@ -98,13 +98,13 @@ impl Backend for HostBackend {
     }
 }
 
-/// One of them.
+/// One of the host's interpreters; dropping it ends it.
 pub struct Spawned(Result<HostInterpreter, SandboxError>);
 
 impl Drop for Spawned {
     fn drop(&mut self) {
         if let Ok(interpreter) = &self.0 {
-            // One that cannot be ended is one that was lost.
+            // An interpreter that cannot be ended was lost.
             let _ = interpreter.end();
         }
     }
@@ -128,7 +128,7 @@ impl Interpreter for Spawned {
 
     fn add(&self, parts: Array) {
         if let Ok(interpreter) = &self.0 {
-            // One that fails at this fails the run that needs them, and says so.
+            // If this fails, the run that needs the packages fails, and says so.
             let _ = interpreter.add(&parts);
         }
     }
@@ -140,13 +140,13 @@ impl Interpreter for Spawned {
 
     fn put_files(&self, files: &JsValue) {
         if let Ok(interpreter) = &self.0 {
-            // The same.
+            // As with `add`.
             let _ = interpreter.put_files(files);
         }
     }
 }
 
-/// A run. When it is dropped, what JavaScript does for it is ended: a promise cannot be dropped.
+/// A run. Dropping it cancels what JavaScript does for it, as a promise cannot be dropped.
 pub struct SpawnedRun {
     alive: Option<HostInterpreter>,
     state: State,

@@ -1,4 +1,4 @@
-//! Answers without MCP: for `codeSandbox()`, which is a client of the same server, over a channel of its own.
+//! Plain answers for `codeSandbox()`, which is internally a client of the same MCP server, over a channel of its own.
 
 use std::{
     cell::{Cell, RefCell},
@@ -40,8 +40,8 @@ struct Inner {
 #[derive(Default)]
 struct Waiting {
     answers: HashMap<u64, oneshot::Sender<Value>>,
-    /// Who hears what is printed. Runs of one interpreter wait for each other; those of other sessions do not, and then
-    /// all hear it.
+    /// Listeners for output. Runs of one interpreter wait for each other; those of other sessions do not, and then all
+    /// listeners hear all output.
     listeners: HashMap<u64, Listeners>,
 }
 
@@ -54,12 +54,12 @@ struct Listeners {
 }
 
 impl Evaluator {
-    /// One with an interpreter of its own, which starts with the first evaluation.
+    /// An evaluator with an interpreter of its own, which starts with the first evaluation.
     pub fn new(home: &Home<HostBackend>) -> Self {
         let waiting = Rc::<RefCell<Waiting>>::default();
         let heard = waiting.clone();
         let asked = waiting.clone();
-        // Only the run of this very request asks who has asked for it.
+        // A run asks only the listener of its own request.
         let callers: Callers = Rc::new(move |id| {
             let asks = asked.borrow().listeners.get(&id)?.input.clone()?;
             Some(Rc::new(Asking(asks)) as Rc<dyn Caller>)
@@ -97,7 +97,7 @@ impl Evaluator {
             Listeners { output: listener("onOutput"), install: listener("onInstall"), input: listener("onInput") };
         let (waited, answer) = self.wait(Some(listeners));
         let id = waited.id;
-        // Not a model reads it.
+        // No model reads the result: it comes whole.
         let meta = json!({ "mcp-run-python/whole-result": true });
         let params = json!({ "name": "run_python_code", "arguments": arguments, "_meta": meta });
         self.say(&json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params }));
@@ -114,10 +114,10 @@ impl Evaluator {
         result(message, exact)
     }
 
-    /// Some bytes of a file, from `at` on, and how many it has.
+    /// Some bytes of a file, from `at` on, and the size of the file.
     pub async fn read(self, uri: String, at: f64) -> Result<JsValue, JsValue> {
         let (waited, answer) = self.wait(None);
-        // A number of JavaScript; what is none is 0.
+        // A JavaScript number; NaN becomes 0.
         let meta = json!({ "mcp-run-python/at": at as u64 });
         let params = json!({ "uri": uri, "_meta": meta });
         self.say(&json!({ "jsonrpc": "2.0", "id": waited.id, "method": "resources/read", "params": params }));
@@ -132,7 +132,7 @@ impl Evaluator {
         Ok(read.into())
     }
 
-    /// Someone who waits for the answer to a request of a new id.
+    /// Registers a wait for the answer to a request with a new id.
     fn wait(&self, listeners: Option<Listeners>) -> (Entry, oneshot::Receiver<Value>) {
         let id = self.0.last_id.get() + 1;
         self.0.last_id.set(id);
@@ -145,7 +145,7 @@ impl Evaluator {
         (Entry { waiting: self.0.waiting.clone(), id: id.into() }, answer)
     }
 
-    /// Ends it, with its interpreter.
+    /// Ends the connection, with its interpreter.
     pub fn close(&self) {
         self.0.connection.close();
         let _ = self.0.waiting.take();
@@ -156,7 +156,7 @@ impl Evaluator {
     }
 }
 
-/// Someone who waits, until this is dropped.
+/// A registered wait; dropping it removes it.
 struct Entry {
     waiting: Rc<RefCell<Waiting>>,
     id: u64,
@@ -178,10 +178,10 @@ fn parse(text: &str) -> serde_json::Result<Value> {
     deserializer.end().map(|()| value)
 }
 
-/// Hears the server.
+/// Takes a message of the server.
 fn hear(waiting: &RefCell<Waiting>, text: &str) {
     let Ok(mut message) = parse(text) else {
-        // Nobody knows whose answer it was: all are told, rather than one waiting for ever.
+        // It is unknown whose answer it was: all requests fail, so that none waits for ever.
         waiting.borrow_mut().answers.clear();
         return;
     };
@@ -194,12 +194,12 @@ fn hear(waiting: &RefCell<Waiting>, text: &str) {
     }
     let Some(params) = message.get_mut("params").map(Value::take) else { return };
     let Some(line) = params.get("data").and_then(Value::as_str) else { return };
-    // What listens may call back in here.
+    // Listeners may call back into this, so nothing stays borrowed.
     let listeners: Vec<Listeners> = waiting.borrow().listeners.values().cloned().collect();
-    // What has a name is not output: packages being installed.
+    // A message with a logger is not output: it reports the installation of packages.
     if params.get("logger").is_some() {
         for install in listeners.iter().filter_map(|listeners| listeners.install.as_ref()) {
-            // What it throws is its own.
+            // What the listener throws is its own matter.
             let _ = install.call1(&JsValue::UNDEFINED, &line.into());
         }
         return;
@@ -232,7 +232,7 @@ fn result(mut message: Value, exact: bool) -> Result<JsValue, JsValue> {
         Reflect::set(&object, &"return_value".into(), &values::to_js(&value, exact)?)?;
     }
     let images = Array::new();
-    // Those that are files say so.
+    // Images that are files have `_meta`.
     let figures = content.iter().filter(|block| is_image(block) && block.get("_meta").is_none());
     for block in figures {
         let image = Object::new();

@@ -1,4 +1,4 @@
-//! What a home implements in JavaScript: sandboxes. `types.d.ts` says what each method does.
+//! Bindings to the sandboxes that a home implements in JavaScript. `types.d.ts` says what each method does.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ extern "C" {
     fn places(this: &SandboxHost) -> JsValue;
     #[wasm_bindgen(method, getter, js_name = placesEach)]
     fn places_each(this: &SandboxHost) -> JsValue;
-    /// An interpreter of the host's, at once; what is wrong with it is told by its first run.
+    /// Returns an interpreter at once; if it cannot start, its first run fails.
     #[wasm_bindgen(method, catch)]
     pub fn spawn(this: &SandboxHost, packages: &Array, kept: bool) -> Result<HostInterpreter, JsValue>;
     #[wasm_bindgen(method, getter, js_name = addsPackages)]
@@ -80,7 +80,7 @@ impl SandboxHost {
         self.keeps().is_truthy()
     }
 
-    /// How many interpreters there may be, and how many of one client's sessions.
+    /// How many interpreters there may be, and how many for one client's sessions.
     pub fn all_places(&self, evictable_after: Duration) -> Places {
         let number = |value: JsValue| value.as_f64().map(|number| number as usize);
         match number(self.places()) {
@@ -94,17 +94,17 @@ impl SandboxHost {
         self.adds().is_truthy()
     }
 
-    /// Whether packages are compiled in it.
+    /// Whether packages are compiled to bytecode in interpreters of the home.
     pub fn compiles(&self) -> bool {
         self.compiles_packages().is_truthy()
     }
 
-    /// The text of the lock file, if packages are to be had at all.
+    /// The text of the lock file; `None` if there are no packages.
     pub fn lock_text(&self) -> Option<String> {
         self.lock_file().as_string()
     }
 
-    /// Adds what the home knows of the room that an interpreter has.
+    /// Fills in the room that an interpreter has, as far as the home knows it.
     pub fn fill_in(&self, room: &mut Room) {
         let get = |member: &str| Reflect::get(&self.isolate_room(), &member.into()).ok()?.as_f64();
         room.code = get("code").map(|bytes| bytes as usize);
@@ -149,19 +149,19 @@ impl SandboxHost {
         Some(wheel::hex(&Uint8Array::new(&digest).to_vec()))
     }
 
-    /// Says which wheels are about to be fetched, by their sha256, and what a snapshot with them imports, to a home that likes
-    /// to know.
+    /// Tells the home which wheels are about to be fetched, by their sha256, and which modules a snapshot with them
+    /// imports. The home need not use it.
     pub fn expect_wheels<'a>(&self, wheels: impl Iterator<Item = &'a str>, modules: impl Iterator<Item = &'a str>) {
         let _ = self.expect(&wheels.map(JsValue::from).collect(), &modules.map(JsValue::from).collect());
     }
 
-    /// A wheel that was cached. It is to be checked.
+    /// A wheel from the home's cache. The caller has to check it.
     pub async fn cached_wheel(&self, sha256: &str) -> Option<Vec<u8>> {
-        // A home may have no cache, and a cache may have forgotten.
+        // A home may have no cache, and a cache may have dropped the wheel.
         Some(settled(self.cached(sha256)).await.ok()?.dyn_into::<Uint8Array>().ok()?.to_vec())
     }
 
-    /// Caches a wheel, as far as the home does.
+    /// Caches a wheel, if the home does so.
     pub async fn cache_wheel(&self, sha256: &str, wheel: Uint8Array) {
         let _ = settled(self.cache(sha256, &wheel)).await;
     }
@@ -184,7 +184,7 @@ impl HostInterpreter {
         Ok(HostRun(stream.get_reader().unchecked_into()))
     }
 
-    /// What its session has written, if it gives it.
+    /// The files of its session, if it gives them.
     pub async fn written(self) -> Option<JsValue> {
         settled(self.files()).await.ok().filter(JsValue::is_object)
     }
@@ -226,7 +226,7 @@ async fn settled(call: Result<Promise, JsValue>) -> Result<JsValue, String> {
     }
 }
 
-/// What an error says.
+/// The message of an error.
 pub fn message(error: &JsValue) -> String {
     match error.dyn_ref::<js_sys::Error>() {
         Some(error) => error.message().into(),

@@ -12,7 +12,7 @@ use web_sys::{AbortSignal, Headers, Request, Response, ResponseInit};
 /// A request for the core.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Says what is wrong with the request.
 pub fn request(request: &Request) -> Result<CoreRequest, String> {
     let body = match request.body() {
         Some(body) => ReadableStream::from_raw(body.unchecked_into())
@@ -30,7 +30,7 @@ pub fn request(request: &Request) -> Result<CoreRequest, String> {
         uri: request.url().parse().map_err(|error: http::uri::InvalidUri| error.to_string())?,
         headers: headers(&request.headers()),
         body,
-        // Not known here: whoever listens on more than loopback has to choose access.
+        // Not known here: a home that listens on more than loopback has to configure access.
         peer: None,
         closed: aborted(&request.signal()),
     })
@@ -39,7 +39,7 @@ pub fn request(request: &Request) -> Result<CoreRequest, String> {
 /// The core's response.
 ///
 /// # Errors
-/// JavaScript's.
+/// What JavaScript throws.
 pub fn response(response: CoreResponse) -> Result<Response, JsValue> {
     let headers = Headers::new()?;
     for (name, value) in &response.headers {

@@ -1,7 +1,7 @@
-//! Asking a person for what a program reads, while it runs.
+//! Asks a person for input that a program reads while it runs.
 //!
-//! **Boundary.** The prompt is the program's, and the answer is all that gets into the sandbox: of what goes wrong outside, it
-//! learns no word.
+//! **Boundary.** The prompt is the program's. The answer is all that gets into the sandbox: the program learns nothing
+//! of errors outside.
 
 use futures::{FutureExt, future::LocalBoxFuture};
 use js_sys::{Function, Promise};
@@ -36,7 +36,7 @@ impl Caller for Asking {
     }
 }
 
-/// Someone is being asked. When nobody waits for the answer any longer, this is dropped, and takes the question back.
+/// An open question. When nobody waits for the answer any longer, this is dropped, which takes the question back.
 struct Waiting(AbortController);
 
 impl Drop for Waiting {
@@ -45,7 +45,7 @@ impl Drop for Waiting {
     }
 }
 
-/// What the program asks.
+/// The prompt, out of the arguments of a call.
 fn prompt(arguments: &str) -> Result<String, CallError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -59,7 +59,7 @@ fn prompt(arguments: &str) -> Result<String, CallError> {
     })
 }
 
-/// The JSON of an answer: a line, without its end.
+/// The JSON of an answer: a line, without its line ending.
 fn line(answer: &str) -> Result<String, CallError> {
     let line = answer.split(['\n', '\r']).next().unwrap_or_default();
     serde_json::to_string(line).map_err(|_| nobody())

@@ -33,7 +33,7 @@ use wasm_bindgen_futures::future_to_promise;
 
 use crate::{backend::HostBackend, eval::Evaluator, host::SandboxHost};
 
-/// What `setTimeout` can hold.
+/// The longest delay that `setTimeout` takes.
 const LONGEST_TIMER: Duration = Duration::from_millis(i32::MAX as u64);
 
 /// Timers and tasks of the JavaScript that the core runs in.
@@ -73,7 +73,7 @@ impl Connection {
         self.0.is_idle()
     }
 
-    /// Ends it, its runs and its interpreter: nothing more is sent.
+    /// Ends the connection, its runs and its interpreter: nothing more is sent.
     pub fn close(&self) {
         self.0.close();
     }
@@ -81,7 +81,7 @@ impl Connection {
 
 #[wasm_bindgen]
 impl Core {
-    /// A server whose code runs where `host` says.
+    /// A server whose code runs in the interpreters of `host`.
     ///
     /// # Errors
     /// Names the option that is wrong, and what it may be.
@@ -95,13 +95,13 @@ impl Core {
         Ok(Self { evaluator: Evaluator::new(&home), home })
     }
 
-    /// Connects a client that sends and gets MCP's messages one by one. `send` takes each to it, as text.
+    /// Connects a client that sends and gets MCP's messages one by one. `send` gets each message for it, as text.
     pub fn connect(
         &self,
         #[wasm_bindgen(unchecked_param_type = "(message: string) => void")] send: Function,
     ) -> Connection {
         Connection(self.home.connect(move |text| {
-            // A client that cannot be reached is closed by whoever owns the connection.
+            // The owner of the connection closes it if the client cannot be reached.
             let _ = send.call1(&JsValue::UNDEFINED, &text.into());
         }))
     }
@@ -127,7 +127,7 @@ impl Core {
         future_to_promise(self.evaluator.clone().eval(code, globals, options))
     }
 
-    /// Some bytes of a file of a result that is too large to be part of it, from `at` on.
+    /// Some bytes, from `at` on, of a file that is too large to be part of its result.
     #[wasm_bindgen(unchecked_return_type = "Promise<{ base64: string, size: number }>")]
     pub fn read(&self, uri: String, at: f64) -> Promise {
         future_to_promise(self.evaluator.clone().read(uri, at))
@@ -140,7 +140,7 @@ impl Core {
         self.home.end_idle();
     }
 
-    /// Ends all sessions, and what `eval` runs. Connections are closed by whoever has them.
+    /// Ends all sessions, and what `eval` runs. Connections are closed by their owners.
     pub fn close(&self) {
         self.evaluator.close();
         self.home.end_all();

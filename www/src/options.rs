@@ -6,10 +6,10 @@ use wasm_bindgen::{JsCast, JsValue};
 
 use crate::PLATFORM;
 
-/// Reads them.
+/// Reads the settings.
 ///
 /// # Errors
-/// Names the setting that is wrong, and what it may be; or one that there is not.
+/// Names the setting that is wrong, and what it may be; or one that is unknown.
 pub fn read(options: &JsValue) -> Result<Config, String> {
     let members = options.dyn_ref::<Object>().map(Object::keys).unwrap_or_default();
     let names: Vec<_> = members.iter().filter_map(|member| member.as_string()).map(|name| upper_case(&name)).collect();

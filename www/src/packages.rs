@@ -1,5 +1,5 @@
-//! Packages in a home: fetched, and cached, by its JavaScript, and kept prepared in JavaScript's memory, which shrinks
-//! again, and not in our own.
+//! Packages in a home: its JavaScript fetches and caches them. Prepared wheels are kept in JavaScript's memory, which
+//! shrinks again, and not in our own.
 
 use std::{cell::OnceCell, rc::Rc};
 
@@ -21,10 +21,10 @@ use wasm_bindgen::JsValue;
 
 use crate::{PLATFORM, backend::HostBackend, host::SandboxHost};
 
-/// What installs packages, if the home can: it has a lock file, and fetches. `limits`: those of a run.
+/// The installer of packages, if the home has a lock file. `limits`: those of a run.
 ///
 /// # Errors
-/// The lock file is none.
+/// The lock file cannot be read.
 pub fn installer(
     host: &SandboxHost,
     mut options: PackageOptions,
@@ -51,18 +51,18 @@ pub fn installer(
     Ok(Some(Rc::new(packages.with_compiler(compiler))))
 }
 
-/// The prepared wheels.
+/// A cache of prepared wheels.
 pub type Wheels = WheelCache<Rc<Prepared>>;
 
-/// None yet.
+/// An empty cache.
 pub fn wheels() -> Wheels {
     WheelCache::new(PLATFORM.sleep, local_signal)
 }
 
-/// The wheels of a set, as `PreparedPackage[]`. To an isolate, bytecode is a package like others: files beside files.
+/// The wheels of a set, as `PreparedPackage[]`. To an isolate, bytecode is one more package: files beside files.
 ///
 /// # Errors
-/// One is not at hand any longer.
+/// A wheel is no longer in memory.
 pub fn parts(wheels: &Wheels, set: &PackageSet, with_bytecode: bool) -> Result<Array, SandboxError> {
     let gone =
         |wheel: &Wheel| SandboxError::Start(format!("the package {} is not at hand any longer: try again", wheel.name));
@@ -76,9 +76,9 @@ pub fn parts(wheels: &Wheels, set: &PackageSet, with_bytecode: bool) -> Result<A
 pub struct Prepared {
     archive: JsValue,
     modules: Array,
-    /// As the home gets it, the same each time.
+    /// The object that the home gets, the same each time.
     package: OnceCell<Object>,
-    /// Its bytecode, likewise.
+    /// The same for its bytecode.
     bytecode: OnceCell<Object>,
 }
 
@@ -98,7 +98,7 @@ impl Prepared {
         prepared
     }
 
-    /// Adds the bytecode that was made of it. Nothing, if it cannot be compiled.
+    /// Adds the bytecode that was made of it. The archive is empty if it cannot be compiled.
     fn add_bytecode(&self, archive: &[u8]) {
         if !archive.is_empty() {
             self.bytecode.get_or_init(|| package("", "", "", &outside(archive), &Array::new()));
@@ -160,7 +160,7 @@ impl Supply for HomeSupply {
     fn keep(&self, sha256: &str, wheel: PreparedWheel, of: &PackageSet) {
         let (size, prepared) = (wheel.size(), Rc::new(Prepared::new(wheel)));
         if let Some(wheel) = of.wheels().iter().find(|wheel| wheel.sha256 == sha256) {
-            // What cannot be compiled fails the run that needs it; and a home need not do this.
+            // A module that cannot be compiled fails the run that needs it; and a home may lack this method.
             let _ = self.host.compile_modules(&prepared.package(wheel));
         }
         self.wheels.keep(sha256, size, prepared, of, KEPT_WHEELS);

@@ -1,23 +1,23 @@
-/** What a home implements: where Python runs. */
+/** Implemented by a home: where Python runs. */
 export interface SandboxHost {
   /**
-   * An interpreter, at once: it boots on its own, or with its first run. Which fails if it cannot. `kept`: it is for more
-   * than one run.
+   * Returns an interpreter at once: it boots on its own, or with its first run, which fails if the boot does. `kept`: it is
+   * for more than one run.
    */
   spawn(packages: PreparedPackage[], kept: boolean): HostInterpreter;
   /** Whether it keeps interpreters. If not, there are no sessions, and every run stands for itself. */
   keepsInterpreters?: boolean;
   /** Whether an interpreter that has run takes further packages. If not, its session gets a new one. */
   addsPackages?: boolean;
-  /** Whether packages are compiled in interpreters of its own, after the first run with them: for homes that have a cache. */
+  /** Whether packages are compiled to bytecode, in separate interpreters, after their first run: for homes that have a cache. */
   compilesPackages?: boolean;
-  /** How many interpreters it has room for; without, for as many as anybody likes. */
+  /** How many interpreters it has room for; without it, any number. */
   places?: number;
   /** How many of them one client's sessions may have. */
   placesEach?: number;
   /**
-   * What an interpreter has room for, in bytes: libraries, and the `heap` that it starts with. Without it, as in a page,
-   * there may be any libraries.
+   * The room of an interpreter in bytes: for the code of libraries, and the `heap` that it starts with. Without it, as in a
+   * page, there may be any libraries.
    */
   room?: { code: number; heap: number };
   /** The text of `pyodide-lock.json`. With it, and `fetch`, code gets the packages that it imports. */
@@ -27,18 +27,18 @@ export interface SandboxHost {
    * answer is not 200, with a `RangeError` if it is too large, and with a `TimeoutError`.
    */
   fetch?(url: string, limits: { accept?: string; maxBytes: number; milliseconds: number }): Promise<Uint8Array>;
-  /** A wheel, or its bytecode, that was cached, by its sha256; it is checked by whoever gets it. */
+  /** A wheel, or its bytecode, from the cache, by its sha256; the caller checks it. */
   cached?(sha256: string): Promise<Uint8Array | undefined>;
-  /** Caches a wheel, or its bytecode, as far as the home likes. */
+  /** Caches a wheel, or its bytecode, if the home likes. */
   cache?(sha256: string, wheel: Uint8Array): Promise<void>;
   /** SHA-256 by the platform, which is quicker than the core's; it may reject. */
   digest?(bytes: Uint8Array): Promise<ArrayBuffer>;
   /**
-   * These wheels, by their sha256, are about to be fetched for an interpreter, in the order in which it gets them. `modules`: what
-   * a snapshot with them has imported.
+   * Tells that these wheels, by their sha256, are about to be fetched for an interpreter, in the order in which it gets them.
+   * `modules`: what a snapshot with them has imported.
    */
   expect?(wheels: string[], modules: string[]): void;
-  /** A package is ready, of a set that others are still missing of: its native modules can be compiled meanwhile. */
+  /** A package is ready while others of its set are still missing: its native modules can be compiled meanwhile. */
   compileModules?(prepared: PreparedPackage): void;
 }
 
@@ -51,7 +51,7 @@ export interface HostInterpreter {
    * of the stream is told to the client.
    */
   run(request: string): Promise<ReadableStream<Uint8Array>>;
-  /** Brings the answer to a call of the run that goes on into the isolate: JSON. */
+  /** Passes the answer to a call of the current run into the isolate: JSON. */
   answer?(answer: string): void;
   /** Whether it may still take runs. */
   readonly alive: boolean;
@@ -59,9 +59,9 @@ export interface HostInterpreter {
   end(): void;
   /** Gives it all packages that its next run is to have: those it was spawned with, and more. */
   add?(packages: PreparedPackage[]): void;
-  /** What its session has written, packed; `undefined` if it does not give it. */
+  /** The files of its session, packed; `undefined` if it does not give them. */
   files?(): Promise<object | undefined>;
-  /** Takes the files of the interpreter before, before its first run. */
+  /** Takes the files of the session's previous interpreter, before its first run. */
   putFiles?(files: object): void;
 }
 
@@ -80,14 +80,14 @@ export interface PreparedPackage {
 /** The settings of docs/settings.md, in camel case, for example `timeLimitSeconds`. */
 export type CoreOptions = Record<string, string | number | boolean | string[] | undefined>;
 
-/** How a run ended: what MCP's structured content says, and the figures. */
+/** How a run ended: MCP's structured content, and the figures. */
 export interface EvalResult {
   status: 'success' | 'run-error' | 'install-error';
   /** Lines of stdout and stderr, in order. */
   output: string[];
   /** The value of the last expression, if the run succeeded. Integers that no `number` holds exactly are a `bigint`. */
   return_value?: unknown;
-  /** Traceback or message, if it did not. */
+  /** Traceback or message, if it did not succeed. */
   error?: string;
   /** What the run displayed: texts and JSON by their MIME types. */
   display?: Record<string, string | object>[];
@@ -95,14 +95,14 @@ export interface EvalResult {
   display_omitted?: number;
   /** What the run did to files in its working directory. */
   files?: EvalFile[];
-  /** How many files there are besides. */
+  /** How many more files there are. */
   files_omitted?: number;
   /** The handle of the session, if one was asked for. */
   session?: string;
   images: { mimeType: string; data: string }[];
 }
 
-/** A file, as MCP's structured content has it; and what is in it, unless it is too large: as text, or in base64. */
+/** A file, as in MCP's structured content, with its content as text or base64, unless it is too large. */
 export interface EvalFile {
   path: string;
   change: 'created' | 'changed' | 'deleted';
@@ -110,12 +110,12 @@ export interface EvalFile {
   media_type?: string;
   content?: string;
   base64?: string;
-  /** Where it can be read, if it is not here: {@link Core.read}. */
+  /** The address for {@link Core.read}, if the content is not here. */
   uri?: string;
 }
 
 export interface EvalOptions {
-  /** What is placed in the working directory first: as the tool's argument `files` has it. */
+  /** Files to place in the working directory first, like the tool's argument `files`. */
   files?: Record<string, string | { base64: string }>;
   /** `'exact'`: every integer is a `bigint`, and every `number` was a float. */
   numbers?: 'exact';
@@ -126,10 +126,11 @@ export interface EvalOptions {
   /** Called with each line of output as it comes. */
   onOutput?: (stream: 'stdout' | 'stderr', line: string) => void;
   /**
-   * Asks a person for a line, while the program waits; `null`: there are no more. Without it, or where nothing can be suspended,
-   * a program reads what its home gives it. The signal aborts when nobody waits for the answer any longer. The prompt was chosen by the program.
+   * Asks a person for a line, while the program waits; `null`: there are no more. Without it, or where nothing can be
+   * suspended, a program reads what its home gives it. The signal aborts when nobody waits for the answer any longer. The
+   * prompt was chosen by the program.
    */
   onInput?: (prompt: string, signal: AbortSignal) => Promise<string | null>;
-  /** Called with what is told while packages are installed. */
+  /** Called with messages about the installation of packages. */
   onInstall?: (message: string) => void;
 }

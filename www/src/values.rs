@@ -1,4 +1,4 @@
-//! Values between Python and JavaScript, whose numbers hold integers up to 2^53 only: the others are a `bigint`.
+//! Converts values between Python and JavaScript. A `number` holds integers up to 2^53 only: larger ones are `bigint`.
 
 use js_sys::{Array, BigInt, JSON, Object};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use wasm_bindgen::prelude::*;
 /// `Number.MAX_SAFE_INTEGER`
 const MAX_SAFE: u64 = (1 << 53) - 1;
 
-/// Digits of the longest `bigint`: parsing one takes the square of its length, and Firefox has none beyond 315,652.
+/// Digits of the longest `bigint`: parsing takes time by the square of the length, and Firefox has none over 315,652.
 const MAX_DIGITS: usize = 100_000;
 
 #[wasm_bindgen(inline_js = "
@@ -30,7 +30,7 @@ extern "C" {
 /// # Errors
 /// What `JSON.stringify` throws.
 pub fn to_json(object: &JsValue) -> Result<String, JsValue> {
-    // Nothing in the object can look like it.
+    // Random, so that nothing in the object looks like it.
     let mark = Uuid::new_v4().to_string();
     let text = stringify(object, &mark)?.as_string().unwrap_or_default();
     Ok(match text.contains(&mark) {
@@ -42,7 +42,7 @@ pub fn to_json(object: &JsValue) -> Result<String, JsValue> {
 /// A value of Python's. With `exact`, every integer is a `bigint`, otherwise those that no `number` holds exactly.
 ///
 /// # Errors
-/// None: what JavaScript makes of JSON of ours throws nothing.
+/// None in practice: JavaScript can parse all JSON of ours.
 pub fn to_js(value: &Value, exact: bool) -> Result<JsValue, JsValue> {
     match has_bigint(value, exact) {
         true => built(value, exact),

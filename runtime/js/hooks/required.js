@@ -1,8 +1,8 @@
-// What Pyodide's own JavaScript calls where runtime/pyodide/patches/required.js says so. It is given what it needs of there
-// as a function, as most of that is set later.
+// Functions that Pyodide's patched JavaScript calls (runtime/pyodide/patches/required.js). They get Pyodide's internals from
+// a function, as most of these are set later.
 
 /**
- * What a suspension puts aside.
+ * The state of Pyodide that a suspension saves.
  * @typedef {object} Stacks
  * @property {new () => { restore: () => void }} StackState
  * @property {{ value: unknown }} suspenderGlobal
@@ -13,8 +13,8 @@
  */
 
 /**
- * Makes the function that puts a stack aside, which is to be suspended, and gives what takes it up again. Whoever calls Python
- * meanwhile has a thread state of their own. (Pyodide's `saveState` imports modules for that, which fails in code that has
+ * Makes the function that saves a stack that is to be suspended, and returns a function that restores it. Calls into Python
+ * meanwhile have a thread state of their own. (Pyodide's `saveState` imports modules for that, which fails in code that has
  * restricted builtins.)
  * @param {() => Stacks} stacks
  */
@@ -37,7 +37,7 @@ export function suspender(stacks) {
 }
 
 /**
- * The same function, while which no stack says that it could be suspended: there is JavaScript above it.
+ * Wraps `call`: while it runs, no stack counts as suspendable, as there is JavaScript above it.
  * @template T
  * @param {() => T} call @param {() => { value: boolean }} valid Pyodide's `validSuspender`
  */
@@ -54,7 +54,7 @@ export function unsuspended(call, valid) {
 }
 
 /**
- * The library of a package, which is compiled already (packages.js).
+ * The compiled module of a package's library, if it is one (packages.js).
  * @param {Map<string, WebAssembly.Module> | undefined} libraries @param {string} name @param {{ loadAsync?: boolean }} flags
  */
 export function compiled(libraries, name, { loadAsync }) {

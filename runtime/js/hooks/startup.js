@@ -1,11 +1,11 @@
-// What Pyodide's own JavaScript calls where runtime/pyodide/patches/startup.js says so, to start sooner.
+// Functions that Pyodide's patched JavaScript calls to start sooner (runtime/pyodide/patches/startup.js).
 
-/** What libraries can link to, by name. @typedef {Record<string, any>} Symbols */
+/** Symbols that libraries can link to, by name. @typedef {Record<string, any>} Symbols */
 
 /**
- * What linking works on.
+ * Emscripten's state for linking.
  * @typedef {object} Linker
- * @property {Record<string, WebAssembly.Global>} GOT addresses, once somebody asked for them; -1 is not known yet
+ * @property {Record<string, WebAssembly.Global>} GOT addresses of the symbols that were asked for; -1: not known yet
  * @property {Symbols} wasmImports
  * @property {WebAssembly.Table} wasmTable
  * @property {(call: Function) => number} addFunction gives a function its place in the table
@@ -13,20 +13,20 @@
  */
 
 /**
- * The exports of the main module. Emscripten links each of 8556 at each start, and hardly any is asked for. Here they have
- * their places in the table from the build on, nearly all of them are hidden (xtask/src/link.rs), and each is looked up
- * once somebody asks for it.
+ * The exports of the main module. Emscripten links all 8556 of them at each start, and hardly any is needed. Here the build
+ * gives them their places in the table and hides nearly all of them (xtask/src/link.rs), and each is looked up when it is
+ * first needed.
  */
 export class MainExports {
   #linker;
   #take;
-  /** Those that are there. @type {Symbols} */
+  /** The visible exports. @type {Symbols} */
   #exports = {};
-  /** Those that are hidden: their places in the table, and addresses. @type {Record<string, number>} */
+  /** The hidden exports: functions' places in the table, and addresses of data. @type {Record<string, number>} */
   #hidden = Object.create(null);
 
   /**
-   * @param {() => Linker} linker @param {() => string | undefined} take gives the hidden ones, once: JSON of
+   * @param {() => Linker} linker @param {() => string | undefined} take returns the hidden ones, once: JSON of
    * `{functions, data}`
    */
   constructor(linker, take) {
@@ -34,7 +34,7 @@ export class MainExports {
     this.#take = take;
   }
 
-  /** The main module is there. @param {WebAssembly.Exports} exports */
+  /** Called once the main module is instantiated. @param {WebAssembly.Exports} exports */
   begin(exports) {
     this.#exports = Object.create(exports);
   }
@@ -49,7 +49,7 @@ export class MainExports {
     for (const [name, entry] of Object.entries(GOT)) if (entry.value === -1) entry.value = this.#addressOf(name) ?? -1;
   }
 
-  /** The GOT's entry of a name; one of the main module's gets it now. @param {string} name */
+  /** The GOT's entry of a name; made now for an export of the main module. @param {string} name */
   entry(name) {
     const { GOT } = this.#linker();
     if (GOT[name]) return GOT[name];
@@ -59,7 +59,7 @@ export class MainExports {
     return GOT[name];
   }
 
-  /** From the first library on, or the first name that is looked up, the hidden ones are exports as well. */
+  /** Makes the hidden exports visible: called when a library is loaded or a name is looked up. */
   show() {
     const symbols = this.#take();
     if (!symbols) return;
@@ -81,21 +81,21 @@ export class MainExports {
   }
 }
 
-/** All names of symbols, also of those that are inherited. @param {Symbols} symbols */
+/** The names of all symbols, with inherited ones. @param {Symbols} symbols */
 export function namesOf(symbols) {
   const names = [];
   for (const name in symbols) names.push(name);
   return names;
 }
 
-/** Whether there is such a symbol, be it inherited, without a list of all. @param {Symbols} symbols @param {string} name */
+/** Whether there is such a symbol, own or inherited, without listing all. @param {Symbols} symbols @param {string} name */
 export function defines(symbols, name) {
   for (let own = symbols; own && own !== Object.prototype; own = Object.getPrototypeOf(own))
     if (Object.hasOwn(own, name)) return true;
   return false;
 }
 
-/** Something to put other functions into that would be over these, without a copy of all. @param {Symbols} symbols */
+/** An overlay of symbols: what is set in it hides theirs. Saves a copy of all. @param {Symbols} symbols */
 export function over(symbols) {
   return new Proxy(/** @type {Symbols} */ ({ __proto__: null }), {
     get: (own, name) => own[String(name)] ?? symbols[String(name)],
@@ -103,7 +103,7 @@ export function over(symbols) {
 }
 
 /**
- * The place in the table of a function that is of a new instance: it cannot be there already, and is not searched for.
+ * Puts a function of a new instance into the table and returns its place. It is not searched for, as it cannot be there yet.
  * @param {Function} call
  * @param {{ take: () => number, set: (place: number, call: Function) => void, known?: WeakMap<Function, number> }} table
  */

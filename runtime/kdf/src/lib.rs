@@ -1,5 +1,5 @@
-//! What Python's `hashlib` has of OpenSSL, and Pyodide has not: PBKDF2 and scrypt, as WebAssembly (`runtime/js/kdf.js`
-//! calls it, `runtime/python/lacks.py` asks for it).
+//! PBKDF2 and scrypt as WebAssembly: Python's `hashlib` has them from OpenSSL, which Pyodide lacks (`runtime/js/kdf.js`
+//! calls this for `runtime/python/lacks.py`).
 //!
 //! **Boundary.** It runs inside of an isolate, for the program that runs there, which may call it with anything: all that it
 //! can reach is a memory of its own. Work is done in short steps, between which Python looks for signals.
@@ -18,15 +18,15 @@ use scrypt::Scrypt;
 
 /// A key that is being derived.
 trait Steps: Send {
-    /// Goes on for about a millisecond; gives the key when it is there.
+    /// Works for about a millisecond; returns the key once it is complete.
     fn step(&mut self) -> Option<Vec<u8>>;
 }
 
-/// There is no room for what was asked for.
+/// The memory does not suffice.
 #[derive(Debug)]
 struct NoMemory;
 
-/// An empty list with room for so many.
+/// An empty list with room for `length` items.
 fn room<T>(length: usize) -> Result<Vec<T>, NoMemory> {
     let mut list = Vec::new();
     list.try_reserve_exact(length).map_err(|_| NoMemory)?;
@@ -44,7 +44,7 @@ struct Work {
     /// The password, and then the salt.
     given: Vec<u8>,
     steps: Option<Box<dyn Steps>>,
-    /// What came of it.
+    /// The derived key.
     key: Vec<u8>,
 }
 
@@ -54,7 +54,7 @@ fn work() -> MutexGuard<'static, Work> {
     WORK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Begins anew: makes room for the bytes of the password and, behind them, the salt. Null if there is none.
+/// Begins anew: makes room for the bytes of the password and, behind them, the salt. Null if out of memory.
 #[allow(unsafe_code, reason = "a name for JavaScript")]
 #[unsafe(no_mangle)]
 pub extern "C" fn place(length: usize) -> *mut u8 {
@@ -65,7 +65,7 @@ pub extern "C" fn place(length: usize) -> *mut u8 {
     work.given.as_mut_ptr()
 }
 
-/// Begins PBKDF2 with what was placed, the first bytes of which are the password. False if there is no memory for it.
+/// Begins PBKDF2 with what was placed: the password, then the salt. False if out of memory or `digest` is unknown.
 #[allow(unsafe_code, reason = "a name for JavaScript")]
 #[unsafe(no_mangle)]
 pub extern "C" fn pbkdf2(digest: u32, password: usize, iterations: u32, length: usize) -> bool {
@@ -87,7 +87,7 @@ fn begin(password: usize, steps: impl FnOnce(&[u8], &[u8]) -> Result<Option<Box<
     work.steps.is_some()
 }
 
-/// Goes on for about a millisecond; gives the place of the key when it is there, and null before.
+/// Works for about a millisecond; returns the address of the key once it is complete, and null before.
 #[allow(unsafe_code, reason = "a name for JavaScript")]
 #[unsafe(no_mangle)]
 pub extern "C" fn step() -> *const u8 {

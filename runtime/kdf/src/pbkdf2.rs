@@ -12,7 +12,7 @@ use crate::{NoMemory, Steps, zeros};
 /// How many MACs a step computes: about a millisecond's.
 const STEP: u32 = 2048;
 
-/// Begins to derive a key of `length` bytes. `digest`: the bits of its hash; those of none here give nothing.
+/// Begins to derive a key of `length` bytes. `digest`: the bits of its hash; `None` if it is unknown.
 pub fn begin(
     digest: u32,
     password: &[u8],
@@ -42,27 +42,27 @@ fn with<M: Mac + KeyInit + Clone + Send + 'static>(
     Some(Box::new(Pbkdf2::new(mac, salt, iterations, key)))
 }
 
-/// A key that is being derived, a block of a digest's size after the other.
+/// A key that is being derived, one block of a digest's size after the other.
 pub struct Pbkdf2<M: Mac> {
-    /// Has the password.
+    /// Keyed with the password.
     mac: M,
-    /// Has the salt, too.
+    /// `mac`, updated with the salt.
     salted: M,
     iterations: u32,
     /// The number of the block, from 1.
     block: u32,
-    /// How many iterations are left of it; 0 before the first.
+    /// How many iterations of the block are left; 0 before its first.
     left: u32,
     last: Output<M>,
-    /// All of its iterations by XOR.
+    /// XOR of the block's iterations.
     total: Output<M>,
     key: Vec<u8>,
-    /// How many bytes of it are there.
+    /// How many bytes of the key are complete.
     done: usize,
 }
 
 impl<M: Mac + Clone> Pbkdf2<M> {
-    /// Begins, with a MAC that has the password, to fill the key; at least one iteration is done.
+    /// Begins to fill `key` by a MAC that is keyed with the password; does at least one iteration.
     pub fn new(mac: M, salt: &[u8], iterations: u32, key: Vec<u8>) -> Self {
         let salted = mac.clone().chain_update(salt);
         Self {

@@ -1,4 +1,4 @@
-//! scrypt (RFC 7914): what fills the memory, in steps.
+//! scrypt (RFC 7914), which fills memory, in steps.
 
 use hmac::{Hmac, KeyInit};
 use sha2::Sha256;
@@ -10,20 +10,20 @@ const STEP: usize = 16_384;
 
 /// A key that is being derived.
 pub struct Scrypt {
-    /// Has the password.
+    /// Keyed with the password.
     mac: Hmac<Sha256>,
-    /// To be filled.
+    /// The key, to be filled.
     key: Vec<u8>,
     phase: Phase,
     mix: Mix,
 }
 
 enum Phase {
-    /// The password and the salt become `p` parts of `128 * r` bytes,
+    /// Expands the password and the salt to `p` parts of `128 * r` bytes.
     Expand(Pbkdf2<Hmac<Sha256>>),
-    /// each of which is mixed, from this one on,
+    /// Mixes each part; `part` is the next one.
     Mix { parts: Vec<u8>, part: usize },
-    /// and together they are the salt of the key.
+    /// Derives the key, with all parts as its salt.
     Key(Pbkdf2<Hmac<Sha256>>),
 }
 
@@ -75,18 +75,18 @@ impl Steps for Scrypt {
     }
 }
 
-/// 64 bytes as salsa20 takes them: its matrix in rows of diagonals, so that a round is the same for each column.
+/// 64 bytes for salsa20: the rows are diagonals of its matrix, so that a round does the same for each column.
 type Block = [Row; 4];
 type Row = [u32; 4];
 
-/// Where in the matrix the words of the rows are.
+/// The positions in the matrix of the words of each row.
 const DIAGONALS: [[usize; 4]; 4] = [[0, 5, 10, 15], [4, 9, 14, 3], [8, 13, 2, 7], [12, 1, 6, 11]];
 
-/// ROMix (section 5) of one part after the other.
+/// ROMix (section 5), one part after the other.
 struct Mix {
     x: Vec<Block>,
     y: Vec<Block>,
-    /// What `x` was in each of the first `n` rounds.
+    /// `x` in each of the first `n` rounds.
     v: Vec<Block>,
     n: usize,
     /// Which of the `2 * n` rounds is next.
@@ -94,7 +94,7 @@ struct Mix {
 }
 
 impl Mix {
-    /// Of parts of so many blocks.
+    /// Mixes parts of `blocks` blocks.
     fn new(n: usize, blocks: usize) -> Result<Self, NoMemory> {
         let v = room(n.checked_mul(blocks).ok_or(NoMemory)?)?;
         let mut x = room(blocks)?;
@@ -104,7 +104,7 @@ impl Mix {
         Ok(Self { x, y, v, n, round: 0 })
     }
 
-    /// Goes on with a part; tells whether it is mixed.
+    /// Mixes a part further; returns whether it is done.
     fn step(&mut self, part: &mut [u8]) -> bool {
         if self.round == 0 {
             self.v.clear();
@@ -113,7 +113,7 @@ impl Mix {
         let blocks = self.x.len();
         let end = (self.round + STEP.div_ceil(blocks)).min(2 * self.n);
         while self.round < self.n.min(end) {
-            // There is room for them.
+            // `new` has reserved the room.
             self.v.extend_from_slice(&self.x);
             block_mix(self.v.get(self.round * blocks..).unwrap_or_default(), &mut self.x);
             self.round += 1;
@@ -170,7 +170,7 @@ fn mixed<const BITS: u32>(row: Row, left: Row, right: Row) -> Row {
     xor(row, sum(left, right).map(|word| word.rotate_left(BITS)))
 }
 
-/// A row that is turned to the left.
+/// A row that is rotated left by one word.
 #[inline(always)]
 fn by_one([a, b, c, d]: Row) -> Row {
     [b, c, d, a]

@@ -1,4 +1,4 @@
-// What is changed in Pyodide's own JavaScript, as text: each place must be found exactly once, or the build fails. Bodies are
+// Patches the text of Pyodide's JavaScript: each place must be found exactly once, or the build fails. Longer code is in
 // functions in runtime/js/hooks/, which isolates hand to Pyodide as `Module.hooks`.
 
 /** @typedef {{ why: string, find: string, replace: string }} Patch */

@@ -1,5 +1,5 @@
-// Without these, Pyodide does not do what a sandbox needs: it would not yield, have no limits, and keep no native libraries in
-// snapshots.
+// Patches that a sandbox needs: without them, Pyodide would not yield, would have no limits, and would keep no native libraries
+// in snapshots.
 
 /** In `pyodide.asm.mjs`. @type {import('./patch.js').Patch[]} */
 export const required = [

@@ -1,5 +1,5 @@
-// These do nothing but make a start quicker. They belong with what the build does to the same end (link.rs, shake.mjs), and
-// are left out with it: `build.mjs --plain`.
+// Patches that only make a start quicker. They belong with the build steps for the same purpose (link.rs, shake.mjs), and
+// `build.mjs --plain` leaves out both.
 
 /** In `pyodide.mjs`. @type {import('./patch.js').Patch[]} */
 export const loaderStartup = [
@@ -37,7 +37,7 @@ export const startup = [
     find: '(),u}})()}var StackSwitching=',
     replace: '(),u}})()});var StackSwitching=',
   },
-  // Emscripten links each of 8556 exports at each start, and hardly any is asked for.
+  // Emscripten links each of 8556 exports at each start, and hardly any is needed.
   {
     why: 'The main module has placed its exports in the table itself (xtask/src/link.rs). They are left where they are:',
     find: 'wasmExports=instance.exports;var origExports=wasmExports;mergeLibSymbols(wasmExports,"main");var metadata=',

@@ -1,5 +1,5 @@
-// A document for a library that draws SVG, in a worker, which has none: elements by linkedom, and the sizes of texts by a
-// canvas. It is no document of the browser's, so nothing in it loads anything.
+// A document for a library that draws SVG in a worker, which has none: linkedom provides the elements, and a canvas measures
+// texts. It is not a document of the browser, so nothing in it loads anything.
 import { parseHTML } from 'linkedom';
 import { dataAddress } from './png.js';
 
@@ -13,7 +13,7 @@ const pen = /** @type {OffscreenCanvasRenderingContext2D} */ (new OffscreenCanva
 /** @typedef {{ left: number, top: number, right: number, bottom: number }} Box */
 /** @typedef {[number, number, number, number, number, number]} Matrix */
 
-/** What an element, or one around it, has for a property. @param {any} element @param {string} name @param {string} otherwise */
+/** A property of an element, or else of one around it. @param {any} element @param {string} name @param {string} otherwise */
 function styleOf(element, name, otherwise) {
   for (let at = element; at?.getAttribute; at = at.parentNode) {
     const found = at.style?.getPropertyValue(name) || at.getAttribute(name);
@@ -36,7 +36,7 @@ function boxOfText(element) {
   return { left, top, right: left + width, bottom: top + size * (1.2 + 1.3 * (lines.length - 1)) };
 }
 
-/** The same after a transformation. @param {Box} box @param {Matrix} matrix @returns {Box} */
+/** A box after a transformation. @param {Box} box @param {Matrix} matrix @returns {Box} */
 function moved({ left, top, right, bottom }, [a, b, c, d, e, f]) {
   const corners = [left, right].flatMap((x) => [top, bottom].map((y) => [a * x + c * y + e, b * x + d * y + f]));
   const [xs, ys] = [0, 1].map((axis) => corners.map((corner) => corner[axis]));
@@ -66,7 +66,7 @@ function matrixOf(element) {
   return all;
 }
 
-/** In its own coordinates. @param {any} element @returns {Box | null} */
+/** The box of an element, in its own coordinates. @param {any} element @returns {Box | null} */
 function boxOf(element) {
   const number = (/** @type {string} */ name) => Number(element.getAttribute(name)) || 0;
   switch (element.tagName.toLowerCase()) {
@@ -148,7 +148,7 @@ class Canvas extends OffscreenCanvas {
   }
 }
 
-/** No image is loaded: one that is in the chart itself needs none of this. */
+/** Loads no image: one that is in the chart itself does not need it. */
 class Image {
   /** @type {(() => void) | undefined} */
   onerror;

@@ -2,13 +2,13 @@
 import { page } from './dom.js';
 import { serve } from './worker.js';
 
-/** What a chart has for its size, if it says nothing, and at most. */
+/** The default width and height of a chart, and the most for each, in pixels. */
 const [WIDTH, HEIGHT, MOST] = [700, 450, 2000];
 
-/** Kinds that are drawn by WebGL, and that can be drawn without. @type {Record<string, string>} */
+/** Kinds that are drawn by WebGL, and the same kinds without it. @type {Record<string, string>} */
 const PLAIN = { scattergl: 'scatter', scatterpolargl: 'scatterpolar', heatmapgl: 'heatmap' };
 
-/** Kinds that need WebGL, or maps that it would load. */
+/** Kinds that need WebGL, or maps that plotly would load. */
 const UNDRAWN = /3d$|^(surface|cone|streamtube|volume|isosurface|splom|parcoords)$|geo|map(box)?$|choropleth/;
 
 serve(async (text) => {
@@ -22,7 +22,7 @@ serve(async (text) => {
   const size = (/** @type {unknown} */ asked, /** @type {number} */ otherwise) =>
     typeof asked === 'number' && asked >= 10 ? Math.min(asked, MOST) : otherwise;
   const [width, height] = [size(layout.width, WIDTH), size(layout.height, HEIGHT)];
-  // With its own words for its own globals: it looks for them when it is loaded.
+  // Imported only here, as it looks for the globals of dom.js when it is loaded.
   const { default: Plotly } = await import('plotly.js-strict-dist-min');
   const element = page.createElement('div');
   page.body.append(element);

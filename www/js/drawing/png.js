@@ -1,4 +1,4 @@
-// Pixels as an image, at once: a canvas of a worker gives one only later.
+// Encodes pixels as a PNG synchronously: the canvas of a worker can do that only asynchronously.
 
 /** The most pixels of an image. */
 const MAX_PIXELS = 4e6;
@@ -12,7 +12,7 @@ const CRC = Uint32Array.from({ length: 256 }, (_, byte) => {
   return code;
 });
 
-/** A PNG that is not compressed, as an address. @param {ImageData} image */
+/** A PNG that is not compressed, as a data URL. @param {ImageData} image */
 export function dataAddress({ data, width, height }) {
   if (width * height > MAX_PIXELS) throw new Error('an image of it is too large');
   const row = 4 * width;

@@ -4,7 +4,7 @@ import MarkdownIt from 'markdown-it';
 import css from '#katex.css';
 import { serve } from './worker.js';
 
-/** How tall a line of text may be, and what is around all of it, in pixels. */
+/** The estimated height of a line of text, and of the margins around the whole, in pixels. */
 const LINE = 26;
 const MARGINS = 48;
 
@@ -14,20 +14,20 @@ table { border-collapse: collapse } th, td { padding: 3px 12px 3px 0; border-bot
 blockquote { margin-inline: 0; padding-inline-start: 12px; border-inline-start: 3px solid #d5dae0 }
 .katex-display { overflow: auto hidden }`;
 
-/** Whether a formula has been set: its fonts are large. */
+/** Whether there is a formula: its style sheet is left out if not, as its fonts are large. */
 let isSet = false;
 
 /** @param {string} formula @param {boolean} displayMode */
 function math(formula, displayMode) {
   isSet = true;
-  // No commands that lead elsewhere (`trust`); and bounds for those that make much of little.
+  // No commands that link elsewhere (`trust`), and bounds for commands that expand to much.
   const bounds = { maxExpand: 1000, maxSize: 50 };
   return katex.renderToString(formula, { displayMode, ...bounds, trust: false, throwOnError: false, strict: 'ignore' });
 }
 
 const markdown = MarkdownIt({ html: false, linkify: false });
 
-/** `$...$` and `$$...$$`, as notebooks have them: a dollar before a digit, or beside a space, is a dollar. */
+/** `$...$` and `$$...$$`, as in notebooks: a dollar that ends before a digit, or is beside a space inside, stays a dollar. */
 markdown.inline.ruler.after('escape', 'math', (state, silent) => {
   if (state.src[state.pos] !== '$') return false;
   const match = FORMULA.exec(state.src.slice(state.pos, state.posMax));
@@ -44,7 +44,7 @@ const FORMULA = /^\$\$([^$]+)\$\$|^\$(?=[^\s$])((?:\\[\s\S]|[^$\\])*?)(?<=\S)\$(
 markdown.renderer.rules.math = (/** @type {any[]} */ tokens, /** @type {number} */ index) =>
   math(tokens[index].content, tokens[index].hidden);
 
-/** What is between dollars, or between `\(` and `\)`, or in an environment; or else all of it. */
+/** Formulas: between dollars, `\(` and `\)` or `\[` and `\]`, or in an environment. Without any, all of the text is one. */
 const PIECES =
   /\$\$([\s\S]+?)\$\$|\\\[([\s\S]+?)\\\]|\$((?:\\[\s\S]|[^$\\])+)\$|\\\(([\s\S]+?)\\\)|(\\begin\{(\w+\*?)\}[\s\S]*?\\end\{\6\})/g;
 

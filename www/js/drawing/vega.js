@@ -15,12 +15,12 @@ const LOADER = {
   },
 };
 
-// By these it measures text.
+// Vega measures text by these.
 Object.assign(globalThis, {
   document: { createElement: (/** @type {string} */ tag) => (tag === 'canvas' ? new OffscreenCanvas(1, 1) : null) },
 });
 
-/** Whether any data of it is at an address: it would be drawn without. @param {any} part @returns {boolean} */
+/** Whether any data of a chart is at an address: it would be drawn without that. @param {any} part @returns {boolean} */
 function isElsewhere(part) {
   if (typeof part !== 'object' || part === null) return false;
   const { data } = part;

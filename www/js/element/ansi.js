@@ -1,4 +1,4 @@
-// Colours that a program writes as for a terminal (ECMA-48, "SGR"), as spans with classes.
+// Turns a program's terminal colours (ECMA-48, "SGR") into spans with classes.
 //
 // **Boundary.** The text is the program's: it becomes text, and classes out of the list below; no style, and no link.
 
@@ -15,7 +15,7 @@ const STYLES = new Map([
   [9, 'strike'],
 ]);
 
-/** What each ends. @type {Map<number, string[]>} */
+/** The styles that each code ends. @type {Map<number, string[]>} */
 const ENDS = new Map([
   [22, ['bold', 'dim']],
   [23, ['italic']],
@@ -28,16 +28,16 @@ const ENDS = new Map([
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const SEQUENCES = /\x1b(?:\[([0-9;:?<=>]*)[ -/]*([@-~])|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])?/g;
 
-/** The state that a stream is in: how its text looks from here on. */
+/** The state of a stream: how its text looks from here on. */
 export class Colours {
   #foreground = '';
   #background = '';
   /** @type {Set<string>} */
   #styles = new Set();
 
-  /** A line in pieces: what it has for classes, and its text. @param {string} text @returns {[string, string][]} */
+  /** Splits a line into pieces: the classes and the text of each. @param {string} text @returns {[string, string][]} */
   pieces(text) {
-    // What returns to its begin is written over, as progress bars are.
+    // A carriage return has the line written over, as progress bars do.
     const line = text.replace(/\r+$/, '').replace(/^[\s\S]*\r/, '');
     /** @type {[string, string][]} */
     const pieces = [];
@@ -81,7 +81,7 @@ export class Colours {
   }
 }
 
-/** Of the 256 colours. @param {number} index */
+/** The name of one of the 256 colours. @param {number} index */
 function ofIndex(index) {
   if (index < 16) return NAMES[index % 8] ?? '';
   if (index > 231) return nearest(Array(3).fill((index - 232) * 10 + 8));
@@ -89,7 +89,7 @@ function ofIndex(index) {
   return nearest([level(Math.floor((index - 16) / 36)), level(Math.floor((index - 16) / 6)), level(index - 16)]);
 }
 
-/** The name of the colour that is the most like it. @param {number[]} rgb */
+/** The name of the most similar colour. @param {number[]} rgb */
 function nearest(rgb) {
   if (rgb.length < 3 || !rgb.every((part) => part >= 0 && part <= 255)) return '';
   const most = Math.max(...rgb);

@@ -1,4 +1,4 @@
-// The editor with colours: CodeMirror 6, loaded when there is time.
+// The editor with colours: CodeMirror 6, loaded when the page is idle or the editor gets the focus.
 import { autocompletion } from '@codemirror/autocomplete';
 import { indentWithTab } from '@codemirror/commands';
 import { python } from '@codemirror/lang-python';
@@ -31,7 +31,7 @@ const marked = StateField.define({
       const line = Decoration.line({ class: 'error-line' });
       return Decoration.set([line.range(transaction.state.doc.line(value).from)]);
     }
-    // What was edited may be mended.
+    // The edit may have fixed the error.
     return transaction.docChanged ? Decoration.none : marks;
   },
   provide: (field) => EditorView.decorations.from(field),
@@ -44,7 +44,7 @@ export class CodeEditor {
   #view;
 
   /**
-   * @param {import('./plain-editor.js').PlainEditor} plain whose place it takes
+   * @param {import('./plain-editor.js').PlainEditor} plain the editor that it replaces
    * @param {import('./plain-editor.js').Commands} commands
    * @param {ShadowRoot} root
    */
@@ -66,13 +66,13 @@ export class CodeEditor {
                 return true;
               },
             })),
-            // Escape, then Tab, leaves.
+            // Escape, then Tab, leaves the editor.
             indentWithTab,
           ]),
           minimalSetup,
           lineNumbers(),
           python(),
-          // Keywords, builtins and names of the text, which the language knows.
+          // The language offers keywords, builtins and names in the text.
           autocompletion({ icons: false }),
           indentUnit.of('    '),
           syntaxHighlighting(HIGHLIGHT),

@@ -1,10 +1,10 @@
-// What a program has displayed: the best of each bundle.
+// Shows what a program has displayed: the best type of each bundle.
 //
-// **Boundary.** Markup from a sandbox is hostile, and so is what a library drew of a value of it. It never gets into this
-// document, but into a frame of no origin without scripts, forms, windows and navigation of others (`sandbox=""`), whose
-// policy lets it load nothing. Where such a frame may go itself, when a link in it is followed, is for the policy of the
-// document around it: so there is one between, which is ours, and lets it go nowhere. What no policy holds back are
-// connections that are only prepared: `tamed` takes away what asks for one.
+// **Boundary.** Markup from a sandbox is hostile, and so is what a library draws of its values. It never gets into this
+// document, but into a frame of an opaque origin without scripts, forms, windows and navigation of others (`sandbox=""`),
+// whose policy lets it load nothing. Where a link may take such a frame is up to the policy of the document around it: so
+// there is a document of ours between, which lets it go nowhere. No policy holds back connections that are only prepared:
+// `tamed` removes what asks for one.
 import { CHARTS, TEXTS } from '../drawings.js';
 
 /** The most frames of a result: each is two documents. */
@@ -51,7 +51,7 @@ export function displayed(bundles, omitted, draw) {
 }
 
 /**
- * What is being drawn, or what is shown `otherwise`.
+ * A placeholder, replaced by the drawing, or by `otherwise` if that fails.
  * @param {Promise<import('../drawings.js').Drawn>} drawn @param {(why: string) => HTMLElement[]} otherwise
  */
 function drawing(drawn, otherwise) {
@@ -96,10 +96,10 @@ function frame(markup) {
 }
 
 /**
- * **Boundary.** Markup without what has a name looked up, or a connection prepared, whatever the policy: `<link>`, frames
- * within it (whose own markup would be written in characters that are not seen here), and links, once they are pressed. It is
- * done to the text: a tag begins with `<` and its name, and an attribute's name is written as it is, in any markup
- * (HTML, section 13.2.5).
+ * **Boundary.** Disables markup that has a name looked up, or a connection prepared, whatever the policy: `<link>`, frames
+ * within it (whose own markup would be escaped and is not seen here), and links, once they are pressed. It works on the
+ * text: in any markup, a tag begins with `<` and its name, and the name of an attribute is written literally (HTML, section
+ * 13.2.5).
  * @param {string} markup
  */
 function tamed(markup) {
@@ -109,9 +109,9 @@ function tamed(markup) {
     .replaceAll(/attributename/gi, 'data-attribute');
 }
 
-/** Ours, with a frame for the markup. @param {string} markup */
+/** A document of ours, with a frame for the markup. @param {string} markup */
 function documentOf(markup) {
-  // A value between double quotes: nothing but these ends it, or means something else (HTML, section 13.1.2.3).
+  // In a double-quoted attribute value only these two characters are special (HTML, section 13.1.2.3).
   const inner = (POLICY + markup).replaceAll('&', '&amp;').replaceAll('"', '&quot;');
   const style = 'position: fixed; inset: 0; width: 100%; height: 100%; border: 0';
   return `<!doctype html>${POLICY}<iframe sandbox="" title="Displayed" width="100%" height="300" style="${style}" srcdoc="${inner}"></iframe>`;

@@ -7,16 +7,16 @@ import { Kept } from './kept.js';
 import { PlainEditor } from './plain-editor.js';
 import { Results } from './results.js';
 
-/** How long to wait before progress is shown: what is quick needs none. In milliseconds. */
+/** How long to wait before progress is shown, as quick loads need none. In milliseconds. */
 const SHOW_PROGRESS_AFTER = 200;
 
-/** How long nothing is told of packages before they count as loaded, in milliseconds. */
+/** How long without news of packages until they count as loaded, in milliseconds. */
 const QUIET = 1500;
 
 /** Whether a program can be suspended while a person is asked (JSPI). If not, lines for it are given before it runs. */
 const SUSPENDS = 'Suspending' in WebAssembly;
 
-/** How the error of a run ends that was stopped: Python was interrupted, or else the interpreter ended. */
+/** The end of the error of a stopped run: Python was interrupted, or else the interpreter was ended. */
 const STOPPED = /(?:^|\n)KeyboardInterrupt\b[^\n]*\s*$/;
 
 const sheet = new CSSStyleSheet();
@@ -66,7 +66,7 @@ export class PythonSandbox extends HTMLElement {
   #kept = new Kept(this);
   #given;
   #keep = () => this.#kept.write(this.#editor.value, written(this));
-  /** Ends what is being opened. */
+  /** Ends the sandbox, even while it is being opened. */
   #opened = new AbortController();
 
   constructor() {
@@ -101,7 +101,7 @@ export class PythonSandbox extends HTMLElement {
   }
 
   disconnectedCallback() {
-    // One that is only moved comes back at once.
+    // An element that is only moved is connected again at once.
     queueMicrotask(() => {
       if (this.isConnected) return;
       removeEventListener('pagehide', this.#keep);
@@ -144,12 +144,12 @@ export class PythonSandbox extends HTMLElement {
     );
   }
 
-  /** Whether the program is the one that was there before the page was loaded anew. */
+  /** Whether the program is one that was kept when the page was reloaded. */
   get restored() {
     return this.#kept.wasRead;
   }
 
-  /** A person wants it run. Where nobody can be asked while it runs, what it will read is asked for first. */
+  /** A person wants it run. Where it cannot ask for input while it runs, the input is asked for first. */
   #pressed() {
     const input = this.#part('.input');
     if (this.#running) return;
@@ -182,7 +182,7 @@ export class PythonSandbox extends HTMLElement {
         ? (/** @type {string} */ prompt, /** @type {AbortSignal} */ signal) => this.#asked(prompt, signal)
         : undefined;
       const exact = await sandbox.eval(this.code, {}, { stdin, onInput, files: this.#given.files });
-      // Who presses Stop is told so; what fails by itself meanwhile has failed.
+      // A run counts as stopped only if Stop ended it: it may have failed by itself meanwhile.
       const isStopped = this.#isStopped && exact.status === 'run-error' && STOPPED.test(exact.error);
       this.#results.show(exact, drawerOf(sandbox), isStopped);
       const result = usual(exact);
@@ -246,7 +246,7 @@ export class PythonSandbox extends HTMLElement {
         persistent: this.hasAttribute('persistent'),
         assets: this.getAttribute('assets') ?? undefined,
         embedders: (this.getAttribute('embedders') ?? '').split(/[\s,]+/).filter(Boolean),
-        // So that it is shown as Python wrote it.
+        // So that numbers are shown as Python wrote them.
         numbers: 'exact',
         limits: seconds > 0 ? { timeLimitSeconds: seconds } : {},
         signal,
@@ -256,7 +256,7 @@ export class PythonSandbox extends HTMLElement {
         },
         onProgress: (progress) => this.#progress(progress),
       });
-      // What failed is tried again by the next run.
+      // A failed start is tried again by the next run.
       this.#opening.catch(() => {
         this.#opening = null;
       });
@@ -271,11 +271,11 @@ export class PythonSandbox extends HTMLElement {
     this.#opening = null;
   }
 
-  /** The editor that is worth its size takes the place of the plain one once it is there. */
+  /** Replaces the plain editor by CodeMirror once that is loaded. */
   async #upgrade() {
     if (this.getAttribute('editor') === 'plain' || !(this.#editor instanceof PlainEditor)) return;
     const { CodeEditor } = await import('./code-editor.js').catch(() => ({ CodeEditor: null }));
-    // Where it cannot be loaded the plain one does.
+    // If it cannot be loaded, the plain one stays.
     if (!CodeEditor || !(this.#editor instanceof PlainEditor)) return;
     this.#editor = new CodeEditor(this.#editor, { run: () => this.#pressed() }, this.#root);
   }
@@ -286,7 +286,7 @@ export class PythonSandbox extends HTMLElement {
     const focused = this.#root.activeElement;
     stop.disabled = !busy;
     run.disabled = busy;
-    // A button that is disabled loses the focus, and the keyboard its place.
+    // A disabled button would lose the focus, and a person at the keyboard the place.
     if (busy && focused === run) stop.focus();
     if (!busy && focused === stop) run.focus();
     this.#part('.progress').hidden = true;
@@ -299,7 +299,7 @@ export class PythonSandbox extends HTMLElement {
     this.#ticking = setInterval(() => {
       const now = performance.now();
       clock.textContent = `${((now - start) / 1000).toFixed(0)} s`;
-      // What was fetched is imported now, of which nobody tells.
+      // The packages that were fetched are being imported now, which reports no progress.
       if (this.#heardAt && now - this.#heardAt > QUIET) {
         this.#heardAt = 0;
         this.#part('.progress').hidden = true;
@@ -309,7 +309,7 @@ export class PythonSandbox extends HTMLElement {
   }
 
   #shownAt = 0;
-  /** When packages were last told of; 0 if nothing was since. */
+  /** When there was last news of packages; 0 if they count as loaded. */
   #heardAt = 0;
   /** @type {any} */
   #ticking;
@@ -352,7 +352,7 @@ export class PythonSandbox extends HTMLElement {
   }
 }
 
-/** The result with numbers as `codeSandbox()` gives them if it is not asked for exact ones. @param {Result} result @returns {Result} */
+/** The result with numbers as `codeSandbox()` gives them by default. @param {Result} result @returns {Result} */
 function usual(result) {
   return result.status === 'success' ? { ...result, return_value: inNumbers(result.return_value) } : result;
 }
@@ -365,7 +365,7 @@ function inNumbers(value) {
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, inNumbers(member)]));
 }
 
-/** The program that is written between the tags, without the margin that the HTML has. @param {HTMLElement} element */
+/** The program that is written between the tags, without the indentation of the HTML. @param {HTMLElement} element */
 function written(element) {
   const lines = (element.textContent ?? '')
     .replace(/^\s*\n/, '')

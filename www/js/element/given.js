@@ -1,9 +1,9 @@
 // Files that a person gives to the program: by a button, or dropped on the element. They are put into its folder before each run.
 
-/** The most bytes of all of them: what a sandbox has room for, unless that is set. */
+/** The most bytes of all files together: the room that a sandbox has by default. */
 const MAX_BYTES = 64 << 20;
 
-/** The most of them. */
+/** The most files. */
 const MAX_FILES = 100;
 
 export class GivenFiles {
@@ -22,12 +22,12 @@ export class GivenFiles {
     button.addEventListener('click', () => picker.click());
     picker.addEventListener('change', () => {
       this.#add([...(picker.files ?? [])]);
-      // The same may be chosen again.
+      // So that the same file may be chosen again.
       picker.value = '';
     });
     const drop = (/** @type {DragEvent} */ event, /** @type {boolean} */ isOver) => {
       if (!event.dataTransfer?.types.includes('Files')) return false;
-      // The editor would write a file's text into the program, and the page would go to it.
+      // Otherwise the editor would write a file's text into the program, or the page would navigate to it.
       event.preventDefault();
       event.stopPropagation();
       element.toggleAttribute('dropping', isOver);
@@ -49,7 +49,7 @@ export class GivenFiles {
     );
   }
 
-  /** For a run. @returns {Record<string, File>} */
+  /** The files for a run. @returns {Record<string, File>} */
   get files() {
     return Object.fromEntries(this.#files);
   }

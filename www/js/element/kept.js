@@ -1,11 +1,11 @@
-// The program of an element, kept while its tab is open: so it is there when the page is loaded anew.
+// Keeps the program of an element while its tab is open, so that it is there when the page is reloaded.
 
 /** The most characters that are kept. */
 const MAX_KEPT = 100_000;
 
 export class Kept {
   #element;
-  /** Whether there was one. */
+  /** Whether there was a kept program. */
   wasRead = false;
 
   /** @param {HTMLElement} element with the attribute `forget`, nothing of it is kept */
@@ -20,7 +20,7 @@ export class Kept {
     return kept;
   }
 
-  /** @param {string} code @param {string} written what the page has anyway */
+  /** @param {string} code @param {string} written the program in the page's HTML, which need not be kept */
   write(code, written) {
     this.#try((storage, key) => {
       if (code === written || code.length > MAX_KEPT) storage.removeItem(key);
@@ -29,7 +29,7 @@ export class Kept {
   }
 
   /**
-   * Nothing is kept where the page has no storage, or no place in it.
+   * Nothing is kept where the page has no storage, or no room in it.
    * @template T
    * @param {(storage: Storage, key: string) => T} act
    */

@@ -1,9 +1,9 @@
-// The editor that every browser has.
+// The plain editor: a text area, which every browser has.
 
 /**
  * @typedef {object} Editor
  * @property {string} value
- * @property {string} label its name, for who does not see it
+ * @property {string} label its name, for screen readers
  * @property {(line: number | null) => void} mark marks the line of an error
  * @property {(line: number) => void} goTo moves the cursor there
  */
@@ -47,7 +47,7 @@ export class PlainEditor {
   }
 
   mark() {
-    // A text area marks no lines; the error has a button that goes there.
+    // A text area cannot mark lines; the error has a button that goes to its line.
   }
 
   /** @param {number} line */

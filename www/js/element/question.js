@@ -1,15 +1,15 @@
-// What a program asks while it runs: its prompt, and a field for one line.
+// The question of a program that runs: its prompt, and a field for one line.
 //
-// **Boundary.** The prompt is the program's: it becomes text here, in a place that is the program's. Nothing but the line that a
-// person typed into the field, and sent, is given to it.
+// **Boundary.** The prompt is the program's: it becomes text here, in a place that is the program's. The program gets nothing but
+// the line that a person typed into the field, and sent.
 import { MAX_ANSWER } from '../messages.js';
 import { Colours } from './ansi.js';
 import { coloured, element } from './parts.js';
 
 export class Question {
-  /** Where it is asked. */
+  /** The element that shows it. */
   element = element('div', 'question');
-  /** The line, or `null` for the end of what there is to read. @type {Promise<string | null>} */
+  /** The line, or `null` for the end of the input. @type {Promise<string | null>} */
   answer;
   #field = document.createElement('input');
 
@@ -43,7 +43,7 @@ export class Question {
         if (event.isComposing) return;
         const isEnd = event.ctrlKey && event.key === 'd' && !this.#field.value;
         if (!isEnd && event.key !== 'Enter') return;
-        // Or the browser sets a bookmark.
+        // Otherwise the browser sets a bookmark.
         event.preventDefault();
         resolve(isEnd ? null : this.#field.value);
       });

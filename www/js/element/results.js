@@ -1,7 +1,7 @@
-// What a run has printed, returned, drawn or raised.
+// Shows what a run has printed, returned, drawn or raised.
 //
-// **Boundary.** All of it was made by the code that was run. It becomes text and pixels here, never HTML; what is markup,
-// display.js shows elsewhere.
+// **Boundary.** All of it was made by the code that was run. It becomes text and pixels here, never HTML; display.js
+// shows markup, in frames.
 
 import { float, json } from '../json.js';
 import { Colours } from './ansi.js';
@@ -33,7 +33,7 @@ export class Results {
   /** @type {HTMLElement | null} */
   #output = null;
   #lines = 0;
-  /** How each stream is coloured. @type {Map<string, Colours>} */
+  /** The colours of each stream. @type {Map<string, Colours>} */
   #colours = new Map();
   /** The line of the program where it failed. @type {number | null} */
   line = null;
@@ -79,12 +79,12 @@ export class Results {
     const question = new Question(prompt);
     const { element, answer } = question;
     this.#outputElement().after(element);
-    // **Boundary.** Only who is at this element is led here: what is typed elsewhere in the page is not the program's.
+    // **Boundary.** Takes the focus only if it is in this element: what is typed elsewhere in the page is not for the program.
     const root = /** @type {ShadowRoot} */ (this.#element.getRootNode());
     if (root.activeElement) question.focus();
     const over = new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
     return Promise.race([answer, over]).finally(() => {
-      // What is removed loses the focus, and the keyboard its place.
+      // A removed element loses the focus, and a person at the keyboard the place.
       if (element.contains(root.activeElement)) this.#element.focus();
       element.remove();
     });
@@ -116,7 +116,7 @@ export class Results {
     this.#lead(message);
   }
 
-  /** A run that a person has stopped: nothing has failed. @param {string} message where it was */
+  /** Shows that a person has stopped the run: nothing has failed. @param {string} message where it was */
   stopped(message) {
     const pre = element('pre', 'stopped', 'Stopped');
     pre.setAttribute('part', 'stopped');
@@ -124,7 +124,7 @@ export class Results {
     this.#lead(message);
   }
 
-  /** Leads to the line of the program that an error names. @param {string} message */
+  /** Adds a button that goes to the line of the program that an error names. @param {string} message */
   #lead(message) {
     const lines = [...message.matchAll(/File "main\.py", line (\d+)/g)];
     const line = Number(lines.at(-1)?.[1]);
@@ -208,13 +208,13 @@ export class Results {
       return canvas;
     });
     let left = MAX_PIXELS;
-    // One after the other: while one is decoded it takes the most.
+    // One after the other: decoding takes the most memory.
     for (const [index, canvas] of canvases.entries())
       left -= await this.#figure(canvas, images[index], index + 1, left);
   }
 
   /**
-   * Drawn, for a page's policy may forbid images from elsewhere.
+   * Drawn on a canvas, as a page's policy may forbid images from elsewhere.
    * @param {HTMLCanvasElement} canvas @param {import('../index.js').Image} image @param {number} number
    * @param {number} left how many pixels it may have
    * @returns {Promise<number>} how many it has
@@ -222,7 +222,7 @@ export class Results {
   async #figure(canvas, { mimeType, data }, number, left) {
     try {
       const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
-      // **Boundary.** 31 KB can be an image of gigabytes: it says how large it is before it is decoded.
+      // **Boundary.** 31 KB can be an image of gigabytes: its size is read and checked before it is decoded.
       const { width, height } = mimeType === 'image/jpeg' ? jpegSize(bytes) : pngSize(bytes);
       if (width * height > left) throw new Error(`it is too large: ${width} x ${height} pixels`);
       const bitmap = await createImageBitmap(new Blob([bytes], { type: mimeType }));
@@ -241,7 +241,7 @@ export class Results {
 
 /** @param {string} path @param {Uint8Array} content */
 function download(path, content) {
-  // **Boundary.** Of a type that no browser shows: HTML would be a document of the page's own origin.
+  // **Boundary.** A type that no browser shows: HTML would become a document of the page's own origin.
   const file = new Blob([/** @type {BlobPart} */ (content)], { type: 'application/octet-stream' });
   const link = document.createElement('a');
   link.href = URL.createObjectURL(file);
@@ -262,7 +262,7 @@ function pngSize(bytes) {
 function jpegSize(bytes) {
   const view = new DataView(bytes.buffer);
   let [width, height] = [0, 0];
-  // Wherever a frame could begin, a decoder may take it for one.
+  // A decoder may find a frame at any place that looks like one.
   for (let at = 2; at + 9 <= bytes.length; at++) {
     const kind = bytes[at + 1];
     const isFrame = bytes[at] === 0xff && kind >= 0xc0 && kind <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(kind);
@@ -274,7 +274,7 @@ function jpegSize(bytes) {
   return { width, height };
 }
 
-/** A table, for what is a list of objects with the same members. @param {Json} value */
+/** A table, if the value is a list of objects with the same members. @param {Json} value */
 function records(value) {
   if (!Array.isArray(value) || value.length === 0) return null;
   const [first] = value;

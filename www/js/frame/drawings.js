@@ -1,4 +1,4 @@
-// Values that are drawn: each in a worker of its own, which is ended then.
+// Draws values: each in a worker of its own, which is then ended.
 
 /** How long one may take, in milliseconds. */
 const LIMIT = 20_000;
@@ -8,8 +8,8 @@ const MAX_MARKUP = 8 * 1024 * 1024;
 const MAX_HEIGHT = 2000;
 
 /**
- * **Boundary.** The worker is the value's, as an interpreter is the program's: nothing is taken from it but one text and
- * one number, both bounded, and it ends by itself or is ended.
+ * **Boundary.** The worker belongs to the value, as an interpreter does to its program: nothing is taken from it but one
+ * text and one number, both bounded, and it ends by itself or is ended.
  * @param {string} source JavaScript of the worker @param {string} type @param {string} text
  * @returns {Promise<{ markup: string, height: number }>}
  */

@@ -2,14 +2,14 @@
 //
 // **Boundary.** This window has an opaque origin and a content security policy that reaches nothing. No code but this
 // file's own ever runs in it. It makes the port by which it talks to its embedder, and hears nothing but that port and its
-// workers'; what comes by them is looked at in `messages.js` and `isolates.js`.
+// workers'; what comes by them is checked in `messages.js` and `isolates.js`.
 import init, { Core } from '#core';
 import pythonSources from '#python-sources';
 import { fromPage } from '../messages.js';
 import { draw } from './drawings.js';
 import { Sessions } from './sessions.js';
 
-/** How much longer than it was given the page may take to answer, in milliseconds. */
+/** Slack over the time that the page has for a request, in milliseconds. */
 const ANSWER_MARGIN = 10_000;
 
 /** How long a person may take to answer, in milliseconds: longer than the core waits (`CallLimits::INPUT`). */
@@ -18,7 +18,7 @@ const INPUT_LIMIT = 660_000;
 /** How long the page may take to look into its storage, in milliseconds. */
 const STORE_LIMIT = 45_000;
 
-/** The page's side of the frame: calls come in, results and events go out. */
+/** The port to the page: calls come in, results and events go out. */
 const { port1: page, port2: ofPage } = new MessageChannel();
 
 /** @type {Core} */
@@ -30,10 +30,10 @@ let sessions;
 /** Keys of snapshots that were kept when the page was loaded. @type {Set<string>} */
 let kept = new Set();
 
-/** What the page has set, see README. @type {{ persistent?: boolean, numbers?: 'exact' }} */
+/** The page's settings, see README. @type {{ persistent?: boolean, numbers?: 'exact' }} */
 let settings;
 
-/** Ends what `codeSandbox()` evaluates. @type {AbortController | undefined} */
+/** Ends the current evaluation of `codeSandbox()`. @type {AbortController | undefined} */
 let evaluating;
 
 /** The session of `codeSandbox()`, if it is to keep variables. @type {string | undefined} */
@@ -53,8 +53,8 @@ page.onmessage = (/** @type {MessageEvent} */ { data }) => {
   }
 };
 
-// The embedder knows this document by the nonce that it put into its address. Whom this reaches instead, because the page
-// was navigated, holds the port of a sandbox that nobody has given anything.
+// The embedder knows this document by the nonce that it put into its address. If the page was navigated, another document
+// may get this port instead, but it belongs to a sandbox that nobody has given anything.
 parent.postMessage({ sandbox: location.hash.slice(1) }, '*', [ofPage]);
 
 /** @param {{ id: number, method: string, args: any[] }} call */
@@ -134,7 +134,7 @@ const calls = {
   },
 
   interrupt() {
-    // What has not begun to run, as its packages are on their way, is not run at all.
+    // A run that has not begun, as its packages are on their way, is not run at all.
     if (!sessions.stop()) evaluating?.abort(new Error('the run was stopped before it began'));
   },
 
@@ -163,11 +163,11 @@ function connect(port) {
 }
 
 /** @typedef {{ value?: any, error?: import('../messages.js').PlainError }} Answer */
-/** What the page was asked for. @type {Map<number, (answer: Answer) => void>} */
+/** Open requests to the page, by id. @type {Map<number, (answer: Answer) => void>} */
 const asked = new Map();
 let lastAsked = 0;
 
-/** Has a person asked for a line. @param {string} prompt @param {AbortSignal} signal takes the question back */
+/** Asks a person for a line. @param {string} prompt @param {AbortSignal} signal takes the question back */
 function askPerson(prompt, signal) {
   const answer = askPage(INPUT_LIMIT, 'input', prompt);
   const id = lastAsked;
@@ -179,7 +179,7 @@ function askPerson(prompt, signal) {
 }
 
 /**
- * Has the page do what nothing here can.
+ * Asks the page to do something that the frame cannot.
  * @param {number} limit how long it may take, in milliseconds
  * @param {'fetch' | 'findSnapshot' | 'keepSnapshot' | 'input'} method @param {unknown[]} args
  * @returns {Promise<any>}

@@ -1,4 +1,4 @@
-// What runs in the worker of a sandbox in a page: Python, and whatever JavaScript it becomes.
+// The worker of a sandbox in a page: runs Python, and whatever JavaScript it becomes.
 //
 // **Boundary.** Everything in this worker belongs to the Python code that runs in it, this file included. Nothing here
 // protects anybody else; what does is around it: an opaque origin, the frame's content security policy, which a
@@ -14,7 +14,7 @@ import { inMemory } from '../../../runtime/js/snapshot.js';
 import { turnByMessages } from '../../../runtime/js/turn.js';
 
 /**
- * What a sandbox is made of, see assets.js.
+ * The parts that a sandbox is made of, see assets.js.
  * @typedef {object} Start
  * @property {WebAssembly.Module} wasm Pyodide
  * @property {Blob} stdlib Python's standard library, a zip file
@@ -22,7 +22,7 @@ import { turnByMessages } from '../../../runtime/js/turn.js';
  * @property {Record<string, string>} pythonSources our own modules, for a start without a snapshot
  * @property {string} lockFile
  * @property {string} [preload] JSON: names of modules, to make a snapshot with them
- * @property {Int32Array} [stop] shared, where the page is isolated from others: not 0 to stop a run that cannot be suspended
+ * @property {Int32Array} [stop] shared, if the page is cross-origin isolated; not 0: stop a run that cannot be suspended
  */
 
 /** @typedef {import('./packages.js').CompiledPackage} CompiledPackage */
@@ -30,7 +30,7 @@ import { turnByMessages } from '../../../runtime/js/turn.js';
 turnByMessages();
 addEventListener('message', ({ data, ports: [port] }) => void serve(data, port), { once: true });
 
-/** @param {Start} start @param {MessagePort} port what can be imported comes by it first */
+/** @param {Start} start @param {MessagePort} port its first message has the packages that can be imported */
 async function serve(start, port) {
   /** @type {Promise<CompiledPackage[]>} */
   const given = new Promise((resolve) => {
@@ -40,7 +40,7 @@ async function serve(start, port) {
   let packages;
   /** @type {Interpreter} */
   let interpreter;
-  /** What is to be read. @type {string[]} */
+  /** The lines of stdin that are to be read. @type {string[]} */
   let lines = [];
   let reads = false;
   try {
@@ -70,11 +70,11 @@ async function serve(start, port) {
     if (data.add) {
       packages = [...packages, ...data.add];
       remountPackages(interpreter.pyodide._module, packages);
-      // Python remembers what it did not find.
+      // Python caches what it did not find.
       interpreter.pyodide.pyimport('importlib').invalidate_caches();
       return;
     }
-    // A line for each question; then its end, as ever.
+    // stdin has a line for each question, and then its end.
     lines = data.stdin ? data.stdin.replace(/\n$/, '').split('\n') : [];
     if (data.stdin && !reads) {
       interpreter.pyodide.setStdin({ stdin: () => lines.shift() ?? null, autoEOF: true });

@@ -1,7 +1,7 @@
 // The workers of a frame, each with one interpreter.
 //
-// **Boundary.** What a worker sends was written by the code that was run. It is looked at for its type and its size,
-// and passed on as bytes to the core, which decodes it as an attacker's; it is never evaluated here.
+// **Boundary.** What a worker sends was written by the code that was run. Its type and its size are checked, and it is
+// passed on as bytes to the core, which decodes it as an attacker's; it is never evaluated here.
 
 import { LIMITS } from '../../../runtime/js/limits.js';
 import { VERSION } from '../../../runtime/js/protocol.js';
@@ -9,16 +9,16 @@ import { VERSION } from '../../../runtime/js/protocol.js';
 /** How long a worker may take to boot, in milliseconds. */
 const START_LIMIT = 60_000;
 
-/** How much longer than its own limits a run may take, in milliseconds: then its worker is ended. */
+/** Slack over a run's own limits, in milliseconds; then its worker is ended. */
 const MARGIN = 1500;
 
-/** How often a run that waits for answers is asked whether it does, once its time is over, in milliseconds. */
+/** How often a run whose time is over is checked to be still waiting for answers, in milliseconds. */
 const LOOK_EVERY = 2000;
 
-/** How long the end of a run that gave its result may take, in milliseconds. */
+/** How long a run may take to end after it gave its result, in milliseconds. */
 const LAST_MESSAGE = 50;
 
-/** How long after a run its worker is asked whether it is idle, in milliseconds; the last is the pace from then on. */
+/** The times between checks that a worker is idle after a run, in milliseconds; the last one repeats. */
 const IDLE_CHECKS = [1000, 2000, 5000, 15_000, 60_000];
 
 /** How long a worker that has nothing to do may take to answer, in milliseconds. */
@@ -42,12 +42,12 @@ export class Isolate {
   #idleMessages = 0;
   /** @type {any} */
   #idleTimer;
-  /** Questions whether it is idle, without an answer yet. @type {(() => void)[]} */
+  /** Callbacks of pings that have no answer yet. @type {(() => void)[]} */
   #unanswered = [];
   #used = false;
-  /** Whether it is being looked at, and no program's run goes on. */
+  /** Whether the current run is that of `isSound`, and not a program's. */
   #looking = false;
-  /** Runs that have been given to it, and have not begun. */
+  /** How many runs have been given to it, and have not begun. */
   #starting = 0;
   /** @type {(why: Error) => void} */
   #notBooted = () => {};
@@ -56,24 +56,24 @@ export class Isolate {
   #packages = new Set();
   /** Rejects when the interpreter cannot be started. @type {Promise<void>} */
   booted;
-  /** Whether it has. */
+  /** Whether it has booted. */
   hasBooted = false;
-  /** What a worker that was to make one has made, once it has booted. @type {Blob | undefined} */
+  /** The snapshot, once a worker that was to make one has booted. @type {Blob | undefined} */
   snapshot;
-  /** Or the module that it left off at, as that draws random numbers. @type {string | undefined} */
+  /** The module at which it gave up instead, as that draws random numbers. @type {string | undefined} */
   drawing;
 
   /**
    * @param {string} source JavaScript of the worker
-   * @param {import('./isolate.js').Start | Promise<import('./isolate.js').Start>} start what it is made of: the worker reads
-   *   its JavaScript meanwhile
+   * @param {import('./isolate.js').Start | Promise<import('./isolate.js').Start>} start what it is made of; the worker
+   *   parses its JavaScript meanwhile
    * @param {import('./packages.js').CompiledPackage[] | Promise<import('./packages.js').CompiledPackage[]>} [packages] what can
-   *   be imported, those of its snapshot: Pyodide starts meanwhile
-   * @param {() => void} [onEnd] called once, when it is no more
+   *   be imported, the packages of its snapshot; Pyodide starts meanwhile
+   * @param {() => void} [onEnd] called once, when it has ended
    */
   constructor(source, start, packages = [], onEnd = () => {}) {
     this.#onEnd = onEnd;
-    // An address of its own for each: a worker could revoke one that it knows.
+    // Each worker has an address of its own: it could revoke one that others use.
     const url = URL.createObjectURL(new Blob([source], { type: 'text/javascript' }));
     this.#worker = new Worker(url, { name: 'python' });
     const { port1, port2 } = new MessageChannel();
@@ -106,7 +106,7 @@ export class Isolate {
         if (typeof data?.drawing === 'string') this.drawing = data.drawing;
         if (data?.booted !== true) return failed(typeof data?.failed === 'string' ? data.failed : 'it did not start');
         this.#port.onmessage = (event) => this.#message(event.data);
-        // What a program leaves uncaught in its callbacks is its own.
+        // Uncaught errors in a program's callbacks are its own matter.
         this.#worker.onerror = (event) => event.preventDefault();
         this.hasBooted = true;
         resolve();
@@ -138,14 +138,14 @@ export class Isolate {
    * @param {string} request the core's JSON
    * @param {import('./packages.js').CompiledPackage[]} packages what it can import; what this has already stays
    * @param {string} [stdin] what it reads
-   * @returns {Promise<ReadableStream<Uint8Array<ArrayBuffer>>>} its frames; to cancel it stops the run, and resolves
-   *   when the interpreter is ready for the next, or gone
+   * @returns {Promise<ReadableStream<Uint8Array<ArrayBuffer>>>} its frames; cancelling the stream stops the run, and
+   *   resolves when the interpreter is ready for the next, or gone
    */
   async start(request, packages, stdin = '') {
     this.#starting += 1;
     try {
       await this.booted;
-      // What burns after its run is noticed before the next is given to it.
+      // Notices a program that goes on after its run, before the next run is given to it.
       if (this.#used) await this.#askIdle();
     } finally {
       this.#starting -= 1;
@@ -175,14 +175,14 @@ export class Isolate {
     return run.frames;
   }
 
-  /** Brings the answer to a call to the run that goes on: JSON. @param {string} answer */
+  /** Passes the answer to a call to the current run: JSON. @param {string} answer */
   answer(answer) {
     if (this.#run) this.#port.postMessage({ answer });
   }
 
   /**
-   * Whether an interpreter that has run nothing was restored as it was made: it computes, has its modules, and suspends
-   * if the engine can.
+   * Whether an interpreter that has run nothing was restored correctly: it computes, has its modules, and suspends if the
+   * engine can.
    * @param {string[]} [modules] that it has imported
    */
   async isSound(modules = []) {
@@ -205,7 +205,7 @@ from pyodide.ffi import can_run_sync
   }
 
   /**
-   * Asks the program's run that is going on to stop: `KeyboardInterrupt`. If it does not, the interpreter is ended.
+   * Asks the program's current run to stop: `KeyboardInterrupt`. If it does not, the interpreter is ended.
    * @returns {boolean} whether there is one
    */
   stop() {
@@ -215,7 +215,7 @@ from pyodide.ffi import can_run_sync
     return this.#run !== null;
   }
 
-  /** Asks now and then whether it is idle, and ends it if not: what burns after its run. @param {number} checks that were done */
+  /** Checks now and then that it is idle, and ends it if it goes on after its run. @param {number} checks that were done */
   #watchIdle(checks) {
     clearTimeout(this.#idleTimer);
     if (this.#ended) return;
@@ -227,7 +227,7 @@ from pyodide.ffi import can_run_sync
     this.#idleTimer = setTimeout(check, IDLE_CHECKS[Math.min(checks, IDLE_CHECKS.length - 1)]);
   }
 
-  /** Resolves when it has answered, or was ended as it did not. @returns {Promise<void>} */
+  /** Pings the worker, and ends it if it does not answer. @returns {Promise<void>} */
   async #askIdle() {
     if (this.#ended || this.#run) return;
     if (!(await this.#answers(IDLE_LIMIT))) this.end('it went on after its run');
@@ -266,7 +266,7 @@ from pyodide.ffi import can_run_sync
     this.end('the program ended the interpreter');
   }
 
-  /** Ends the interpreter, and the run that is going on with it. @param {string} why */
+  /** Ends the interpreter, and with it the current run. @param {string} why */
   end(why) {
     if (this.#ended) return;
     this.#ended = true;
@@ -280,7 +280,7 @@ from pyodide.ffi import can_run_sync
   }
 }
 
-/** One run, as its frames come. */
+/** One run, with the stream of its frames. */
 class Run {
   /** @type {ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>} */
   #controller = /** @type {any} */ (undefined);
@@ -290,7 +290,7 @@ class Run {
   #ended = false;
   /** Whether anything has come: the isolate's first frame names its version. */
   #begun = false;
-  /** Nobody reads any longer. */
+  /** Whether nobody reads its frames any longer. */
   #dropped = false;
   #stopping = false;
   #end = () => {};
@@ -315,8 +315,8 @@ class Run {
     });
     const late = () =>
       worker.end(`TimeoutError: the run took longer than ${time / 1000} s and did not end when it was told to`);
-    // The program's clock stands still while it waits for answers, and its event loop turns. In a loop of C it does not; what
-    // pretends to wait, the core ends.
+    // While the program waits for answers, its clock stands still and its event loop turns, which it does not in a loop of C.
+    // The core ends a program that only pretends to wait.
     const look = async (/** @type {number} */ left) => {
       const isWaiting = left > 0 && (await worker.answers(MARGIN));
       if (this.#ended) return;
@@ -342,7 +342,7 @@ class Run {
     this.#end();
   }
 
-  /** Its interpreter is no more. @param {string} why */
+  /** Its interpreter is gone. @param {string} why */
   lost(why) {
     if (!this.#begun) this.frame(JSON.stringify({ protocol: VERSION }));
     this.frame(JSON.stringify({ end: { status: 'run-error', error: why } }));
@@ -361,7 +361,7 @@ class Run {
 
   #drop() {
     this.#dropped = true;
-    // Who has read the result reads no further: then the run is about to end by itself.
+    // The reader stops after the result: in that case the run is about to end by itself.
     setTimeout(() => this.stop(), LAST_MESSAGE);
     return this.over;
   }

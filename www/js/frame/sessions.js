@@ -1,4 +1,4 @@
-// Where the runs of a frame happen: in a fresh worker each, or in the worker of a session.
+// Provides workers for the runs of a frame: a fresh one for each run, or that of a session.
 import { Isolate } from './isolates.js';
 import { compile } from './packages.js';
 import { keyOf, Snapshots } from './snapshots.js';
@@ -15,13 +15,13 @@ const EXPECTED_LIMIT = 30_000;
 
 /** Implements the core's `SandboxHost`, see `www/src/types.d.ts`. */
 export class Sessions {
-  /** All that live. @type {Set<Isolate>} */
+  /** All live workers. @type {Set<Isolate>} */
   #isolates = new Set();
   /** Booted ahead of the run that will need it. @type {Isolate | null} */
   #spare = null;
   /** Starts from a snapshot while its packages are fetched. @type {Expected | null} */
   #expected = null;
-  /** Whether what starts from the base snapshot is known to be sound. */
+  /** Whether interpreters that start from the base snapshot are known to be sound. */
   #sound = false;
   #source;
   #start;
@@ -71,7 +71,7 @@ export class Sessions {
   expect(wheels, modules) {
     const found = wheels.length ? this.#snapshots.look(wheels, modules) : undefined;
     if (!found || !this.#snapshots.isKept(wheels) || !this.#hasRoom()) return;
-    // What boots meanwhile is not what is needed first.
+    // Ends a spare that still boots, as the expected one is needed first.
     if (this.#spare && !this.#spare.hasBooted) {
       this.#spare.end('another is needed first');
       this.#spare = null;
@@ -86,24 +86,24 @@ export class Sessions {
     }, EXPECTED_LIMIT);
   }
 
-  /** Once for each frame: who spawns with this package gets the same. @param {PreparedPackage} prepared */
+  /** Compiled once for each frame: `spawn` gets the same modules. @param {PreparedPackage} prepared */
   compileModules(prepared) {
     compile([prepared]).catch(() => {});
   }
 
   /** Boots an interpreter ahead of the first run that needs no packages. */
   prepare() {
-    // What fails at it fails the run that needs it.
+    // A failure here also fails the run that needs the interpreter.
     this.#prepared = this.#prepared.then(() => this.#boot()).catch(() => {});
   }
 
-  /** Resolves when one is there that is sound. */
+  /** Resolves when a sound interpreter is there. */
   async #boot() {
     this.#spare ??= this.#spawn();
     const spare = this.#spare;
     if (this.#start.snapshot && !this.#sound) {
       this.#sound = await spare.isSound();
-      // It may have had to make room for another.
+      // The spare may have been ended to make room for another.
       if (!this.#sound && this.#spare === spare) {
         // Its snapshot was made by an engine with other features: Python boots from scratch, in a few seconds.
         this.#start.snapshot = undefined;
@@ -115,7 +115,7 @@ export class Sessions {
   }
 
   /**
-   * An interpreter: `HostInterpreter`, see there.
+   * An interpreter; implements `HostInterpreter`.
    * @param {PreparedPackage[]} packages @param {boolean} kept
    */
   spawn(packages, kept) {
@@ -127,7 +127,7 @@ export class Sessions {
     const restored = found && this.#restored(packages, found, compiled);
     const take = async () => {
       await compiled;
-      // What cannot be restored is as good as no snapshot.
+      // A snapshot that cannot be restored counts as none.
       const isRestored = restored && (await found) && (await restored.boots());
       if (!isRestored && !ended) this.#snapshots.replace(packages, compiled);
       if (!isRestored && !this.#sound) this.prepare();
@@ -162,7 +162,7 @@ export class Sessions {
   }
 
   /**
-   * An interpreter that starts from a snapshot, once that is found: the one that is expected, if it is with these packages.
+   * An interpreter that starts from a snapshot, once that is found: the expected one, if it has these packages.
    * @param {PreparedPackage[]} packages @param {Promise<Blob | undefined>} found @param {Promise<CompiledPackage[]>} compiled
    */
   #restored(packages, found, compiled) {
@@ -193,24 +193,24 @@ export class Sessions {
     return { key: keyOf(wheels), isolate: this.#spawn(start(), packages), give };
   }
 
-  /** An interpreter that nobody has had. */
+  /** A fresh interpreter: the spare, if it lives. */
   #takeSpare() {
     const spare = this.#spare;
     this.#spare = null;
     return spare?.alive ? spare : this.#spawn();
   }
 
-  /** Whether there is room for one more, which the core does not count. */
+  /** Whether there is room for one more worker that the core does not count. */
   #hasRoom() {
     return this.#isolates.size < MAX_ISOLATES;
   }
 
   /**
-   * @param {import('./isolate.js').Start | Promise<import('./isolate.js').Start>} [start] if it is not the base snapshot
+   * @param {import('./isolate.js').Start | Promise<import('./isolate.js').Start>} [start] if not from the base snapshot
    * @param {Promise<CompiledPackage[]>} [packages]
    */
   #spawn(start = this.#start, packages) {
-    // The core counts those that are in use, and not the ones that are kept ready.
+    // The core counts interpreters in use, but not those that are kept ready.
     if (this.#spare && !this.#hasRoom()) {
       this.#spare.end('another was needed');
       this.#spare = null;

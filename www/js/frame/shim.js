@@ -1,7 +1,7 @@
-// What Pyodide must not find in a browser's worker. Must be imported before Pyodide.
+// Removes what Pyodide must not find in a browser's worker. Must be imported before Pyodide.
 import '../removed.js';
 
-// Pyodide tries this to tell a worker that has no modules, which it refuses; it needs none here.
+// Pyodide calls this to detect a worker without modules, which it refuses; it needs no modules here.
 Object.assign(globalThis, {
   importScripts() {
     throw new TypeError('the sandbox has no network');

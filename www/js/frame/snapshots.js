@@ -5,10 +5,10 @@ import { Isolate } from './isolates.js';
 /** How long after a run has begun one is made, in milliseconds: it takes the processor for seconds. */
 const LATER = 3000;
 
-/** How many sets of packages are looked for ahead: those of runs that are being prepared. */
+/** The most sets of packages whose snapshots are looked for ahead: those of runs that are being prepared. */
 const MOST_LOOKED = 8;
 
-/** How often one is tried to be made, without a further module each time. */
+/** The most attempts to make a snapshot; each one leaves out one more module. */
 const TRIES = 8;
 
 /** @typedef {import('./packages.js').PreparedPackage} PreparedPackage */
@@ -21,9 +21,9 @@ export class Snapshots {
   #source;
   #start;
   #store;
-  /** By their packages, with what each has imported; without a snapshot: there is none, or none yet. @type {Map<string, Known>} */
+  /** By packages, with the modules that each has imported; no `snapshot`: there is none (yet). @type {Map<string, Known>} */
   #known = new Map();
-  /** What was looked for, and not asked for yet, by its packages. @type {Map<string, Looked>} */
+  /** Snapshots that were looked for ahead and are not needed yet, by packages. @type {Map<string, Looked>} */
   #looked = new Map();
   /** One is made at a time. @type {Promise<void>} */
   #making = Promise.resolve();
@@ -36,9 +36,9 @@ export class Snapshots {
   }
 
   /**
-   * Looks for what is kept, ahead of the run that needs it.
+   * Looks for a kept snapshot ahead of the run that needs it.
    * @param {string[]} wheels their sha256 @param {string[]} modules what a snapshot with them has imported
-   * @returns {Promise<Blob | undefined> | undefined} nothing, if that was asked before
+   * @returns {Promise<Blob | undefined> | undefined} nothing, if it was looked for before
    */
   look(wheels, modules) {
     const key = keyOf(wheels);
@@ -55,7 +55,7 @@ export class Snapshots {
   }
 
   /**
-   * What an interpreter with these packages starts from, if there may be such. If there is none yet, it is made later.
+   * The snapshot for an interpreter with these packages. If none is kept, one is made later.
    * @param {PreparedPackage[]} packages
    * @param {Promise<CompiledPackage[]>} compiled the same
    * @returns {Promise<Blob | undefined> | undefined} nothing, if there is certainly none
@@ -79,7 +79,7 @@ export class Snapshots {
   }
 
   /**
-   * Makes another in place of one that was found, and from which no interpreter starts.
+   * Replaces a snapshot that was found but cannot be restored.
    * @param {PreparedPackage[]} packages
    * @param {Promise<CompiledPackage[]>} compiled the same
    */
@@ -97,7 +97,7 @@ export class Snapshots {
       const snapshot = await compiled.then((packages) => this.#make(packages, known.modules)).catch(() => undefined);
       if (!snapshot) return;
       known.snapshot = snapshot;
-      // A page that may keep nothing makes it anew the next time.
+      // A page that cannot keep it makes it anew the next time.
       await this.#store.keep(key, snapshot).catch(() => {});
     };
     setTimeout(() => {
@@ -114,7 +114,7 @@ export class Snapshots {
         await maker.booted;
         const { snapshot, drawing } = maker;
         if (snapshot) return (await this.#isSound(packages, snapshot, rest)) ? snapshot : undefined;
-        // What it draws when it is imported would be the same in every interpreter.
+        // The random numbers that it draws when imported would be the same in every interpreter.
         const others = rest.filter((module) => module !== drawing);
         if (others.length === rest.length) return undefined;
         rest = others;
@@ -135,7 +135,7 @@ export class Snapshots {
 }
 
 /**
- * Each wheel is what its hash says, native modules and all; their order decides where they lie in memory.
+ * The hashes stand for all of each wheel, with its native modules; the order decides where these lie in memory.
  * @param {string[]} wheels
  */
 export const keyOf = (wheels) => wheels.join(' ');
