@@ -1,4 +1,4 @@
-"""Puts the program and what it needs into the wheel, which is for one system then."""
+"""Build hook: puts the program and the files that it needs into the wheel, which makes the wheel platform-specific."""
 
 import os
 import platform
@@ -10,10 +10,14 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class CustomBuildHook(BuildHookInterface[Any]):
-    """Hatchling finds it by its base class."""
+    """The hook; Hatchling finds it by its base class."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """`MCP_RUN_PYTHON_HOME` names the folder: `target/home`, as `cargo xtask build` makes it, unless it is set."""
+        """Adds the folder `MCP_RUN_PYTHON_HOME`, or else `target/home`, which `cargo xtask build` makes.
+
+        Raises:
+            FileNotFoundError: The folder has no program in it.
+        """
         home = Path(os.environ.get('MCP_RUN_PYTHON_HOME') or Path(self.root) / '../target/home').resolve()
         if version == 'editable':
             return
@@ -21,7 +25,7 @@ class CustomBuildHook(BuildHookInterface[Any]):
             raise FileNotFoundError(f'there is no program in {home}: `cargo xtask build` makes it')
         build_data['force_include'][str(home)] = 'mcp_run_python/home'
         machine = platform.machine()
-        # The oldest glibc that the program and workerd are for.
+        # On Linux: the oldest glibc that the program and workerd run on (2.34).
         system = f'macosx_13_0_{machine}' if sys.platform == 'darwin' else f'manylinux_2_34_{machine}'
         build_data['pure_python'] = False
         build_data['tag'] = f'py3-none-{system}'

@@ -1,15 +1,15 @@
-// What only repeats what other tests prove, or goes on for long: `cargo xtask test --long` selects it. CONTRIBUTING.md lists
+// Tests that only repeat what others prove, or that take long: `cargo xtask test --long` selects them. CONTRIBUTING.md lists
 // each by its name, with the reason.
 import { describe, test } from 'node:test';
 
-/** Whether this is the long form. */
+/** Whether the long tests are selected. */
 export const LONG = process.env.LONG === '1';
 
-/** Registers nothing: what is not selected is neither passed nor skipped. */
+/** Registers nothing: a test that is not selected counts neither as passed nor as skipped. */
 const none = () => {};
 
-/** A test of the long form only. @type {typeof test} */
+/** A test that only `--long` runs. @type {typeof test} */
 export const longTest = LONG ? test : /** @type {any} */ (none);
 
-/** Tests of the long form only. @type {typeof describe} */
+/** A suite that only `--long` runs. @type {typeof describe} */
 export const longDescribe = LONG ? describe : /** @type {any} */ (none);

@@ -1,10 +1,10 @@
-"""What the tests of the package share."""
+"""Fixtures and options that the package's tests share."""
 
 import os
 
 import pytest
 
-# All of them on both backends. Else those of the sandbox itself are, and what stands on it runs on asyncio's alone.
+# With LONG=1, all tests run on both backends; otherwise only those of the sandbox itself do, and the others on asyncio.
 LONG = os.environ.get('LONG') == '1'
 ON_BOTH = 'test_code_sandbox.py'
 
@@ -17,7 +17,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out, uncounted, what only the long form has."""
+    """Deselects the tests that run only with LONG=1."""
     if LONG:
         return
     long = [item for item in items if '[trio' in item.name and item.path.name != ON_BOTH]

@@ -44,7 +44,7 @@ async def test_gives_the_originals_dictionaries() -> None:
 
 @dataclass
 class Point:
-    """Has a form in JSON by its fields."""
+    """A dataclass, which becomes JSON by its fields."""
 
     a: int
     b: bytes
@@ -180,7 +180,7 @@ async def test_a_run_is_cancelled_and_the_next_one_goes() -> None:
         assert (await sandbox.run('1 + 1')).value == 2
 
         async def cancel() -> None:
-            # Until it has begun, there is nothing to stop.
+            # Returns False until the run has begun.
             while not await sandbox.cancel():  # noqa: ASYNC110
                 await anyio.sleep(0.1)
 
@@ -276,7 +276,7 @@ def test_importing_it_takes_little_more_than_anyio() -> None:
 
 
 def test_beside_the_original_it_says_so(tmp_path: Path) -> None:
-    # What pip leaves of it; its files are those of the same module.
+    # The part of the original's installation that our package does not overwrite.
     about = tmp_path / 'mcp_run_python-0.0.22.dist-info'
     about.mkdir()
     (about / 'METADATA').write_text('Metadata-Version: 2.4\nName: mcp-run-python\nVersion: 0.0.22\n')

@@ -1,4 +1,4 @@
-"""What the documents say of the package."""
+"""The documents' examples and metadata of the package."""
 
 import json
 import re
@@ -27,8 +27,8 @@ def test_examples_run(document: str, says: list[str]) -> None:
 
 
 def ran(code: str) -> str:
-    """What it prints."""
-    # Packages come from the network, which may not be there: what the examples need of them, the standard library has.
+    """Runs an example and returns its output."""
+    # Packages come from the network, which may be missing: their calls are replaced by ones of the standard library.
     code = code.replace('import numpy\\nnumpy.arange(n).sum()', 'sum(range(n))')
     code = code.replace(
         'import pandas as pd\\nframe = pd.read_csv("in.csv")', 'import collections\\nframe = open("in.csv").read()'
@@ -44,7 +44,7 @@ def test_the_registry_finds_what_it_lists() -> None:
     npm = json.loads((ROOT / 'cli/package.json').read_text())
     assert npm['mcpName'] == server['name']
     assert f'mcp-name: {server["name"]} ' in (ROOT / 'python/README.md').read_text()
-    # The registry's bounds: a name by a reversed host name, and a short description.
+    # The registry's rules: the name starts with a reversed host name, and the description is short.
     assert re.fullmatch(r'[a-zA-Z0-9.-]+/[a-zA-Z0-9._-]+', server['name'])
     assert len(server['description']) <= 100
     [version] = re.findall(r'^version = "(.+)"$', (ROOT / 'Cargo.toml').read_text(), re.MULTILINE)

@@ -1,4 +1,4 @@
-"""Sandboxes for agents, by the frameworks themselves; models are those that they have for tests."""
+"""The adapters in agents of the real frameworks, with fake models."""
 
 import json
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ CODE = f'open("a.png", "wb").write({PNG!r})\nprint("hello")\nsum(range(10))'
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """They are for asyncio."""
+    """The frameworks run on asyncio only."""
     return 'asyncio'
 
 

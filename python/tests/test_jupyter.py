@@ -1,4 +1,4 @@
-"""What Jupyter shows, by IPython's own formatter."""
+"""What Jupyter shows of results, according to IPython's own formatter."""
 
 import base64
 from html.parser import HTMLParser
@@ -20,7 +20,7 @@ def shown(value: object) -> dict[str, Any]:
 
 
 async def test_a_result_and_its_images() -> None:
-    # A package that draws is not there without a network: what a figure is, the sandbox says by a file.
+    # Plotting packages need the network: an image file that the program writes stands in for a figure.
     code = f'open("a.png", "wb").write({PNG!r})\nprint("<script>")\n"<b>"'
     async with code_sandbox() as sandbox:
         result = await sandbox.run(code)
@@ -77,7 +77,7 @@ class Frames(HTMLParser):
         self.feed(document)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Keeps it."""
+        """Records the tag, and the document of a frame."""
         self.tags.append(tag)
         if tag == 'iframe':
             found = dict(attrs)
@@ -120,6 +120,6 @@ class Tags(HTMLParser):
         self.feed(document)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Notes it."""
+        """Records the tag and its links."""
         self.names.append(tag)
         self.links.extend(value for name, value in attrs if name in ('href', 'xlink:href'))

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 
 def programs() -> set[int]:
-    """The programs that this process has started."""
+    """Returns the process ids of the programs that this process has started."""
     found: set[int] = set()
     for status in Path('/proc').glob('[0-9]*/stat'):
         try:
@@ -29,7 +29,7 @@ def programs() -> set[int]:
 
 
 async def all_of(sandbox: CodeSandbox, codes: list[str]) -> list[Any]:
-    """The values of programs that are run at once, or why there are none."""
+    """Runs the programs at once and returns the value or the error of each."""
     values: list[Any] = [None] * len(codes)
 
     async def run(i: int) -> None:
@@ -99,7 +99,7 @@ async def test_one_that_dies_is_replaced_and_its_run_says_so() -> None:
 
 async def test_a_session_stays_where_it_is_and_ends_with_its_server() -> None:
     async with code_sandbox(processes=2) as sandbox, sandbox.session() as one:
-        # Meanwhile the other has less to do.
+        # While its server runs this, the other one is less busy.
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(one.run, 'import time\nx = 1\ntime.sleep(2)')
             await anyio.sleep(1)
@@ -144,7 +144,7 @@ async def test_all_runs_are_stopped_by_cancel() -> None:
 async def test_one_that_cannot_be_started_again_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     async with code_sandbox(processes=1) as sandbox:
         assert (await sandbox.run('1')).unwrap() == 1
-        # What is started in its place finds nothing.
+        # The replacement cannot start: it does not find its files.
         monkeypatch.setenv('MCP_RUN_PYTHON_HOME', '/nowhere')
         for program in programs():
             os.kill(program, signal.SIGKILL)
@@ -164,7 +164,7 @@ async def test_servers_elsewhere_stand_in_for_each_other() -> None:
     urls = [next(first), next(second)]
     async with code_sandbox(url=urls, parallel=4) as sandbox:
         assert await all_of(sandbox, ['1 + 1'] * 6) == [2] * 6
-        # It ends.
+        # Ends the first server.
         next(first, None)
         values = await all_of(sandbox, ['1 + 1'] * 4)
         assert {str(value).partition(':')[0] for value in values} <= {

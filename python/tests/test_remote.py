@@ -21,7 +21,7 @@ ACCESS = ['--set', 'ACCESS=token', '--set', f'ACCESS_TOKENS=ann:{hashlib.sha256(
 
 
 def serve(*options: str) -> Iterator[str]:
-    """Runs the program as a server; gives its address."""
+    """Runs the program as a server and yields its address."""
     command = [sys.executable, '-m', 'mcp_run_python', '--port', '0', *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr
@@ -49,12 +49,12 @@ def stateless() -> Iterator[str]:
 
 @pytest.fixture(scope='module')
 def few() -> Iterator[str]:
-    # One of a connection, and one with variables.
+    # Room for two sessions: the connection's own, and one with variables.
     yield from serve('--set', 'SESSIONS_LIMIT_EACH=2', 'streamable-http')
 
 
 class Strange(BaseHTTPRequestHandler):
-    """Answers what the path says, as anything that is no server of ours may."""
+    """A foreign server: each path gives an answer that is not our server's."""
 
     answers = {  # noqa: RUF012
         '/html': (200, 'text/html', b'<p>hello</p>'),
@@ -66,7 +66,7 @@ class Strange(BaseHTTPRequestHandler):
     }
 
     def do_POST(self) -> None:
-        """Answers."""
+        """Sends the answer for the path."""
         self.rfile.read(int(self.headers['content-length']))
         status, kind, body = self.answers.get(self.path, (404, 'text/plain', b''))
         self.send_response(status)
@@ -76,7 +76,7 @@ class Strange(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Says nothing."""
+        """Logs nothing."""
 
 
 @pytest.fixture(scope='module')

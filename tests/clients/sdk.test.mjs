@@ -1,4 +1,4 @@
-// The clients of the TypeScript SDKs, 1.x and 2.x, in every version of the protocol that they speak.
+// The clients of the TypeScript SDKs, 1.x and 2.x, in every version of the protocol that they support.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';

@@ -1,4 +1,4 @@
-"""The Python clients: `mcp`, and Pydantic AI with a model of its own for tests, in every era that they speak."""
+"""The Python clients: `mcp`, and Pydantic AI with a fake model, in every protocol version that they support."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.asyncio
 
 
 def arguments(program: dict[str, Any]) -> dict[str, Any]:
-    """What the tool takes."""
+    """Returns the tool's arguments for a program."""
     return {'python_code': program['code'], 'global_variables': program.get('globals', {})}
 
 
@@ -57,14 +57,14 @@ async def test_mcp(mode: str) -> None:
 
 @pytest.mark.parametrize('mode', MODES)
 async def test_pydantic_ai(mode: str) -> None:
-    """An agent whose model runs all programs in one step, and one after the other."""
+    """An agent whose model first runs all programs in one step, then one more in a second step."""
     returned: list[Any] = []
 
     async def model(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
         assert [tool.name for tool in info.function_tools][:2] == [TOOL, 'end_python_session']
         last = [part for part in messages[-1].parts if isinstance(part, ToolReturnPart)]
         returned.append([part.content for part in last])
-        # First all at once, then one more, then the end.
+        # First all programs at once, then one more, then the end.
         wanted = [PROGRAMS, PROGRAMS[:1], []][len(returned) - 1]
         calls = [ToolCallPart(TOOL, arguments(program)) for program in wanted]
         return ModelResponse(parts=calls or [TextPart('done')])

@@ -1,5 +1,5 @@
-// Calls out of a running program, in a home with the tool `test_calls` (src/fixtures.rs): every answer is brought twice,
-// with another for which nobody has asked. `src/session/contract.rs` walks through the same natively.
+// Calls out of a running program, in a home with the tool `test_calls` (src/mcp/fixtures.rs), which sends every answer twice,
+// with another that was not asked for. `src/session/contract.rs` tests the same natively.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { sleep } from '../edge/worker.mjs';
@@ -9,7 +9,7 @@ import { soon } from './suite.mjs';
 
 const TOOL = 'test_calls';
 
-/** The time limit that a home is to have, in seconds: less than a call may take, which is 4 s. */
+/** The time limit for the home, in seconds: less than the 4 s that a call may take. */
 export const TIME_LIMIT = 3;
 
 /** @typedef {{ run: (code: string) => Promise<any>, plain: (code: string) => Promise<any>, begin: (code: string) => import('./suite.mjs').Going }} Way */
@@ -22,7 +22,7 @@ export function contractOfCalls(name, start, { sending }) {
   describe(`calls, on the ${name}`, () => {
     /** @type {import('./suite.mjs').Home} */
     let home;
-    /** How runs may be asked for. @type {Record<string, Way>} */
+    /** The ways to request a run. @type {Record<string, Way>} */
     let ways;
     before(async () => {
       home = await start();
@@ -50,7 +50,7 @@ export function contractOfCalls(name, start, { sending }) {
 
     for (const way of ['alone', 'of a handle', 'of a client']) {
       describe(`a run ${way}`, () => {
-        /** The value of a program. @param {string} code */
+        /** Runs a program and returns its value. @param {string} code */
         const value = async (code) => {
           const { status, return_value, error } = await soon(ways[way].run(code), code);
           assert.equal(status, 'success', error);

@@ -1,6 +1,6 @@
-// Programs that go deep: each ends with an error of Python's, at most, and its interpreter lives on.
+// Programs that nest or recurse deeply: each ends with at most a Python error, and its interpreter survives.
 
-/** What nests a thing 100,000 deep, as `x`. */
+/** Code that makes a value `x` which is nested 100,000 deep. */
 const NESTED = {
   'a list': 'x = []\nfor _ in range(100_000): x = [x]',
   'a dictionary': 'x = {}\nfor _ in range(100_000): x = {1: x}',
@@ -11,7 +11,7 @@ const NESTED = {
     'x = None\nfor _ in range(100_000):\n    error = ValueError()\n    error.__cause__ = x\n    x = error\ndel error',
 };
 
-/** What recurses, with what has to be there before. */
+/** Code that recurses in C, and the code that has to run before it. */
 const RECURSIVE = [
   ['repr(x)', NESTED['a list']],
   ['x == y', `${NESTED['a list']}\ny = x\n${NESTED['a list']}`],

@@ -1,6 +1,6 @@
-// Files by the library, in each home that has it.
+// Files given to and returned by the library, for each home that has it.
 
-/** Reads what it is given, and writes. */
+/** Reads the files that it is given, and writes others. */
 export const PROGRAM = `
 text, raw, more = open('a.txt').read(), open('deep/b.bin', 'rb').read(), open('c').read()
 with open('out.txt', 'w') as file:
@@ -12,14 +12,14 @@ with open('__proto__', 'w') as file:
     file.write('x')
 list(raw)`;
 
-/** What it is given. */
+/** The files that it is given. */
 export const given = () => ({
   'a.txt': 'ä',
   'deep/b.bin': Uint8Array.of(1, 255),
   c: new Blob(['x']),
 });
 
-/** What comes of it; bytes as numbers. */
+/** The expected value and files; bytes as numbers. */
 export const RESULT = [
   [1, 255],
   [
@@ -29,7 +29,7 @@ export const RESULT = [
   ],
 ];
 
-/** The same of a result. @param {any} result */
+/** A result in the form of `RESULT`. @param {any} result */
 export const shown = ({ return_value, files }) => [
   return_value,
   files?.map((/** @type {any} */ { content, ...file }) => ({

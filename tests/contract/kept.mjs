@@ -1,10 +1,10 @@
-// What a run without a session leaves that is too large for its result, in a home that is reached by HTTP.
+// Files and output of runs without a session that are too large for their results, in a home that is reached by HTTP.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { answer, meta, modernHeaders, post, sleep } from '../edge/worker.mjs';
 
-/** Settings of such a home: `ann` and `bob` may come, and nothing stays for long. sha256 of `secret-of-ann` and `secret-of-bob`. */
+/** Settings of such a home: tokens for `ann` and `bob` (sha256 of `secret-of-ann` and `secret-of-bob`), and a short lifetime. */
 export const KEPT = {
   ACCESS: 'token',
   ACCESS_TOKENS:
@@ -14,10 +14,10 @@ export const KEPT = {
   KEPT_MINUTES: '0.5',
 };
 
-/** How long that is, in milliseconds. */
+/** How long kept files live, in milliseconds. */
 const TIME = 30_000;
 
-/** Writes bytes that depend on their place: `big(path, megabytes, seed)`; gives their sha256. */
+/** Defines `big(path, megabytes, seed)`, which writes bytes that depend on their offset, and returns their sha256. */
 const BIG = `
 import hashlib, os
 def big(path, megabytes, seed=1):
@@ -46,7 +46,7 @@ export async function call(url, who, code, args = {}) {
   return result;
 }
 
-/** A file, part by part. @param {string} url @param {string} who @param {string} uri @returns {Promise<Buffer>} */
+/** Reads a file part by part. @param {string} url @param {string} who @param {string} uri @returns {Promise<Buffer>} */
 export async function read(url, who, uri) {
   const parts = [];
   for (let at = 0, size = Infinity; at < size; ) {
@@ -104,7 +104,7 @@ export function kept(name, start) {
       assert.equal(sha256(downloaded), structuredContent.return_value);
       assert.equal((await download('bob')).status, 404);
       const began = Date.now();
-      // Whole, it is too large for one message; another's is as one that never was.
+      // The whole file is too large for one message. Another principal's file is refused as if it did not exist.
       const whole = await ask(home.url, 'ann', 'resources/read', { uri });
       assert.match(whole.error.message, /has 20971520 bytes, and a resource at most/);
       const never = uri.replace(/\/\/./, (/** @type {string} */ begin) => (begin.endsWith('0') ? '//1' : '//0'));

@@ -1,4 +1,4 @@
-// Values through `codeSandbox()`, in every home: programs with their global variables, and what comes without
+// Values through `codeSandbox()`, in every home: programs with their global variables, and the values that come back without
 // `numbers: 'exact'` and with it.
 
 const BIG = 2n ** 70n;

@@ -1,9 +1,9 @@
-// A home over HTTP, as the contract drives it.
+// A home over HTTP, in the form that the contract's tests use.
 import assert from 'node:assert/strict';
 import { answer, LegacyClient, modern } from '../edge/worker.mjs';
 import { params } from './suite.mjs';
 
-/** The structured content of a call. @param {Response} response @returns {Promise<any>} */
+/** Reads the structured content of a call's response. @param {Response} response @returns {Promise<any>} */
 async function structured(response) {
   const { result, error, text } = await answer(response);
   assert.ok(result, error?.message ?? text);

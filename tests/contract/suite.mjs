@@ -1,5 +1,5 @@
-// The life of a run on a home as it is: whoever asked for it lets go at every moment, and the next one of the session
-// finds everything as it was. `src/session/contract.rs` walks through the same natively, and much more.
+// The life of a run on a real home: its client lets go at every moment, and the session's next run must find everything as
+// it was. `src/session/contract.rs` tests the same natively, and much more.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { sleep } from '../edge/worker.mjs';
@@ -7,15 +7,15 @@ import { LONG } from '../long.mjs';
 import { DEEP } from './deep.mjs';
 
 /**
- * Milliseconds after which somebody lets go: before it began, while its isolate boots, in the middle, after it. Sooner, and
- * a cancellation may arrive before what it cancels.
+ * Milliseconds after which the client lets go: before the run began, while its isolate boots, in the middle, after it. Any
+ * sooner, a cancellation may arrive before the request that it cancels.
  */
 const MOMENTS = LONG ? [20, 40, 60, 90, 120, 160, 200, 400, 800] : [20, 90, 200, 800];
 
-/** How long the next run may have to wait, in milliseconds: a run that is stopped may clean up. */
+/** How long the next run may have to wait, in milliseconds: a stopped run may take time to clean up. */
 const PATIENCE = 10_000;
 
-/** What a home is to give a run that is stopped, in seconds: on a slow machine nothing is lost for being slow. */
+/** The grace for the home to give a stopped run, in seconds: enough that a slow machine does not lose the interpreter. */
 export const GRACE = '5';
 
 const LOOP = 'while True: pass';
@@ -28,18 +28,18 @@ export const params = (python_code, session, name = 'run_python_code') => ({
 });
 
 /**
- * A run that is going on. `ended` resolves when nobody waits for it any longer.
+ * A run in progress. `ended` resolves when the client no longer waits for it.
  * @typedef {{ letGo: () => Promise<unknown>, ended: Promise<unknown> }} Going
  */
 /**
- * A client with a session of its own; `run` gives the structured content.
+ * A client with a session of its own; `run` returns the structured content.
  * @typedef {object} Client
  * @property {(code: string, tool?: string) => Promise<any>} run
  * @property {(code: string, tool?: string) => Going} begin
  * @property {() => Promise<unknown>} close
  */
 /**
- * A home, and runs that stand for themselves, or belong to the session that is named.
+ * A home. Its own runs are stateless, or belong to the session that is named.
  * @typedef {object} Home
  * @property {() => Promise<Client>} connect
  * @property {(code: string, session?: string, tool?: string) => Promise<any>} run

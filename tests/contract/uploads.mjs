@@ -1,4 +1,4 @@
-// Files of sessions over HTTP, in each home that has it: they go in, programs find them, and come out as they are.
+// Files of sessions over HTTP, in each home that has it: they go in, programs find them, and they come out unchanged.
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { request as ask } from 'node:http';
@@ -7,13 +7,13 @@ import { answer, LegacyClient, meta, modern, modernHeaders, post, run, sleep } f
 
 const MB = 1_000_000;
 
-/** How large the large one is, and how long it may take on a slow machine, in milliseconds. */
+/** The size of the large file, and how long its transfer may take on a slow machine, in milliseconds. */
 const LARGE = 50 * MB;
 const PATIENCE = 120_000;
 
 const sha256 = (/** @type {Uint8Array} */ bytes) => createHash('sha256').update(bytes).digest('hex');
 
-/** Where a file is. @param {string} url of the endpoint @param {string} session @param {string} path encoded */
+/** The URL of a session's file. @param {string} url of the endpoint @param {string} session @param {string} path encoded */
 export const at = (url, session, path) => new URL(`/files/${session}/${path}`, url);
 
 /** @param {URL} file @param {BodyInit} body @param {Record<string, string>} [headers] */
@@ -25,7 +25,7 @@ export async function read(url, uri, headers = {}) {
   return answer(await post(url, body, { ...modernHeaders('resources/read', uri), ...headers }));
 }
 
-/** An upload of `told` bytes that breaks off after those that it has. @param {URL} file @param {Uint8Array} bytes @param {number} told */
+/** Announces an upload of `told` bytes, sends only `bytes`, and disconnects. @param {URL} file @param {Uint8Array} bytes @param {number} told */
 export async function breakOff(file, bytes, told, headers = {}) {
   const upload = ask(file, { method: 'PUT', headers: { 'content-length': told, ...headers } });
   const gone = new Promise((resolve) => upload.on('error', resolve).on('response', resolve));
@@ -36,7 +36,7 @@ export async function breakOff(file, bytes, told, headers = {}) {
 }
 
 /**
- * @typedef {{ url: string, stop: () => unknown, memory?: () => number }} Server `memory`: the most that it held since that was last asked, in bytes
+ * @typedef {{ url: string, stop: () => unknown, memory?: () => number }} Server `memory`: the peak of its memory since the last call, in bytes
  * @param {string} name @param {() => Promise<Server>} start one with FILES_LIMIT_MB=64
  */
 export function uploads(name, start) {
@@ -92,7 +92,7 @@ export function uploads(name, start) {
       const client = await LegacyClient.connect(server.url);
       const list = async () => {
         const { resources } = (await answer(await client.request('resources/list'))).result;
-        // Those of tests stand beside them.
+        // Without the resources of the test fixtures.
         return resources.filter((/** @type {any} */ { uri }) => uri.startsWith('sandbox:'));
       };
       assert.deepEqual(await list(), []);
@@ -103,7 +103,7 @@ export function uploads(name, start) {
       assert.deepEqual(file, { name: 'a.txt', title: 'a.txt', mimeType: 'text/plain', size: 1 });
       const { result } = await answer(await client.request('resources/read', { uri }));
       assert.equal(result.contents[0].text, 'b');
-      // What is its own is of no use to others.
+      // Another session cannot read this session's file.
       const other = await LegacyClient.connect(server.url);
       await other.run("open('a.txt', 'w').write('c')");
       const { error } = await answer(await other.request('resources/read', { uri }));
@@ -154,7 +154,7 @@ os.symlink('plain', 'link.txt')`);
             upload.destroy();
           });
           upload.on('error', (/** @type {NodeJS.ErrnoException} */ { code }) => resolve(code));
-          // All of it is read before the answer comes.
+          // The server reads all of it before it answers, so the response is not lost.
           upload.end(Buffer.alloc(65 * 1024 * 1024));
         });
       for (let again = 0; again < 5; again++) assert.equal(await refused(), 413);
@@ -165,7 +165,7 @@ os.symlink('plain', 'link.txt')`);
         [full.status, (await full.json()).error],
         [507, 'Insufficient Storage: there is no room for it (FILES_LIMIT_MB)'],
       );
-      // What it had of it is given back.
+      // The refused upload gave back the space that it had taken.
       assert.equal((await put(file('fits'), half.subarray(0, 20 * MB))).status, 201);
       for (const path of ['half', 'fits']) assert.equal((await fetch(file(path), { method: 'DELETE' })).status, 204);
     });
@@ -181,7 +181,7 @@ os.symlink('plain', 'link.txt')`);
       server.memory?.();
       const before = server.memory?.() ?? 0;
       let start = performance.now();
-      // Of an unknown length.
+      // A stream, whose length is not announced.
       const init = /** @type {any} */ ({ method: 'PUT', body: pieces, duplex: 'half' });
       assert.equal((await fetch(file('large'), init)).status, 201);
       const up = performance.now() - start;
@@ -195,7 +195,7 @@ os.symlink('plain', 'link.txt')`);
       const held = server.memory ? `, grown by ${Math.round(grown / MB)} MB` : '';
       console.log(`${LARGE / MB} MB on the ${name}: up ${Math.round(up)} ms, down ${Math.round(down)} ms${held}`);
       assert.ok(up < PATIENCE && down < PATIENCE);
-      // It holds some parts of it, and never all.
+      // The server holds some parts of the file at a time, never all of it.
       assert.ok(grown < LARGE / 2, `${grown}`);
       const link = await read(server.url, `sandbox://${session}/large`);
       assert.match(link.error.message, /has 50000000 bytes, and a resource at most .*GET \/files\/HANDLE\/PATH/);

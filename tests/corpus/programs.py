@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-# What is left out, as it needs what neither a sandbox nor the machine that it is compared on is to have: data from the
-# network, a window, a shell.
+# Programs that are left out: they need data from the network, a window, a shell or other things that neither the
+# sandbox nor the machine of the comparison provides.
 _LEFT_OUT = re.compile(
     r"""\bfetch_\w+\(|load_dataset|urlopen|urllib|urlretrieve|\brequests\b
     |https?://[^\s'"]+\.(?:csv|json|zip|gz|txt|data)\b
@@ -27,17 +27,17 @@ _LEFT_OUT = re.compile(
     re.VERBOSE,
 )
 
-# In a docstring: names that its package's own tests provide.
+# Imports that docstrings' examples rely on: the packages' own test runners provide these names.
 _PRELUDES = {
     'pandas': 'import numpy as np\nimport pandas as pd\n',
     'scipy': 'import numpy as np\n',
     'sympy': '',
 }
 
-# Largest file of data beside the tests that each gets, in bytes.
+# Largest data file, in bytes, that each test gets.
 MAX_DATA = 200_000
 
-# Modules of the standard library that a sandbox promises, by the names of their tests.
+# Standard library modules that the sandbox supports, by the names of their tests.
 CPYTHON = """
 abc annotationlib argparse array augassign base64 baseexception binascii binop bisect bool builtin bytes bz2
 calendar class cmath codeccallbacks codecs codeop collections colorsys compare complex configparser contains
@@ -57,7 +57,7 @@ unpack_ex urllib urlparse userdict userlist userstring uuid warnings wave weakre
 yield_from zipfile zlib zoneinfo
 """.split()
 
-# What some of them read or import: data by its folder, and other tests.
+# Data and other tests that some of them need, by path.
 _DATA = {
     'archivetestdata/': ('tarfile', 'zipfile'),
     'audiodata/': ('wave',),
@@ -76,22 +76,22 @@ _DATA = {
 
 @dataclass
 class Program:
-    """A program, with what is placed in its folder before it runs."""
+    """A program, with the files that are placed in its folder before it runs."""
 
     id: str
     code: str
     files: dict[str, bytes] = field(default_factory=dict)
-    # Whether its output says something about the values that it computed.
+    # Whether its output shows the values that it computed.
     prints_values: bool = False
 
 
 def left_out(code: str) -> bool:
-    """Whether the code asks for what is not there in the comparison either."""
+    """Whether the code needs something that the comparison does not provide."""
     return bool(_LEFT_OUT.search(code))
 
 
 def programs(source: str, archives: list[bytes]) -> Iterator[Program]:
-    """Those of one source. `archives` are its sdist, or its Debian packages."""
+    """Yields the programs of one source. `archives` are its sdist, or its Debian packages."""
     if source == 'cpython':
         yield from _cpython(archives)
         return
@@ -111,7 +111,7 @@ def programs(source: str, archives: list[bytes]) -> Iterator[Program]:
 
 # Where the programs are in an sdist.
 _HAS_PROGRAMS: dict[str, Callable[[PurePosixPath], bool]] = {
-    # What has a window, or waits for one.
+    # Without the examples that open a window, or wait for one.
     'matplotlib': lambda path: (
         path.parts[0] == 'galleries' and not {'user_interfaces', 'event_handling', 'widgets'} & {*path.parts}
     ),
@@ -146,7 +146,7 @@ def _docstrings(node: ast.AST, within: str) -> Iterator[tuple[str, str]]:
 
 
 def _of_examples(docstring: str) -> str:
-    """Its examples as a program that prints what an interactive Python shows; '' if there are none."""
+    """Returns a docstring's examples as a program that prints what an interactive Python shows; '' without examples."""
     try:
         examples = doctest.DocTestParser().get_examples(docstring)
     except ValueError:
@@ -164,7 +164,7 @@ def _of_examples(docstring: str) -> str:
     return '\n'.join(lines) + '\n' if lines else ''
 
 
-# Runs tests from the one with a number on, and prints of each what became of it: those before a crash are told, too.
+# Runs a module's tests from number `start` on, and prints the outcome of each at once, so that a crash loses none.
 _RUN_TESTS = """\
 import json, unittest, warnings
 warnings.simplefilter('ignore')
@@ -198,7 +198,7 @@ tell(json.dumps(['all', len(tests)]))
 
 
 def tests_of(program: Program, start: int) -> str:
-    """The code that runs one module of CPython's tests, from the test with a number on."""
+    """Returns code that runs one module of CPython's tests, from test number `start` on."""
     return _RUN_TESTS.format(name=program.id.split('/', 1)[1], start=start)
 
 
@@ -222,7 +222,7 @@ def _cpython(packages: list[bytes]) -> Iterator[Program]:
 
 
 def _debian_files(package: bytes) -> Iterator[tuple[str, bytes]]:
-    """The files of a Debian package (deb(5)): an ar archive, of which one member is a tar archive with them."""
+    """Yields the files of a Debian package (deb(5)): an ar archive with a tar archive of the files in it."""
     at = 8
     while at + 60 <= len(package):
         header = package[at : at + 60]
@@ -237,11 +237,11 @@ def _debian_files(package: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def share(of: list[Program], part: float) -> list[Program]:
-    """A part of them, the same each time, spread over all: those whose names have the smallest hashes."""
+    """Returns a deterministic sample of the programs: those whose ids have the smallest hashes."""
     ordered = sorted(of, key=lambda program: hashlib.sha256(program.id.encode()).digest())
     return ordered[: max(1, round(len(ordered) * part))]
 
 
 def read(source: str, archives: list[Path]) -> list[Program]:
-    """The programs of a source."""
+    """Reads the programs of a source from its archives."""
     return list(programs(source, [archive.read_bytes() for archive in archives]))

@@ -33,7 +33,7 @@ HERE = Path(__file__).parent
 NATIVE_TIME = 20
 TIME = 120
 
-# How many tests of a module of CPython may fail before the rest of it is left alone.
+# How many tests of a CPython module may fail before the rest of the module is skipped.
 MOST_BAD = 200
 
 SETTINGS = {
@@ -42,21 +42,21 @@ SETTINGS = {
     'OUTPUT_LIMIT_LINES': 100_000,
 }
 
-# Numbers, of which the last digits differ by platform, and addresses.
+# Numbers, whose last digits differ by platform, and memory addresses, which differ by run.
 _NUMBER = re.compile(r'[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?')
 _ADDRESS = re.compile(r'0x[0-9a-f]+')
 
 
 @dataclass
 class Outcome:
-    """How a program ended: `error` is '' if it passed."""
+    """The outcome of a program: `error` is '' if it passed."""
 
     error: str
     output: str
     seconds: float
 
 
-# Natively, and here if it passed natively.
+# The native outcome, and the one here if the program passed natively.
 Result = tuple[Outcome, Outcome | None]
 
 
@@ -83,7 +83,7 @@ def main() -> int:
         of = programs.read(name, archives)
         chosen += [one for one in of if one.id in sample] if sample is not None else programs.share(of, arguments.share)
 
-    # A line for each program that was run: all of them take hours, which an interruption must not cost again.
+    # One line for each finished program, so that `--resume` can continue: all of them take hours.
     kept = arguments.folder / ('results.jsonl' if sample is None else 'sample.jsonl')
     known = read_results(kept) if arguments.resume and kept.exists() else {}
     results: list[Result] = []
@@ -102,7 +102,8 @@ def main() -> int:
     passed = report(chosen, results)
     if sample is None:
         return 0
-    # All of it passes natively: what does not was not tried. What could not be had was not either.
+    # All of the sample passes natively: a program that fails there was not tried here, and counts as failed. Programs
+    # whose archives could not be fetched are skipped.
     failed = len(chosen) - passed
     skipped = len(sample) - len(chosen)
     print(f'{passed} passed, {failed} failed' + (f', {skipped} skipped' if skipped else ''))
@@ -110,7 +111,7 @@ def main() -> int:
 
 
 def read_results(file: Path) -> dict[str, Result]:
-    """What was found before, by program. A line that was not written to its end is removed from the file."""
+    """Reads earlier results, by program, and removes an incomplete last line from the file."""
     text = file.read_text()
     whole = text[: text.rfind('\n') + 1]
     file.write_text(whole)
@@ -121,7 +122,7 @@ def read_results(file: Path) -> dict[str, Result]:
 
 
 def _both(desk: 'Desk', program: Program) -> Result:
-    # CPython's own tests pass in the Python of their version, which this one is not.
+    # CPython's own tests are for another version than this Python: they count as passed natively.
     if program.files:
         return Outcome('', '', 0), desk.run_tests(program)
     native = natively(program)
@@ -129,7 +130,7 @@ def _both(desk: 'Desk', program: Program) -> Result:
 
 
 def natively(program: Program) -> Outcome:
-    """Runs it in this Python, in a process and a folder of its own."""
+    """Runs a program in this Python, in a process and a folder of its own."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / 'program.py'
         file.write_text(program.code)
@@ -157,7 +158,7 @@ def natively(program: Program) -> Outcome:
 
 
 class Desk:
-    """The desk's program, serving on loopback, as long as this is entered."""
+    """A context manager that runs the desk's program as a server on loopback."""
 
     def __enter__(self) -> 'Desk':
         with socket.socket() as free:
@@ -181,7 +182,7 @@ class Desk:
         self.process.wait()
 
     def run_tests(self, program: Program) -> Outcome:
-        """Runs a module of CPython's tests: what follows a test that ends the interpreter, in another one."""
+        """Runs a module of CPython's tests; after a test that ends the interpreter, continues in a fresh one."""
         bad, count, start, seconds = [], 0, 0, 0.0
         while len(bad) < MOST_BAD:
             here = self.run(program, programs.tests_of(program, start))
@@ -258,7 +259,7 @@ def _told(output: str) -> Iterator[list[Any]]:
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two outputs say the same, but for the last digits of numbers, addresses and space."""
+    """Whether two outputs are equal, apart from the last digits of numbers, addresses and white space."""
     one, other = (_ADDRESS.sub('', text) for text in (one, other))
     if _NUMBER.sub('', one).split() != _NUMBER.sub('', other).split():
         return False
@@ -267,7 +268,7 @@ def _same(one: str, other: str) -> bool:
 
 
 def _cause(error: str) -> str:
-    """The rule of causes.toml that fits, or else the error's last line."""
+    """Returns the first cause in causes.toml that matches the error, or else the error's last line."""
     for cause, patterns in CAUSES.items():
         if any(re.search(pattern, error) for pattern in patterns):
             return cause
@@ -279,7 +280,7 @@ CAUSES: dict[str, list[str]] = tomllib.loads((HERE / 'causes.toml').read_text())
 
 
 def report(chosen: list[Program], results: list[Result]) -> int:
-    """Prints tables; gives how many pass here."""
+    """Prints the tables, and returns how many programs pass here."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     causes: dict[str, list[str]] = defaultdict(list)
     times: dict[str, list[tuple[float, float]]] = defaultdict(list)
@@ -302,7 +303,7 @@ def report(chosen: list[Program], results: list[Result]) -> int:
             causes[_cause(here.error)].append(program.id)
             continue
         elif program.prints_values and not _same(native.output, here.output):
-            # By chance, by the version of a library, or by the size of an int.
+            # Random numbers, another version of a library, or another size of an int.
             causes['passes, and prints something else'].append(program.id)
         counts[source]['here'] += 1
         times[source].append((native.seconds, here.seconds))

@@ -1,4 +1,4 @@
-// What `cargo xtask build` left in dist/: complete, small enough, and without the tools of tests.
+// The output of `cargo xtask build` in dist/: it is complete, small enough, and without the tools of tests.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,9 +6,9 @@ import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 
 const DIST = new URL('../../dist/', import.meta.url).pathname;
-/** What only the worker of the tests has: names of fixture tools, and the route that panics. */
+/** Text that only the tests' worker contains: names of fixture tools, and the route that panics. */
 const FIXTURES = ['test_simple_text', 'test_image_content', 'json_schema_2020_12_tool', 'asked for by a test'];
-/** The platform's limit is 10 MB, gzip. */
+/** In bytes after gzip; the platform's limit is 10 MB. */
 const MAX_WORKER = 9_500_000;
 
 /** @param {string} folder @returns {string[]} */

@@ -1,4 +1,4 @@
-// What `cargo xtask release --dry-run` left in dist/: complete, of one version, and each of its files can be used.
+// The output of `cargo xtask release --dry-run` in dist/: it is complete, of one version, and each of its files works.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -39,12 +39,12 @@ const BUNDLE = `mcp-run-python-${version}-${MACHINE}.mcpb`;
 const IMAGE = `mcp-run-python-${version}-${MACHINE}.oci.tar`;
 const ARCHIVE = `mcp-run-python-${version}-${MACHINE}.tar.gz`;
 
-/** Whether a command is there. @param {string} command @param {string[]} args */
+/** Whether a command exists and succeeds. @param {string} command @param {string[]} args */
 const has = (command, ...args) => spawnSync(command, args).status === 0;
-/** Without Node, cargo and what else a user may not have. */
+/** A PATH without Node, cargo and other things that a user may not have. */
 const BARE = '/usr/local/bin:/usr/bin:/bin';
 
-/** Runs a program of the release once. @param {string} command @param {string[]} args @param {Record<string, string>} [env] */
+/** Starts a program of the release and runs code in it once. @param {string} command @param {string[]} args @param {Record<string, string>} [env] */
 async function answers(command, args, env = {}) {
   assert.equal(args.at(-1), 'stdio');
   await using client = new StdioClient(args.slice(0, -1), env, [command]);
@@ -94,7 +94,7 @@ describe('the bundle', () => {
     assert.deepEqual([manifest.version, manifest.server.type], [version, 'binary']);
     assert.deepEqual(Object.keys(manifest.user_config), ['memory_limit', 'time_limit', 'packages']);
     accessSync(join(place, manifest.server.entry_point), constants.X_OK);
-    /** As clients that install bundles do. @param {Record<string, string | number>} userConfig */
+    /** The command line that clients make of the bundle. @param {Record<string, string | number>} userConfig */
     const started = (userConfig) =>
       getMcpConfigForManifest({ manifest, extensionPath: place, systemDirs: {}, userConfig, pathSeparator: '/' });
     const given = /** @type {Record<string, string | number>[]} */ ([{}, { time_limit: 30, packages: '' }]);
@@ -136,7 +136,7 @@ describe('the archive and its formula', () => {
 
   test('the formula is one, of this archive', () => {
     const checked = spawnSync('ruby', ['-c', join(DIST, 'mcp-run-python.rb')], { encoding: 'utf8' });
-    // Not every system has it.
+    // Skipped where there is no Ruby.
     if (!checked.error) assert.equal(checked.status, 0, checked.stderr);
     assert.match(formula, /^class McpRunPython < Formula$/m);
     const opened = formula.match(/^ *(class|def|test do|on_\w+ do)\b/gm)?.length;
@@ -208,7 +208,7 @@ describe('the image', { skip: !existsSync(join(DIST, IMAGE)) && 'none was made o
   /** @type {any} */
   let config;
 
-  /** The words by which a shell starts a program of the image as a container would: as nobody, and nothing can be written. */
+  /** A shell script that starts a program of the image like a container: as nobody, with a read-only root. */
   const contained = `
     mount --bind "$0" "$0"
     mount -t proc proc "$0/proc"
@@ -253,7 +253,7 @@ describe('the image', { skip: !existsSync(join(DIST, IMAGE)) && 'none was made o
     const env = { ENV: config.Env.join(' '), USER: config.User };
     const words = [...contain, contained, files, ...config.Entrypoint];
     assert.equal(await answers('unshare', [...words, 'stdio'], env), 2);
-    // Over HTTP, it wants a token of whoever starts it.
+    // Over HTTP, it does not start without a token in its settings.
     const refused = await run(config.Cmd, '', env, ['unshare', ...words, '--port', '0']);
     assert.equal(refused.code, 1);
     assert.match(refused.stderr, /ACCESS is `token`, and there is none/);
@@ -286,7 +286,7 @@ describe('the image', { skip: !existsSync(join(DIST, IMAGE)) && 'none was made o
       assert.equal(status, 200);
       assert.match(String(text), /"return_value":2\b/);
     } finally {
-      // unshare itself waits for what it started.
+      // Signals the child: unshare itself waits for it.
       spawnSync('pkill', ['-TERM', '-P', `${served.pid}`]);
     }
   });
@@ -309,7 +309,7 @@ test('each has the licences of what comes with it', () => {
 test('the list of what it is made of has crates, npm packages and workerd', () => {
   const { components } = JSON.parse(read(DIST, 'sbom.json'));
   const named = new Map(components.map((/** @type {{ name: string }} */ component) => [component.name, component]));
-  // Of the core, the desk, what derives keys, the page, the desk again, and of isolates.
+  // In this order: a part of the core, of the desk, of key derivation, of the page (two), of the desk (two), of isolates.
   for (const name of [
     'rmcp',
     'reqwest',
@@ -352,7 +352,7 @@ test('the links of README install what they say', () => {
 });
 
 describe('the registry of servers', () => {
-  /** What a linter that has the registry's schemas says of a folder with a server.json. @param {string} folder */
+  /** Runs a linter that has the registry's schemas on a folder with a server.json. @param {string} folder */
   const lint = (folder) => {
     const rules = ['--rule', 'mcp-registry-server-json-valid', '--rule', 'mcp-registry-version-semver'];
     const options = [

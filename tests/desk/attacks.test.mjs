@@ -1,4 +1,4 @@
-// The attacks on the installed command: those on every home, and those on the machine that it runs on.
+// Attacks on the installed command: those on every home, and those on its machine.
 import assert from 'node:assert/strict';
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, request } from 'node:http';
@@ -20,7 +20,7 @@ import {
 } from '../security/suites.mjs';
 import { exists, serve, Temporary, workerds } from './desk.mjs';
 
-/** In the environment of whoever started the command. */
+/** A secret in the environment of the command. */
 const CANARY = `CANARY-ENVIRONMENT-${Math.random().toString(36).slice(2)}`;
 
 /**
@@ -29,7 +29,7 @@ const CANARY = `CANARY-ENVIRONMENT-${Math.random().toString(36).slice(2)}`;
  */
 async function startDesk(settings = {}, args = []) {
   const [ann, bob] = [makeToken('ann'), makeToken('bob')];
-  // Interpreters of sessions that a test has left are ended: each takes memory.
+  // Ends the interpreters of sessions that a test has left: each takes memory.
   const all = { ...withTokens(ann, bob), TIME_LIMIT_SECONDS: '4', SESSION_IDLE_SECONDS: '10', ...settings };
   const sets = Object.entries(all).flatMap(([name, value]) => ['--set', `${name}=${value}`]);
   const temporary = new Temporary();
@@ -79,7 +79,7 @@ describe('attacks on the machine', () => {
     session = await openSession(desk());
   });
 
-  /** In a fresh isolate, and in a session. @param {string} code @returns {Promise<any[]>} */
+  /** Runs code in a fresh isolate and in a session. @param {string} code @returns {Promise<any[]>} */
   const everywhere = async (code) => {
     const all = await Promise.all([{}, { session }].map((options) => desk().run(code, options)));
     return all.map(({ structured }) => structured);
@@ -132,7 +132,7 @@ describe('attacks on the machine', () => {
       assert.ok(return_value ?? /process/.test(error), error);
       assert.doesNotMatch(JSON.stringify(return_value ?? error), /CANARY|mcp-run-python|SECRET/);
     }
-    // workerd itself has not got it.
+    // workerd itself does not have it, either.
     for (const pid of workerds(desk().pid)) {
       const environment = readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').filter(Boolean);
       assert.deepEqual(
@@ -149,14 +149,14 @@ describe('attacks on the machine', () => {
     const folder = desk().temporary.left.find((name) => name.startsWith('mcp-run-python-')) ?? '';
     const socket = join(desk().temporary.path, folder, 'runs');
     assert.equal(statSync(join(desk().temporary.path, folder)).mode & 0o777, 0o700);
-    // Who is the same user, and has no secret, is refused.
+    // A process of the same user that does not know the secret is refused.
     const status = await new Promise((resolve, reject) => {
       request({ socketPath: socket, path: '/x/boot', method: 'POST' }, (response) => resolve(response.statusCode))
         .on('error', reject)
         .end();
     });
     assert.equal(status, 403);
-    // One beside it hears whatever reaches for such sockets.
+    // A decoy socket beside it records every attempt to reach such sockets.
     /** @type {string[]} */
     const arrived = [];
     const other = createServer((incoming, response) => {
@@ -221,9 +221,9 @@ describe('the command', () => {
   const desk = during(() => startDesk(LIMITS, ['--processes', '2']));
   measureLimits(desk);
 
-  /** Of the run, of Python's grace, and what the supervisor adds. */
+  /** In milliseconds: the run's limit, Python's grace, and the time that the supervisor adds. */
   const limit = 1000 + 1000 + 1500;
-  /** What nothing in the interpreter stops. */
+  /** Loops in C that nothing in the interpreter can stop. */
   const inC = ['sum(range(10**12))', 'import collections, itertools\ncollections.deque(itertools.count(), 0)'];
   const times = /** @type {number[]} */ ([]);
   for (const code of inC) {
@@ -245,7 +245,7 @@ describe('the command', () => {
     });
   }
 
-  // In C, too, but it looks for signals by itself.
+  // Also in C, but these check for signals themselves.
   for (const code of ['10**10**9', 'import re\nre.match(r"(a+)+$", "a" * 60 + "b")']) {
     test(`${code.split('\n').at(-1)} is stopped from within`, async () => {
       const [attack, bystander] = await Promise.all([

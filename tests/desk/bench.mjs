@@ -1,4 +1,4 @@
-// Measures the desk, and beside it the original, by the same client in the same minutes.
+// Measures the desk, and the original beside it, with the same client at the same time.
 //
 // usage: DESK=COMMAND [ORIGINAL=COMMAND] [MIRROR=ADDRESS] node bench.mjs [RUNS]
 //
@@ -13,9 +13,9 @@ const PORT = 8951;
 const NUMPY = 'import numpy\nnumpy.arange(10).sum()';
 // About half a second of work on one core.
 const HALF_SECOND = 'sum(n * n for n in range(4_000_000))';
-// How long a server may take to keep what it has made of packages, in milliseconds.
+// How long a server may take to save snapshots of packages, in milliseconds.
 const KEEPING = 15_000;
-// How long many clients ask, in milliseconds.
+// How long many clients send requests, in milliseconds.
 const BUSY_TIME = 10_000;
 // How long a client thinks between two runs, in milliseconds.
 const THINKING = 400;
@@ -51,7 +51,7 @@ const ms = (/** @type {number} */ time) => `${time < 10 ? time.toFixed(1) : Math
 const spread = (/** @type {number[]} */ times) =>
   `${ms(median(times))} [${ms(Math.min(...times))}-${ms(Math.max(...times))}]`;
 
-/** A client by stdio. */
+/** A client over stdio. */
 class Client {
   #id = 0;
   /** @type {Map<number, (message: any) => void>} */
@@ -107,7 +107,7 @@ for (const [name, subject] of Object.entries(subjects)) {
     first.push(performance.now() - start);
     await client.end();
   }
-  // What is fetched, compiled and kept is there from then on.
+  // Warms up: from here on, packages are fetched, compiled and saved.
   const ahead = new Client(subject.command, subject.numpy);
   await ahead.initialize();
   await ahead.run(NUMPY);
@@ -146,7 +146,7 @@ for (const [name, subject] of Object.entries(subjects)) {
     const clients = await Promise.all(Array.from({ length: 4 }, () => LegacyClient.connect(url, '2025-06-18')));
     await asText(clients[0], '1');
     await fresh(name, clients[0]);
-    // Processes start with the first that need them.
+    // Warms up: processes start when runs first need them.
     await Promise.all(clients.map((each) => asText(each, '1')));
     const together = await timed(() => Promise.all(clients.map((each) => asText(each, HALF_SECOND))));
     note(name, 'four clients, 0.5 s of CPU each, stateless HTTP', ms(together));
@@ -163,7 +163,7 @@ for (const [what, values] of Object.entries(table)) {
   console.log(what.padEnd(50), ...Object.entries(values).map(([subject, value]) => `${subject} ${value}`.padEnd(36)));
 }
 
-/** Fresh runs of one client. @param {string} name @param {LegacyClient} client */
+/** Measures fresh runs of one client. @param {string} name @param {LegacyClient} client */
 async function fresh(name, client) {
   for (const [what, pause] of /** @type {const} */ ([
     ['fresh 1+1, one after the other', 0],
@@ -179,7 +179,7 @@ async function fresh(name, client) {
   }
 }
 
-/** How many fresh runs a second clients get together. @param {LegacyClient[]} clients */
+/** Measures how many fresh runs a second all clients get together. @param {LegacyClient[]} clients */
 async function perSecond(clients) {
   let done = 0;
   const start = performance.now();
@@ -193,14 +193,14 @@ async function perSecond(clients) {
   return `${((done * 1000) / (performance.now() - start)).toFixed(1)} a second`;
 }
 
-/** Runs code; the original has no structured content. @param {LegacyClient} client @param {string} code */
+/** Runs code and returns the result's text; the original has no structured content. @param {LegacyClient} client @param {string} code */
 async function asText(client, code) {
   const params = { name: 'run_python_code', arguments: { python_code: code } };
   const text = await (await client.request('tools/call', params)).text();
   if (!text.includes('success')) throw new Error(text);
 }
 
-/** Proportional memory of a process and all under it. @param {number} pid */
+/** The proportional memory of a process and all its descendants. @param {number} pid */
 function memory(pid) {
   /** @type {[number, number][]} */
   const parents = [];

@@ -1,4 +1,4 @@
-// The command line: the original's words, and what is said about wrong ones.
+// The command line: the original's options, and messages about wrong ones.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, readdirSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -132,7 +132,7 @@ describe('the command', () => {
     }
   });
 
-  // A file system of its own, where the system lets anybody have one.
+  // A mount namespace of its own, where the system allows that to any user.
   const private_ = ['unshare', '--map-root-user', '--mount'];
   const may = spawnSync(private_[0], [...private_.slice(1), 'true']).status === 0;
   test('works on a full disk, where nothing can be cached', { skip: !may && 'no name spaces for users' }, async () => {
@@ -167,7 +167,7 @@ describe('the command', () => {
       const { stdout } = await run(['print-config', 'CURSOR', ...args], '', env);
       return JSON.parse(stdout.slice(stdout.indexOf('{'), stdout.lastIndexOf('}') + 1)).mcpServers.python;
     };
-    // What works where it is run: the very command, or npx where npx has started it.
+    // A command that works on this machine: this very command, or npx if npx started it.
     assert.deepEqual(await cursor({}), { command: COMMAND, args: ['stdio'] });
     const byNpx = await cursor({ npm_command: 'exec' });
     assert.deepEqual(byNpx, { command: 'npx', args: ['-y', 'mcp-run-python', 'stdio'] });
@@ -272,7 +272,7 @@ describe('what the command tells of itself', () => {
 
   test('bash completes', async () => {
     const { stdout: script } = await run(['completions', 'bash']);
-    /** What bash offers after these words. @param {string[]} words */
+    /** The completions that bash offers after these words. @param {string[]} words */
     const offered = (...words) => {
       const asked = `eval "$(cat)"; read -ra of <<<"$(complete -p mcp-run-python)"
         f=; for ((i = 0; i < \${#of[@]}; i++)); do [[ \${of[i]} == -F ]] && f=\${of[i + 1]}; done
@@ -309,7 +309,7 @@ describe('what the command tells of itself', () => {
     assert.deepEqual(found, sections);
     assert.match(page, new RegExp(`^\\.TH mcp-run-python 1 .*${manifest.version.replaceAll('.', '\\.')}`, 'm'));
     const rendered = spawnSync('groff', ['-man', '-ww', '-Tascii', '-P-cbou'], { input: page, encoding: 'utf8' });
-    // Not every system has it.
+    // Skipped where there is no groff.
     if (rendered.error) return;
     assert.equal(rendered.stderr, '');
     for (const word of [...sections, ...modes, '--time-limit', 'MCP_RUN_PYTHON_HOME', 'fetch pandas'])

@@ -1,4 +1,4 @@
-// What native code could do in workerd's place: the program attacks as such.
+// The confinement of workerd, attacked by native code in its place: the program itself.
 import assert from 'node:assert/strict';
 import { readFileSync, realpathSync } from 'node:fs';
 import { test } from 'node:test';
@@ -20,7 +20,7 @@ test('workerd runs confined just so', { skip: !isLinux && 'for Linux' }, async (
   for (const pid of pids) {
     const status = readFileSync(`/proc/${pid}/status`, 'utf8');
     assert.match(status, /^NoNewPrivs:\s+1$/m);
-    // One that counts the start of programs, and the list.
+    // The filter that counts the starts of programs, and the list of allowed calls.
     assert.match(status, /^Seccomp_filters:\s+[2-9]/m);
     assert.match(status, /^CapEff:\s+0+$/m);
     const limits = readFileSync(`/proc/${pid}/limits`, 'utf8');

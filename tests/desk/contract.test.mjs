@@ -1,4 +1,4 @@
-// The contract of a home, on the desk; and that none of its processes pays for a run that nobody wanted any longer.
+// The contract of a home, on the desk; and that abandoned runs cost none of its processes.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { overHttp } from '../contract/over-http.mjs';
@@ -22,7 +22,7 @@ test('a run that is let go of while it starts costs no process its life', async 
       await sleep(moment);
       gone.abort();
     }
-    // As long as a run may take, with everything that it is granted, and longer.
+    // Longer than a run may take, with all its grace.
     await sleep(6000);
     const left = before.filter(exists);
     assert.deepEqual(left, before, server.said());

@@ -1,4 +1,4 @@
-// The installed package: its command as clients start it, and what a test wants to know about its processes.
+// The installed package for tests: starts its command as clients do, and inspects its processes.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -10,14 +10,14 @@ import { sleep } from '../edge/worker.mjs';
 /** The command in the folder where the package was installed. */
 export const COMMAND = process.env.DESK ?? '';
 
-/** How long a slow machine may take for what has no limit of its own, in milliseconds. */
+/** How long a slow machine may take for work without a limit of its own, in milliseconds. */
 export const PATIENCE = 60_000;
 
-/** A folder for temporary files, so that it shows what is left of them. */
+/** A folder for a command's temporary files, to see which of them are left. */
 export class Temporary {
   path = mkdtempSync(join(tmpdir(), 'desk-test-'));
 
-  /** What a command left in it. */
+  /** The names of the files that a command left in it. */
   get left() {
     return readdirSync(this.path);
   }
@@ -57,12 +57,12 @@ export async function run(args, input = '', env, command) {
   return { code, ...result };
 }
 
-/** A client by stdio that sees every byte. */
+/** A client over stdio that sees every byte. */
 export class StdioClient {
   #id = 0;
   /** @type {Map<number | string, (message: any) => void>} */
   #waiting = new Map();
-  /** Messages that answer nothing. @type {any[]} */
+  /** Messages that are not answers. @type {any[]} */
   notifications = [];
   stderr = '';
 
@@ -92,7 +92,7 @@ export class StdioClient {
     this.child.stdin.write(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`);
   }
 
-  /** What answers the request of this name. @param {number | string} id @returns {Promise<any>} */
+  /** The answer to the request with this id. @param {number | string} id @returns {Promise<any>} */
   answered(id) {
     return new Promise((resolve) => this.#waiting.set(id, resolve));
   }
@@ -120,7 +120,7 @@ export class StdioClient {
     return result.structuredContent;
   }
 
-  /** Ends it as a client does. @returns {Promise<unknown>} its exit code */
+  /** Closes stdin, as clients do. @returns {Promise<unknown>} its exit code */
   async close() {
     this.child.stdin.end();
     return this.ended;
@@ -159,7 +159,7 @@ export async function serve(args, env, command) {
   };
 }
 
-/** The workerd processes under a process: pids. @param {number} pid @returns {number[]} */
+/** The pids of the workerd processes under a process. @param {number} pid @returns {number[]} */
 export function workerds(pid) {
   /** @type {Map<number, number[]>} */
   const children = new Map();
@@ -181,7 +181,7 @@ export function workerds(pid) {
   return under(pid).filter((child) => names.get(child) === 'workerd');
 }
 
-/** Whether a process is there. @param {number} pid */
+/** Whether a process is running. @param {number} pid */
 export function exists(pid) {
   try {
     return !/^\d+ \(.*\) Z/s.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
@@ -190,7 +190,7 @@ export function exists(pid) {
   }
 }
 
-/** Waits until something holds. @param {() => boolean} holds @param {string} what */
+/** Waits until a condition holds. @param {() => boolean} holds @param {string} what */
 export async function until(holds, what) {
   for (const end = Date.now() + PATIENCE; !holds(); await sleep(20)) assert.ok(Date.now() < end, `in vain: ${what}`);
 }

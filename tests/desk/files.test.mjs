@@ -1,4 +1,4 @@
-// `--files`: a folder whose files every run can read, and nobody can change.
+// `--files`: a folder whose files every run can read, and none can change.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -16,7 +16,7 @@ before(() => {
 });
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A folder with these files. @param {string} name @param {Record<string, string | Buffer>} files */
+/** Creates a folder with these files. @param {string} name @param {Record<string, string | Buffer>} files */
 function filled(name, files) {
   const at = join(folder, name);
   mkdirSync(at);
@@ -44,7 +44,7 @@ describe('a folder of files', () => {
     assert.deepEqual([return_value, files], [expected, undefined]);
     const { session } = await run(server.url, 'open("own", "w").write("kept")', { session: 'new' });
     assert.deepEqual((await run(server.url, READ, { session })).return_value, expected);
-    // With further packages, and after a loss.
+    // Also with further packages, and after the interpreter was lost.
     const more = await run(server.url, `import six\n${READ} + [open("own").read()]`, { session });
     assert.deepEqual(more.return_value, [...expected, 'kept'], more.error);
     await run(server.url, 'import os\nos._exit(1)', { session });

@@ -1,4 +1,4 @@
-// MCP by streamable HTTP, with sessions and without.
+// MCP over streamable HTTP, with sessions and without.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { answer, LEGACY, LegacyClient, modern, post, run, sleep, timed } from '../edge/worker.mjs';

@@ -1,4 +1,4 @@
-// What is too large for results, on the desk: on its disk, as long as it may be there.
+// Files and output that are too large for results, which the desk keeps on its disk for a limited time.
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { StdioClient, serve, Temporary } from './desk.mjs';
 
 const SETTINGS = Object.entries(KEPT).flatMap(([name, value]) => ['--set', `${name}=${value}`]);
 
-/** A file of so many bytes. @param {number} size */
+/** Code that writes a file of `size` bytes. @param {number} size */
 const file = (size) => `open('a.bin', 'wb').write(bytes(range(256)) * ${size >> 8})`;
 
 kept('desk', () => serve([...SETTINGS, 'streamable-http']));
@@ -34,7 +34,7 @@ test('its folder is its own, appears with the first file, and goes with it', asy
       [0o700, 0o600],
     );
     assert.equal((await read(server.url, 'ann', uri)).length, 1 << 20);
-    // What one that was killed leaves goes with the next.
+    // The next server removes what a killed one left.
     process.kill(server.pid, 'SIGKILL');
     await sleep(500);
     assert.equal(folders().length, 1);

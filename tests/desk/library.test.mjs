@@ -170,7 +170,7 @@ describe('codeSandbox', () => {
 
   test('numbers are exact, and floats told from integers where that is asked for', async () => {
     const other = await codeSandbox({ numbers: 'exact' });
-    // As some programs have it.
+    // Some applications define this.
     Object.assign(BigInt.prototype, { toJSON: String });
     try {
       for (const { code, globals, usual, exact } of VALUES) {
@@ -196,7 +196,7 @@ describe('codeSandbox', () => {
       for (const program of [honest, RESPONSE.sending(`b'${end}\\n'`)]) {
         const result = JSON.stringify(await sandbox.eval(program));
         assert.ok(result.includes(`"return_value":${nested}`), result.slice(0, 300));
-        // An interpreter that was made to forge goes on to.
+        // An interpreter that has forged a frame keeps doing so: it is replaced.
         if (program !== honest) await sandbox.reset();
         assert.equal(/** @type {any} */ (await sandbox.eval('20 + 22')).return_value, 42);
       }

@@ -1,4 +1,4 @@
-// Packages on the desk: fetched once, cached on disk, and a clear word where one cannot be had.
+// Packages on the desk: fetched once, cached on disk, and a clear error where one cannot be installed.
 import assert from 'node:assert/strict';
 import { readdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,10 +11,10 @@ import { run, StdioClient, Temporary } from './desk.mjs';
 /** Where the lock file's wheels are, if not at the default address. */
 const mirror = process.env.MIRROR ? ['--set', `PACKAGE_MIRRORS=${process.env.MIRROR}`] : [];
 
-/** A busy machine takes its time to compile what six packages import. */
+/** Enough time for a busy machine to compile what six packages import. */
 const PATIENT = ['--time-limit', '300'];
 
-/** Nothing listens there. */
+/** Addresses at which nothing listens. */
 const offline = ['--set', 'PACKAGE_MIRRORS=http://127.0.0.1:9/', '--set', 'PACKAGE_INDEX=http://127.0.0.1:9/'];
 
 describe('packages', () => {
@@ -49,7 +49,7 @@ describe('packages', () => {
       await client.initialize();
       assert.equal(await had(client), false);
       while (!(await had(client))) await sleep(1000);
-      // And a program of no session, by the way.
+      // The snapshot also serves a run without a session.
       const { return_value } = await client.run(program, {}, meta());
       assert.deepEqual(return_value, [true, 3]);
       const { error } = await client.run('import pandas\npandas.DataFrame({"a": [1]})["b"]', { session: 'new' });
@@ -63,7 +63,7 @@ describe('packages', () => {
     await using without = new StdioClient([...offline, '--set', 'SNAPSHOTS_LIMIT_MB=0', ...PATIENT], env());
     await without.initialize();
     assert.equal(await had(without), false);
-    // One that is broken is not started from, and costs nobody his run.
+    // A broken snapshot is not used, and the run succeeds without it.
     for (const name of kept) truncateSync(join(cache.path, 'mcp-run-python', name), 1_000_000);
     await using broken = new StdioClient([...offline, ...PATIENT], env());
     await broken.initialize();
@@ -168,7 +168,7 @@ describe('packages', () => {
       const { return_value, error } = await client.run(program + versions);
       assert.deepEqual(return_value, ['1.0', '1.0'], error);
       assert.doesNotMatch(client.stderr, /pass word/);
-      // Without it, the public one of that name is not taken instead.
+      // Without the password, the public package of the same name is not installed instead.
       await using stranger = new StdioClient(settings, {
         XDG_CACHE_HOME: join(cache.path, 'other'),
         NETRC: '/dev/null',

@@ -1,4 +1,4 @@
-// MCP by stdio: what clients of both eras get, and that stdout has nothing but the protocol.
+// MCP over stdio: the answers to clients of both protocol eras; stdout has nothing but the protocol.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';

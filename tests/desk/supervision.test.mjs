@@ -1,16 +1,16 @@
-// Processes: what one run can do to others, and what is left when something ends.
+// Supervision of processes: the effects of one run on others, and what is left when something ends.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { meta, sleep, timed } from '../edge/worker.mjs';
 import { exists, StdioClient, start, Temporary, until, workerds } from './desk.mjs';
 
-/** A loop in C: nothing in the interpreter sees the time. */
+/** A loop in C: nothing in the interpreter can check the time limit. */
 const IN_C = 'sum(range(10**12))';
 
 /** @param {StdioClient} client */
 const pid = (client) => client.child.pid ?? 0;
 
-/** What began at `start` has taken at least and at most so many milliseconds. @param {number} start @param {number} least @param {number} most */
+/** Asserts that the time since `start` is from `least` to `most` milliseconds. @param {number} start @param {number} least @param {number} most */
 function inTime(start, least, most) {
   const took = performance.now() - start;
   assert.ok(took >= least && took < most, `${took} ms, instead of ${least} to ${most}`);
@@ -48,7 +48,7 @@ describe('supervision', () => {
     const { status, error } = await stuck;
     assert.equal(status, 'run-error');
     assert.match(error, /TimeoutError: the run took longer than 6 s/);
-    // Its limit, its grace of 1 s, and the time in which the watchdog ends a process, on a busy machine.
+    // The run's limit, its grace of 1 s, and the time that the watchdog takes to end a process on a busy machine.
     inTime(start, 6000, 14_000);
     const next = await client.run('import os\nos.path.exists("f")');
     assert.equal(next.return_value, false);
@@ -85,7 +85,7 @@ describe('supervision', () => {
   });
 
   test('a process that is nearly full loses idle interpreters, and no run its memory', async () => {
-    // Of 4 GB each may have 1.
+    // The process may have 4 GB, each interpreter 1 GB.
     await using client = await connect('--processes', '1');
     for (let n = 0; n < 14; n++) {
       const { status, error } = await client.run('held = b"x" * (300 << 20)\nlen(held)', { session: 'new' });
@@ -105,7 +105,7 @@ describe('supervision', () => {
       const start = performance.now();
       client.send({ method: 'notifications/cancelled', params: { requestId: 'c' } });
       assert.equal((await client.run('1 + 1')).return_value, 2);
-      // Without the cancellation it would have been the limit of 60 s.
+      // Without the cancellation, the run would take its limit of 60 s.
       inTime(start, 0, 15_000);
       assert.deepEqual(client.notifications, []);
     }
@@ -120,7 +120,7 @@ describe('supervision', () => {
       const running = client.run('import time\ntime.sleep(20)').finally(() => {
         going = false;
       });
-      // As often as it can be said, until one says that there was a run.
+      // Interrupts as often as possible, until the answer says that there was a run.
       for (let stopped = false; going && !stopped; await new Promise(setImmediate)) {
         const told = client.answered('interrupt');
         client.send({ id: 'interrupt', method: 'interrupt' });

@@ -1,4 +1,4 @@
-"""The examples for frameworks that need a version of `mcp` of their own."""
+"""The examples for frameworks that need a different version of `mcp`."""
 
 import json
 import os
@@ -20,7 +20,7 @@ CODE = 'from datetime import date\n(date(2025, 3, 18) - date(2000, 1, 1)).days'
 
 
 class TwoSteps(Model):
-    """Stands in for a provider's model: runs a program, and says what it returned."""
+    """A fake model: runs a program, and answers with what it returned."""
 
     async def get_response(self, *_args: Any, **options: Any) -> ModelResponse:  # noqa: D102
         messages = options['input']
@@ -36,7 +36,7 @@ class TwoSteps(Model):
         return ModelResponse(output=[output], usage=Usage(), response_id=None)
 
     def stream_response(self, *_args: Any, **_options: Any) -> AsyncIterator[Any]:
-        """No test streams."""
+        """Not used by the tests."""
         raise NotImplementedError
 
 

@@ -1,4 +1,4 @@
-"""The desk by Python clients: the examples, and the original's own cases of its library."""
+"""Python clients of the desk: the examples, and test cases of the original's library."""
 
 import os
 import re
@@ -25,7 +25,7 @@ CODE = 'from datetime import date\n(date(2025, 3, 18) - date(2000, 1, 1)).days'
 
 
 async def model(messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse:
-    """Stands in for a provider's: runs a program, and says what it returned."""
+    """A fake model: runs a program, and answers with what it returned."""
     returned = [part.content for part in messages[-1].parts if isinstance(part, ToolReturnPart)]
     if not returned:
         return ModelResponse(parts=[ToolCallPart('run_python_code', {'python_code': CODE})])
@@ -34,7 +34,7 @@ async def model(messages: list[ModelMessage], _info: AgentInfo) -> ModelResponse
 
 @pytest.fixture(scope='module')
 def url() -> Iterator[str]:
-    """Where a server runs."""
+    """Runs a server and yields its address."""
     with subprocess.Popen([DESK, '--port', '0', 'streamable-http'], stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr
         found = next(filter(None, (re.search(r' on (http:\S+)', line) for line in server.stderr)))
@@ -56,7 +56,7 @@ async def test_pydantic_ai_examples(url: str, monkeypatch: pytest.MonkeyPatch) -
     assert await pydantic_ai_http.main(FunctionModel(model)) == '9208'
 
 
-# The original's `tests/test_sandbox.py`, but for what needs packages or the network.
+# The cases of the original's `tests/test_sandbox.py` that need no packages and no network.
 @pytest.mark.parametrize(
     ('code', 'variables', 'expected'),
     [

@@ -9,7 +9,7 @@ uploads('desk', async () => {
   const server = await serve(['streamable-http']);
   const memory = () => {
     const peak = readFileSync(`/proc/${server.pid}/status`, 'utf8').match(/^VmHWM:\s*(\d+) kB/m);
-    // From here on.
+    // Resets the peak: the next call measures from here on.
     writeFileSync(`/proc/${server.pid}/clear_refs`, '5');
     return Number(peak?.[1] ?? 0) * 1024;
   };

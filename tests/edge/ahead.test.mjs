@@ -1,4 +1,4 @@
-// Isolates that are booted ahead: a run after a pause gets one, and nobody gets one that somebody had.
+// Isolates that are booted ahead: a run after a pause gets one, and none is used for two runs.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { LONG, longTest } from '../long.mjs';
@@ -6,10 +6,10 @@ import { LegacyClient, modern, residentMemory, run, sleep, startWorker } from '.
 
 const RUNS = 150;
 
-/** How often each number of runs comes at once, four numbers in turn. */
+/** The number of rounds; they start 1 to 4 runs at once, in turn. */
 const ROUNDS = LONG ? 12 : 4;
 
-/** What a run leaves wherever it can, and what it finds there. */
+/** Returns which marks of other runs it finds, and leaves its own mark in every place. */
 const MARK = `
 import builtins, json, os, sys, js
 found = [hasattr(builtins, "mark"), hasattr(json, "mark"), hasattr(js, "mark"), "mark" in globals()]
@@ -19,10 +19,10 @@ sys.modules["mark"] = json
 for folder in ("/tmp", "/home/pyodide", os.getcwd()): open(f"{folder}/mark", "w").close()
 found`;
 
-/** How many were booted ahead, and given to runs. @param {string} url @returns {Promise<{ booted: number, taken: number }>} */
+/** How many isolates were booted ahead, and how many of them were given to runs. @param {string} url @returns {Promise<{ booted: number, taken: number }>} */
 const counts = async (url) => (await fetch(new URL('/ahead', url))).json();
 
-/** Waits until as many were booted ahead. @param {string} url @param {number} booted */
+/** Waits until `booted` isolates were booted ahead. @param {string} url @param {number} booted */
 async function booted(url, booted) {
   for (let n = 0; n < 500 && (await counts(url)).booted < booted; n++) await sleep(20);
   assert.ok((await counts(url)).booted >= booted, 'it was not booted in time');
@@ -43,7 +43,7 @@ describe('isolates booted ahead', () => {
   });
   after(() => worker?.stop());
 
-  /** Runs code in one that was booted ahead. @param {string} code @param {Record<string, unknown>} [args] */
+  /** Runs code in an isolate that was booted ahead. @param {string} code @param {Record<string, unknown>} [args] */
   async function inSpare(code, args) {
     const { url } = worker;
     for (let n = 0; n < 20; n++) {
@@ -72,7 +72,7 @@ describe('isolates booted ahead', () => {
       const n = 1 + (round % 4);
       const found = await Promise.all(Array.from({ length: n }, () => value(url, MARK)));
       for (const one of found) assert.deepEqual(one, Array(7).fill(false));
-      // A session finds its own, and nothing of others.
+      // A session finds its own marks only.
       const own = (await session.run(MARK)).return_value;
       assert.equal(own[0], round > 0);
       const named = await run(url, MARK, { session: handle ?? 'new' });
@@ -110,12 +110,12 @@ describe('isolates booted ahead', () => {
     abort.abort();
     await assert.rejects(going);
     assert.equal((await counts(url)).taken, taken + 1);
-    // Nothing of it goes on: nobody else is slowed.
+    // The aborted run has ended, and slows no other.
     assert.equal(await value(url, '1+1'), 2);
     assert.equal((await inSpare('2')).return_value, 2);
   });
 
-  // isolation.test.mjs has less of it.
+  // A longer version of the memory test in isolation.test.mjs.
   longTest(`no memory is left of ${RUNS}`, async () => {
     const { url } = worker;
     const some = async (/** @type {number} */ runs) => {

@@ -1,4 +1,4 @@
-// What a client may do wrong, each with its error, and that the next request works.
+// Mistakes of clients: each gets its error, and the next request works.
 import assert from 'node:assert/strict';
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
@@ -14,7 +14,7 @@ describe('bad input', () => {
     worker = await startWorker({ ALLOWED_ORIGINS: 'https://app.example.com' });
   });
   after(() => worker?.stop());
-  // Whatever was sent, the server goes on.
+  // The server still works after each test.
   afterEach(async () => assert.equal((await run(worker.url, '1 + 1')).return_value, 2));
 
   /**
@@ -76,7 +76,7 @@ describe('bad input', () => {
   test('size', async () => {
     const found = await refused(toolCall({ python_code: '#'.repeat(10 * MB) }), 413, -32000, callHeaders);
     assert.match(found.error.message, /8388608/);
-    // What somebody sends by mistake is refused in the same words, however often, and is not held.
+    // A far larger body gets the same error, every time, and is not kept in memory.
     for (let n = 0; n < 3; n++) await refused('#'.repeat(50 * MB), 413, -32000, callHeaders);
     const code = await refused(toolCall({ python_code: '#'.repeat(MB + 1) }), 200, -32602, callHeaders);
     assert.match(code.error.message, /python_code.*1048576/);
@@ -205,7 +205,7 @@ describe('bad input', () => {
   });
 
   test('after a panic, the next calls are answered', async () => {
-    // It takes the wasm instance with it, and the calls that are in it; new ones get a new instance.
+    // The panic ends the wasm instance with all calls in it; later calls get a new instance.
     const connections = new AbortController();
     const params = { name: 'run_python_code', arguments: { python_code: 'import asyncio\nawait asyncio.sleep(1)' } };
     const others = [1, 2, 3].map(() => modern(worker.url, 'tools/call', params, connections.signal));

@@ -1,4 +1,4 @@
-// What a deployed worker is set to.
+// The settings of a deployed worker.
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 

@@ -1,4 +1,4 @@
-// Values that look like what they are: MIME bundles, as IPython makes them, in order, bounded, whatever their methods do.
+// Rich display of values: MIME bundles like IPython's, in order and within their limits, whatever the values' methods do.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { answer, modern, run, startWorker } from './worker.mjs';
@@ -12,13 +12,13 @@ after(() => worker?.stop());
 
 const PNG = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
 
-/** All of a result. @param {string} code */
+/** Runs code and returns the whole result. @param {string} code */
 async function call(code) {
   const params = { name: 'run_python_code', arguments: { python_code: code } };
   return (await answer(await modern(worker.url, 'tools/call', params))).result;
 }
 
-/** A class with such methods, and a value of it. @param {string} body */
+/** Code for a class with this body, and an instance of it as the value. @param {string} body */
 const value = (body) => `class Value:\n    ${body.replaceAll('\n', '\n    ')}\nValue()`;
 
 test('the last value is shown as all that it can be', async () => {
@@ -138,7 +138,7 @@ test('what has no bundle has no trace of one', async () => {
   }
 });
 
-/** Methods that fail, or lie: the value comes, and nothing of them. @type {[string, string][]} */
+/** Display methods that fail or lie: the value is returned, without a bundle. @type {[string, string][]} */
 const HOSTILE = [
   ['raises', "def _repr_html_(self): raise ValueError('x')"],
   ['raises what is no Exception', 'def _repr_html_(self): raise SystemExit(3)'],

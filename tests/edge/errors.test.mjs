@@ -1,4 +1,4 @@
-// The traceback of an error: as Python has it while it is short, and else without most of what is the libraries'.
+// Tracebacks: short ones are exactly Python's, long ones lack most frames of libraries.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { run, sharedWorker } from './worker.mjs';

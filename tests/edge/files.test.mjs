@@ -1,4 +1,4 @@
-// Files of a program: placed before it runs, and told of after it.
+// Files of a program: placed before it runs, and reported after it.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { answer, LegacyClient, modern, run, startWorker } from './worker.mjs';
@@ -10,7 +10,7 @@ before(async () => {
 });
 after(() => worker?.stop());
 
-/** All of a result. @param {string} code @param {Record<string, unknown>} [args] */
+/** Runs code and returns the whole answer. @param {string} code @param {Record<string, unknown>} [args] */
 async function call(code, args = {}) {
   const params = { name: 'run_python_code', arguments: { python_code: code, ...args } };
   return answer(await modern(worker.url, 'tools/call', params));
@@ -102,7 +102,7 @@ test('in a session files stay, and each run tells of its own', async () => {
   );
   const read = await run(worker.url, "open('a.txt').read()", { session });
   assert.deepEqual([read.return_value, read.files], ['1', undefined]);
-  // In the same moment, with the same size.
+  // A change is noticed even at nearly the same time, with the same size.
   const again = await run(worker.url, "open('a.txt', 'w').write('2')", { session });
   const uri = `sandbox://${session}/a.txt`;
   assert.deepEqual(again.files, [{ path: 'a.txt', change: 'changed', size: 1, media_type: 'text/plain', uri }]);

@@ -1,4 +1,5 @@
-// A fresh isolate for each stateless run: nothing is left of the run before, nothing is foreseeable, nothing is reached.
+// A fresh isolate for each stateless run: nothing is left of earlier runs, random values are unpredictable, and nothing outside
+// is reachable.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { LONG, longTest } from '../long.mjs';
@@ -39,10 +40,10 @@ import os, random, secrets, tempfile, time, uuid
       }
     }
     const later = residentMemory(worker.pid);
-    // What four at once need, which the allocator keeps, and the one that is booted ahead: each has its heap of 32 MB, and
-    // little besides. All of them would have 1,000 MB at least.
+    // The allocator retains the memory of four isolates at once, and one is booted ahead: each has its heap of 32 MB, and
+    // little else. If none were freed, they would take 1,000 MB at least.
     assert.ok(later < memory + 200, `${memory} MB, then ${later} MB`);
-    // The clock may tick more slowly than isolates start.
+    // The clock may be coarser than the time between two isolates.
     const { clock, ...sources } = Object.fromEntries(Object.entries(seen).map(([source, { size }]) => [source, size]));
     assert.ok(clock > ISOLATES / 8, `${clock} times of day`);
     assert.ok(Object.keys(sources).length >= 12);
@@ -77,7 +78,7 @@ js.mark = 1
 js.mark`;
     const marked = await run(worker.url, mark);
     assert.equal(marked.return_value ?? marked.error, 1);
-    // A run that forges its own frames spoils its own result.
+    // A run that forges its own frames only breaks its own result.
     const forged = await run(worker.url, 'import js\njs.JSON.stringify = lambda *args: "forged"\nprint(1)');
     assert.match(forged.error ?? '', /broke its protocol/);
     const look = `

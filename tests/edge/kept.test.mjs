@@ -1,4 +1,5 @@
-// What is too large for results, on the edge: in an object of each principal. And what a deployed worker keeps.
+// Files and output that are too large for results, which the edge keeps in an object of each principal; and what a deployed
+// worker keeps.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { KEPT, kept } from '../contract/kept.mjs';

@@ -1,4 +1,4 @@
-// What a sandbox does not have is told in one line, and what can be made up for is there.
+// Features that a sandbox lacks fail with one line that says so, or have a substitute.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { run, sharedWorker } from './worker.mjs';
@@ -18,7 +18,7 @@ const LEAVE_OUT = /: leave this line out\.\n$/;
 const DATA_SET = /\nThere is no network here.*: a data set that has to be downloaded cannot be had\. .*\n$/;
 const PROCESSES = /\nThe sandbox has no processes: .*\n$/;
 
-/** Code that needs what is not there, and the end of its error. @type {[string, RegExp][]} */
+/** Code that needs a missing feature, and the end of its error. @type {[string, RegExp][]} */
 const PROGRAMS = [
   ['import threading\nthreading.Thread(target=print).start()', THREADS],
   [
@@ -125,8 +125,8 @@ with dbm.dumb.open('simple', 'n') as simple:
 });
 
 test('keys are derived from passwords', async () => {
-  // RFC 7914, sections 11 and 12; RFC 6070. The others as OpenSSL has them: a key longer than a block, a salt and a key of
-  // several, and a hash whose keys are derived by Python, of more iterations than are put together at once.
+  // RFC 7914, sections 11 and 12; RFC 6070. The other values are OpenSSL's: a password longer than a block, a salt and a key of
+  // several blocks, and a hash that Python itself handles, with more iterations than it does in one step.
   const code = `import hashlib
 [hashlib.pbkdf2_hmac('sha256', b'passwd', b'salt', 1, 64).hex()[:16],
  hashlib.pbkdf2_hmac('sha1', b'passwordPASSWORDpassword', b'saltSALTsaltSALTsaltSALTsaltSALTsalt', 4096, 25).hex(),
@@ -187,7 +187,7 @@ def pbkdf2(*args):
 });
 
 test('a derivation is interrupted in its midst, and another begins within it', async () => {
-  // A signal comes between two lines, as a trace does.
+  // A signal handler runs between two lines, which a trace function imitates.
   const code = `import hashlib, sys
 def trace(frame, event, arg):
     if frame.f_code.co_name != '_derived':

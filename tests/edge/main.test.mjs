@@ -1,4 +1,4 @@
-// The program is `__main__`: what looks for a program's names by its module finds them.
+// The program is `__main__`: code that looks up a program's names by its module finds them.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { LegacyClient, run, sharedWorker } from './worker.mjs';

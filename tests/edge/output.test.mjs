@@ -1,4 +1,4 @@
-// Output as it is written, and as much of it as may be.
+// Output as it is written, and its limit.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { answer, meta, modern, run, startWorker } from './worker.mjs';

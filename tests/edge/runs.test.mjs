@@ -1,4 +1,4 @@
-// Runs in time: output as it comes, others beside a busy loop, and ways to end a run.
+// The timing of runs: streamed output, other runs beside a busy loop, and ways to end a run.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { answer, LegacyClient, median, messages, meta, modern, run, sleep, startWorker, timed } from './worker.mjs';
@@ -17,7 +17,7 @@ describe('runs', () => {
   after(() => worker?.stop());
 
   /**
-   * Runs code until the signal comes, which is the only thing that may end it. `begun` resolves at its first line.
+   * Runs code until the signal aborts it; any other end is an error. `begun` resolves at its first line.
    * @param {string} code @param {AbortSignal} signal @param {Record<string, unknown>} [more]
    */
   const inBackground = (code, signal, more) => {
@@ -36,7 +36,7 @@ describe('runs', () => {
       begun.reject(error);
       throw error;
     });
-    ended.catch(() => {}); // whoever awaits it learns of it
+    ended.catch(() => {}); // reported where `ended` is awaited
     return { begun: begun.promise, ended };
   };
 
@@ -78,7 +78,7 @@ while (now := time.time()) < end:
     console.log(
       `beside a busy loop: 1+1 ${median(runs).toFixed(0)} ms, tools/list ${median(lists).toFixed(0)} ms (medians)`,
     );
-    // Measured: 160 and 20 ms on two quiet cores. Without preemption both would wait for 20 s.
+    // Measured: 160 and 20 ms on two idle cores. Without preemption both would wait for 20 s.
     assert.ok(median(runs) < 1000, `1+1: ${runs}`);
     assert.ok(median(lists) < 500, `tools/list: ${lists}`);
   });
@@ -99,7 +99,7 @@ while (now := time.time()) < end:
       await running.ended;
       // The session takes one run at a time: the next one waits for the end of the last.
       const waited = await timed(() => run(worker.url, '1', { session }));
-      // Measured on a quiet machine: less than 1 s, and less than 3 with the grace of code that does not listen.
+      // Measured on an idle machine: less than 1 s, or less than 3 s where code ignores the signal and uses up its grace.
       assert.ok(waited < 10_000, `${waited} ms`);
     });
 
@@ -163,7 +163,7 @@ while (now := time.time()) < end:
       const { return_value, error } = await run(worker.url, code, { session });
       assert.deepEqual(return_value ?? null, value, `${code}: ${error}`);
     }
-    // What is wrong anywhere is found before anything runs.
+    // A syntax error anywhere is found before anything runs.
     for (const code of ['print("ran")\n[x := 1 for x in ()]', 'print("ran")\n1 +', 'print("ran")\nreturn 1']) {
       const { status, output, error } = await run(worker.url, code, { session });
       assert.deepEqual([status, output], ['run-error', []], code);

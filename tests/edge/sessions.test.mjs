@@ -1,4 +1,4 @@
-// Sessions: what they keep, what they share (nothing), how they end, and that they outlive the worker.
+// Sessions: what they keep, that they share nothing, how they end, and that they outlive the worker.
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { answer, LEGACY, LegacyClient, modern, run, sharedWorker, sleep, startWorker } from './worker.mjs';
 
-/** 128 bits, in letters that nobody takes for others. */
+/** 128 bits in base 32, without letters that look alike. */
 const HANDLE = /^[0-9a-hjkmnp-tv-z]{26}$/;
 const LOST = /^The Python interpreter of this session was restarted/;
 
@@ -18,7 +18,7 @@ describe('sessions', () => {
   });
   after(() => worker?.stop());
 
-  /** What the tool says, and whether it is an error. @param {string} session */
+  /** Ends a session; returns the tool's text, and whether it is an error. @param {string} session */
   const end = async (session) => {
     const { result } = await answer(
       await modern(worker.url, 'tools/call', { name: 'end_python_session', arguments: { session } }),
@@ -114,7 +114,7 @@ await asyncio.sleep(0.05)
       assert.equal(error?.code, -32602, `${session}`);
       assert.match(error.message, /session/);
     }
-    // And the other way round: a handle is no Mcp-Session-Id.
+    // Nor is a handle an Mcp-Session-Id.
     const { session } = await run(worker.url, '1', { session: 'new' });
     const other = new LegacyClient(worker.url, session, LEGACY);
     assert.equal((await answer(await other.request('tools/list'))).status, 404);

@@ -1,4 +1,4 @@
-// A worker whose clients have tokens: what is counted for them, and what anybody may have.
+// A worker whose clients have tokens: limits for each principal, and what is open to everybody.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -34,7 +34,7 @@ for n in range(20_000): print(f'line {n}')`;
     assert.match(uri, /^sandbox:\/\/[0-9a-z]{26}\/large\.bin$/);
     const { result } = await readFile(home, uri);
     assert.deepEqual(Buffer.from(result.contents[0].blob, 'base64'), Buffer.alloc(1_500_000, 255));
-    // What is kept stays as it was, whatever the next run does to its file; and is nobody else's.
+    // A kept file does not change when the next run overwrites the original, and no other principal can read it.
     assert.equal((await home.run("open('large.bin', 'wb').write(b'')")).structured.status, 'success');
     assert.equal((await readFile(home, uri)).result.contents[0].blob, result.contents[0].blob);
     assert.equal((await readFile(home, uri, home.tokens.bob)).error.code, -32602);
@@ -63,7 +63,7 @@ for n in range(20_000): print(f'line {n}')`;
     assert.deepEqual(await end(session, bob), [false, 'the session has ended, with its variables and files']);
     assert.deepEqual(await end(session, ann), none);
     assert.match((await home.run('x', { session, token: bob })).structured.error, /that was asked for/);
-    // He may have one at a time.
+    // `bob` may have one session at a time, and the ended one no longer counts.
     assert.ok((await home.run('1', { session: 'new', token: bob })).structured.session);
   });
 

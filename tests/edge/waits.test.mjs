@@ -1,4 +1,4 @@
-// Programs that wait for JavaScript's promises on their stack (`run_sync`), and whatever becomes of those.
+// Programs that wait on their stack (`run_sync`) for promises of JavaScript, whether those resolve, fail or never settle.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { LegacyClient, modern, run, sleep, startWorker, timed } from './worker.mjs';

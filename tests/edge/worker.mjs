@@ -1,4 +1,4 @@
-// A worker of its own for a test file, and clients so thin that a test sees every byte of the protocol.
+// Starts a worker for a test file; clients so thin that a test sees every byte of the protocol.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -26,7 +26,7 @@ function freePort() {
 /**
  * Starts the worker with the tools of tests.
  * @param {Record<string, string>} [vars] settings of wrangler.jsonc
- * @param {string} [state] the folder where sessions are kept; without one, none of another worker are there
+ * @param {string} [state] the folder where sessions are kept; by default a new one, without another worker's sessions
  */
 export async function startWorker(vars = {}, state) {
   const settings = Object.entries(vars).flatMap(([name, value]) => ['--var', `${name}=${value}`]);
@@ -56,7 +56,7 @@ export async function startWorker(vars = {}, state) {
   return {
     url,
     pid: child.pid,
-    /** What it wrote to stderr. */
+    /** Everything that it has written to stderr. */
     said: () => said,
     async stop() {
       child.kill('SIGTERM');
@@ -67,7 +67,7 @@ export async function startWorker(vars = {}, state) {
 }
 
 /**
- * A worker with no setting but the defaults, for tests that leave it as it was: the suite's own, or else one that is started.
+ * A worker with default settings, for tests that leave it unchanged: the suite's own, or else a new one.
  * @returns {Promise<{ url: string, stop: () => Promise<void> }>}
  */
 export async function sharedWorker() {
@@ -103,7 +103,7 @@ export function post(url, body, headers = {}, signal) {
 }
 
 /**
- * The messages of a response as they come.
+ * Yields the messages of a response as they arrive.
  * @param {Response} response
  */
 export async function* messages(response) {
@@ -172,7 +172,7 @@ export function modern(url, method, params = {}, signal) {
 }
 
 /**
- * Runs code in a modern request; gives its structured content.
+ * Runs code in a modern request; returns its structured content.
  * @param {string} url
  * @param {string} code
  * @param {Record<string, unknown>} [args] more arguments
@@ -256,7 +256,7 @@ export function residentMemory(pid) {
   const lines = execFileSync('ps', ['-A', '-o', 'pid=,ppid=,rss=,comm=']).toString().trim().split('\n');
   const all = lines.map((line) => line.trim().split(/\s+/));
   const below = new Set([String(pid)]);
-  // Children come after their parents only nearly always.
+  // Repeated, as a child may be listed before its parent.
   for (let n = 0; n < 5; n++) for (const [child, parent] of all) if (below.has(parent)) below.add(child);
   const sizes = all.filter(([child, , , name]) => below.has(child) && name.includes('workerd'));
   return Math.max(...sizes.map(([, , rss]) => Number(rss) / 1000));

@@ -14,14 +14,14 @@ import { firstResult } from '../page/visit.mjs';
 
 const runs = Number(process.argv[2] ?? 5);
 const PORT = 8953;
-// How long there is nothing to do before a run that starts from what was booted ahead, in milliseconds.
+// The pause before a run that is to get an isolate booted ahead, in milliseconds.
 const THINKING = 2000;
-// How long bytecode and a snapshot may take to be made, in milliseconds.
+// How long it may take to make bytecode and a snapshot, in milliseconds.
 const MADE_WITHIN = 180_000;
-// How long a process may take to give back what it needs no more, in milliseconds.
+// How long a process may take to free unused memory, in milliseconds.
 const SETTLE = 5000;
 
-/** Modules, and what the original calls their packages. */
+/** Modules, and the original's names of their packages. */
 const SETS = [
   ['numpy', 'numpy'],
   ['pandas', 'pandas'],
@@ -31,7 +31,7 @@ const SETS = [
 ];
 
 /**
- * What was measured: times in seconds, each of them; memory and files in MB.
+ * The measurements: every time in seconds; memory and files in MB.
  * @typedef {{ first?: number[], again?: number[], ahead?: number[], memory?: number, kept?: number }} Figures
  */
 
@@ -46,7 +46,7 @@ async function several(once, pause = 0, count = runs) {
 }
 
 /**
- * Runs a server for as long as `use` does.
+ * Runs a server until `use` has finished.
  * @param {string} command @param {string[]} args @param {Record<string, string>} env
  * @param {(url: string, pid: number | undefined) => Promise<Figures>} use
  */
@@ -70,20 +70,20 @@ async function value(url, code) {
   return return_value;
 }
 
-/** A set on a server that has had none of it. @param {string} modules @param {string} url @param {number | undefined} pid @returns {Promise<Figures>} */
+/** Measures a set on a server that has none of its packages yet. @param {string} modules @param {string} url @param {number | undefined} pid @returns {Promise<Figures>} */
 async function onServer(modules, url, pid) {
   const once = () => value(url, `import ${modules}\n1`);
   await value(url, '1');
   await sleep(SETTLE);
   const before = residentMemory(pid);
   const first = await several(once, 0, 1);
-  // A run finds its modules imported once it starts from their snapshot.
+  // Once runs start from the snapshot, they find these modules already imported.
   const names = JSON.stringify(modules.split(', '));
   const found = `import sys\nfound = all(name in sys.modules for name in ${names})\nimport ${modules}\nfound`;
   for (const end = Date.now() + MADE_WITHIN; !(await value(url, found)); await sleep(1000))
     if (Date.now() > end) throw new Error(`no snapshot of ${modules} was made in time`);
   await sleep(SETTLE);
-  // One after the other: most of them have none that was booted ahead.
+  // Without a pause: for most of these runs, no isolate was booted ahead.
   const again = await several(once);
   const ahead = await several(once, THINKING);
   await sleep(SETTLE);
@@ -123,7 +123,7 @@ async function edge(modules) {
   }
 }
 
-/** From a page's start to its result: on the first visit, and on the next one. @param {string} modules @returns {Promise<Figures>} */
+/** Measures the time from a page's start to its result: on the first visit, and on later ones. @param {string} modules @returns {Promise<Figures>} */
 async function page(modules) {
   const site = await serveSite({ '/plain': { body: '<!doctype html><html lang="en"><title>A page</title>' } });
   const browser = await openChromium();

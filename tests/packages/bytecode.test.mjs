@@ -1,4 +1,4 @@
-// Packages that were fetched are compiled after the first run with them: the next finds bytecode, and nothing else is new.
+// Packages are compiled after the first run that fetched them: the next run finds bytecode, and nothing else changes.
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,16 +18,16 @@ after(async () => {
   rmSync(state, { recursive: true, force: true });
 });
 
-/** How long the compiling of a small package may take on a busy machine, in milliseconds. */
+/** How long it may take to compile a small package on a busy machine, in milliseconds. */
 const PATIENCE = 60_000;
 
-/** Of the packages' sources in use, those that have bytecode, and those that have none. */
+/** Returns how many of the packages' imported sources have bytecode, and how many do not. */
 const SOURCES = `
 import os, sys
 loaded = [m.__spec__ for m in list(sys.modules.values()) if (getattr(m, '__file__', None) or '').startswith('/lib/python3.14/packages')]
 [len([s for s in loaded if os.path.exists(s.cached)]), len([s for s in loaded if not os.path.exists(s.cached)])]`;
 
-/** Resolves when what is imported has bytecode. @param {(code: string) => Promise<any>} ask @param {string} imports */
+/** Waits until everything that `imports` imports has bytecode. @param {(code: string) => Promise<any>} ask @param {string} imports */
 async function compiled(ask, imports) {
   const until = Date.now() + PATIENCE;
   for (;;) {
@@ -55,7 +55,7 @@ test('the next run has bytecode, with the same tracebacks', { timeout: 240_000 }
 });
 
 test('in a session of the legacy protocol as well', { timeout: 120_000 }, async () => {
-  // Each in a session of its own: a run of none would have it compiled, too.
+  // Each attempt is in a new session: a run without a session would trigger the compilation, too.
   await compiled(async (code) => (await LegacyClient.connect(worker.url)).run(code), 'import attr');
 });
 

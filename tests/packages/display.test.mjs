@@ -1,4 +1,4 @@
-// What real libraries show: tables of pandas, figures, charts, formulas.
+// Rich display by real libraries: tables of pandas, figures, charts, formulas.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { answer, modern, startWorker } from '../edge/worker.mjs';
@@ -14,7 +14,7 @@ before(async () => {
 });
 after(() => worker?.stop());
 
-/** A result, and its parts. @param {string} code */
+/** Runs code and returns the result and its parts. @param {string} code */
 async function call(code) {
   const params = { name: 'run_python_code', arguments: { python_code: code } };
   const { result } = await answer(await modern(worker.url, 'tools/call', params));
@@ -114,7 +114,7 @@ test('a chart of altair comes as its JSON', async (t) => {
   const { status, error, display, text } = await call(
     "# /// script\n# dependencies = ['altair>=5', 'pandas']\n# ///\nimport altair as alt, pandas as pd\nalt.Chart(pd.DataFrame({'a': [1]})).mark_bar().encode(x='a')",
   );
-  // One of Pyodide's own wheels, which not every mirror has. Whatever else fails is a failure.
+  // MarkupSafe is one of Pyodide's own wheels, which not every mirror has. Any other error fails the test.
   if (status === 'install-error' && /markupsafe/i.test(error)) return t.skip('no mirror has MarkupSafe');
   assert.equal(status, 'success', error);
   const [kind] = Object.keys(display[0]);

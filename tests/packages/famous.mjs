@@ -1,4 +1,4 @@
-// One program that imports the six famous packages and uses each: for every home.
+// A program that imports and uses the six famous packages, for every home.
 
 /** Needs seaborn, which is in no lock file: `PACKAGES` must be `pypi`. */
 export const SIX = `
@@ -19,8 +19,8 @@ forest = RandomForestClassifier(n_estimators=3, random_state=0).fit(frame[['x']]
     len(plt.get_fignums()),
 ]`;
 
-/** What it returns. */
+/** The value of `SIX`. */
 export const OF_SIX = [2.0, 1.0, [false, true], [625, 600], 1];
 
-/** Too much for a deployed worker. */
+/** A program whose packages are too large for a deployed worker. */
 export const FOUR = 'import numpy, pandas, matplotlib.pyplot, scipy.stats\nprint("started")';

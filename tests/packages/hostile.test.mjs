@@ -1,4 +1,4 @@
-// Mirrors that lie, hang and never end; and what is shared between runs and sessions, and what is not.
+// Mirrors that lie, hang and never end; and what runs and sessions share of packages, and what not.
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -32,7 +32,7 @@ before(async () => {
     distro: tampers,
   });
   second = await startMirror({ jiter: tampers });
-  // Nothing is cached in its folder yet.
+  // A new folder, in which nothing is cached yet.
   state = mkdtempSync(join(tmpdir(), 'packages-'));
   worker = await startWorker({ PACKAGES: 'lock', PACKAGE_MIRRORS: `${first.url},${second.url}` }, state);
 });
@@ -87,7 +87,7 @@ test('a package of one session is not there in another, nor in a run that did no
   const look = 'import importlib.util; importlib.util.find_spec("si" + "x") is None';
   assert.equal((await two.run(look)).return_value, true);
   assert.equal((await run(worker.url, look)).return_value, true);
-  // It stays in its own.
+  // The first session still has it.
   assert.equal((await one.run(look)).return_value, false);
 });
 

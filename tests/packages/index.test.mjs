@@ -1,4 +1,5 @@
-// A package index of our own, which offers metadata by itself (PEP 658), lies about it, and counts; and who may ask for what.
+// A package index of our own, which serves separate metadata (PEP 658), lies about it, and records requests; and which packages
+// may be requested.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { run, startWorker } from '../edge/worker.mjs';
@@ -11,7 +12,7 @@ const wheels = [
   makeWheel('liar_made_here', '1.0', []),
 ];
 
-/** The paths that were asked for. @type {string[]} */
+/** The paths that were requested. @type {string[]} */
 const asked = [];
 const remember = (/** @type {import('node:http').IncomingMessage} */ { url = '' }) => asked.push(url) > 0;
 
@@ -54,7 +55,7 @@ test('a run that missed a module of the index is run again with it, if its name 
   const late = await run(worker.url, 'name = "alpha_made_here"\n__import__(name + "").version');
   assert.deepEqual(late, { status: 'success', output: [], return_value: '1.0' });
   asked.length = 0;
-  // What a run makes of what it was given is not told to the index, as the name of a package is.
+  // A name that a run computes from its input is not sent to the index as a package name: it may be secret.
   const secret = await run(worker.url, '__import__(secret + "_made_here")', { global_variables: { secret: 'alpha' } });
   assert.match(secret.error, /No module named 'alpha_made_here'\n.*add `import alpha_made_here` at the top of it/);
   assert.deepEqual(asked, []);

@@ -1,4 +1,4 @@
-// A mirror of Pyodide's packages that can lie, hang, and count.
+// A mirror of Pyodide's packages that can lie and hang, and counts requests.
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
@@ -20,17 +20,17 @@ export const wheel = (name) => readFileSync(join(WHEELS, locked[name].sha256));
 export const behaviours = {
   /** @type {Behaviour} */
   honest: (response, bytes) => response.end(bytes),
-  /** One bit of it is another. @type {Behaviour} */
+  /** Flips one bit. @type {Behaviour} */
   tampers: (response, bytes) => {
     const changed = Buffer.from(bytes);
     changed[changed.length >> 1] ^= 1;
     response.end(changed);
   },
-  /** Another wheel under this name. @type {Behaviour} */
+  /** Sends another wheel under this name. @type {Behaviour} */
   lies: (response) => response.end(wheel('six')),
   /** @type {Behaviour} */
   hangs: () => {},
-  /** It begins, and then there is nothing. @type {Behaviour} */
+  /** Sends the beginning, then nothing more. @type {Behaviour} */
   stalls: (response, bytes) => response.write(bytes.subarray(0, 100)),
   /** @type {Behaviour} */
   endless: (response) => {
@@ -48,7 +48,7 @@ export const behaviours = {
     response.writeHead(200, { 'content-length': bytes.length });
     response.write(bytes.subarray(0, bytes.length >> 1), () => response.destroy());
   },
-  /** It leads to itself for ever. @type {Behaviour} */
+  /** Redirects to itself forever. @type {Behaviour} */
   circles: (response) => response.writeHead(302, { location: `/${Math.random()}` }).end(),
 };
 
@@ -58,7 +58,7 @@ export const behaviours = {
  */
 export async function startMirror(treats = {}) {
   const files = new Map(Object.entries(locked).map(([name, { file_name }]) => [`/${file_name}`, name]));
-  /** How often each package was asked for. @type {Map<string, number>} */
+  /** How often each package was requested. @type {Map<string, number>} */
   const asked = new Map();
   const server = createServer((request, response) => {
     const name = files.get(request.url ?? '');

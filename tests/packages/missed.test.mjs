@@ -1,4 +1,4 @@
-// What nobody could know that a program needs, until it ran: it is run again with it, once, where nobody can tell.
+// Packages that a program turns out to need only while it runs: it is run again with them, once, if that cannot be noticed.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { answer, LegacyClient, meta, modern, run, startWorker } from '../edge/worker.mjs';
@@ -14,7 +14,7 @@ after(() => worker?.stop());
 const SIX = 'import importlib\nsix = importlib.import_module("s" + "ix")\n';
 const ADVICE = /add `import six` at the top of it/;
 
-/** A run, and what was said of packages meanwhile. @param {string} code */
+/** Runs code; returns its result, and the log messages about packages. @param {string} code */
 async function tell(code) {
   const _meta = meta({ 'io.modelcontextprotocol/logLevel': 'info' });
   const params = { name: 'run_python_code', arguments: { python_code: code }, _meta };
@@ -29,7 +29,7 @@ test('a module whose name only the run knows is there', async () => {
   assert.match(told.join('\n'), /^Added six [\d.]+: the run missed `six`, and is run again with it$/m);
 });
 
-/** Code whose library imports something late, and the value that it must return. @type {[string, string, unknown][]} */
+/** Code whose library imports a package late, and the value that it must return. @type {[string, string, unknown][]} */
 const LATE = [
   [
     'lxml, of pandas',

@@ -1,9 +1,9 @@
-// A package index with pure wheels that are made here.
+// A package index with pure Python wheels that are made here.
 import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
 import { crc32 } from 'node:zlib';
 
-/** A pure wheel. @param {string} name @param {string} version @param {string[]} [requires] */
+/** Makes a pure Python wheel. @param {string} name @param {string} version @param {string[]} [requires] */
 export function makeWheel(name, version, requires = []) {
   const info = `${name}-${version}.dist-info`;
   const needs = requires.map((requirement) => `Requires-Dist: ${requirement}\n`).join('');
@@ -17,7 +17,7 @@ export function makeWheel(name, version, requires = []) {
   return { name, version, file: `${name}-${version}-py3-none-any.whl`, metadata, bytes };
 }
 
-/** A ZIP archive whose files are stored as they are. @param {Record<string, string>} files */
+/** Makes a ZIP archive whose files are stored without compression. @param {Record<string, string>} files */
 function zip(files) {
   /** @type {Buffer[]} */
   const parts = [];
@@ -27,7 +27,7 @@ function zip(files) {
   for (const [path, text] of Object.entries(files)) {
     const [name, content] = [Buffer.from(path), Buffer.from(text)];
     const fields = Buffer.alloc(26);
-    fields.writeUInt16LE(20, 0); // the version that is needed; no flags, stored, no date
+    fields.writeUInt16LE(20, 0); // the version needed to extract; then no flags, stored, no date
     fields.writeUInt32LE(crc32(content), 10);
     fields.writeUInt32LE(content.length, 14);
     fields.writeUInt32LE(content.length, 18);
@@ -51,8 +51,8 @@ const sha256 = (/** @type {string | Buffer} */ bytes) => createHash('sha256').up
 
 /**
  * Serves an index of wheels, on a free port.
- * @param {ReturnType<typeof makeWheel>[]} wheels `liar_...` is said to have other metadata than it has
- * @param {(request: import('node:http').IncomingMessage) => boolean} [admits] hears of each request; 401 for those that it refuses
+ * @param {ReturnType<typeof makeWheel>[]} wheels the index gives a wrong hash for the metadata of `liar_...`
+ * @param {(request: import('node:http').IncomingMessage) => boolean} [admits] is asked about each request; those that it refuses get 401
  */
 export async function serveIndex(wheels, admits = () => true) {
   const server = createServer((request, response) => {

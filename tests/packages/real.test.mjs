@@ -1,4 +1,4 @@
-// Real packages, found in the code or named by it, on the running worker.
+// Real packages, which the code imports or declares, on the running worker.
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ import { answer, meta, modern, run, startWorker } from '../edge/worker.mjs';
 let worker;
 let state = '';
 before(async () => {
-  // Nothing is cached in its folder yet.
+  // A new folder, in which nothing is cached yet.
   state = mkdtempSync(join(tmpdir(), 'packages-'));
   worker = await startWorker({ PACKAGES: 'pypi', DENIED_PACKAGES: 'tiktoken' }, state);
 });
@@ -19,7 +19,7 @@ after(async () => {
   rmSync(state, { recursive: true, force: true });
 });
 
-/** A run in full: what is told on the way, too. @param {string} code */
+/** Runs code; returns its result and all notifications. @param {string} code */
 async function tell(code) {
   const _meta = meta({ 'io.modelcontextprotocol/logLevel': 'debug', progressToken: 'p' });
   const params = { name: 'run_python_code', arguments: { python_code: code }, _meta };
@@ -170,7 +170,7 @@ test('the client hears of what is fetched and installed', async () => {
   );
 });
 
-/** Requirements that cannot be had, and what the error must say. @type {[string, string, RegExp[]][]} */
+/** Requirements that cannot be installed, and what the error must say. @type {[string, string, RegExp[]][]} */
 const REFUSED = [
   [
     'a version that is not there',

@@ -1,4 +1,4 @@
-// How much an isolate has room for: what a machine of one's own has, and a deployed worker's budget.
+// The memory and packages of an isolate: on one's own machine, and within a deployed worker's budget.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { DEPLOYED } from '../edge/deployed.mjs';
@@ -10,7 +10,7 @@ describe('under cargo xtask dev', () => {
   /** @type {Awaited<ReturnType<typeof startWorker>>} */
   let worker;
   before(async () => {
-    // A busy machine takes its time to compile what six packages import.
+    // Enough time for a busy machine to compile what six packages import.
     worker = await startWorker({ TIME_LIMIT_SECONDS: '300' }, COMPILED);
   });
   after(() => worker?.stop());

@@ -1,4 +1,4 @@
-// Of each set of packages in use a snapshot is made after the first run: the next starts from it, and nothing else is new.
+// A snapshot is made of each set of packages after its first run: the next run starts from it, and nothing else changes.
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -20,12 +20,12 @@ after(async () => {
   rmSync(state, { recursive: true, force: true });
 });
 
-/** How long compiling and the snapshot may take on a busy machine, in milliseconds. */
+/** How long compiling and making the snapshot may take on a busy machine, in milliseconds. */
 const PATIENCE = 180_000;
 
 const ask = (/** @type {string} */ code) => run(worker.url, code);
 
-/** Runs code; it must succeed. @param {string} code */
+/** Runs code, which must succeed, and returns its value. @param {string} code */
 async function value(code) {
   const { status, return_value, error } = await ask(code);
   assert.equal(status, 'success', error);
@@ -36,12 +36,12 @@ async function value(code) {
 const starts = (module, imports) =>
   value(`import sys\nhad = ${JSON.stringify(module)} in sys.modules\n${imports}\nhad`);
 
-/** Resolves when an interpreter for these imports starts with the module. @param {string} module @param {string} imports */
+/** Waits until an interpreter for these imports starts with the module. @param {string} module @param {string} imports */
 async function made(module, imports) {
   const until = Date.now() + PATIENCE;
   while (!(await starts(module, imports))) {
     assert.ok(Date.now() < until, 'no snapshot was made in time');
-    // It gives way to whoever asks.
+    // Making a snapshot gives way to runs: leave it some time.
     await sleep(3000);
   }
 }
@@ -104,7 +104,7 @@ import sys, os, json, numpy, scipy
 });
 
 test('nothing random is the same in two interpreters', { timeout: 600_000 }, async () => {
-  /** What is imported, and a list of what is drawn. @type {Record<string, [string, string]>} */
+  /** Imports, and a list of random draws. @type {Record<string, [string, string]>} */
   const sets = {
     numpy: [
       'import numpy as np',

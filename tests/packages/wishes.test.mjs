@@ -1,4 +1,4 @@
-// What a library asks for at run time, and nobody imports.
+// Packages that a library needs at run time although no code imports them.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { run, startWorker } from '../edge/worker.mjs';
@@ -8,7 +8,7 @@ describe('by default', () => {
   /** @type {Awaited<ReturnType<typeof startWorker>>} */
   let worker;
   before(async () => {
-    // A busy machine takes its time to compile what pandas and matplotlib import.
+    // Enough time for a busy machine to compile what pandas and matplotlib import.
     worker = await startWorker({ TIME_LIMIT_SECONDS: '300' }, COMPILED);
   });
   after(() => worker?.stop());

@@ -1,4 +1,4 @@
-// `assets` of a stranger: what whoever serves the sandbox's files can do, and what not.
+// `assets` on a foreign server: what the server of the sandbox's files can do, and what not.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { SITE, serveSite } from './site.mjs';
 const BLANK = { body: '<!doctype html><html lang="en"><title>A page</title>' };
 const FRAME = readdirSync(join(SITE, 'assets')).find((name) => name.startsWith('frame-')) ?? '';
 
-/** A frame's document that does what it likes, and tells its own server of it. */
+/** A hostile document for the frame, which reports to its own server. */
 const EVIL = `<!doctype html><script>
 const told = (text) => fetch('/told?' + encodeURIComponent(text), { mode: 'no-cors' });
 const { port1, port2 } = new MessageChannel();
@@ -61,7 +61,7 @@ after(async () => {
   evil?.close();
 });
 
-/** In the page. @param {string} assets */
+/** In the page: runs a program in a sandbox with these `assets`. @param {string} assets */
 async function use(assets) {
   localStorage.setItem('secret', 'CANARY-STORED');
   const { codeSandbox } = await import(/** @type {any} */ ('/code-sandbox.js'));
@@ -84,7 +84,7 @@ test('its frame sees the code and forges results, and nothing of the page', asyn
     const { pathname, search } = new URL(request.url());
     if (pathname === '/told') told.push(decodeURIComponent(search.slice(1)));
   });
-  // This is why the folder has to be one's own, or one that is trusted as a script of the page is.
+  // The server can forge results: the folder must be one's own, or trusted like a script of the page.
   assert.equal(await page.evaluate(use, `${evil.url}/assets`), 'forged');
   assert.ok(told.includes('code "of the page"'), told.join('\n'));
   const tried = JSON.parse((told.find((line) => line.startsWith('tried ')) ?? 'tried {}').slice(6));
@@ -125,7 +125,7 @@ test('a page’s own policy keeps the files of strangers out', async () => {
 
 test('a frame of a stranger leaves no snapshot for the sandboxes of the page', { timeout: 120_000 }, async () => {
   const { page, close } = await openPage(browser, `${site.url}/plain`);
-  // It keeps something for a key of its choice, as one that numpy is looked up by.
+  // It stores a snapshot under a key of its choice, such as the key of numpy's snapshot.
   const poison = EVIL.replace(
     "if (message.method === 'boot') {",
     "if (message.method === 'boot') { ask('keepSnapshot', '0'.repeat(64), new Blob(['poison']));",
@@ -146,7 +146,7 @@ test('a frame of a stranger leaves no snapshot for the sandboxes of the page', {
       }),
   );
   await close();
-  // Kept it may be; found by a sandbox whose files are elsewhere it must not be.
+  // It may be stored, but a sandbox whose files are elsewhere must not find it.
   for (const key of kept) assert.match(key, new RegExp(poisoner.url), `${key}: of no folder`);
 });
 

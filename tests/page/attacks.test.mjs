@@ -15,10 +15,10 @@ import { startHome } from './home.mjs';
 
 const forgeries = all(PORT);
 
-/** How many attacks go on at once where none is in the way of another. */
+/** How many attacks run at once if they do not disturb each other. */
 const AT_ONCE = 3;
 
-/** How long a bystander may wait, in milliseconds: its own interpreter boots beside six others, on two cores. */
+/** How long a bystander may wait, in milliseconds: its interpreter boots beside six others, on two cores. */
 const PATIENCE = 15_000;
 
 /** @type {Awaited<ReturnType<typeof listen>>} */
@@ -39,7 +39,7 @@ describe('attacks on what is outside of a page’s sandbox', () => {
   });
   after(() => home?.stop());
 
-  /** In a fresh interpreter, and in a session. @param {string} code */
+  /** Runs code in a fresh interpreter and in a session. @param {string} code */
   const everywhere = (code) =>
     Promise.all([{}, { session }].map((options) => home.run(aimed(code, listener, home.own), options)));
 
@@ -107,14 +107,14 @@ describe('attacks on what is outside of a page’s sandbox', () => {
       }
       const inSandbox = await evaluate(LOOK);
       assert.deepEqual(inSandbox.return_value, [], inSandbox.error);
-      // It can be found, where it is: in its own session.
+      // The marks can be found where they are: in their own session.
       const own = await home.run(LOOK, { session });
       assert.ok(own.structured.return_value?.length > 8, JSON.stringify(own.structured));
     });
 
     test('nobody hears what is said in another frame', async () => {
       const [ann, bob] = [await openSession(home), await openSession(home, 'bob')];
-      // Workers have nothing to speak by, not even those of one frame.
+      // Workers have no channel to each other, not even within one frame.
       const speak = 'import js\njs.BroadcastChannel.new("tenant").postMessage("of another")\n1';
       for (const [token, session] of /** @type {[string, string][]} */ ([
         ['ann', ann],
@@ -149,7 +149,7 @@ describe('attacks on what is outside of a page’s sandbox', () => {
     after(() => report('attacks', 'other tenants', { page: 8 + guesses('0').length }));
   });
 
-  /** In the page's sandbox, a third frame. @param {string} code */
+  /** Runs code in the page's own sandbox, a third frame. @param {string} code */
   const evaluate = (code) => home.page.evaluate((code) => /** @type {any} */ (window).sandbox.eval(code), code);
 });
 
@@ -185,12 +185,12 @@ describe('attacks on the frame, and on the page', () => {
       ]);
       const [attacked, next, renewed] = kept.map((/** @type {any} */ result) => JSON.stringify(result));
       for (const seen of [JSON.stringify(fresh.structured), attacked]) {
-        // A program that spoils what suspends it is ended by its time.
+        // A program that breaks its own suspension is ended at its time limit.
         assert.match(seen, new RegExp(`${ends.source}|broke its protocol|did not end when it was told to`));
         if (never) assert.doesNotMatch(seen, never);
       }
       onlyLogs(fresh.messages);
-      // One that still forges its frames well forges those of the next run, too: it is its own.
+      // An interpreter that forges valid frames also forges those of the next run: that is the session's own.
       assert.match(next, new RegExp(`"return_value":42|broke its protocol|lost|run-error|${ends.source}`));
       assert.match(renewed, /"return_value":42/);
     });
@@ -231,7 +231,7 @@ describe('attacks on whoever shares the page', () => {
         assert.equal(bystander.structured.return_value, 42);
         assert.ok(performance.now() - start < PATIENCE, `a bystander waited for ${performance.now() - start} ms`);
         const seen = JSON.stringify((await attack).structured);
-        // A page’s own device may be too slow for some of them.
+        // The device may be too slow for some of them.
         assert.match(seen, new RegExp(`${ends.source}|took longer than`));
         assert.ok(seen.length < 9_000_000);
       });

@@ -1,4 +1,4 @@
-// A tab in the background, whose timers the browser slows down, and one that the browser freezes: limits, Stop, results.
+// Limits, Stop and results in a background tab, whose timers the browser throttles, and in one that the browser freezes.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import puppeteer from 'puppeteer-core';
@@ -18,7 +18,7 @@ before(async () => {
     browser: 'chrome',
     executablePath: CHROMIUM,
     headless: true,
-    // What drivers switch off is what is tested here.
+    // Drivers switch off the throttling that is tested here.
     ignoreDefaultArgs: [
       '--disable-background-timer-throttling',
       '--disable-backgrounding-occluded-windows',
@@ -35,7 +35,7 @@ before(async () => {
     const server = await pythonServer();
     Object.assign(window, { sandbox, server });
   });
-  // Another tab covers it.
+  // Another tab in front puts the page in the background.
   await (await browser.newPage()).bringToFront();
 });
 
@@ -44,7 +44,7 @@ after(async () => {
   site?.close();
 });
 
-/** How long a timer of the page that is set by another takes that should take 20 ms, three times. */
+/** Measures three chained timers of the page that should take 20 ms each. */
 const throttled = () =>
   page.evaluate(async () => {
     const start = performance.now();
@@ -111,7 +111,7 @@ test('in the background', { timeout: 300_000 }, async (t) => {
       /** @type {any} */ (window).sandbox.eval('import asyncio\nawait asyncio.sleep(1)\n"slept"'),
     );
     await devtools.send('Page.setWebLifecycleState', { state: 'frozen' });
-    // Longer than a frame may take to answer whether it is there.
+    // Longer than a frame may take to answer a check that it is alive.
     await new Promise((resolve) => setTimeout(resolve, 15_000));
     await devtools.send('Page.setWebLifecycleState', { state: 'active' });
     const result = /** @type {any} */ (await running);

@@ -1,4 +1,4 @@
-// Figures of the page: start, stop, memory, bytes. Prints a table, and writes target/bench-page.json.
+// Measures the page: start, stop, memory, bytes. Prints a table, and writes target/bench-page.json.
 //
 // usage: node bench.mjs [REPETITIONS]
 import { writeFileSync } from 'node:fs';

@@ -1,14 +1,14 @@
-// Browsers for the tests: the day's. Tests ask a browser what it has, and test what holds there.
+// Browsers for the tests, in whatever version is installed. Tests check which features a browser has.
 import { accessSync } from 'node:fs';
 import { chromium } from 'playwright-core';
 import puppeteer from 'puppeteer-core';
 
-/** Where Debian, or a setting, has it. */
+/** The browsers' paths: from settings, or Debian's. */
 export const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 export const FIREFOX = process.env.FIREFOX ?? '/usr/bin/firefox-esr';
 
 /**
- * For the option `skip` of a test: why it cannot be tried, if there is no Firefox.
+ * For the option `skip` of a test: the reason, if there is no Firefox.
  * @returns {string | false}
  */
 export function withoutFirefox() {
@@ -20,10 +20,10 @@ export function withoutFirefox() {
   }
 }
 
-/** Those that were told of. @type {Set<string>} */
+/** The browsers that were already reported. @type {Set<string>} */
 const found = new Set();
 
-/** Says, once, which browser is tested. @param {string} name */
+/** Prints once which browser is tested. @param {string} name */
 function tell(name) {
   if (!found.has(name)) console.log(`found ${name}`);
   found.add(name);
@@ -32,14 +32,14 @@ function tell(name) {
 /** @param {string[]} [args] */
 export async function openChromium(args = []) {
   accessSync(CHROMIUM);
-  // As root, in a container, its own sandbox cannot be had.
+  // Chromium's own sandbox does not work as root in a container.
   const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', ...args] });
   tell(`Chromium ${browser.version()}`);
   return browser;
 }
 
 /**
- * As a person has it: with a profile, in which links may have connections prepared. Playwright's pages have none else.
+ * Starts Chromium with a profile, as people use it: there, links may cause preconnections, unlike in Playwright's own pages.
  * @param {string} profile a folder
  */
 export async function openProfile(profile) {
@@ -64,13 +64,13 @@ export async function openFirefox(preferences = {}) {
 }
 
 /**
- * Whether the page's browser can suspend code (JSPI): what docs/page.md says of browsers without holds otherwise.
+ * Whether the page's browser can suspend code (JSPI); for those that cannot, see docs/page.md.
  * @param {{ evaluate: (run: () => boolean) => Promise<boolean> }} page of any of the drivers
  */
 export const suspends = (page) => page.evaluate(() => 'Suspending' in WebAssembly);
 
 /**
- * A page whose complaints are remembered.
+ * Opens a page, and records its errors and warnings.
  * @param {import('playwright-core').Browser} browser @param {string} url
  * @param {import('playwright-core').BrowserContextOptions} [options]
  */

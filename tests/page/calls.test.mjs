@@ -1,4 +1,4 @@
-// Calls out of a running program, on the page: of a build with the tools that tests need.
+// Calls out of a running program, on the page, in a build with the test tools.
 import { contractOfCalls, TIME_LIMIT } from '../contract/calls.mjs';
 import { PORT } from '../security/attacks/host.mjs';
 import { startPage } from './over-channel.mjs';

@@ -1,4 +1,4 @@
-// The sandbox's own JavaScript, changed: to see what holds without a part of it.
+// Changes the sandbox's own JavaScript, to test that other defences hold without a part of it.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import { SITE } from './site.mjs';
 
 /**
- * Has a page get another `isolate.js`, and a library that was built with it.
+ * Serves a page a changed `isolate.js`, and a library with its hash.
  * @param {import('playwright-core').Page} page
  * @param {(source: string) => string} change
  */

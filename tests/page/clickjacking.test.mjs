@@ -1,4 +1,4 @@
-// Pages that frame the element and borrow a click or the keyboard, and programs that would take the focus.
+// Clickjacking: pages that frame the element and steal a click or keystrokes, and programs that try to take the focus.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { openChromium, openPage } from './browser.mjs';
@@ -49,7 +49,7 @@ test('a borrowed click on Run starts nothing in a page of a stranger, and says w
   const frame = page.frames().find((one) => one.url().startsWith(site.url));
   assert.ok(frame);
   await frame.getByRole('button', { name: 'Run' }).waitFor();
-  // Where the button lies, under what the stranger shows.
+  // The position of the button, under the foreign page's content.
   await page.mouse.click(30, 20);
   await frame.getByText(/frames this page/).waitFor();
   assert.doesNotMatch(await shown(frame), /ran/);

@@ -63,7 +63,7 @@ async function useClient({ major, pin, how }) {
   if (how === 'port') {
     const { port1, port2 } = new MessageChannel();
     server.listen(port2);
-    // What a client makes of a port, in three lines.
+    // A client's transport over a port, in three lines.
     transport = {
       start: async () => {
         port1.onmessage = ({ data }) => transport.onmessage?.(data);
@@ -152,7 +152,7 @@ for (const { name, page: path, modern = false, how } of CONNECTIONS) {
     );
     assert.deepEqual(seen.structured, { status: 'success', output: ['seen'], return_value: 42 });
     assert.equal(seen.error, 'run-error');
-    // A modern request stands for itself; a legacy client has an interpreter.
+    // Modern requests are stateless; a legacy client has an interpreter of its own.
     assert.equal(seen.kept, !modern);
     assert.equal(seen.inSession, 7);
     assert.equal(seen.ended, 'the session has ended, with its variables and files');

@@ -2,5 +2,5 @@
 import { contract, GRACE } from '../contract/suite.mjs';
 import { startPage } from './over-channel.mjs';
 
-// It has ten interpreters, and one of them belongs to a handle, whose session lasts.
+// The page has ten interpreters, one of which belongs to a handle's session for the whole suite.
 contract('page', () => startPage({ graceSeconds: Number(GRACE) }), 9);

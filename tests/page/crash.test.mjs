@@ -1,4 +1,4 @@
-// Every wait has an end: frames that crash, that never answer, that say what no frame says, and files that never come.
+// Every wait ends: with frames that crash, never answer or send invalid messages, and with files that never arrive.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -23,7 +23,7 @@ after(async () => {
   site?.close();
 });
 
-/** A page with the library. */
+/** Opens a page with the library. */
 async function open() {
   const opened = await openPage(browser, `${site.url}/plain`);
   await opened.page.evaluate(async () => {
@@ -34,8 +34,8 @@ async function open() {
 }
 
 /**
- * Kills the process of the page's frames, as a program can that fills its memory. The driver takes that for the end of the
- * page: so the page tells its server what it sees.
+ * Kills the process of the page's frames, as a program can by filling its memory. The driver takes this for the end of the
+ * page, so the page reports to its server what it sees.
  */
 async function crashFrames() {
   const session = await browser.newBrowserCDPSession();
@@ -48,7 +48,7 @@ async function crashFrames() {
 }
 
 /**
- * Opens a page that runs a script with the library, waits for its first report, crashes its frames, and gives the second.
+ * Opens a page that runs a script with the library, waits for its first report, crashes its frames, and returns the second.
  * @param {string} script
  */
 async function crashing(script) {
@@ -125,7 +125,7 @@ await tell({ ended, value: result.structuredContent.return_value });`);
   assert.equal(value, 42);
 });
 
-/** Makes the frame another document. @param {import('playwright-core').Page} page @param {string} script */
+/** Replaces the frame's document by one with this script. @param {import('playwright-core').Page} page @param {string} script */
 const playFrame = (page, script) =>
   page.route('**/frame-*.htm', (route) =>
     route.fulfill({
@@ -135,7 +135,7 @@ const hello = () => parent.postMessage({ sandbox: location.hash.slice(1) }, '*',
     }),
   );
 
-/** How it ends when a sandbox is asked for. @param {import('playwright-core').Page} page */
+/** Opens a sandbox, and returns how that ends. @param {import('playwright-core').Page} page */
 const opening = (page) =>
   page.evaluate(async () => {
     const { codeSandbox, why } = /** @type {any} */ (window);
@@ -145,7 +145,7 @@ const opening = (page) =>
     return { said, took: performance.now() - start, frames: document.querySelectorAll('iframe').length };
   });
 
-/** Documents that are no frame of ours, and what is said of them. @type {[string, string, RegExp][]} */
+/** Scripts of documents in our frame's place, and the expected error. @type {[string, string, RegExp][]} */
 const PLAYED = [
   ['that says nothing', '', /does not answer/],
   ['that answers no call', 'hello(); page.onmessage = () => {};', /its frame does not answer/],
@@ -172,7 +172,7 @@ for (const [name, script, expected] of PLAYED) {
     const { page, close } = await open();
     await playFrame(page, script);
     const never = expected.source.includes('136 s');
-    // The longest of all: what takes the page's time is not worth ours.
+    // A fake clock for the longest wait, to spare the test's time.
     if (never) await page.clock.install();
     const ended = opening(page);
     if (never) {

@@ -1,4 +1,4 @@
-// What a person expects of `<python-sandbox>`: colours, questions, a program that stays, links that run nothing.
+// Details of `<python-sandbox>`: colours, questions, a program that is kept, links that run nothing.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { openChromium, openPage } from './browser.mjs';
@@ -31,7 +31,7 @@ after(async () => {
   site?.close();
 });
 
-/** Runs a program by the element's own method. @param {import('playwright-core').Page} page @param {string} code */
+/** Runs a program with the element's method `run`. @param {import('playwright-core').Page} page @param {string} code */
 const run = (page, code) =>
   page.evaluate(async (code) => {
     await customElements.whenDefined('python-sandbox');
@@ -126,7 +126,7 @@ test('where nothing can be suspended, a program that asks is first asked what it
     .getByRole('alert')
     .getByText(/EOFError/)
     .waitFor();
-  // The next run reads anew, and one without input nothing of what was left.
+  // The next run reads the input from its start; with empty input, nothing is left of the old one.
   await input.fill('one\ntwo\nthree');
   await run(page, 'input()');
   assert.equal(await page.locator('.value').textContent(), 'one');
@@ -227,7 +227,7 @@ test('a link puts its program into the page, and runs nothing', async () => {
   );
   await page.getByRole('button', { name: 'Run' }).click();
   await page.getByRole('log').getByText('ran').waitFor();
-  // What is shared is what is read.
+  // The copied link equals the link that was opened.
   await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
   await page.getByRole('button', { name: 'Copy a link' }).click();
   await page.getByRole('button', { name: 'Copied' }).waitFor();

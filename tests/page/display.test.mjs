@@ -1,4 +1,4 @@
-// What a program displays is shown in a frame that can do nothing: whatever its markup tries, a listener hears of it.
+// Markup that a program displays is shown in a powerless frame; a listener would hear whatever gets out of it.
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
@@ -15,7 +15,7 @@ const PAGE = {
 let site;
 /** @type {import('playwright-core').Browser} */
 let browser;
-/** What is heard, as paths. @type {string[]} */
+/** The paths of the requests that the listener heard. @type {string[]} */
 const heard = [];
 const listener = createServer((request, response) => {
   heard.push(request.url ?? '');
@@ -26,7 +26,7 @@ let away = '';
 before(async () => {
   await new Promise((resolve) => listener.listen(0, '127.0.0.1', () => resolve(undefined)));
   away = `http://127.0.0.1:${/** @type {import('node:net').AddressInfo} */ (listener.address()).port}`;
-  // Without a policy of its own: nothing of the page's helps.
+  // The page `/open` has no policy of its own, so nothing but the element protects it.
   site = await serveSite({
     '/open': PAGE,
     '/strict': { ...PAGE, headers: { 'content-security-policy': "default-src 'self'" } },
@@ -40,7 +40,7 @@ after(async () => {
   listener.close();
 });
 
-/** Markup that tries all that markup can without being asked. */
+/** Markup that tries everything that markup can do without interaction. */
 const markup =
   () => `</iframe></body></html>"'&quot;><script>top.hacked = parent.hacked = 1; fetch('${away}/script')</script>
 <script src="${away}/script-src"></script><script type="module" src="${away}/module"></script>
@@ -64,7 +64,7 @@ body { background: url(${away}/background); font-family: f; cursor: url(${away}/
 <body background="${away}/body" onload="top.hacked = 1"><details open ontoggle="top.hacked = 1"></details>
 <iframe src="javascript:top.hacked = 1"></iframe><a href="${away}/ping" ping="${away}/ping">x</a>`;
 
-/** Runs a program whose value has this as its markup. @param {import('playwright-core').Page} page @param {string} html @param {string} [method] */
+/** Runs a program whose value has this markup. @param {import('playwright-core').Page} page @param {string} html @param {string} [method] */
 async function show(page, html, method = '_repr_html_') {
   const code = `class Value:\n    def ${method}(self): return ${JSON.stringify(html)}\n    def __repr__(self): return 'value'\nValue()`;
   return page.evaluate(async (code) => {
@@ -84,14 +84,14 @@ async function show(page, html, method = '_repr_html_') {
 
 const quiet = (/** @type {number} */ time) => new Promise((resolve) => setTimeout(resolve, time));
 
-/** What a page says that was not taken over. @param {import('playwright-core').Page} page */
+/** State of the page that shows whether it was taken over. @param {import('playwright-core').Page} page */
 const untouched = (page) =>
   page.evaluate(() => [/** @type {any} */ (window).hacked, document.title, location.pathname]);
 
 test('the listener hears of such markup where nothing holds it', async () => {
   const { page, close } = await openPage(browser, `${site.url}/open`);
   heard.length = 0;
-  // But for what leads it away before all is asked for.
+  // Without the navigations, which would leave before the other requests are sent.
   const staying = markup()
     .replaceAll(/ location = '[^']*'/g, '')
     .replace(/<meta http-equiv="refresh".*/, '');
@@ -105,7 +105,7 @@ test('the listener hears of such markup where nothing holds it', async () => {
     await quiet(100);
   for (const path of expected) assert.ok(heard.includes(path), path);
   assert.equal(await page.evaluate(() => /** @type {any} */ (window).hacked), 1);
-  // A frame alone, without a document around it that forbids it, may follow a link.
+  // A single frame, without an enclosing document whose policy forbids it, may follow a link.
   await page.evaluate((away) => {
     const frame = document.createElement('iframe');
     Object.assign(frame, { id: 'alone', srcdoc: `<a href="${away}/link" style="position: fixed; inset: 0">x</a>` });

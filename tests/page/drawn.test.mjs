@@ -1,4 +1,4 @@
-// Markdown, LaTeX and charts are drawn where nothing can be reached: what is hostile in them, and what they become.
+// Markdown, LaTeX and charts, drawn where nothing can be reached: the results, and hostile content.
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -58,7 +58,7 @@ async function show(page, bundles) {
   }, code);
 }
 
-/** The documents of what was drawn, read as a browser reads them. @param {import('playwright-core').Page} page @param {string[]} selectors */
+/** Parses the drawn documents and returns what the selectors find in them. @param {import('playwright-core').Page} page @param {string[]} selectors */
 const found = (page, selectors) =>
   page.evaluate((selectors) => {
     const { shadowRoot } = /** @type {any} */ (document.querySelector('python-sandbox'));
@@ -173,7 +173,7 @@ test('what cannot be drawn is shown as what it is', async () => {
   assert.match(texts[2], /vegalite.*could not be drawn/);
   assert.equal(frames.length, 2);
   assert.match((await found(page, ['p', '.katex-error']))[0].found.join(), /instead/);
-  // Where the files are not, as in a copy of a part of the site.
+  // Without the drawing scripts, as in an incomplete copy of the site.
   await page.route(/draw-texts/, (route) => route.abort());
   await page.reload();
   assert.deepEqual((await show(page, [{ 'text/markdown': '**bold**' }])).texts, ['**bold**']);

@@ -1,4 +1,4 @@
-// `<python-sandbox>` as a site of somebody else has it, under a policy of its own.
+// `<python-sandbox>` embedded in another site, under that site's policy.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
@@ -122,7 +122,7 @@ test('files that a person gives, or drops, are there for each run', async () => 
     const prevented = !drop();
     element.code = 'import os\n{name: open(name, "rb").read() for name in sorted(os.listdir())}';
     const first = await element.run();
-    // What a program did to them is undone for the next.
+    // A program deletes a given file: the next run gets it again.
     element.code = 'import os\nos.remove("a.csv")\nsorted(os.listdir())';
     const second = await element.run();
     const items = () => [...root.querySelectorAll('.given li')].map(({ firstChild }) => firstChild.textContent);
@@ -157,7 +157,7 @@ open('big.bin', 'wb').write(bytes(300_000))`;
   assert.equal(download.suggestedFilename(), 'a.html');
   const kept = await download.path();
   assert.equal(readFileSync(kept, 'utf8'), '<script>top.owned = 1</script>');
-  // One that is too large for the result is read when it is asked for.
+  // A file that is too large for the result is read when it is downloaded.
   const last = page.locator('python-sandbox .download').last();
   const [large] = await Promise.all([page.waitForEvent('download'), last.click()]);
   assert.equal(large.suggestedFilename(), 'big.bin');

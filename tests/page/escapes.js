@@ -1,6 +1,6 @@
-// What hostile JavaScript in a sandbox's worker tries. The body of a worker, with the addresses of a server that must
-// see nothing, and of the page; it answers with what each attempt came to. Run as it is in an ordinary worker, most of
-// it gets through: the test sees to that, too.
+// Attacks by hostile JavaScript in a sandbox's worker: the body of a worker, which the test prefixes with the addresses of the
+// page and of a server that must see nothing. It posts the outcome of each attempt. In an ordinary worker most attempts
+// succeed, which is tested, too.
 // @ts-nocheck: a script of its own, whose addresses are written before it
 
 const results = {};
@@ -17,13 +17,13 @@ async function attempt(name, attempt) {
 
 const blob = (source) => URL.createObjectURL(new Blob([source], { type: 'text/javascript' }));
 
-/** A worker of a worker, and what it says. */
+/** Starts a worker within the worker, and returns its message. */
 const nested = (address, options) =>
   new Promise((resolve, reject) => {
     const worker = new Worker(address, options);
     worker.onmessage = ({ data }) => (String(data).startsWith('blocked') ? reject(new Error(data)) : resolve(data));
     worker.onerror = (event) => {
-      // Or it would be an error of this worker, too.
+      // Otherwise it would count as an error of this worker, too.
       event.preventDefault();
       reject(new Error('it was not started'));
     };
@@ -115,7 +115,7 @@ const getter = (url) =>
     async () => (await navigator.serviceWorker.register(`${PAGE}/code-sandbox.js`)) && 'made',
   );
 
-  // What the page, the user or the browser keeps.
+  // Data of the page, the user or the browser.
   await attempt(
     'indexed db',
     () =>
@@ -137,7 +137,7 @@ const getter = (url) =>
     return 'assigned';
   });
 
-  // Everybody who listens.
+  // Messages to other contexts.
   await attempt('broadcast', () => {
     new BroadcastChannel('sandbox').postMessage('hostile');
     return 'posted';

@@ -10,17 +10,17 @@ import { serveSite } from './site.mjs';
 
 const ESCAPES = readFileSync(new URL('escapes.js', import.meta.url), 'utf8');
 
-/** What gets through although nothing may: none of it leaves the worker. */
+/** Attempts that succeed in spite of the policy: with none of them anything leaves the worker. */
 const HARMLESS = ['broadcast', 'messages to whoever made this worker', 'canvas filter', 'navigation', 'notification'];
 
-/** A server that counts whatever arrives: connections, and datagrams. */
+/** A server that records everything that arrives: connections and datagrams. */
 async function listen() {
   /** @type {string[]} */
   const seen = [];
   const tcp = createServer((socket) => {
     socket.on('data', (data) => seen.push(data.toString('latin1').split('\r\n')[0]));
     socket.on('error', () => {});
-    // Nothing is answered; what has arrived has arrived.
+    // It never answers; recording what arrives is enough.
     setTimeout(() => socket.destroy(), 300);
   });
   await new Promise((resolve) => tcp.listen(0, '127.0.0.1', () => resolve(undefined)));
@@ -58,21 +58,21 @@ before(async () => {
     '/secret': { body: 'a secret' },
   });
   hostile = await listen();
-  // Every name is the hostile server's: a look-up becomes a connection that it sees.
+  // Every name resolves to the hostile server: a DNS lookup becomes a connection that it sees.
   browser = await openChromium(['--host-resolver-rules=MAP *.example.test 127.0.0.1']);
   opened = await openPage(browser, `${site.url}/page`);
   attack = `const HOSTILE = '${hostile.url}', HOSTILE_NAME = '${hostile.name}', PAGE = '${site.url}';\n${ESCAPES}`;
   await prepare();
 });
 
-/** What the programs run in the page call, and what must not be heard there. */
+/** Loads the library into the page, and records messages that must not arrive there. */
 const prepare = () =>
   opened.page.evaluate(async () => {
     localStorage.setItem('secret', 'stored');
     /** @type {string[]} */
     const heard = [];
     Object.assign(window, { heard, ...(await import(/** @type {any} */ ('/code-sandbox.js'))) });
-    // A frame's own hello is for the library.
+    // Except the frame's own hello to the library.
     addEventListener('message', ({ data }) => data?.sandbox || heard.push(JSON.stringify(data)));
     new BroadcastChannel('sandbox').onmessage = (event) => heard.push(String(event.data));
   });
@@ -98,8 +98,8 @@ const run = (code, globals = {}, timeLimitSeconds = 50) =>
   );
 
 /**
- * Python that becomes JavaScript of its own making: in a worker of the worker, as there is no `eval`. It cannot make one
- * (hostile.test.mjs); here, in a sandbox that leaves it the means, the policy has to hold by itself.
+ * Python that runs arbitrary JavaScript, in a worker within the worker, as there is no `eval`. Normally it cannot make one
+ * (hostile.test.mjs); here the sandbox leaves it the constructors, and the policy alone has to hold.
  */
 const BECOME = `
 import asyncio, js
@@ -137,7 +137,7 @@ test('in an ordinary worker the attacks get through', async () => {
 test('from the sandbox none does, by its policy alone', async () => {
   const removed = /"Worker","SharedWorker","BroadcastChannel","EventSource","FontFace"/;
   await changeIsolate(opened.page, (source) => source.replace(removed, ''));
-  // The files are fetched once a page: the changed ones by a new one.
+  // A page fetches the files once: a reload gets the changed ones.
   await opened.page.reload();
   await prepare();
   hostile.seen.length = 0;
@@ -161,7 +161,7 @@ test('from the sandbox none does, by its policy alone', async () => {
   await prepare();
 });
 
-/** Python's own ways, and what each must come to. @type {[string, string][]} */
+/** Attempts in Python, and the required result of each. @type {[string, string][]} */
 const PYTHON = [
   ['sockets', 'import socket\ns = socket.create_connection(("127.0.0.1", PORT), 2)\ns.sendall(b"x")\ns.recv(1)'],
   ['urllib', 'import urllib.request\nurllib.request.urlopen(URL, timeout=2).read()'],
@@ -204,8 +204,8 @@ test('Python’s own ways out fail, each with an exception', async () => {
 });
 
 test('a forged message becomes nothing but the run’s own result', async () => {
-  // The worker's own port is out of reach of the code that comes later, but suppose that it were not: whatever is
-  // posted is the result of this run, and the frame and the page go on.
+  // Later code cannot reach the worker's own port. Even if it could, whatever it posts is only this run's result, and the
+  // frame and the page go on.
   const forged = await run(`
 import js
 from pyodide.ffi import to_js

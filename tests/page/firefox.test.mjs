@@ -1,11 +1,11 @@
-// The core of it in Firefox: results, output, Stop, kill, MCP.
+// The library's main features in Firefox: results, output, Stop, kill, MCP.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { DEEP } from '../contract/deep.mjs';
 import { openFirefox, suspends, withoutFirefox } from './browser.mjs';
 import { serveSite } from './site.mjs';
 
-// Each test says so: node counts none in a suite that is skipped as a whole.
+// Each test has this option: node counts no tests in a suite that is skipped as a whole.
 const skip = withoutFirefox();
 
 describe('in Firefox', () => {
@@ -48,7 +48,7 @@ describe('in Firefox', () => {
       const next = await sandbox.eval('1 + 1');
       const large = await sandbox.eval('[n, n * n, 10**99_999]', { n: 2n ** 70n });
       sandbox.close();
-      // As text: not every driver takes a bigint.
+      // As text: not every driver can return a bigint.
       const values = large.return_value.map(String);
       return { lines, sum, killed: killed.error, next: next.return_value, values };
     });
@@ -81,7 +81,7 @@ describe('in Firefox', () => {
   });
 
   test('what waits is suspended, and Stop leaves the interpreter as it was', { skip }, async (t) => {
-    // no-jspi.test.mjs has what holds then.
+    // Browsers without JSPI: no-jspi.test.mjs.
     if (!(await suspends(page))) return t.skip(`${await browser.version()} has no JSPI`);
     const seen = await page.evaluate(async () => {
       const { codeSandbox } = await import(/** @type {any} */ ('/code-sandbox.js'));

@@ -1,13 +1,13 @@
-// The sandbox of a page as an attacker and a bystander meet it: a `Home` for the attacks of tests/security.
+// The sandbox of a page as attackers and bystanders use it: a `Home` for the attacks of tests/security.
 import assert from 'node:assert/strict';
 import { meta } from '../edge/worker.mjs';
 import { openChromium, openPage } from './browser.mjs';
 import { serveSite } from './site.mjs';
 
-/** Who has a server on the page, in a frame of its own. It is their token, too. */
+/** The tenants, each of which has a server on the page, in a frame of its own. The names are also their tokens. */
 const TENANTS = ['ann', 'bob'];
 
-/** What the page has, and no program may see. */
+/** A page with secrets that no program may see. */
 const PAGE = {
   body: '<!doctype html><html lang="en"><title>CANARY-TITLE</title>',
   headers: { 'set-cookie': 'secret=CANARY-COOKIE' },
@@ -20,7 +20,7 @@ async function serve([tenants, options]) {
   const servers = Object.fromEntries(
     await Promise.all(tenants.map(async (tenant) => [tenant, await pythonServer(options)])),
   );
-  /** The messages of one request, in a connection of its own. @param {string} tenant @param {string} method @param {object} params */
+  /** Sends one request in a connection of its own, and returns all messages. @param {string} tenant @param {string} method @param {object} params */
   const call = async (tenant, method, params) => {
     const transport = servers[tenant].transport();
     /** @type {any[]} */
@@ -42,7 +42,7 @@ async function serve([tenants, options]) {
 }
 
 /**
- * A page with servers for two tenants, and with a sandbox.
+ * Starts a page with servers for two tenants, and with a sandbox.
  * @param {object} [limits]
  * @param {{ policy?: boolean }} [options] `policy: false`: the frames have none, so that attacks get through
  */
@@ -63,7 +63,7 @@ export async function startHome(limits = {}, { policy = true } = {}) {
 
   /** @param {string} tenant @param {string} method @param {object} params @returns {Promise<any[]>} */
   const ask = async (tenant, method, params) => {
-    // As text: the driver itself takes no value that nests as deep as one of ours may.
+    // As text: the driver cannot return values as deeply nested as ours may be.
     const text = await page.evaluate(
       async ([tenant, method, params]) =>
         JSON.stringify(await /** @type {any} */ (window).call(tenant, method, params)),
@@ -102,7 +102,7 @@ export async function startHome(limits = {}, { policy = true } = {}) {
   return {
     ...home,
     page,
-    /** What the page's own server was asked for since it began. */
+    /** The requests to the page's own server since its start. */
     requests: site.requests,
     async stop() {
       await browser.close();

@@ -1,4 +1,4 @@
-// Programs that go on when their run is over, values that nest as deep as they may, and images that are bombs.
+// Programs that continue after their run, values nested as deeply as allowed, and decompression bombs as images.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
@@ -28,7 +28,7 @@ after(async () => {
   site?.close();
 });
 
-/** Runs programs in one sandbox that keeps its variables, and gives the results as text. @param {(string | number)[]} programs numbers: milliseconds to wait @param {object} [options] */
+/** Runs programs in one persistent sandbox, and returns the results as text. @param {(string | number)[]} programs numbers: milliseconds to wait @param {object} [options] */
 async function run(programs, options = {}) {
   const results = await opened.page.evaluate(
     async ([programs, options]) => {
@@ -38,7 +38,7 @@ async function run(programs, options = {}) {
         if (typeof program === 'number') await new Promise((resolve) => setTimeout(resolve, program));
         else {
           const late = new Promise((resolve) => setTimeout(() => resolve('no answer'), 30_000));
-          // As text: the driver itself takes no value that nests as deep as one of ours may.
+          // As text: the driver cannot return values as deeply nested as ours may be.
           const result = await Promise.race([sandbox.eval(program), late]);
           results.push(JSON.stringify(result, (_, value) => (typeof value === 'bigint' ? Number(value) : value)));
         }
@@ -51,7 +51,7 @@ async function run(programs, options = {}) {
   return results;
 }
 
-/** The port by which a worker talks to its frame, in `port`; `say` sends by it. */
+/** Steals the port from the worker to its frame: sets `port`, and `say`, which sends through it. */
 const STEAL = `
 import js, json
 from pyodide.ffi import create_proxy, to_js
@@ -237,7 +237,7 @@ js.setInterval(create_proxy(flood), 10)
   assert.ok(waited < 3000, `${waited} ms`);
 });
 
-/** A PNG of one bit a pixel, all of them the same. @param {number} size its width and height */
+/** Makes a PNG of one bit a pixel, in one colour. @param {number} size its width and height */
 function bomb(size) {
   /** @param {string} type @param {Buffer} data */
   const chunk = (type, data) => {

@@ -44,7 +44,7 @@ describe('in the element', () => {
     await close?.();
   });
 
-  /** A person runs it. @param {string} code */
+  /** Enters and runs a program as a person does. @param {string} code */
   const start = async (code) => {
     await page.getByRole('textbox', { name: 'A program' }).fill(code);
     await page.getByRole('button', { name: 'Run' }).click();
@@ -69,7 +69,7 @@ age + 1`);
     await page.keyboard.press('Enter');
     await question().getByText('Age: ').waitFor();
     assert.equal(await shown(), 'first\nName? Ada <b>\nHello Ada <b>\n');
-    // By the keyboard alone: it is led from one to the next.
+    // By keyboard alone: the focus moves from one question to the next.
     await page.keyboard.type('36');
     await page.keyboard.press('Enter');
     await status(/^Done in/);
@@ -160,8 +160,8 @@ describe('in the library', () => {
   after(() => close?.());
 
   /**
-   * What a run gives whose questions get these answers, and what it asked. @param {string} code
-   * @param {any[]} answers `'throw'`, `'never'`, or what is answered
+   * Runs code whose questions get these answers; returns the result and the prompts. @param {string} code
+   * @param {any[]} answers `'throw'`, `'never'`, or the answer itself
    */
   const ask = (code, answers) =>
     page.evaluate(
@@ -238,7 +238,7 @@ both = await asyncio.gather(call('input', prompt='1'), call('input', prompt='2')
     const start = performance.now();
     const { error } = await ask('sum(range(10**12))', []);
     assert.match(error, /^TimeoutError: the run took longer than 3 s and did not end when it was told to/);
-    // Its limit, its grace, and what the frame gives it; and as much again on a busy machine.
+    // The run's limit, its grace, and the frame's extra time; and slack for a busy machine.
     const took = performance.now() - start;
     assert.ok(took > 5000 && took < 9000, `${took} ms`);
     const pretends = `import js

@@ -1,4 +1,4 @@
-// Pages that are isolated by COOP and COEP: shared memory and precise clocks are there, and nothing else is.
+// Pages that are isolated by COOP and COEP: they add shared memory and precise clocks to the sandbox, nothing else.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { attacks as network } from '../security/attacks/network.mjs';

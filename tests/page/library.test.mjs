@@ -8,7 +8,7 @@ import { serveSite } from './site.mjs';
 
 const STRICT = "default-src 'self'";
 
-/** A page of a site's own, without anything. */
+/** An empty page. */
 const BLANK = { body: '<!doctype html><html lang="en"><title>A page</title>' };
 
 /** @type {Awaited<ReturnType<typeof serveSite>>} */
@@ -29,7 +29,7 @@ before(async () => {
   });
   browser = await openChromium();
   opened = await openPage(browser, `${site.url}/strict`);
-  // What the tests run in the page calls this.
+  // Makes the library's functions globals, for the code that tests run in the page.
   await opened.page.evaluate(async () => {
     Object.assign(window, await import(/** @type {any} */ ('/code-sandbox.js')));
   });
@@ -300,9 +300,9 @@ test('where the page is isolated from others, a run stops that cannot be suspend
   const { isolated, error } = await page.evaluate(async () => {
     const { codeSandbox } = await import(/** @type {any} */ ('/code-sandbox.js'));
     const sandbox = await codeSandbox();
-    // Once it runs: what is stopped before is not run at all.
+    // Stops it once it runs: if stopped before, it would not run at all.
     sandbox.addEventListener('output', () => setTimeout(() => sandbox.interrupt(), 300), { once: true });
-    // Called from JavaScript, Python cannot be suspended.
+    // Python that is called from JavaScript cannot be suspended.
     const result = await sandbox.eval(`
 import js
 print("on")

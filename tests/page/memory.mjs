@@ -1,4 +1,4 @@
-// How much memory the browsers take that this process has started.
+// Measures the memory of the browsers that this process has started.
 import { readdirSync, readFileSync } from 'node:fs';
 
 /** Memory of all processes below this one, each page counted once, in MB (Linux). */
@@ -8,7 +8,7 @@ export function memory() {
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue;
     const stat = read(`/proc/${name}/stat`);
-    // The name of the command is in parentheses, and may have any character.
+    // The command's name is in parentheses, and may contain any character.
     parents.set(Number(name), Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]));
   }
   const below = (/** @type {number} */ pid) => {
@@ -23,7 +23,7 @@ export function memory() {
   return Math.round(kilobytes / 1024);
 }
 
-/** A process may end while it is looked at. @param {string} path */
+/** Reads a file of a process, which may end meanwhile. @param {string} path */
 function read(path) {
   try {
     return readFileSync(path, 'utf8');

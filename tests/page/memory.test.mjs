@@ -1,4 +1,4 @@
-// A sandbox that is closed gives its memory back.
+// Closing a sandbox frees its memory.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { openChromium, openPage } from './browser.mjs';
@@ -33,7 +33,7 @@ test('three sandboxes take memory, and give it back', async () => {
     page.evaluate(() => {
       for (const sandbox of /** @type {any} */ (window).open) sandbox.close();
     });
-  // What the first time leaves, files and compiled code, stays.
+  // Warms up: files and compiled code of the first use are retained.
   await use();
   await end();
   await page.waitForTimeout(1500);

@@ -1,6 +1,6 @@
-// A browser that cannot suspend code (JSPI), such as Firefox 140 or a Chromium before 137. What docs/page.md promises there
-// is tried in the Firefox of the day with the feature switched off, and in the Chromium of the day, whose engine has no
-// switch for it, with the feature taken from its workers.
+// Browsers that cannot suspend code (JSPI), such as Firefox 140 or Chromium before 137. What docs/page.md promises for them is
+// tested in the installed Firefox with the feature switched off, and in the installed Chromium, which has no switch for it,
+// with the feature deleted from its workers.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { LONG } from '../long.mjs';
@@ -11,11 +11,11 @@ const BLANK = { body: '<!doctype html><html lang="en"><title>A page</title>' };
 
 /** @typedef {{ evaluate: (run: any, argument?: any) => Promise<any>, goto: (url: string) => Promise<unknown> }} Page */
 
-/** In the page: what each program gave, and how long it took. @param {[Program[], number?]} programs */
+/** In the page: runs programs, and returns the result and the time of each. @param {[Program[], number?]} programs */
 async function runAll([programs, timeLimitSeconds = 3]) {
   const { codeSandbox } = await import(/** @type {any} */ ('/code-sandbox.js'));
   const sandbox = await codeSandbox({ persistent: true, limits: { timeLimitSeconds } });
-  // Python has booted: what is stopped before is not run at all.
+  // Boots Python first: a program that is stopped before would not run at all.
   await sandbox.eval('0');
   /** @type {number[]} */
   const lines = [];
@@ -49,7 +49,7 @@ const BROWSERS = [
     async open() {
       const browser = await openChromium();
       const page = await browser.newPage();
-      // In the page, and in the sandbox's frame, which makes its workers of blobs.
+      // Runs in the page and in the sandbox's frame, which makes its workers from blobs.
       await page.addInitScript(() => {
         const without = 'delete WebAssembly.Suspending; delete WebAssembly.promising;';
         for (const name of ['Suspending', 'promising']) Reflect.deleteProperty(WebAssembly, name);
@@ -65,7 +65,7 @@ const BROWSERS = [
   },
 ];
 
-// One of them is enough for what both prove, and Firefox is the one that people have.
+// One browser is enough, as both prove the same: Firefox, which people really use in this state.
 for (const { name, skip = false, open } of LONG ? BROWSERS : BROWSERS.slice(withoutFirefox() ? 1 : 0).slice(0, 1)) {
   describe(name, () => {
     /** @type {Awaited<ReturnType<typeof serveSite>>} */

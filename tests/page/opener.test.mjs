@@ -1,4 +1,4 @@
-// A stranger with a handle of the page's window: one that has opened it, and one that it has opened.
+// Foreign pages with a handle of the page's window: one that has opened it, and one that it has opened.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { openChromium, openFirefox, openPage, withoutFirefox } from './browser.mjs';
@@ -6,7 +6,7 @@ import { serveSite } from './site.mjs';
 
 const BLANK = { body: '<!doctype html><html lang="en"><title>A page</title><p>The page</p>' };
 
-/** What the stranger does to a window and to its first frame; what came of it. */
+/** The attacks of the foreign page on a window and its first frame; returns their outcomes. */
 const ATTACK = `async (target) => {
   const tried = {};
   const attempt = async (name, act) => {
@@ -37,7 +37,7 @@ const ATTACK = `async (target) => {
 let site;
 /** @type {Awaited<ReturnType<typeof serveSite>>} */
 let evil;
-/** Another site, not only another origin. */
+/** The address of another site, not only of another origin. */
 let stranger = '';
 
 before(async () => {
@@ -54,7 +54,7 @@ after(() => {
   evil?.close();
 });
 
-/** In the page. */
+/** In the page: opens a sandbox. */
 async function begin() {
   const { codeSandbox } = await import(/** @type {any} */ ('/code-sandbox.js'));
   const sandbox = await codeSandbox({ persistent: true });
@@ -62,14 +62,14 @@ async function begin() {
   Object.assign(window, { sandbox });
 }
 
-/** In the page. */
+/** In the page: uses the sandbox again. */
 async function go() {
   const result = await /** @type {any} */ (window).sandbox.eval('x + 1');
   const frame = /** @type {HTMLIFrameElement} */ (document.querySelector('iframe'));
   return [result.return_value, result.output, frame.src.includes('/assets/frame-')];
 }
 
-/** @typedef {{ newPage: () => Promise<any>, close: () => Promise<void> }} Browser `newPage` with nothing of the one before */
+/** @typedef {{ newPage: () => Promise<any>, close: () => Promise<void> }} Browser `newPage` shares no data with earlier ones */
 
 /** @type {{ name: string, skip: string | false, open: () => Promise<Browser> }[]} */
 const BROWSERS = [

@@ -1,11 +1,11 @@
-// A page's MCP server, as the contract drives it: in Chromium, with clients that are connections within the page.
+// A page's MCP server as a home for the contract's tests: in Chromium, with connections within the page as clients.
 import assert from 'node:assert/strict';
 import { params } from '../contract/suite.mjs';
 import { LEGACY, meta } from '../edge/worker.mjs';
 import { openChromium, openPage } from './browser.mjs';
 import { serveSite } from './site.mjs';
 
-/** In the page: a server, and connections to it by their numbers. */
+/** In the page: starts a server, and functions that use connections to it by number. */
 /** @param {Record<string, number>} limits */
 async function serve(limits) {
   const { pythonServer } = await import(/** @type {any} */ ('/code-sandbox.js'));
@@ -54,7 +54,7 @@ export async function startPage(limits, folder) {
   const inPage = (name, ...args) =>
     page.evaluate(([name, args]) => /** @type {any} */ (window)[name](...args), /** @type {const} */ ([name, args]));
 
-  /** A client's calls. @param {number} connection @param {object} [_meta] of each message */
+  /** The calls of a client over one connection. @param {number} connection @param {object} [_meta] of each message */
   const callsOf = (connection, _meta) => {
     /** @param {string} code @param {string} [session] @param {string} [tool] */
     const ask = (code, session, tool) => {
@@ -75,7 +75,7 @@ export async function startPage(limits, folder) {
           const cancelled = { requestId: await asked, ...(_meta && { _meta }) };
           await inPage('tell', connection, { method: 'notifications/cancelled', params: cancelled });
         };
-        // What was cancelled has no answer that would have to be awaited.
+        // A cancelled request gets no answer, so there is nothing else to wait for.
         return { letGo, ended: asked };
       },
     };

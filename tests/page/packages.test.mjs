@@ -1,4 +1,4 @@
-// Packages in the page: found, resolved and checked by the core there, from the page's own server.
+// Packages in the page: its core finds, resolves and checks them, and they come from the page's own server.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -14,10 +14,10 @@ let browser;
 /** @type {Awaited<ReturnType<typeof openPage>>} */
 let opened;
 
-/** Where the build found the package index. */
+/** The module in which the build recorded the package index. */
 const SOURCES = '../../target/www/sources.js';
 
-/** A package index of one project, in its newest version, that the page's own server has. @param {string} project */
+/** Files of a package index with the newest version of one project, for the page's own server. @param {string} project */
 async function indexOf(project) {
   const { index } = await import(SOURCES);
   const address = `${index}${project}/`;
@@ -90,7 +90,7 @@ test('what code imports is there, and progress is told', async () => {
 test('its own server is asked first, and then the mirrors, in their order', async () => {
   site.requests.length = 0;
   const packageMirrors = ['/first/', `${site.url}/second/`];
-  // One that this server has, and one that nobody has.
+  // The first package is on this server, the second nowhere.
   const [found, missing] = await run(['import six\nsix.PY3', 'import astropy'], { packageMirrors });
   assert.equal(found.return_value, true, found.error);
   assert.equal(missing.status, 'install-error');
@@ -158,7 +158,7 @@ const LOCKED = JSON.parse(
   readFileSync(createRequire(import.meta.url).resolve('pyodide/pyodide-lock.json'), 'utf8'),
 ).packages;
 
-/** In the page: changes what is kept, as another script of its origin can. @param {[string, string]} what */
+/** In the page: alters a stored snapshot, as another script of its origin could. @param {[string, string]} what */
 async function alter([change, otherKey]) {
   const done = (/** @type {IDBRequest} */ request) =>
     new Promise((resolve, reject) => {
@@ -187,7 +187,7 @@ async function alter([change, otherKey]) {
 }
 
 test('an interpreter that has imported its packages is kept, and the next visit starts from it, unless it was altered', async () => {
-  // A page of its own: nothing is kept there yet.
+  // A new page, for which nothing is stored yet.
   const visit = await openPage(browser, `${site.url}/strict`);
   const kept = () =>
     visit.page.evaluate(
@@ -223,7 +223,7 @@ test('an interpreter that has imported its packages is kept, and the next visit 
     found = await kept();
   }
   assert.equal(found[0]?.[0], LOCKED.numpy.sha256);
-  /** What one interpreter draws that was restored from it. */
+  /** Random values of a fresh interpreter that was restored from the snapshot. */
   const restored = async () => {
     await visit.page.reload();
     assert.deepEqual(await start(), [true, 45, 1]);
@@ -235,7 +235,7 @@ test('an interpreter that has imported its packages is kept, and the next visit 
   const [one, other] = [await restored(), await restored()];
   for (const [at, drawn] of one.return_value.entries()) assert.notEqual(drawn, other.return_value[at]);
 
-  // One byte of it, or all of it kept for another wheel.
+  // Changes one byte of it, or stores it under the key of another wheel.
   for (const change of ['byte', 'key']) {
     await visit.page.evaluate(alter, /** @type {[string, string]} */ ([change, LOCKED.six.sha256]));
     await visit.page.reload();
@@ -281,7 +281,7 @@ test('a snapshot that cannot be restored costs a run nothing but its time, and a
       open.result.close();
       return all.result.map(({ snapshot }) => snapshot.size);
     });
-  // A frame of the page's own folder keeps it, played by another document: so it is sealed as any other.
+  // Another document plays the frame of the page's own folder and stores it, so it is sealed like any other.
   await visit.page.route('**/frame-*.htm', (route) =>
     route.fulfill({
       contentType: 'text/html',

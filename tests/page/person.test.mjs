@@ -1,4 +1,4 @@
-// A person's way through the page at `/` of the running worker. Leaves screenshots in target/page.
+// Uses the page at `/` of the running worker as a person does. Leaves screenshots in target/page.
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -21,9 +21,9 @@ before(async () => {
 
 after(() => browser?.close());
 
-/** What a blind person's software would stumble over. @param {import('playwright-core').Page} page */
+/** The page's violations of accessibility rules. @param {import('playwright-core').Page} page */
 async function violations(page) {
-  // The page's policy forbids it to load anything: what the browser itself evaluates is not under it.
+  // Evaluated by the driver, as the page's policy, which does not apply to that, forbids to load scripts.
   await page.evaluate(AXE);
   const { violations } = await page.evaluate(() => /** @type {any} */ (window).axe.run());
   return violations.map(
@@ -95,7 +95,7 @@ describe('by keyboard and mouse', () => {
     await alert.getByText(/ZeroDivisionError: division by zero/).waitFor();
     assert.equal(await page.locator('.error-line').textContent(), '    return a / b');
     await page.getByRole('button', { name: 'Go to line 2' }).click();
-    // The editor hears of the focus some milliseconds later.
+    // The editor notices the focus a few milliseconds later.
     await page.locator('.cm-editor.cm-focused').waitFor();
     assert.equal(await page.evaluate(() => getSelection()?.toString()), '    return a / b');
     await page.screenshot({ path: join(SHOTS, 'error.png') });
@@ -109,7 +109,7 @@ describe('by keyboard and mouse', () => {
     await page.keyboard.press('Enter');
     await page.getByText(/Stopped after/).waitFor();
     assert.ok(performance.now() - start < 10_000);
-    // It was asked for: nothing has failed.
+    // The user stopped it, so it is not shown as a failure.
     assert.equal(await page.getByRole('alert').count(), 0);
     await page.getByRole('button', { name: /Go to line [2-5]/ }).waitFor();
     await write(page, '"alive"');

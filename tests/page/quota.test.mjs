@@ -1,4 +1,4 @@
-// A page whose storage is full, or that may have none: snapshots are not kept, and everything else works.
+// A page whose storage is full, or that has no access to any: snapshots are not stored, and everything else works.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { openChromium, openPage } from './browser.mjs';
@@ -25,7 +25,7 @@ after(async () => {
   site?.close();
 });
 
-/** In the page: runs numpy in a fresh sandbox, and stays for a while. @param {number} stay milliseconds */
+/** In the page: runs numpy in a fresh sandbox, and keeps it open for a while. @param {number} stay milliseconds */
 async function useNumpy(stay) {
   /** @type {string[]} */
   const complaints = [];
@@ -64,7 +64,7 @@ test('with a full quota nothing is kept, and nothing complains', { timeout: 120_
   assert.equal(put, 'QuotaExceededError', 'the quota is not full');
   const expected = { first: [false, 45], next: 2, waited: false, complaints: [] };
   assert.deepEqual(await page.evaluate(useNumpy, 15_000), expected);
-  // The next visit finds nothing.
+  // The next visit finds no snapshot.
   await page.reload();
   assert.deepEqual(await page.evaluate(useNumpy, 0), expected);
   assert.deepEqual(complaints, []);
@@ -82,7 +82,7 @@ test('a page that may have no storage works', { timeout: 120_000 }, async () => 
     }
   });
   assert.equal(refused, 'SecurityError');
-  // To it, its own server is another site.
+  // To a page with an opaque origin, its own server is another origin.
   await page.route('**/packages/*', async (route) => {
     const response = await route.fetch();
     await route.fulfill({ response, headers: { ...response.headers(), 'access-control-allow-origin': '*' } });
@@ -98,7 +98,7 @@ test('a page that may have no storage works', { timeout: 120_000 }, async () => 
 
 test('a database that is held by another tab is not waited for', { timeout: 120_000 }, async () => {
   const { page, close } = await openPage(browser, `${site.url}/plain`);
-  // An older version that does not let go: the upgrade is blocked.
+  // A connection to an older version of the database stays open, and blocks the upgrade.
   await page.evaluate(
     () =>
       new Promise((resolve, reject) => {

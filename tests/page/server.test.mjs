@@ -1,4 +1,4 @@
-// The MCP server of a page, and clients that cancel, that hoard, and that send what is no message.
+// The MCP server of a page, and clients that cancel, hoard sessions, and send invalid messages.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { meta } from '../edge/worker.mjs';
@@ -19,7 +19,7 @@ before(async () => {
   await opened.page.evaluate(
     async ([modern]) => {
       const { pythonServer } = await import(/** @type {any} */ ('/code-sandbox.js'));
-      /** A client that speaks JSON-RPC by itself. @param {any} server */
+      /** A minimal JSON-RPC client. @param {any} server */
       const connect = async (server) => {
         const transport = server.transport();
         const waiting = new Map();
@@ -99,7 +99,7 @@ test('ten sessions of one client, and an eleventh client has an answer', async (
     }
     const other = await connect(server);
     const { result } = await other.call('20 + 22').answer;
-    // The first of them had to make room for the client's own ninth, and says so.
+    // The client's first session lost its interpreter to the client's own ninth session, and says so.
     const first = (await hoarder.call('"x" in globals()', sessions[0]).answer).result.structuredContent;
     server.close();
     return { answers, other: result.structuredContent.return_value, first };

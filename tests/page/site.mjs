@@ -1,4 +1,4 @@
-// Static servers for the tests: the built site as any server serves it, and pages that use it.
+// Static servers for the tests: the built site, as any server would serve it, and pages that use it.
 
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -18,7 +18,7 @@ const TYPES = {
   '.json': 'application/json',
 };
 
-/** What `_headers` says, as Cloudflare reads it. */
+/** The rules in `_headers`, in Cloudflare's format. */
 const RULES = readFileSync(join(SITE, '_headers'), 'utf8')
   .split('\n')
   .filter((line) => line.trim() && !line.startsWith('#'))
@@ -64,7 +64,7 @@ export async function serveSite(pages = {}, headers = {}, folder = SITE) {
   const server = createServer((request, response) => {
     const path = new URL(request.url ?? '/', 'http://site').pathname;
     requests.push(path);
-    // Browsers ask for it by themselves.
+    // Browsers request it on their own.
     if (path === '/favicon.ico') return void response.writeHead(204).end();
     const page = pages[path];
     if (page) {

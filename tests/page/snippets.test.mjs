@@ -1,4 +1,4 @@
-// What the page has to be copied works as it is: each snippet is taken out of the page, and used.
+// The snippets that the page offers for copying work: each is taken from the page and used unchanged.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { accessSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -18,11 +18,11 @@ const options = { cwd: root, timeout: 100_000 };
 let browser;
 /** Snippets by their name. @type {Record<string, string>} */
 let snippets;
-/** Where each leads, outside of snippets. @type {Record<string, string>} */
+/** The addresses of the footer's links, by text. @type {Record<string, string>} */
 let links;
 /** @type {string} */
 let head;
-/** In the project, whose packages they import. */
+/** A folder within the project, whose npm packages the snippets import. */
 const folder = mkdtempSync(join(root, 'target/snippets-'));
 
 before(async () => {
@@ -52,7 +52,7 @@ after(async () => {
 /** @param {string} name how it begins */
 const snippet = (name) => Object.entries(snippets).find(([full]) => full.startsWith(name))?.[1] ?? assert.fail(name);
 
-/** The interpreter of one of the environments of tests. @param {string} environment */
+/** The Python of one of the tests' virtual environments. @param {string} environment */
 const python = (environment) => join(root, 'target', environment, 'bin/python');
 
 /** @param {string} program @param {string} text */
@@ -85,7 +85,7 @@ test('Python, by the package mcp', async () => {
 
 test('Pydantic AI', async () => {
   const interpreter = python('venv');
-  // A provider's model costs: the library's own for tests takes its place, and calls the tool.
+  // The library's test model, which calls the tool, replaces a provider's, which costs money.
   const snippeted = snippet('Pydantic AI');
   const tested = snippeted.replace(/'anthropic:[^']+'/, "'test'");
   assert.notEqual(tested, snippeted);

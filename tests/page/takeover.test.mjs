@@ -1,11 +1,11 @@
-// A page that frames the host page, or has a handle of its window, and navigates the sandbox's frame: it must get neither
-// the port, nor what is said by it, nor anything that the page fetches or keeps.
+// A page that frames the host page, or has a handle of its window, and navigates the sandbox's frame: it must not get the port,
+// any message on it, or anything that the page fetches or stores.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { openChromium } from './browser.mjs';
 import { serveSite } from './site.mjs';
 
-/** The host page: makes a sandbox, and notes what came of it. What it is asked for in its address is in `embedders`. */
+/** The host page: opens a sandbox, with `embedders` from the page's address, and records the outcome. */
 const HOST = `<!doctype html><html lang="en"><title>A page</title><script type="module">
 const { codeSandbox } = await import('/code-sandbox.js');
 const embedders = new URLSearchParams(location.search).getAll('embedder');
@@ -15,7 +15,8 @@ window.opened = window.opening.then(() => 'open', why);
 window.evaluate = (code, globals) => window.sandbox.eval(code, globals).then((result) => JSON.stringify(result), why);
 </script>`;
 
-/** What the attacker loads into the frame: it says the hello that the library once said, and ours, and then plays the frame. */
+/** The document that the attacker loads into the frame: it sends the library's former hello and the present one, and then acts
+ * as the frame. */
 const PLAYED = `<!doctype html><script>
 const heard = [];
 const tell = () => top.postMessage({ heard }, '*');
@@ -44,7 +45,7 @@ for (const sandbox of ['', 'undefined', location.hash.slice(1), '0'.repeat(32)])
 }
 </script>`;
 
-/** The attacker's page: frames the host, and navigates the frame in it when it is told to. */
+/** The attacker's page: frames the host, and navigates the frame in it on demand. */
 const ATTACKER = `<!doctype html><html lang="en"><title>Attacker</title><iframe></iframe><script>
 window.heard = [];
 addEventListener('message', ({ data }) => { if (data?.heard) window.heard = data.heard; });
@@ -59,7 +60,7 @@ let site;
 let attacker;
 /** @type {import('playwright-core').Browser} */
 let browser;
-/** Of another site, and of the same site on another port: they differ in what the browser lets them share. */
+/** The attacker's address as another site; `attacker.url` is the same site on another port. Browsers let those share more. */
 let elsewhere = '';
 
 before(async () => {
@@ -75,7 +76,7 @@ after(async () => {
   attacker?.close();
 });
 
-/** The host page in the attacker's. @param {string} from @param {'once' | 'always' | null} at once it is there */
+/** Opens the host page in the attacker's. @param {string} from @param {'once' | 'always' | null} at when to navigate */
 async function framed(from, at) {
   const page = await browser.newPage();
   await page.goto(`${from}/`);
@@ -98,7 +99,7 @@ async function framed(from, at) {
   return { page, host, heard: () => page.evaluate(() => /** @type {string[]} */ (/** @type {any} */ (window).heard)) };
 }
 
-/** What must not be in anything that an attacker heard. @param {string[]} heard */
+/** Asserts that an attacker heard nothing secret. @param {string[]} heard */
 function nothing(heard) {
   assert.doesNotMatch(
     heard.join('\n'),
@@ -178,7 +179,7 @@ test('an opener may not navigate the frame, and what runs goes on', async () => 
   ]);
   await popup.waitForFunction(() => 'opened' in window);
   assert.equal(await popup.evaluate(() => /** @type {any} */ (window).opened), 'open');
-  // Python has booted: what is stopped before is not run at all.
+  // Boots Python first: a program that is stopped before would not run at all.
   await popup.evaluate(() => /** @type {any} */ (window).evaluate('0'));
   const running = popup.evaluate(() => /** @type {any} */ (window).evaluate('while True: pass', { x: 'the-globals' }));
   const refused = await page.evaluate((played) => {
@@ -213,7 +214,7 @@ test('a page that a stranger frames does not start, and says what to do', async 
 });
 
 test('what a frame may have fetched: packages of the page’s own server, and what others let anybody read', async () => {
-  // The frame that this page makes is played by a document with our own name: it knows the nonce, as the real one does.
+  // Another document plays the frame of this page under its real address: like the real one, it knows the nonce.
   const page = await browser.newPage();
   await page.route('**/frame-*.htm', (route) =>
     route.fulfill({

@@ -1,5 +1,5 @@
-// What a program displays has nothing looked up, connected to or sent, in browsers as people have them: where a link may have a
-// connection prepared, which no policy forbids. A listener hears of bare connections, too, and of datagrams.
+// Whatever a program displays causes no DNS lookup, connection or request, in browsers as people use them, where a link may cause
+// a preconnection, which no policy forbids. The listener also hears bare connections and datagrams.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { createSocket } from 'node:dgram';
@@ -36,7 +36,7 @@ datagrams.on('message', () => {
 let away = '';
 /** @type {Awaited<ReturnType<typeof serveSite>>} */
 let site;
-/** The same, with another script in the place of what draws texts. @type {Awaited<ReturnType<typeof serveSite>>} */
+/** The same site with an attacking script in place of the one that draws texts. @type {Awaited<ReturnType<typeof serveSite>>} */
 let taken;
 const folder = mkdtempSync(join(tmpdir(), 'site-'));
 
@@ -58,14 +58,14 @@ after(() => {
   datagrams.close();
 });
 
-/** Builds a site whose drawer is nothing but attacks: whatever script a hole in a library would let run. */
+/** Builds a site whose drawing script only attacks, like a script that a hole in a library would let run. */
 function takeOver() {
   cpSync(SITE, folder, { recursive: true });
   const escapes = readFileSync(new URL('escapes.js', import.meta.url), 'utf8')
-    // What comes first is what was drawn: so that comes last.
+    // The first message counts as the drawing: the attempt that posts messages is removed, and the results come first.
     .replace(/await attempt\('messages to whoever[\s\S]*?\n {2}\}\);\n/, '')
     .replace('postMessage(results)', 'postMessage({ markup: JSON.stringify(results), height: 1e9 })');
-  // All else is held by the policy alone.
+  // Only these constructors are removed; the policy alone has to stop everything else.
   const removed = 'delete self.EventSource; delete self.FontFace; // as removed.js does\n';
   const constants = `${removed}const HOSTILE = '${away}', HOSTILE_NAME = '${away}', PAGE = '${site.url}';\n`;
   const names = readdirSync(join(folder, 'assets'));
@@ -85,7 +85,7 @@ function takeOver() {
 
 const quiet = (time = QUIET) => new Promise((resolve) => setTimeout(resolve, time));
 
-/** Shows bundles, and gives what is shown. @param {any} page @param {object[]} bundles */
+/** Displays bundles, and returns what is shown. @param {any} page @param {object[]} bundles */
 function show(page, bundles) {
   const code = `import json\nfor bundle in json.loads(${JSON.stringify(JSON.stringify(bundles))}): display(bundle, raw=True)`;
   return page.evaluate(async (/** @type {string} */ code) => {
@@ -107,7 +107,7 @@ function show(page, bundles) {
   }, code);
 }
 
-/** Markup that asks for a connection by itself. */
+/** Markup that requests connections without interaction. */
 const prepared = () => [
   `<link rel="preconnect" href="${away}/"><LINK REL=preconnect crossorigin HREF="${away}/">`,
   `<link rel="dns-prefetch preconnect" href="${away}/">`,
@@ -120,7 +120,7 @@ const prepared = () => [
   `<lin<link rel=preconnect href="${away}/"><noscript><link rel=preconnect href="${away}/"></noscript>`,
 ];
 
-/** Markup that asks for one when it is pressed. */
+/** Markup that requests a connection when it is pressed. */
 const pressed = () => {
   const full = 'style="position: fixed; inset: 0; width: 100%; height: 100%"';
   return [
@@ -134,7 +134,7 @@ const pressed = () => {
   ];
 };
 
-/** Values that would have their drawers lead elsewhere. */
+/** Values that would make their drawing libraries connect elsewhere. */
 const values = () => [
   {
     'text/markdown': `<link rel="preconnect" href="${away}/"> <iframe src="${away}/"></iframe> ![](${away}/i) <${away}/> [x](${away}/y)`,
@@ -175,7 +175,7 @@ for (const name of /** @type {const} */ (['Chromium', 'Firefox'])) {
 
     before(async () => {
       if (skip) return;
-      // Drivers turn off what people have.
+      // Drivers turn off these features, which people have on.
       const asPeopleHave = { 'network.http.speculative-parallel-limit': 20, 'network.dns.disablePrefetch': false };
       browser = name === 'Chromium' ? await openProfile(profile) : await openFirefox(asPeopleHave);
       page = await browser.newPage();
@@ -230,7 +230,7 @@ for (const name of /** @type {const} */ (['Chromium', 'Firefox'])) {
       const { texts, markup } = await show(page, values());
       await quiet();
       assert.equal(heard, 0);
-      // The rest is drawn.
+      // Everything else is drawn.
       assert.deepEqual([texts.length, markup.length], [2, 4], texts.join('\n'));
       const refused = texts.filter((/** @type {string} */ text) => text.includes('could not be drawn'));
       assert.match(refused.join('\n'), /choropleth needs WebGL or maps.*its data is at an address/s);
@@ -241,7 +241,7 @@ for (const name of /** @type {const} */ (['Chromium', 'Firefox'])) {
       const asked = site.requests.length;
       heard = 0;
       let shown = { texts: ['x'], markup: [''], heights: [0] };
-      // Firefox 153 now and then does not begin a worker: it is given up, and the text is shown as it is.
+      // Firefox 153 sometimes fails to start a worker: the page gives it up, and shows the plain text.
       for (let tries = 0; tries < 4 && shown.texts.length; tries += 1) {
         await page.goto(`${taken.url}/open`);
         shown = await show(page, [{ 'text/markdown': 'x' }]);

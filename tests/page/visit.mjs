@@ -1,9 +1,9 @@
-// A visit of a page with the library, for benchmarks.
+// Visits a page with the library, for benchmarks.
 
 /**
- * From the page's start to the first result, in the page's own time, in milliseconds.
+ * Measures the time from the page's start to the first result, by the page's own clock, in milliseconds.
  * @param {import('playwright-core').BrowserContext} context @param {string} url @param {string} [code]
- * @param {boolean} [stay] until a snapshot with its packages is kept
+ * @param {boolean} [stay] whether to stay until a snapshot with its packages is stored
  */
 export async function firstResult(context, url, code = '1 + 1', stay = false) {
   const page = await context.newPage();
@@ -24,7 +24,7 @@ export async function firstResult(context, url, code = '1 + 1', stay = false) {
   return time;
 }
 
-/** In the page. */
+/** In the page: whether a snapshot is stored. */
 function hasSnapshot() {
   return new Promise((resolve) => {
     const opening = indexedDB.open('python-sandbox');

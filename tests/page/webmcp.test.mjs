@@ -1,5 +1,5 @@
-// The tool for the agent that is part of the browser (WebMCP), which few browsers have yet, each with an interface of
-// its own: the browser is asked what it has.
+// The tool for the browser's built-in agent (WebMCP). Few browsers have it yet, with differing interfaces, so the tests detect
+// what the browser has.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { openChromium, openFirefox, openPage, withoutFirefox } from './browser.mjs';
@@ -14,7 +14,7 @@ before(async () => {
 
 after(() => site?.close());
 
-/** In a page of a browser that has no agent. */
+/** In the page: tries to register the tool in a browser without an agent. */
 async function refused() {
   const { codeSandbox, registerWebMcp } = await import(/** @type {any} */ ('/code-sandbox.js'));
   const sandbox = await codeSandbox();
@@ -25,7 +25,7 @@ async function refused() {
 }
 
 test('where the browser has an agent, it gets the tool, and calls it', async (t) => {
-  // It is behind a flag.
+  // WebMCP is behind a flag.
   const browser = await openChromium(['--enable-features=WebMCPTesting']);
   t.after(() => browser.close());
   const { page } = await openPage(browser, `${site.url}/plain`);
@@ -50,7 +50,7 @@ test('where the browser has an agent, it gets the tool, and calls it', async (t)
     const tools = await context.getTools();
     const tool = tools.find((/** @type {any} */ { name }) => name === 'run_python_code');
     const input = { python_code: 'x * 2', global_variables: { x: 21 } };
-    // Until Chromium 150 or so, the schema and the arguments are texts.
+    // Up to about Chromium 150, the schema and the arguments are texts.
     const text = typeof tool.inputSchema === 'string';
     const call = (/** @type {object} */ input) => context.executeTool(tool, text ? JSON.stringify(input) : input);
     const answer = await call(input);
@@ -68,7 +68,7 @@ test('where Chromium has none, `registerWebMcp` says so, and the sandbox is as i
   const browser = await openChromium();
   t.after(() => browser.close());
   const { page } = await openPage(browser, `${site.url}/plain`);
-  // One day it is no longer behind a flag.
+  // Removes WebMCP, in case it is no longer behind a flag.
   await page.evaluate(() => {
     for (const owner of [document, navigator]) {
       if ('modelContext' in owner) Object.defineProperty(owner, 'modelContext', { value: undefined });

@@ -1,11 +1,11 @@
-// Hostile windows against `listenToWindows`: strangers, floods, what JSON cannot carry, windows that are navigated between
-// question and answer, and more of them than are served.
+// Hostile windows against `listenToWindows`: foreign ones, floods, data that JSON cannot represent, windows that are navigated
+// between request and answer, and more windows than are served.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { openChromium, openPage } from './browser.mjs';
 import { serveSite } from './site.mjs';
 
-/** As many windows as are served at a time, see www/js/mcp.js. */
+/** How many windows are served at a time, see www/js/windows.js. */
 const MAX_WINDOWS = 32;
 
 const BLANK = { body: '<!doctype html><html lang="en"><title>A page</title>' };
@@ -29,7 +29,7 @@ after(async () => {
   for (const site of Object.values(sites ?? {})) site.close();
 });
 
-/** A window of a site, in a frame of the page that serves. @param {string} url */
+/** Opens a window of a site, in a frame of the serving page. @param {string} url */
 async function embed(url) {
   const { page } = opened;
   const handle = await page.evaluateHandle((address) => {
@@ -45,7 +45,7 @@ async function embed(url) {
     addEventListener('message', ({ data, origin }) => heard.push({ data, origin }));
     Object.assign(window, {
       heard,
-      /** Sends a message, and gives the answer with its id. */
+      /** Sends a message, and returns the answer with its id. */
       ask: async (/** @type {any} */ message, id = message.id, limit = 8000) => {
         parent.postMessage(message, host);
         const end = performance.now() + limit;
@@ -131,7 +131,7 @@ describe('windows', () => {
           circular,
           { ...message, id: 12, params: deep },
           { ...message, id: 13, params: { name: 'x'.repeat(12_000_000) } },
-          // What passes for JSON, and for nothing else.
+          // Valid JSON, but invalid parameters.
           { ...message, id: 14, params: { values: Array(300_000).fill(0) } },
         ];
         const answers = [];
@@ -158,7 +158,7 @@ describe('windows', () => {
       [sites.host.url, call(0, 'import time; time.sleep(0.2)')],
     );
     assert.equal(returned(await ask(other, call(1, '6 * 7'), 1, 30_000)), 42);
-    // Each is answered, one way or the other.
+    // Every request is answered, with a result or an error.
     const count = () => friend.evaluate(() => /** @type {any} */ (window).heard.length);
     for (let tries = 0; tries < 300 && (await count()) < 2000; tries += 1) await opened.page.waitForTimeout(200);
     const [answered, busy] = await friend.evaluate(() => {
@@ -176,7 +176,7 @@ describe('windows', () => {
       (/** @type {any[]} */ [host, message]) => parent.postMessage(message, host),
       [sites.host.url, call(1, 'import asyncio\nawait asyncio.sleep(1.5)\n"of the friend"')],
     );
-    // The frame of the driver stays the same.
+    // `friend` is the same frame after the navigation.
     await friend.goto(`${sites.stranger.url}/plain`);
     await friend.evaluate(() => {
       Object.assign(window, { heard: [] });
@@ -184,7 +184,7 @@ describe('windows', () => {
     });
     await opened.page.waitForTimeout(3500);
     assert.deepEqual(await friend.evaluate(() => /** @type {any} */ (window).heard), []);
-    // Another site that is served, in the same window, begins anew.
+    // Another served site in the same window gets a new connection.
     await friend.goto(`${sites.other.url}/plain`);
     const answer = await friend.evaluate(
       (/** @type {any[]} */ [host, message]) =>
@@ -212,7 +212,7 @@ describe('windows', () => {
       Array.from({ length: MAX_WINDOWS + 1 }, () => embed(`${sites.friend.url}/plain`)),
     );
     const waiting = ask(first, call(1, 'import time; time.sleep(8); "late"'), 1, 20_000);
-    // It has asked before the others do.
+    // Lets its request arrive before the others'.
     await opened.page.waitForTimeout(500);
     for (const frame of rest) {
       const answer = await ask(frame, { ...call(2, ''), method: 'ping', params: call(2, '').params }, 2);
@@ -220,7 +220,7 @@ describe('windows', () => {
     }
     const answer = await waiting;
     assert.match(answer.error?.message ?? JSON.stringify(answer), /too many windows/);
-    // It is served again as soon as it asks again.
+    // It is served again with its next request.
     assert.equal(returned(await ask(first, call(3, '6 * 7'))), 42);
     const kept = await ask(other, {
       ...call(4, ''),

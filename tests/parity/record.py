@@ -24,7 +24,7 @@ PACKAGES = 'numpy,pandas,pydantic,sympy,pillow,matplotlib'
 
 
 class Original:
-    """A process of it, and its log messages since they were last cleared."""
+    """A process of the original, and its log messages since they were last cleared."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -38,11 +38,11 @@ class Original:
         self._send('notifications/initialized', {})
         self._send('logging/setLevel', {'level': 'info'}, 'level')
         self._answer('level', START)
-        # Pyodide is loaded by the first call; its limit is not the program's.
+        # The first call loads Pyodide: it gets a longer timeout than a program.
         self._call({'python_code': 'None'}, START)
 
     def ask(self, arguments: dict[str, Any], seconds: float = ANSWER) -> dict[str, Any]:
-        """The answer to a program, or how it failed to answer."""
+        """Returns the answer to a program, or how it failed to answer."""
         self.logs.clear()
         try:
             message = self._call(arguments, seconds)
@@ -92,7 +92,7 @@ class Original:
 
 @contextmanager
 def original(command: str, mode: str, *options: str) -> Iterator[Original]:
-    """A process of the original, ended at the end."""
+    """Starts a process of the original, and ends it after the body."""
     with subprocess.Popen(
         [command, 'stdio', f'--return-mode={mode}', *options],
         stdin=subprocess.PIPE,
@@ -108,14 +108,14 @@ def original(command: str, mode: str, *options: str) -> Iterator[Original]:
 
 
 def main() -> None:
-    """Asks for all of them, two at a time."""
+    """Records the missing answers to all programs, two at a time."""
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     command = sys.argv[1]
     corpus = programs()
     for mode in MODES:
         file = HERE / 'golden' / f'{mode}.json'
-        # What was recorded is kept, unless its program is gone; delete an answer to have it recorded again.
+        # Recorded answers are kept unless their program is gone; delete an answer to record it again.
         known = json.loads(file.read_text()) if file.exists() else {}
         missing = [name for name in corpus if name not in known]
 

@@ -12,7 +12,7 @@ from programs import HERE, MODES, NEED_PACKAGES, golden, normalize, programs
 
 PROGRAMS = programs()
 URLS = {'xml': os.environ['MCP_URL'], 'json': os.environ['MCP_JSON_URL']}
-# By program: its `reason`, a heading of docs/parity.md, and what is answered instead: `xml`, `json` and `logs`.
+# By program: the `reason`, a heading of docs/parity.md, and our different answer: `xml`, `json` and `logs`.
 DEVIATIONS: dict[str, dict[str, Any]] = tomllib.loads((HERE / 'deviations.toml').read_text())
 META = {
     'io.modelcontextprotocol/protocolVersion': '2026-07-28',
@@ -24,14 +24,16 @@ META = {
 
 LEGACY = '2025-11-25'
 
-# All programs in fresh isolates. Else they share legacy sessions, which keep no variables, but for a part of them.
+# With LONG=1, every program without packages gets a fresh isolate. Otherwise most share legacy sessions, which keep no
+# variables.
 LONG = os.environ.get('LONG') == '1'
-# How many sessions a mode has, and which part of the programs has a fresh isolate.
+# How many sessions each mode has, and that one in so many programs gets a fresh isolate.
 SESSIONS = 2
 FRESH_PART = 8
-# What ends its interpreter or output, or finds these as others left them; and a file: a session gives it an address.
+# Programs that always get a fresh isolate: they break or depend on the state of the interpreter or its output, or write
+# a file, which has an address in a session.
 ALONE = frozenset({'os-exit', 'os-abort', 'closed-stdout', 'files', 'help', 'read-stdin'})
-# What programs of packages.toml import, so that their session installs it all at once; but for sympy, which is large.
+# What the programs of packages.toml import: their session installs it all at once. Not sympy, which is large.
 PACKAGES = 'import matplotlib, numpy, pandas, PIL, pydantic'
 
 
@@ -42,7 +44,7 @@ def post(mode: str, method: str, params: dict[str, Any], headers: dict[str, str]
 
 
 def read(response: httpx.Response) -> dict[str, Any]:
-    """What was answered: `text` and `logs`, or `failure`."""
+    """Reads an answer: `text` and `logs`, or `failure`."""
     if response.headers['content-type'].startswith('text/event-stream'):
         data = [line[5:] for line in response.text.split('\n') if line.startswith('data:') and line[5:].strip()]
     else:
@@ -51,7 +53,7 @@ def read(response: httpx.Response) -> dict[str, Any]:
     if 'error' in answer:
         return {'failure': answer['error']['message']}
     logs = [message['params'] for message in notifications if message['method'] == 'notifications/message']
-    # Those with a name are not output: of packages being installed.
+    # Messages with a logger are not output: they tell of packages being installed.
     logs = [params for params in logs if 'logger' not in params]
     return {
         'text': answer['result']['content'][0]['text'],
@@ -60,14 +62,14 @@ def read(response: httpx.Response) -> dict[str, Any]:
 
 
 def ask(mode: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """The answer of a fresh isolate."""
+    """Returns the answer of a fresh isolate."""
     params = {'name': 'run_python_code', 'arguments': arguments, '_meta': META}
     headers = {'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/call', 'mcp-name': 'run_python_code'}
     return read(post(mode, 'tools/call', params, headers))
 
 
 def ask_in_session(mode: str, programs: dict[str, dict[str, Any]], first: str = '') -> dict[str, dict[str, Any]]:
-    """The answers of one legacy session, in which something runs first."""
+    """Returns the answers of one legacy session, in which the code `first` runs before the programs."""
     client = {'name': 'parity', 'version': '1'}
     hello = {'protocolVersion': LEGACY, 'capabilities': {}, 'clientInfo': client}
     session = post(mode, 'initialize', hello, {}).headers['mcp-session-id']
@@ -82,12 +84,13 @@ def ask_in_session(mode: str, programs: dict[str, dict[str, Any]], first: str = 
     return {name: call(arguments) for name, arguments in programs.items()}
 
 
-# Which programs are asked in which mode: those with packages, which each server compiles for itself, in one.
+# The programs and modes to test. Programs with packages run in one mode only, unless LONG=1: each server has to compile
+# packages for itself.
 ASKED = [(name, mode) for name in PROGRAMS for mode in MODES if LONG or mode == 'xml' or name not in NEED_PACKAGES]
 
 
 def split(mode: str) -> tuple[list[str], list[list[str]], list[str]]:
-    """The names of programs: those that get fresh isolates, those of each session, and those that import packages."""
+    """Returns names of programs: those for fresh isolates, those of each session, and those that import packages."""
     names = [name for name, of in ASKED if of == mode]
     packages = [name for name in names if name in NEED_PACKAGES and not name.startswith('sympy')]
     others = [name for name in names if name not in packages]
@@ -101,7 +104,7 @@ def split(mode: str) -> tuple[list[str], list[list[str]], list[str]]:
 
 @pytest.fixture(scope='session')
 def answers() -> dict[str, dict[str, dict[str, Any]]]:
-    """All answers, by mode and program; asked for side by side."""
+    """All answers, by mode and program, requested in parallel."""
     found: dict[str, dict[str, dict[str, Any]]] = {mode: {} for mode in MODES}
     parts = {mode: split(mode) for mode in MODES}
 
@@ -109,7 +112,7 @@ def answers() -> dict[str, dict[str, dict[str, Any]]]:
         return {name: PROGRAMS[name] for name in names}
 
     with ThreadPoolExecutor(4) as pool:
-        # First: what takes long gets little of its time beside many others.
+        # Packages first: they take long, and would be slower still beside many other programs.
         with_packages = [(mode, of(packages)) for mode, (*_, packages) in parts.items() if packages]
         for (mode, _), answers in zip(
             with_packages,
@@ -135,7 +138,7 @@ def answers() -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def expected(name: str, mode: str) -> dict[str, Any]:
-    """The original's answer, as far as we do not deviate from it."""
+    """Returns the expected answer: the original's, or our deviation from it."""
     original, deviation = golden(mode)[name], DEVIATIONS.get(name, {})
     if mode not in deviation:
         return original

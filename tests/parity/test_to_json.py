@@ -1,4 +1,4 @@
-"""Our to_json against pydantic_core's, value by value: where that one answers, ours is the same."""
+"""Compares our to_json with pydantic_core's, value by value: where that one succeeds, ours gives the same."""
 
 import datetime
 import importlib.util
@@ -19,14 +19,14 @@ _spec.loader.exec_module(ours)
 
 
 def fallback(value: Any) -> Any:
-    """The original's."""
+    """The original's fallback for values that pydantic_core cannot serialize."""
     if type(value).__module__ == 'numpy':
         return value.tolist() if type(value).__name__ in {'ndarray', 'matrix'} else value.item()
     return repr(value)
 
 
 class Model(pydantic.BaseModel):
-    """A model with what a model may have."""
+    """A model with each kind of field."""
 
     model_config = {'arbitrary_types_allowed': True}
     number: int = 1
@@ -37,12 +37,12 @@ class Model(pydantic.BaseModel):
     @pydantic.computed_field
     @property
     def double(self) -> int:
-        """A field that is computed."""
+        """A computed field."""
         return 2 * self.number
 
 
 def moments(rng: random.Random) -> datetime.datetime:
-    """Any time in any zone."""
+    """Returns a random time in a random zone."""
     zone = datetime.timezone(datetime.timedelta(seconds=rng.choice([0, 1, 60]) * rng.randint(-86_000, 86_000) // 60))
     return datetime.datetime(rng.randint(1, 9999), rng.randint(1, 12), 5, 6, 7, 8, rng.choice([0, 9, 900_000]), zone)
 

@@ -1,4 +1,4 @@
-// What is asked of a session's files, on Pyodide's own file system: which there are, bytes of one, uploads in parts.
+// Requests about a session's files, on Pyodide's own file system: listing them, reading bytes of one, uploads in parts.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import fc from 'fast-check';
@@ -34,7 +34,7 @@ function upload(path, content, size) {
   }
 }
 
-/** Reads all of it, in parts. @param {string} path @param {number} bytes */
+/** Reads a whole file in parts. @param {string} path @param {number} bytes */
 function read(path, bytes) {
   const parts = [];
   for (let at = 0, size = Infinity; at < size; ) {

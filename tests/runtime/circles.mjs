@@ -1,5 +1,5 @@
 /**
- * A circle among what uses what, if there is one.
+ * Returns a cycle in a dependency graph, if there is one.
  * @param {Map<string, string[]>} graph
  */
 export function circle(graph) {

@@ -1,4 +1,4 @@
-// Files of an isolate, on the file system that it has: Pyodide's own, unpatched, in Node.
+// Files of an isolate, on Pyodide's own file system, unpatched, in Node.
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
 import fc from 'fast-check';
@@ -41,7 +41,7 @@ function clear() {
   storage.limit({ files: 10_000, fileBytes: 1e8 });
 }
 
-/** What is told of what happens. @param {() => void} run @param {typeof TOLD} [limits] */
+/** Returns the changes that are reported of what `run` does. @param {() => void} run @param {typeof TOLD} [limits] */
 function changes(run, limits = TOLD) {
   const watched = new FileChanges(FS, storage);
   run();
@@ -52,12 +52,12 @@ function changes(run, limits = TOLD) {
 const names = (frames) =>
   frames.map((frame) => ('file' in frame ? `${frame.file.change} ${frame.file.path}` : 'omitted'));
 
-/** Names that a program may give its files: also those that look like what they are not. */
+/** Names that a program may give its files, also misleading ones. */
 const name = fc
   .string({ unit: 'grapheme', minLength: 1, maxLength: 12 })
   .map((text) => text.replaceAll(/[/\0]/g, '_').toWellFormed())
   .filter((text) => text !== '.' && text !== '..')
-  // Unpatched, Emscripten has a folder's files in a plain object, where this is no key.
+  // Unpatched, Emscripten has a folder's files in a plain object, where this is not a usable key.
   .filter((text) => text !== '__proto__');
 
 test('files are placed where they belong, with folders, and read back', () => {
@@ -182,7 +182,7 @@ test('there is room for so many files, and so many bytes', () => {
     FS.writeFile(`${HOME}/${path}`, new Uint8Array(size));
   write('a', 600);
   assert.throws(() => write('b', 600), { errno: 51 });
-  // What it left of the file counts as one.
+  // The failed write left an empty file, which counts as one.
   write('b', 300);
   write('c', 0);
   assert.throws(() => write('d', 0), { errno: 51 });

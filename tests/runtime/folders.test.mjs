@@ -1,10 +1,10 @@
-// What a folder of the core may use is a table in docs/architecture.md: nothing else is used, and nothing uses itself over others.
+// A table in docs/architecture.md says which folders of the core may use which: none uses others, and there are no cycles.
 import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { circle } from './circles.mjs';
 
-/** Files of tests may use all. */
+/** Files of tests, which may use every folder. */
 const OF_TESTS = /(^|\/)(tests?|contract|fake)(\/|\.rs$)|_tests\.rs$|^virtual_clock\.rs$/;
 
 /**
@@ -24,7 +24,7 @@ function used(text) {
       names.add(/^\w+/.exec(rest)?.[0] ?? '');
       continue;
     }
-    // A list: what stands at its first level begins a path.
+    // A list in braces: names at its first level begin paths.
     let depth = 0;
     let begins = false;
     for (const [token] of rest.matchAll(/[{},]|\w+/g)) {

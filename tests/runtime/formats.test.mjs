@@ -1,4 +1,4 @@
-// The formats that bytes have on their way into an isolate and out of it: what was packed is what is read.
+// The formats of bytes on their way into an isolate and out of it: reading returns what was packed.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -9,7 +9,7 @@ import { inMemory, packSnapshot, Snapshot } from '../../runtime/js/snapshot.js';
 /** @param {Uint8Array[]} chunks @returns {Uint8Array<ArrayBuffer>} */
 const joined = (chunks) => new Uint8Array(Buffer.concat(chunks));
 
-/** A body that comes in pieces of these lengths, over and over. @param {Uint8Array} bytes @param {number[]} lengths */
+/** A body that arrives in pieces of these lengths, repeated in turn. @param {Uint8Array} bytes @param {number[]} lengths */
 function body(bytes, lengths) {
   let [at, turn] = [0, 0];
   return new ReadableStream({
@@ -67,7 +67,7 @@ test('an envelope is streamed in pieces, none of which is large', async () => {
 
 const PAGE = 4096;
 
-/** What `makeMemorySnapshot` gives: a header whose length is its second word, and the heap. */
+/** The output of `makeMemorySnapshot`: a header, whose length is its second word, and the heap. */
 const memory = fc.record({
   header: fc.integer({ min: 2, max: 20 }),
   pages: fc.array(fc.option(fc.integer({ min: 0, max: PAGE - 1 })), { minLength: 1, maxLength: 12 }),
@@ -79,7 +79,7 @@ test('a snapshot has the memory that it was taken of, but for its zeros', async 
       const start = header * 4;
       const full = new Uint8Array(start + pages.length * PAGE);
       new Uint32Array(full.buffer).set([0x1234, start]);
-      // At most one byte of a page is not zero.
+      // At most one byte of each page is not zero.
       for (const [page, byte] of pages.entries()) if (byte !== null) full[start + page * PAGE + byte] = page + 1;
       const packed = packSnapshot(full, []);
       const used = pages.filter((byte) => byte !== null).length;

@@ -1,4 +1,4 @@
-// What is patched into Pyodide's own JavaScript calls these. That they do what they are for is seen by every run.
+// The functions that patches in Pyodide's own JavaScript call. Every run tests that they serve their purpose.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { compiled, suspender, unsuspended } from '../../runtime/js/hooks/required.js';
@@ -59,7 +59,7 @@ test('libraries are those that are compiled already', async () => {
 });
 
 test('exports get an entry once somebody asks, and hidden ones once they are shown', () => {
-  // Two functions of WebAssembly: `POLL_WASM` exports one, twice instantiated.
+  // Two functions of WebAssembly: `POLL_WASM`, which exports one, is instantiated twice.
   const make = () => {
     const imports = { e: { poll: () => 1, turn: () => 0, back: () => 0 } };
     return /** @type {Function} */ (new WebAssembly.Instance(new WebAssembly.Module(POLL_WASM), imports).exports.poll);

@@ -1,4 +1,4 @@
-// No file of JavaScript needs, over others, itself: what may use what is in docs/architecture.md.
+// No file of JavaScript imports itself through others; docs/architecture.md says which may use which.
 import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join, normalize } from 'node:path';

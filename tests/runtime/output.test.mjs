@@ -1,4 +1,4 @@
-// The lines of a run's output, by the file that is in every isolate.
+// The lines of a run's output, as `OutputLines` in every isolate makes them.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { OutputLines } from '../../runtime/js/output.js';
@@ -6,7 +6,7 @@ import { OutputLines } from '../../runtime/js/output.js';
 /** @typedef {'stdout' | 'stderr'} Stream */
 
 /**
- * What leaves the sandbox for what is written.
+ * Returns the lines that leave the sandbox when these texts are written.
  * @param {[Stream, string | Uint8Array][]} writes
  * @param {{ output?: number, lines?: number, line?: number }} [limits]
  */
@@ -63,7 +63,7 @@ test('a long line is cut, and says so', () => {
 });
 
 test('once the output has its limit, nothing more leaves but how much there was', () => {
-  // The line that uses the last byte costs one more.
+  // Each line costs one byte more than its text, also the line that uses the last byte.
   for (const used of [98, 99, 100, 101, 150]) {
     for (const more of [1, 10, 10_000_000]) {
       const sent = written(

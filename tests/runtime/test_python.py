@@ -1,4 +1,4 @@
-"""The Python around a program, by itself, in an ordinary CPython."""
+"""The Python modules around a program, tested alone in an ordinary CPython."""
 
 import asyncio
 import base64
@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 
 FOLDER = Path(__file__).parents[2] / 'runtime/python'
 
-# As it is in an isolate: a package of that name.
+# The modules are in a package of this name, as in an isolate.
 sys.modules['_sandbox'] = types.ModuleType('_sandbox')
 sys.modules['_sandbox'].__path__ = [str(FOLDER)]
 display, errors, network, program, table = (
     importlib.import_module(f'_sandbox.{name}') for name in ('display', 'errors', 'network', 'program', 'table')
 )
 
-# The machine may be busy.
+# No deadlines: the machine may be busy.
 settings.register_profile('busy', deadline=None)
 settings.load_profile('busy')
 
@@ -79,7 +79,7 @@ def raised(source: str, filename: str, **names: object) -> BaseException:
 
 
 def deep(depth: int, filename: str, then: object) -> object:
-    """A function in that file that calls itself so often, and then another."""
+    """Returns the first of `depth` functions in that file, each of which calls the next; the last calls `then`."""
     lines = [f'def f{n}():\n    return f{n + 1}()' for n in range(depth)]
     namespace: dict[str, Any] = {f'f{depth}': then}
     exec(compile('\n'.join(lines), filename, 'exec'), namespace)  # noqa: S102 - ours
@@ -107,7 +107,7 @@ def test_a_long_traceback_keeps_the_programs_frames_and_the_last_of_libraries(ow
         assert 'more frames' not in text
     assert of_library <= max(errors.LAST, errors.LONG)
     assert of_program >= min(own, errors.OWN)
-    # Whatever was left out is counted.
+    # All frames that were left out are counted.
     left_out = sum(map(int, re.findall(r'\[(\d+) more frames\]', text)))
     here = sum('test_python.py' in frame for frame in frames)
     assert of_library + of_program + left_out + here >= own + library + 1
@@ -134,7 +134,7 @@ def test_a_table_has_its_shape_whatever_is_in_it(rows: list[list[object]], most_
     assert gap == ''
     assert shape == f'{len(rows)} row{"s" * (len(rows) != 1)} x 3 columns'
     assert len(lines) == 2 + (len(rows) if len(rows) <= most_rows else most_rows + 1)
-    # No cell ends its row, or another's.
+    # No cell adds a column or a line to the table.
     bars = {len(re.findall(r'(?<!\\)(?:\\\\)*\|', line)) for line in lines}
     assert bars == {1 + 1 + (3 if most_columns >= 3 else most_columns + 1)}, text
     assert all(line.startswith('| ') and line.endswith(' |') for line in lines)
@@ -147,7 +147,7 @@ def test_what_is_no_table_has_none() -> None:
 
 
 class Shown:
-    """A value with these texts."""
+    """A value with the given representations."""
 
     def __init__(self, texts: dict[str, object]) -> None:
         self.texts = texts
@@ -174,14 +174,14 @@ def test_no_more_is_shown_than_may_be(bundles: list[dict[str, object]]) -> None:
     for texts in shown:
         assert set(texts) <= {'text/html', 'text/markdown', 'text/latex', 'image/svg+xml'}
         assert all(len(text.encode()) <= LIMITS['displayBytes'] for text in texts.values())
-    # What is sent as a picture begins like one.
+    # Everything sent as an image starts with an image's magic bytes.
     images = [base64.b64decode(frame['image']) for frame in frames if 'image' in frame]
     assert all(image.startswith((b'\x89PNG', b'\xff\xd8\xff')) for image in images)
     assert len(images) <= LIMITS['images']
 
 
 class Lies:
-    """What a program may do to whoever asks it."""
+    """A hostile value, which misbehaves whenever it is inspected."""
 
     def __getattr__(self, name: str) -> object:
         raise RuntimeError(name)
@@ -231,7 +231,7 @@ def test_images_are_bounded(capsys: pytest.CaptureFixture[str]) -> None:
 def test_an_error_for_want_of_the_network_says_so(error: BaseException, said: str | None) -> None:
     found = network.reason(error)
     assert found is None if said is None else said in found
-    # Also where it is the cause of another, or in a group.
+    # The reason is found, too, if the error is the cause of another one, or in a group.
     outer = KeyError('x')
     outer.__cause__ = error
     assert network.reason(outer) == found

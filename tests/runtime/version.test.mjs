@@ -1,4 +1,4 @@
-// Versions stand in runtime/pyodide/version.json, and what repeats one agrees with it.
+// The versions are in runtime/pyodide/version.json, and every other file that repeats one has the same.
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';

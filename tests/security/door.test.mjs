@@ -1,4 +1,4 @@
-// The door: who is let in, and who is told so.
+// Authentication: which requests are admitted, and what rejected clients are told.
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { after, before, describe, test } from 'node:test';

@@ -1,4 +1,4 @@
-// Attacks by files: on any home, by what MCP has for them; and on one that is reached over HTTP, by `/files/`, too.
+// Attacks by files: on any home through MCP, and on those that are reached over HTTP also through `/files/`.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { at, breakOff } from '../contract/uploads.mjs';
@@ -6,7 +6,7 @@ import { LegacyClient, sleep } from '../edge/worker.mjs';
 import { BEHIND, BUNDLES, FORGED, filled, forging, HIDING, LIES, LINKS, MANY, NAMES, PATHS } from './attacks/files.mjs';
 import { counted, inSession, openSession, readFile } from './home.mjs';
 
-/** A path as a program would write it, unless it is none, or a good one. @param {string} path */
+/** Decodes a path as a program would write it; undefined if it cannot be decoded, or is valid there. @param {string} path */
 function decoded(path) {
   try {
     const plain = decodeURIComponent(path);
@@ -16,11 +16,11 @@ function decoded(path) {
   }
 }
 
-/** What is in every folder that a path could lead to. */
+/** Lists every folder that a path could lead to. */
 const AROUND = 'import os\n[sorted(os.listdir(folder)) for folder in ("/", "/home", "/tmp", ".")]';
 
 /**
- * Any home with FILES_LIMIT_MB=8.
+ * Registers the attacks through MCP on a home with FILES_LIMIT_MB=8.
  * @param {() => import('./home.mjs').Home} home
  * @param {(bytes: string) => string} [forge] the program that forges, by how the isolates of the home answer
  */
@@ -60,7 +60,7 @@ export function attackFilesByMessages(home, forge = forging) {
     testIn('no link is followed', async (session) => {
       const { structured } = await home().run(LINKS, { session });
       assert.equal(structured.return_value, 1, structured.error);
-      // Nor is it told of.
+      // Nor is it reported as a change.
       assert.deepEqual(
         structured.files.map((/** @type {any} */ { path }) => path),
         ['deep/file'],
@@ -82,7 +82,7 @@ export function attackFilesByMessages(home, forge = forging) {
         const { structured } = await home().run(NAMES, { session });
         const { files, files_omitted: omitted, return_value: made } = structured;
         assert.ok(made > 25, structured.error);
-        // Hidden files, and paths that nobody could take, are not counted.
+        // Hidden files, and paths that no client could use, are not counted.
         assert.ok(
           files.length + omitted <= made && files.length + omitted > made - 5,
           `${files.length}, ${omitted} of ${made}`,
@@ -155,7 +155,7 @@ export function attackFilesByMessages(home, forge = forging) {
   });
 }
 
-/** A home with FILES_LIMIT_MB=8, over HTTP. @param {() => import('./home.mjs').Home} home */
+/** Registers all attacks on a home with FILES_LIMIT_MB=8, over HTTP. @param {() => import('./home.mjs').Home} home */
 export function attackFiles(home) {
   attackFilesByMessages(home);
 
@@ -213,7 +213,7 @@ export function attackFiles(home) {
         for (const method of ['GET', 'PUT', 'DELETE']) {
           const response = await ask(session, path, { method, ...(method === 'PUT' && { body: 'x' }) });
           const said = await response.text();
-          // What a browser, or workerd, takes for a path of another kind does not get here as it is.
+          // Clients, or workerd, normalize some of these paths before our code sees them.
           assert.ok([400, 404, 414].includes(response.status), `${method} ${path}: ${response.status} ${said}`);
           assert.doesNotMatch(said, /root:/);
           held();
@@ -251,7 +251,7 @@ export function attackFiles(home) {
         },
       });
       const response = await ask(session, 'a', { method: 'PUT', body: endless, duplex: 'half' }).catch(() => null);
-      // 500 is said by what `wrangler dev` has in front, when the worker no longer reads: what has no end is no mistake.
+      // 500 comes from the proxy in front of `wrangler dev`, once the worker stops reading an endless body.
       assert.ok(response === null || [413, 500].includes(response.status), `${response?.status}`);
       assert.ok(sent < 100_000_000, `${sent}`);
       held();
@@ -259,7 +259,7 @@ export function attackFiles(home) {
         await breakOff(at(home().own, session, `b${n}`), new Uint8Array(3_000_000), 7_000_000, ann());
         held();
       }
-      // What they had of their room is there again: at once, or once nothing of them has come for half a minute.
+      // Broken uploads give their space back: at once, or after half a minute without data.
       let whole = await put(session, 'c', new Uint8Array(7_000_000));
       for (const end = Date.now() + 60_000; whole.status === 507 && Date.now() < end; await sleep(2000))
         whole = await put(session, 'c', new Uint8Array(7_000_000));

@@ -1,4 +1,4 @@
-// Attacks by the files of sessions.
+// Attacks through the files of sessions.
 import { describe } from 'node:test';
 import { attackFiles } from './file-suite.mjs';
 import { during, startHome } from './home.mjs';

@@ -1,6 +1,6 @@
-// A home as an attacker and a bystander meet it, here the running worker, and a listener that notices whatever reaches it.
+// A home as attackers and bystanders use it, here the running worker, and a listener that records everything that reaches it.
 //
-// The attacks (`attacks/`), and the suites that run them (`suites.mjs`), know nothing but a `Home`: the desk has its own.
+// The attacks (`attacks/`), and the suites that run them (`suites.mjs`), only use the interface `Home`: the desk has its own.
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -11,14 +11,14 @@ import { fileURLToPath } from 'node:url';
 import { answer, meta, modernHeaders, post, startWorker } from '../edge/worker.mjs';
 
 /**
- * What the attacks need of a home.
+ * The interface of a home that the attacks use.
  * @typedef {object} Home
  * @property {string} name
  * @property {string} own the address of the server itself
  * @property {{ ann: string, bob: string }} tokens of two principals
- * @property {() => string} said what it logged
+ * @property {() => string} said everything that it has logged
  * @property {(code: string, options?: RunOptions) => Promise<Ran>} run as ann, unless another token is given
- * @property {(method: string, params: object, token?: string) => Promise<{ result?: any, error?: any }>} ask anything else of it, as
+ * @property {(method: string, params: object, token?: string) => Promise<{ result?: any, error?: any }>} ask sends any other request, as
  *   ann, unless another token is given
  */
 
@@ -27,7 +27,7 @@ import { answer, meta, modernHeaders, post, startWorker } from '../edge/worker.m
 /** @typedef {{ structured: any, text: string, messages: any[] }} Ran */
 
 /**
- * An attack's code with the addresses in it.
+ * Fills the addresses into an attack's code.
  * @param {string} code @param {{ url: string, host: string, port: number }} listener @param {string} own of the home
  */
 export const aimed = (code, listener, own) =>
@@ -38,14 +38,14 @@ export const aimed = (code, listener, own) =>
     .replaceAll('{own}', own)
     .replaceAll('{mark}', [...'CANARY-'].reverse().join(''));
 
-/** A bearer token and how it is stored. @param {string} name */
+/** Makes a bearer token, and its form in the settings. @param {string} name */
 export function makeToken(name) {
   const token = `CANARY-${randomBytes(16).toString('hex')}`;
   return { token, stored: `${name}:${createHash('sha256').update(token).digest('hex')}` };
 }
 
 /**
- * The worker, with tokens for two principals.
+ * Starts the worker, with tokens for two principals.
  * @param {Record<string, string>} [vars]
  */
 export async function startHome(vars = {}) {
@@ -55,7 +55,7 @@ export async function startHome(vars = {}) {
 }
 
 /**
- * Registers what starts a home before the tests of a `describe`, and ends it after them.
+ * Starts a home before the tests of a `describe`, and stops it after them.
  * @template {{ stop: () => unknown }} T @param {() => Promise<T>} start @returns {() => T}
  */
 export function during(start) {
@@ -70,7 +70,7 @@ export function during(start) {
 
 /** @typedef {ReturnType<typeof makeToken>} Token */
 
-/** Settings that let in who has one of these. @param {Token[]} tokens */
+/** Settings that admit clients with one of these tokens. @param {Token[]} tokens */
 export const withTokens = (...tokens) => ({
   ACCESS: 'token',
   ACCESS_TOKENS: tokens.map(({ stored }) => stored).join(','),
@@ -118,20 +118,20 @@ export function homeAt(name, { url, said }, tokens) {
 /** Reads a file. @param {Home} home @param {string} uri @param {string} [token] */
 export const readFile = (home, uri, token) => home.ask('resources/read', { uri }, token);
 
-/** Does something with a session of its own, and ends that. @param {Home} home @param {(session: string) => Promise<void>} act */
+/** Opens a session, calls `act` with it, and ends it. @param {Home} home @param {(session: string) => Promise<void>} act */
 export async function inSession(home, act) {
   const session = await openSession(home);
   await act(session);
   await home.ask('tools/call', { name: 'end_python_session', arguments: { session } });
 }
 
-/** A session of its own. @param {Home} home @param {string} [token] @returns {Promise<string>} */
+/** Opens a session. @param {Home} home @param {string} [token] @returns {Promise<string>} */
 export async function openSession(home, token) {
   const { structured } = await home.run('1', { session: 'new', ...(token && { token }) });
   return structured.session;
 }
 
-/** Listens on loopback, and keeps what arrives. */
+/** Listens on loopback, and records what arrives. */
 export async function listen() {
   /** @type {string[]} */
   const arrived = [];
@@ -152,7 +152,7 @@ export async function listen() {
 const REPORT = join(dirname(fileURLToPath(import.meta.url)), '../../target/security.json');
 
 /**
- * Adds to the report from which `table.mjs` makes the tables: what was found in some homes, beside what others found.
+ * Adds a line to the report from which `table.mjs` makes the tables, next to the results of other homes.
  * @param {'attacks' | 'limits'} table @param {string} key @param {Record<string, number | string>} line by home
  */
 export function report(table, key, line) {
@@ -161,7 +161,7 @@ export function report(table, key, line) {
   try {
     all = JSON.parse(readFileSync(REPORT, 'utf8'));
   } catch {
-    // The first line of all.
+    // There is no report yet.
   }
   all[table] = { ...all[table], [key]: { ...all[table]?.[key], ...line } };
   mkdirSync(dirname(REPORT), { recursive: true });
@@ -169,7 +169,7 @@ export function report(table, key, line) {
 }
 
 /**
- * Counts the attacks with one goal that were held, and reports them at the end of the `describe` that it is called in.
+ * Counts the attacks with one goal that were repelled, and reports them at the end of the `describe` that it is called in.
  * @param {string} goal @param {() => { name: string }} home
  */
 export function counted(goal, home) {

@@ -1,4 +1,4 @@
-// Attacks on the host: what a hostile isolate sends in place of frames becomes nothing but its own run's result.
+// Attacks on the host: whatever a hostile isolate sends in place of frames only affects its own run's result.
 import { describe } from 'node:test';
 import { during, startHome } from './home.mjs';
 import { attackHost } from './suites.mjs';

@@ -1,4 +1,4 @@
-// Attacks on what is outside of an isolate: the network, secrets, other tenants. Each in a fresh isolate and in a session.
+// Attacks on things outside an isolate: the network, secrets, other tenants. Each in a fresh isolate and in a session.
 import { after, before, describe } from 'node:test';
 import { during, listen, startHome } from './home.mjs';
 import { attackNetwork, attackSecrets, attackTenants } from './suites.mjs';

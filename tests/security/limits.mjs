@@ -1,4 +1,4 @@
-// Limits, each measured where it holds: how far beyond what is allowed a run comes.
+// Measures limits: how far beyond each of them a run gets.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { timed } from '../edge/worker.mjs';
@@ -6,7 +6,7 @@ import { report } from './home.mjs';
 
 /** @typedef {import('./home.mjs').Home} Home */
 
-/** What a home is started with that is measured. */
+/** The settings of the home that is measured. */
 export const LIMITS = {
   TIME_LIMIT_SECONDS: '1',
   GRACE_SECONDS: '1',
@@ -18,7 +18,7 @@ export const LIMITS = {
 
 const MB = 2 ** 20;
 
-/** How much longer than its limit a run may take, in milliseconds: an isolate starts, on a busy machine. */
+/** How much longer than its limit a run may take, in milliseconds; includes the start of an isolate on a busy machine. */
 const LATE = 3000;
 
 const MEMORY = `
@@ -50,7 +50,7 @@ sum(name.isdigit() for name in os.listdir("/tmp"))`;
 /** @param {number} bytes */
 const megabytes = (bytes) => `${(bytes / MB).toFixed(2)} MB`;
 
-/** A home with `LIMITS`. @param {() => Home} home */
+/** Measures a home with `LIMITS`. @param {() => Home} home */
 export function measureLimits(home) {
   /** @param {string} limit @param {string} found */
   const found = (limit, found) => report('limits', limit, { [home().name]: found });

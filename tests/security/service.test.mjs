@@ -1,4 +1,4 @@
-// Attacks on the service: whatever a run does to its interpreter, others are answered meanwhile, and afterwards.
+// Attacks on the service: whatever a run does to its interpreter, others are answered meanwhile and afterwards.
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { after, before, describe, test } from 'node:test';
@@ -63,7 +63,7 @@ describe('attacks on connections', () => {
     await sleep(6000);
     await works();
     await Promise.all(responses.map((response) => response.body?.cancel()));
-    // Their runs end with them: there is room for as many again.
+    // The runs end with their connections: there is room for as many again.
     await sleep(2000);
     await Promise.all([works(), works()]);
     held();

@@ -1,4 +1,4 @@
-// The attacks on a home, as suites: each is registered with what gives its scene once that has started.
+// The attacks on a home, as suites. Each is registered with a function that returns its scene once that has started.
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import { answer, LegacyClient, post, sleep } from '../edge/worker.mjs';
@@ -25,7 +25,7 @@ const PATIENCE = 10_000;
 /** @param {Scene} scene @param {string} code */
 const filled = ({ home, listener }, code) => aimed(code, listener, home.own);
 
-/** A session for the tests of a `describe`. @param {() => Scene} scene */
+/** Opens a session for the tests of a `describe`. @param {() => Scene} scene */
 function during(scene) {
   let session = '';
   before(async () => {
@@ -34,7 +34,7 @@ function during(scene) {
   return () => session;
 }
 
-/** In a fresh isolate, and in a session. @param {Scene} scene @param {string} session @param {string} code */
+/** Runs code in a fresh isolate and in a session. @param {Scene} scene @param {string} session @param {string} code */
 const everywhere = (scene, session, code) =>
   Promise.all([{}, { session }].map((options) => scene.home.run(filled(scene, code), options)));
 
@@ -112,7 +112,7 @@ export function attackSecrets(scene) {
   });
 }
 
-/** `shared`: the runs of one principal that name no session share an interpreter. @param {() => Home} home @param {{ shared?: boolean }} [how] */
+/** `shared`: a principal's runs without a session share an interpreter. @param {() => Home} home @param {{ shared?: boolean }} [how] */
 export function attackTenants(home, { shared = false } = {}) {
   const goal = shared ? 'other tenants, each with an interpreter' : 'other tenants';
   describe(goal, () => {
@@ -126,7 +126,7 @@ export function attackTenants(home, { shared = false } = {}) {
         const { structured } = await home().run(MARK, options);
         assert.ok(structured.return_value?.length > 5, structured.error);
       }
-      // Who asks for another's by a header of his own gets his own.
+      // A client that names another principal in a header still gets its own interpreter.
       const forged = { token, headers: { 'x-principal': 'ann' } };
       const others = [{ token }, forged, { session: await openSession(home(), token), token }];
       for (const options of [...others, { session: await openSession(home()) }, ...(shared ? [] : [{}])]) {
@@ -134,7 +134,7 @@ export function attackTenants(home, { shared = false } = {}) {
         assert.deepEqual(structured.return_value, [], structured.error);
         held();
       }
-      // It can be found, where it is.
+      // The marks can be found where they are.
       for (const options of [{ session }, ...(shared ? [{}] : [])]) {
         const own = await home().run(LOOK, options);
         assert.ok(own.structured.return_value?.length > 8, JSON.stringify(own.structured));
@@ -176,7 +176,7 @@ export function attackTenants(home, { shared = false } = {}) {
 
     test('a legacy session is of no use to another, who has its id', async () => {
       const client = await LegacyClient.connect(home().own, undefined, authorized(home().tokens.ann));
-      // A header of his own makes nobody another.
+      // The header that the client sends does not change its principal.
       const bob = { ...authorized(home().tokens.bob), 'x-principal': 'ann' };
       const thief = new LegacyClient(home().own, client.session, client.version, bob);
       assert.equal((await thief.request('tools/list')).status, 404);
@@ -203,7 +203,7 @@ export function attackTenants(home, { shared = false } = {}) {
   });
 }
 
-/** Nothing but log messages, and one response, came. @param {any[]} messages */
+/** Asserts that there were only log messages and one response. @param {any[]} messages */
 export function onlyLogs(messages) {
   for (const { method, params } of messages) {
     assert.equal(method, 'notifications/message');
@@ -211,7 +211,7 @@ export function onlyLogs(messages) {
   }
 }
 
-/** Prints what pretends to be more than output. @param {Pick<Home, 'run'>} home */
+/** Runs a program whose output pretends to be more than output, and checks the result. @param {Pick<Home, 'run'>} home */
 export async function pretend(home) {
   const code = `for line in ${JSON.stringify(PRETENDING)}: print(line)\n1`;
   const { structured, text, messages } = await home.run(code);
@@ -234,14 +234,14 @@ export function attackHost(home) {
         for (const options of [{}, { session }]) {
           const { structured, messages } = await home().run(code, options);
           const { session: _, ...seen } = structured;
-          // A program that spoils what suspends it is ended by its time.
+          // A program that breaks its own suspension is ended at its time limit.
           assert.match(JSON.stringify(seen), new RegExp(`${ends.source}|did not end when it was told to`));
           if (never) assert.doesNotMatch(JSON.stringify(seen), never);
           onlyLogs(messages);
         }
-        // The session goes on, in a new interpreter where the old one is of no use.
+        // The session continues, in a new interpreter if the old one is unusable.
         const next = await home().run('20 + 22', { session });
-        // One that still forges its frames well forges those of the next run, too: it is its own.
+        // An interpreter that forges valid frames also forges those of the next run: that is the session's own.
         const goesOn = new RegExp(`"return_value":42|broke its protocol|lost|${ends.source}`);
         assert.match(JSON.stringify(next.structured), goesOn, name);
         held(2);
@@ -255,7 +255,7 @@ export function attackHost(home) {
   });
 }
 
-/** A home with a time limit of some seconds, MEMORY_LIMIT_MB=200 and FILES_LIMIT=2000. @param {() => Home} home */
+/** Attacks a home with a time limit of a few seconds, MEMORY_LIMIT_MB=200 and FILES_LIMIT=2000. @param {() => Home} home */
 export function attackService(home) {
   describe('the service', () => {
     const held = counted('the service', home);
@@ -298,7 +298,7 @@ export function attackService(home) {
       const results = await flood;
       const refused = results.filter(({ structured }) => structured.error?.includes('too many runs: 32 of yours'));
       const done = results.filter(({ structured }) => structured.return_value === 4999950000);
-      // As many as may run do; on a busy machine some of them take longer than they may, or are ended with one that does.
+      // As many run as the limit allows; on a busy machine some exceed their time limit, or are ended with one that does.
       const late = results.filter(({ structured }) =>
         /took longer than|another run in its process could not be stopped/.test(structured.error),
       );
@@ -309,10 +309,10 @@ export function attackService(home) {
   });
 }
 
-/** How long a session is idle before it may have to go, in seconds. */
+/** How long a session has to be idle before it may be evicted, in seconds. */
 const EVICTABLE_AFTER = 15;
 
-/** The settings that `attackQuotas` attacks. */
+/** The settings of the home for `attackQuotas`. */
 export const QUOTAS = {
   SESSIONS_LIMIT_EACH: '5',
   RUNS_LIMIT_EACH: '2',
@@ -321,7 +321,7 @@ export const QUOTAS = {
   TIME_LIMIT_SECONDS: '8',
 };
 
-/** A home with the settings `QUOTAS`. @param {() => Home} home */
+/** Attacks a home with the settings `QUOTAS`. @param {() => Home} home */
 export function attackQuotas(home) {
   describe('quotas', () => {
     const held = counted('quotas', home);
@@ -350,7 +350,7 @@ export function attackQuotas(home) {
       const clients = [];
       for (let n = 0; n < 6; n++) clients.push(await connect());
       assert.equal(new Set(clients.map(({ session }) => session)).size, 6);
-      // The first has run nothing, and went for the sixth: it is told to begin anew.
+      // The first session has run nothing, and was evicted for the sixth: 404 tells its client to start again.
       assert.equal(await isThere(/** @type {LegacyClient} */ (clients.shift())), 404);
       for (const client of clients) assert.equal((await client.run('20 + 22')).return_value, 42);
       const params = { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'flood', version: '1' } };
@@ -361,14 +361,14 @@ export function attackQuotas(home) {
       assert.match(error.message, /too many sessions: at most 5 of yours/);
       const { structured } = await home().run('1', { session: 'new' });
       assert.match(JSON.stringify(structured), /too many sessions: at most 5 of yours/);
-      // Others have theirs, and one that ends makes room.
+      // Other principals have their own quota, and a session that ends makes room.
       await LegacyClient.connect(url, undefined, authorized(bob));
       await others();
       const ended = await fetch(url, { method: 'DELETE', headers: /** @type {any} */ (clients[0].headers) });
       assert.equal(ended.status, 200);
       const { session } = (await home().run('x = 1', { session: 'new' })).structured;
       assert.ok(session);
-      // Those that have been idle for long go, one by one, and no more of them than have to.
+      // Sessions that have been idle for long enough are evicted one by one, and no more than necessary.
       await sleep(EVICTABLE_AFTER * 1000);
       for (const gone of clients.slice(1)) {
         const client = await connect();

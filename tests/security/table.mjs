@@ -1,10 +1,10 @@
-// Prints what the suites found (target/security.json) as the tables of docs/security.md.
+// Prints the results of the suites (target/security.json) as the tables of docs/security.md.
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const REPORT = fileURLToPath(new URL('../../target/security.json', import.meta.url));
 
-/** @typedef {Record<string, Record<string, number | string>>} Lines by what was tried, then by home */
+/** @typedef {Record<string, Record<string, number | string>>} Lines by attack or limit, then by home */
 
 const HOMES = ['edge', 'page', 'desk'];
 

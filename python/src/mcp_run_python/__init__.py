@@ -1,4 +1,4 @@
-"""Runs untrusted Python: real CPython with real packages, in an isolate that reaches nothing but what it was given."""
+"""Runs untrusted Python: real CPython with real packages, in an isolate that can reach only what you give it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ __all__ = (
 
 
 def __getattr__(name: str) -> _Any:
-    # What it takes to read it takes longer than the rest of the package.
+    # Read on demand: importing `importlib.metadata` takes longer than importing the rest of the package.
     if name == '__version__':
         from importlib.metadata import version
 

@@ -1,4 +1,4 @@
-"""`python -m mcp_run_python` is the command."""
+"""`python -m mcp_run_python` is the same as the command `mcp-run-python`."""
 
 from ._cli import main
 

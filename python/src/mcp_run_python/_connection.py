@@ -1,6 +1,6 @@
-"""MCP, as far as this library needs it, and over the program's stdin and stdout.
+"""The part of MCP that this library needs, and its transport over the program's stdin and stdout.
 
-The official SDK would do; importing it takes longer than starting the program and running code in it.
+Not the official SDK: importing that takes longer than starting the program and running code in it.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from ._program import environment
 
-# The era of the protocol in which a connection has an interpreter of its own.
+# The protocol version in which a connection has an interpreter of its own.
 PROTOCOL = '2025-11-25'
 
-# That in which a request stands for itself: its run has an interpreter of its own.
+# The stateless protocol version: each run has an interpreter of its own.
 PROTOCOL_ALONE = '2026-07-28'
 
 CLIENT = {'name': 'mcp_run_python', 'version': '0'}
 
 HELLO: dict[str, Any] = {'protocolVersion': PROTOCOL, 'capabilities': {}, 'clientInfo': CLIENT}
 
-# Longest message that is taken, in bytes: results are far below.
+# The longest message that is accepted, in bytes; results are far smaller.
 MAX_MESSAGE = 64 * 1024 * 1024
 
-# How much of what the program said is kept, in letters, for the case that it fails.
+# How much of the end of the program's stderr is kept for error messages, in characters.
 MAX_SAID = 4000
 
-# How long the program may take to end, in seconds.
+# How long to wait for the program, a session or a cancelled run to end, in seconds.
 END_TIME = 5
 
 Log = Callable[[str, str, 'str | None'], None]
@@ -48,23 +48,23 @@ Source = Union[bytes, 'os.PathLike[str]', IO[bytes]]
 
 
 class SandboxError(RuntimeError):
-    """The sandbox could not be started, has ended, or refused a call."""
+    """The sandbox could not be started or reached, has ended, or refused a call."""
 
 
 def encoded(message: dict[str, Any]) -> bytes:
-    """A message as JSON.
+    """Returns the message as UTF-8 JSON.
 
     Raises:
-        TypeError: A value in it has no form there.
-        ValueError: A number in it has none.
+        TypeError: A value cannot be written as JSON.
+        ValueError: A number is not finite, or text or bytes are not valid Unicode.
     """
-    # Text that is no Unicode fails here, and not there.
+    # `ensure_ascii=False`: lone surrogates fail to encode here, not in the server.
     return json.dumps(message, separators=(',', ':'), default=_plain, allow_nan=False, ensure_ascii=False).encode()
 
 
 def _plain(value: object) -> object:
-    """What the original's client (pydantic) writes for values that JSON does not have."""
-    # Few programs have them.
+    """Converts a value that JSON does not have to what the original's client (pydantic) writes for it."""
+    # Imported here because few programs pass such values.
     import dataclasses
     from datetime import date, time
     from decimal import Decimal
@@ -88,41 +88,41 @@ def _plain(value: object) -> object:
 
 
 class CancelledError(SandboxError):
-    """A run was stopped, and the server tells nothing of it."""
+    """A run was cancelled and the server sent no result for it."""
 
 
 class Connection(ABC):
-    """Requests and their answers."""
+    """A connection with a server: sends requests and waits for their answers."""
 
     def __init__(self, tasks: TaskGroup, log: Log | None) -> None:
         self.tasks = tasks
         self.log = log
-        # Set when there is no server any longer.
+        # Set once the server has ended or cannot be reached.
         self.over = anyio.Event()
         self._ids = 0
 
     @abstractmethod
     async def request(self, method: str, params: dict[str, Any], *, alone: bool = False) -> dict[str, Any]:
-        """Asks. Whoever is cancelled meanwhile cancels the request.
+        """Sends a request and returns its result. If the caller is cancelled, so is the request.
 
         Args:
-            method: What is asked.
+            method: The method of MCP.
             params: Its parameters.
-            alone: Whether a run has an interpreter of its own, and not that of this connection.
+            alone: Whether a run has an interpreter of its own instead of this connection's.
 
         Raises:
-            SandboxError: It was refused, or there is no server any longer.
+            SandboxError: The request was refused, or the server has ended.
         """
 
     @abstractmethod
     async def interrupt(self) -> bool:
-        """Stops the runs that go on. Whether there was one."""
+        """Stops all current runs; returns whether there were any."""
 
     async def upload(self, session: str, path: str, source: Source) -> None:
-        """Uploads a file to a session, in pieces: it is never held as a whole.
+        """Uploads a file to a session in pieces, so that the whole file is never in memory.
 
         Raises:
-            SandboxError: It was refused, or cannot be done.
+            SandboxError: The upload was refused, or this connection has no uploads.
         """
         raise SandboxError(
             'files are uploaded to a server at a `url` only: a sandbox on this machine gets them with `files`, '
@@ -130,7 +130,7 @@ class Connection(ABC):
         )
 
     def _message(self, method: str, params: dict[str, Any], *, alone: bool) -> dict[str, Any]:
-        """A request, with an id of its own."""
+        """Builds a request with a fresh id."""
         self._ids += 1
         if alone:
             prefix = 'io.modelcontextprotocol/'
@@ -142,7 +142,7 @@ class Connection(ABC):
         return {'jsonrpc': '2.0', 'id': self._ids, 'method': method, 'params': params}
 
     def _notified(self, message: dict[str, Any]) -> None:
-        """Takes a message that is no answer."""
+        """Handles a notification, or another message that is not an answer."""
         told = message.get('params')
         if message['method'] == 'notifications/message' and self.log and isinstance(told, dict):
             params = cast('dict[str, Any]', told)
@@ -150,7 +150,7 @@ class Connection(ABC):
 
 
 class LocalConnection(Connection):
-    """With the program that this library started."""
+    """A connection with a program that this library started."""
 
     def __init__(self, process: Process, tasks: TaskGroup, log: Log | None) -> None:
         super().__init__(tasks, log)
@@ -170,11 +170,11 @@ class LocalConnection(Connection):
             raise
 
     async def interrupt(self) -> bool:
-        """Stops the runs that go on: each gives its result. Whether there was one."""
+        """Stops all current runs, each of which still returns a result; returns whether there were any."""
         return bool((await self._ask({'jsonrpc': '2.0', 'id': 'interrupt', 'method': 'interrupt'}))['interrupted'])
 
     async def notify(self, method: str, params: dict[str, Any]) -> None:
-        """Says something that has no answer."""
+        """Sends a notification, which has no answer."""
         await self._send({'jsonrpc': '2.0', 'method': method, 'params': params})
 
     async def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -201,12 +201,12 @@ class LocalConnection(Connection):
             async with self._sending:
                 await stdin.send(line)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            # What it said before is known once its end is heard.
+            # `listen` sets `_ended` to the program's last error before it sets `over`.
             await self.over.wait()
             raise SandboxError(self._ended or 'the sandbox has ended') from None
 
     async def listen(self, said: anyio.Event) -> None:
-        """Hears the program until it ends. `said`: set once all is heard that it said on stderr."""
+        """Reads the program's messages until it ends. `said` is set once its stderr has been read to the end."""
         assert self._process.stdout is not None
         lines = BufferedByteReceiveStream(self._process.stdout)
         try:
@@ -218,7 +218,7 @@ class LocalConnection(Connection):
             with anyio.move_on_after(END_TIME):
                 await said.wait()
         finally:
-            # Whoever waits, waits no longer, also if nobody listens any more.
+            # Wakes all waiting requests, also if this task is cancelled.
             _, _, why = self._said.rpartition('error: ')
             self._ended = why.strip() or 'the sandbox has ended'
             self.over.set()
@@ -227,7 +227,7 @@ class LocalConnection(Connection):
 
     def _hear(self, message: dict[str, Any]) -> None:
         if 'method' not in message:
-            # What could not be read has no id: whoever waits may have sent it.
+            # The answer to a request that could not be parsed has no id: it may be for any waiting request.
             whose = message.get('id')
             answers = list(self._waiting.values()) if whose is None else [self._waiting.get(whose)]
             for answer in filter(None, answers):
@@ -237,7 +237,7 @@ class LocalConnection(Connection):
             self._notified(message)
 
     async def listen_to_errors(self, stderr: ByteReceiveStream, said: anyio.Event) -> None:
-        """Keeps the end of what the program says besides, and tells it as it comes."""
+        """Passes the lines of the program's stderr to `log`, and keeps the end of it for errors."""
         rest = ''
         try:
             async for chunk in stderr:
@@ -254,7 +254,7 @@ class LocalConnection(Connection):
 
 
 class _Answer:
-    """What somebody waits for."""
+    """The pending answer to a request."""
 
     def __init__(self) -> None:
         self.came = anyio.Event()
@@ -263,7 +263,7 @@ class _Answer:
 
 @asynccontextmanager
 async def background() -> AsyncGenerator[TaskGroup, None]:
-    """Tasks that end with the body. Its error is raised as it is, and not in a group."""
+    """A task group, cancelled when the body ends. The body's error is raised as it is, not in an `ExceptionGroup`."""
     failed: Exception | None = None
     async with anyio.create_task_group() as tasks:
         try:
@@ -277,10 +277,10 @@ async def background() -> AsyncGenerator[TaskGroup, None]:
 
 @asynccontextmanager
 async def start(command: Sequence[str], log: Log | None = None) -> AsyncGenerator[Connection, None]:
-    """Starts the program, and ends it.
+    """Starts the program, and ends it after the body.
 
     Raises:
-        SandboxError: It cannot be started.
+        SandboxError: The program cannot be started.
     """
     told = {**environment(command[:1]), 'MCP_RUN_PYTHON_LIBRARY': '1'}
     process = await anyio.open_process(command, env=told, start_new_session=True)
@@ -298,7 +298,7 @@ async def start(command: Sequence[str], log: Log | None = None) -> AsyncGenerato
     finally:
         with anyio.CancelScope(shield=True):
             await process.stdin.aclose()
-            # At once: nobody waits for what still runs.
+            # Terminated at once: nobody waits for the results of current runs.
             with suppress(ProcessLookupError):
                 process.terminate()
             with anyio.move_on_after(END_TIME) as late:

@@ -1,4 +1,4 @@
-"""Several servers as one: a run goes to the one that has least to do, and one that has ended is replaced."""
+"""Several servers as one connection: each run goes to the least busy server, and a server that ends is replaced."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .results import ProgramError
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
-# The shortest time from one start of a server to the next, in seconds.
+# The shortest time between two starts of the same server, in seconds.
 AGAIN = 1
 
 ENDED = 'the server that ran this has ended, and another takes its place'
@@ -31,18 +31,18 @@ class Member:
     def __init__(self, opener: Open) -> None:
         self.open = opener
         self.running = 0
-        # While it is there.
+        # None while the server is not running or not connected.
         self.connection: Connection | None = None
-        # Why it is not, if it could not be started again.
+        # Why the last attempt to start or reach it failed.
         self.failure: Exception | None = None
 
     def is_free(self, share: int) -> bool:
-        """Whether it takes a run."""
+        """Whether it can take another run; `share` is how many it runs at once."""
         return self.connection is not None and not self.connection.over.is_set() and self.running < share
 
 
 class Pool(Connection):
-    """A connection with several servers."""
+    """A connection with several servers, of which each request uses one."""
 
     def __init__(self, members: Sequence[Member], share: int, tasks: TaskGroup) -> None:
         super().__init__(tasks, None)
@@ -57,7 +57,7 @@ class Pool(Connection):
         return await self._ask(member, connection, ENDED, method, params, alone=alone)
 
     async def _read(self, params: dict[str, Any], *, alone: bool) -> dict[str, Any]:
-        """Reads what a run left: it is with the server that ran it."""
+        """Reads a run's file. Only the server of that run has it, so each server is asked in turn."""
         refusal = SandboxError('no server is left')
         for member in self._members:
             connection = member.connection
@@ -71,11 +71,11 @@ class Pool(Connection):
 
     async def interrupt(self) -> bool:
         connections = [member.connection for member in self._members if member.connection]
-        # Each is told, whatever the others say.
+        # A list, not a generator: all are interrupted, as `any` would stop at the first that had a run.
         return any([await connection.interrupt() for connection in connections if not connection.over.is_set()])
 
     async def pinned(self) -> Connection:
-        """A connection with one of the servers: the one that has least to do now."""
+        """Returns a connection with the server that is least busy now, and with no other."""
         return _Pinned(self, *await self._free())
 
     async def _free(self) -> tuple[Member, Connection]:
@@ -109,7 +109,7 @@ class Pool(Connection):
         self._changed = anyio.Event()
 
     async def keep(self, member: Member) -> None:
-        """Has a server in its place, and another once it has ended."""
+        """Starts a member's server, and starts another whenever it ends or fails."""
         while True:
             began = anyio.current_time()
             try:
@@ -118,7 +118,7 @@ class Pool(Connection):
                     self._tell()
                     await connection.over.wait()
                     member.connection = None
-                    # Runs that go on by it are not to be cut off.
+                    # Lets its pending requests finish before the connection is closed.
                     while member.running:
                         await self._changed.wait()
             except (SandboxError, ProgramError, OSError) as error:
@@ -129,10 +129,10 @@ class Pool(Connection):
             await anyio.sleep_until(began + AGAIN)
 
     async def ready(self, members: Sequence[Member]) -> None:
-        """Waits until they are there.
+        """Waits until all of them are connected.
 
         Raises:
-            SandboxError: One cannot be started, or reached.
+            SandboxError: One cannot be started or reached.
             ProgramError: Its packages cannot be installed.
         """
         while not all(member.connection for member in members):
@@ -143,7 +143,7 @@ class Pool(Connection):
 
 
 class _Pinned(Connection):
-    """With that server of a pool in which a session is."""
+    """A connection with the one server of a pool that has a session."""
 
     def __init__(self, pool: Pool, member: Member, connection: Connection) -> None:
         super().__init__(pool.tasks, None)
@@ -167,20 +167,20 @@ class _Pinned(Connection):
 
 @asynccontextmanager
 async def pool(openers: Sequence[Open], share: int) -> AsyncGenerator[Connection, None]:
-    """Opens all, and closes them.
+    """Opens all servers as one connection, and closes them after the body.
 
     Args:
-        openers: What opens each.
-        share: How many runs each takes at once.
+        openers: The function that opens each server.
+        share: How many runs each server takes at once.
 
     Raises:
-        SandboxError: One cannot be started, or reached.
+        SandboxError: A server cannot be started or reached.
         ProgramError: Its packages cannot be installed.
     """
     members = [Member(opener) for opener in openers]
     async with background() as tasks:
         opened = Pool(members, share, tasks)
-        # What the first one fetches, the others find.
+        # The first starts alone, so that the others find in the cache what it fetched.
         for some in (members[:1], members[1:]):
             for member in some:
                 tasks.start_soon(opened.keep, member)

@@ -1,4 +1,4 @@
-"""Where the program is, and how it is started."""
+"""The location of the program, its environment and its command line."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ COMMANDS = ('mcp-python-sandbox', 'mcp-run-python')
 
 
 def check_alone() -> None:
-    """Says so if the original is installed, too: of the same module and command, each overwrites the other's files.
+    """Fails if the original is installed, too: both have the same module and command, and overwrite each other's files.
 
     Raises:
-        ImportError: It is.
+        ImportError: The original is installed. The package's own commands exit with the message instead.
     """
     original = _original()
     if original is None:
@@ -31,7 +31,7 @@ def check_alone() -> None:
 
 
 def _original() -> str | None:
-    """The version of the original, if it is installed. `importlib.metadata` would say so after a tenth of a second."""
+    """Returns the original's version, if it is installed. `importlib.metadata` would take a tenth of a second."""
     for folder in sys.path:
         try:
             names = os.listdir(folder or '.')  # noqa: PTH208 - names are enough
@@ -44,16 +44,16 @@ def _original() -> str | None:
 
 
 def home() -> Path:
-    """The folder of the program, workerd, and what Python consists of."""
+    """Returns the folder that contains the program, workerd, and the files of Python."""
     named = os.environ.get('MCP_RUN_PYTHON_HOME')
     return Path(named) if named else Path(__file__).parent / 'home'
 
 
 def program() -> Path:
-    """The program.
+    """Returns the path of the program.
 
     Raises:
-        RuntimeError: It is not there.
+        RuntimeError: There is no program at that path.
     """
     path = home() / 'mcp-run-python'
     if not path.is_file():
@@ -65,7 +65,7 @@ def program() -> Path:
 
 
 def environment(command: Sequence[str]) -> dict[str, str]:
-    """What the program is told: where it is, and the words that start it again (JSON)."""
+    """Returns the program's environment: this process's, its home, and the command that starts it again (JSON)."""
     import json
 
     return {**os.environ, 'MCP_RUN_PYTHON_HOME': str(home()), 'MCP_RUN_PYTHON_COMMAND': json.dumps(list(command))}
@@ -80,7 +80,7 @@ def arguments(
     settings: Mapping[str, object] | None = None,
     verbose: bool = False,
 ) -> list[str]:
-    """The options of its command line."""
+    """Returns the options of the program's command line."""
     options: list[str] = []
     if dependencies:
         options += ['--deps', ','.join(dependencies)]

@@ -1,4 +1,4 @@
-"""A connection to a server elsewhere: MCP over streamable HTTP."""
+"""A connection with a server that runs elsewhere: MCP over streamable HTTP."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     import httpx
     from anyio.abc import TaskGroup
 
-# How long a server may take to be reached, and to take what is sent, in seconds. Runs end by its own limits.
+# The timeout of connecting and of sending, in seconds. Reading has none: the server's own limits end runs.
 REACH_TIME = 30
 
 # How much of a file is read at once, in bytes.
 PIECE = 256 * 1024
 
-# How much of what a server said is told with an error, in letters.
+# How much of a server's answer is quoted in an error, in bytes.
 MAX_TOLD = 300
 
 TOO_LONG = f'the server said more than {MAX_MESSAGE} bytes at once'
@@ -46,7 +46,7 @@ _Json = dict[str, Any]
 
 
 class RemoteConnection(Connection):
-    """With a server elsewhere. What it says is as foreign as what comes out of a sandbox."""
+    """A connection with a server elsewhere. Its answers are trusted no more than a sandbox's output."""
 
     def __init__(self, client: httpx.AsyncClient, url: str, tasks: TaskGroup, log: Log | None) -> None:
         super().__init__(tasks, log)
@@ -56,10 +56,10 @@ class RemoteConnection(Connection):
         self._runs: dict[int, anyio.CancelScope] = {}
 
     async def hello(self) -> None:
-        """Says who speaks.
+        """Opens the MCP session, and checks that the server has our tool.
 
         Raises:
-            SandboxError: There is no server of ours.
+            SandboxError: It is not an MCP server, or has no such tool.
         """
         answer = await self.request('initialize', HELLO)
         if not isinstance(answer.get('protocolVersion'), str):
@@ -96,7 +96,7 @@ class RemoteConnection(Connection):
     async def interrupt(self) -> bool:
         runs = list(self._runs.items())
         for request_id, scope in runs:
-            # First, as the server may just end its response.
+            # First, as the server may end its response without a result, which would raise another error.
             scope.cancel()
             await self._cancel(request_id)
         return bool(runs)
@@ -104,7 +104,7 @@ class RemoteConnection(Connection):
     async def upload(self, session: str, path: str, source: Source) -> None:
         import httpx
 
-        # Beside the MCP address.
+        # `/files/` is a sibling of the MCP address.
         url = f'{self._url.rpartition("/")[0]}/files/{quote(session, safe="")}/{quote(path, safe="")}'
         headers = {'content-type': 'application/octet-stream'}
         try:
@@ -123,17 +123,17 @@ class RemoteConnection(Connection):
         raise SandboxError(f'{path} was not uploaded: {why if isinstance(why, str) else _short(said)}')
 
     async def close(self) -> None:
-        """Ends the session."""
+        """Ends the MCP session."""
         if 'mcp-session-id' in self._session:
             import httpx
 
             with anyio.move_on_after(END_TIME, shield=True):
-                # If not now, it ends by itself when nobody uses it.
+                # A session that cannot be ended now expires once it is idle.
                 with suppress(httpx.HTTPError):
                     await self._client.delete(self._url, headers=self._session)
 
     async def _cancel(self, request_id: int) -> None:
-        # A run that nobody listens to ends, too.
+        # Errors are ignored: the server also ends a run whose response is closed.
         with suppress(SandboxError):
             await self._notify('notifications/cancelled', {'requestId': request_id})
 
@@ -166,7 +166,7 @@ class RemoteConnection(Connection):
         raise self._no_server(f'it said {_short(text)}')
 
     async def _post(self, message: _Json, headers: dict[str, str]) -> AsyncGenerator[bytes, None]:
-        """Sends a message. Gives what comes back: the texts of messages."""
+        """Sends a message and yields the JSON texts of the messages that come back."""
         import httpx
 
         try:
@@ -208,10 +208,10 @@ class RemoteConnection(Connection):
 
 @asynccontextmanager
 async def connect(url: str, token: str | None, log: Log | None = None) -> AsyncGenerator[Connection, None]:
-    """Opens a session, and ends it.
+    """Opens an MCP session, and ends it after the body.
 
     Raises:
-        SandboxError: There is no server, or it refuses.
+        SandboxError: No server can be reached, or it refuses; or httpx is not installed.
     """
     try:
         import httpx
@@ -233,7 +233,7 @@ async def connect(url: str, token: str | None, log: Log | None = None) -> AsyncG
 
 @asynccontextmanager
 async def _opened(source: Source) -> AsyncGenerator[AsyncIterator[bytes] | bytes, None]:
-    """What is uploaded, in pieces."""
+    """Opens the source of an upload: its bytes, or an iterator over its pieces."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         yield bytes(source)
     elif isinstance(source, os.PathLike):
@@ -244,7 +244,7 @@ async def _opened(source: Source) -> AsyncGenerator[AsyncIterator[bytes] | bytes
 
 
 async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
-    # Of a slow disk, nobody else is to wait.
+    # Read in a thread, so that a slow disk does not block the event loop.
     while piece := await anyio.to_thread.run_sync(file.read, PIECE):
         yield piece
 
@@ -275,7 +275,7 @@ async def _lines(response: httpx.Response) -> AsyncGenerator[bytes, None]:
 
 
 async def _events(response: httpx.Response) -> AsyncGenerator[bytes, None]:
-    """The data of the events of a stream."""
+    """Yields the data of each event of an event stream."""
     data: list[bytes] = []
     size = 0
     async with aclosing(_lines(response)) as lines:
@@ -286,7 +286,7 @@ async def _events(response: httpx.Response) -> AsyncGenerator[bytes, None]:
                 if size > MAX_MESSAGE:
                     raise SandboxError(TOO_LONG)
             elif not line:
-                # An event without data only tells its id.
+                # An event without data only carries an id.
                 if any(data):
                     yield b'\n'.join(data)
                 data, size = [], 0

@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 @dataclass
 class SyncCodeSandbox:
-    """A sandbox for programs without async. Its methods may be called from any thread."""
+    """A sandbox for programs without async, made by `CodeSandbox.sync()`. Its methods may be called from any thread."""
 
     _sandbox: CodeSandbox
     _portal: BlockingPortal
 
     @property
     def persistent(self) -> bool:
-        """Whether variables stay from one program to the next."""
+        """Whether variables are kept from one program to the next."""
         return self._sandbox.persistent
 
     def eval(self, code: str, globals: Mapping[str, Any] | None = None) -> RunSuccess | RunError:
-        """See `CodeSandbox.eval`."""
+        """Runs a program and returns its result as a dictionary. See `CodeSandbox.eval`."""
         return self.run(code, globals).as_dict()
 
     def run(self, code: str, globals: Mapping[str, Any] | None = None, *, files: Files | None = None) -> Result:
-        """See `CodeSandbox.run`. Ctrl-C stops the program."""
+        """Runs a program and returns its result; Ctrl-C stops the program. See `CodeSandbox.run`."""
         running = self._portal.start_task_soon(lambda: self._sandbox.run(code, globals, files=files))
         try:
             return running.result()
@@ -41,7 +41,7 @@ class SyncCodeSandbox:
             running.cancel()
 
     def upload(self, path: str, source: Source) -> None:
-        """See `CodeSandbox.upload`."""
+        """Uploads a file to the session of a persistent sandbox at a `url`. See `CodeSandbox.upload`."""
         uploading = self._portal.start_task_soon(self._sandbox.upload, path, source)
         try:
             uploading.result()
@@ -51,7 +51,7 @@ class SyncCodeSandbox:
     def stream(
         self, code: str, globals: Mapping[str, Any] | None = None, *, files: Files | None = None
     ) -> Iterator[Output | Result]:
-        """See `CodeSandbox.stream`."""
+        """Runs a program and yields its lines of output, then its result. See `CodeSandbox.stream`."""
         events: queue.SimpleQueue[Output | Result | None] = queue.SimpleQueue()
 
         async def listen() -> None:
@@ -70,19 +70,19 @@ class SyncCodeSandbox:
             listening.cancel()
 
     def read(self, file: File) -> bytes:
-        """See `CodeSandbox.read`."""
+        """Returns all bytes of a file of a result. See `CodeSandbox.read`."""
         return self._portal.call(self._sandbox.read, file)
 
     def cancel(self) -> bool:
-        """See `CodeSandbox.cancel`. From another thread."""
+        """Stops the programs that another thread runs; returns whether there were any. See `CodeSandbox.cancel`."""
         return self._portal.call(self._sandbox.cancel)
 
     def end_session(self) -> None:
-        """See `CodeSandbox.end_session`."""
+        """Ends the session, with its variables and files. See `CodeSandbox.end_session`."""
         self._portal.call(self._sandbox.end_session)
 
     @contextmanager
     def session(self) -> Generator[SyncCodeSandbox, None, None]:
-        """See `CodeSandbox.session`."""
+        """Opens a session within a parallel sandbox, and ends it after the body. See `CodeSandbox.session`."""
         with self._portal.wrap_async_context_manager(self._sandbox.session()) as sandbox:
             yield SyncCodeSandbox(sandbox, self._portal)

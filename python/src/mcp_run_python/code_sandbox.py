@@ -1,4 +1,4 @@
-"""A sandbox for programs that somebody else wrote, in a few lines."""
+"""The library's main interface: `code_sandbox()` and `CodeSandbox`."""
 
 from __future__ import annotations
 
@@ -33,21 +33,24 @@ Files = Mapping[str, 'str | bytes']
 
 NETWORK = 'Python in this sandbox has no network: allow_networking=True changes nothing'
 
-# As many as a server takes of one client at once, unless it is told otherwise.
+# The most programs at once per server: its default limit for each client (`RUNS_LIMIT_EACH`).
 MAX_PARALLEL = 32
 
-# How many servers are one sandbox.
+# The most servers in one sandbox.
 MAX_PROCESSES = 32
 
-# Lines of output as log messages each second: all that a run may write.
+# The limit of output lines sent as log messages each second, high enough for all that a run may write.
 ALL_LINES = 1_000_000
 
 
 class CodeSandbox:
-    """A sandbox. Its programs run one after the other, unless it is parallel."""
+    """A sandbox, made by `code_sandbox()`.
+
+    Several tasks may use it at once: programs wait for their turn, and run one after the other unless it is parallel.
+    """
 
     def __init__(self, connection: Connection, *, persistent: bool = False, parallel: int | None = None) -> None:
-        """Takes a connection; `code_sandbox()` makes one."""
+        """Wraps a connection; use `code_sandbox()` instead, which opens one."""
         self.persistent = persistent
         self._connection = connection
         self._alone = parallel is not None
@@ -56,27 +59,39 @@ class CodeSandbox:
         self._listener: Callable[[Output], None] | None = None
 
     async def eval(self, code: str, globals: Mapping[str, Any] | None = None) -> RunSuccess | RunError:
-        """Runs a program, and gives its result as a dictionary, as the original does.
+        """Runs a program and returns its result as a dictionary, in the format of the original.
 
         Args:
-            code: The program.
-            globals: Variables that it has: anything that JSON has.
+            code: The program's source.
+            globals: Variables to define before it runs, by name: values that JSON has, and those that `run()` lists.
+
+        Returns:
+            `status`, `output` (lines) and `return_value`; or `error` in its place if the program failed.
 
         Raises:
-            SandboxError: It was not run: the sandbox has ended, or refused the arguments.
+            SandboxError: The program was not run, since the sandbox has ended or refused the arguments; or its result
+                did not arrive.
+            TypeError: A variable cannot be written as JSON.
+            ValueError: A variable has a number that is not finite, or text or bytes that are not valid Unicode.
         """
         return (await self.run(code, globals)).as_dict()
 
     async def run(self, code: str, globals: Mapping[str, Any] | None = None, *, files: Files | None = None) -> Result:
-        """Runs a program. Whoever is cancelled meanwhile stops it.
+        """Runs a program and returns its result. Cancelling the call stops the program.
+
+        A program that fails or exceeds a limit raises nothing here: see `Result.status`, or call `Result.unwrap()`.
 
         Args:
-            code: The program.
-            globals: Variables that it has: anything that JSON has.
-            files: Files that it gets.
+            code: The program's source. The value of an expression on its last line is the result's `value`.
+            globals: Variables to define before it runs, by name: values that JSON has; also dataclasses, Pydantic
+                models, sets, enums, dates, times, decimals, UUIDs, paths, and bytes of UTF-8, which arrive as JSON.
+            files: Files to write before it runs: text or bytes by path, relative to its working directory.
 
         Raises:
-            SandboxError: It was not run: the sandbox has ended, or refused the arguments.
+            SandboxError: The program was not run, since the sandbox has ended or refused the arguments; or its result
+                did not arrive.
+            TypeError: A variable cannot be written as JSON.
+            ValueError: A variable has a number that is not finite, or text or bytes that are not valid Unicode.
         """
         async with self._turns:
             return await self._run(code, globals, files)
@@ -84,9 +99,10 @@ class CodeSandbox:
     async def stream(
         self, code: str, globals: Mapping[str, Any] | None = None, *, files: Files | None = None
     ) -> AsyncGenerator[Output | Result, None]:
-        """Runs a program; gives its lines as it writes them, and its result at last. Whoever stops listening stops it.
+        """Runs a program; yields its lines of output as it writes them, and its `Result` last.
 
-        Of a parallel sandbox, and of a server without sessions, all lines come at the end.
+        The arguments and errors are those of `run()`. Closing the iterator stops the program; after a `break`, call
+        `aclose()`. In a parallel sandbox, or with a server without sessions, all lines come at the end, as stdout.
         """
         send, receive = anyio.create_memory_object_stream['Output | Result | Exception'](float('inf'))
         scope = anyio.CancelScope()
@@ -116,7 +132,7 @@ class CodeSandbox:
                     send.send_nowait(error)
             send.close()
 
-        # A task of the sandbox, and not of whoever listens, who may stop anywhere.
+        # A task of the sandbox, not of this generator, which the caller may abandon at any `yield`.
         self._connection.tasks.start_soon(going)
         try:
             async for event in receive:
@@ -131,12 +147,13 @@ class CodeSandbox:
         """Uploads a file, which may be large, to the session of a persistent sandbox at a `url`: it is sent in pieces.
 
         Args:
-            path: Where it goes, relative to the folder of programs.
-            source: Its bytes, the path of a file on this machine, or one that is open for reading bytes.
+            path: Where to put it, relative to the working directory of programs.
+            source: Its bytes, the path of a file on this machine, or a file object opened for reading bytes.
 
         Raises:
-            SandboxError: It was refused; or the sandbox is on this machine, where files are given with `files`.
-            ValueError: The sandbox is not persistent: no session keeps the file.
+            SandboxError: The server refused it or cannot be reached; or the sandbox runs on this machine, where `run()`
+                takes `files` instead.
+            ValueError: The sandbox is not persistent, so no session would keep the file.
         """
         if not self.persistent:
             raise ValueError('only a `persistent` sandbox keeps files from one program to the next')
@@ -146,10 +163,11 @@ class CodeSandbox:
             await self._connection.upload(self._session or '', path, source)
 
     async def read(self, file: File) -> bytes:
-        """All bytes of a file of a result, however large.
+        """Returns all bytes of a file of a result, however large.
 
         Raises:
-            SandboxError: They are no longer there: a later run changed the file, say, or a quarter of an hour is over.
+            SandboxError: They are no longer available: the file was deleted, a later run changed it, or a quarter of an
+                hour has passed, for example.
         """
         if file.content is not None:
             return file.content
@@ -170,9 +188,13 @@ class CodeSandbox:
 
     @asynccontextmanager
     async def session(self) -> AsyncGenerator[CodeSandbox, None]:
-        """A sandbox within a parallel one whose variables stay from one program to the next: a session, in one server.
+        """Opens a session within a parallel sandbox, and ends it after the `async with` block.
+
+        Yields a persistent sandbox, which keeps variables and files from one program to the next. All its programs run
+        in one server. If that server ends, so does the session.
 
         Raises:
+            SandboxError: No server is left, and none can be started.
             ValueError: The sandbox is not parallel.
         """
         if not self._alone:
@@ -189,7 +211,10 @@ class CodeSandbox:
             await sandbox.end_session()
 
     async def cancel(self) -> bool:
-        """Stops what runs, as Ctrl-C does: it gives its result. Whether there was anything."""
+        """Stops all running programs, as Ctrl-C does; returns whether there were any.
+
+        The calls that run them return results with the error `KeyboardInterrupt`, without output at a `url`.
+        """
         return await self._connection.interrupt()
 
     async def _run(self, code: str, globals: Mapping[str, Any] | None, files: Files | None) -> Result:
@@ -200,7 +225,7 @@ class CodeSandbox:
             call['files'] = {path: _placed(content) for path, content in files.items()}
         if self.persistent:
             call['session'] = self._session or 'new'
-        # Not a model reads it.
+        # The result is not for a model: do not shorten it.
         meta = {'mcp-run-python/whole-result': True}
         params = {'name': TOOL, 'arguments': call, '_meta': meta}
         try:
@@ -217,25 +242,28 @@ class CodeSandbox:
         return result
 
     async def end_session(self) -> None:
-        """Ends the session with its variables and files, and frees its memory: the next program begins another one."""
+        """Ends a persistent sandbox's session, with its variables and files; the next program begins a new one."""
         if self._session is None:
             return
         params = {'name': END_TOOL, 'arguments': {'session': self._session}}
         self._session = None
         with anyio.move_on_after(END_TIME, shield=True):
-            # If not now, it ends by itself when nobody uses it.
+            # A session that cannot be ended now expires once it is idle.
             with suppress(SandboxError):
                 await self._connection.request('tools/call', params)
 
     def heard(self, level: str, text: str, logger: str | None) -> None:
-        """Takes a log message of the connection."""
+        """Passes a line of output among the connection's log messages to the current `stream()`."""
         if self._listener and logger is None:
             self._listener(Output('stderr' if level == 'warning' else 'stdout', text))
 
     @classmethod
     @contextmanager
     def sync(cls, **options: Unpack[Options]) -> Generator[SyncCodeSandbox, None, None]:
-        """A sandbox for programs without async: `code_sandbox()`'s options, and the same methods."""
+        """Opens a sandbox for programs without async, and ends it after the `with` block.
+
+        It takes the options of `code_sandbox()`, and yields a `SyncCodeSandbox`, which has the methods of this class.
+        """
         from anyio.from_thread import start_blocking_portal
 
         from ._sync import SyncCodeSandbox
@@ -247,7 +275,7 @@ class CodeSandbox:
 
 
 class Options(TypedDict, total=False):
-    """Those of `code_sandbox()`."""
+    """The options of `code_sandbox()`, which describes them."""
 
     url: str | Sequence[str] | None
     token: str | None
@@ -277,26 +305,28 @@ async def code_sandbox(
     memory_limit_mb: int | None = None,
     settings: Mapping[str, object] | None = None,
 ) -> AsyncGenerator[CodeSandbox, None]:
-    """Starts a sandbox, and ends it.
+    """Starts a sandbox, and ends it after the `async with` block. All options are optional.
 
     Args:
-        url: A server that runs elsewhere: its MCP address, for streamable HTTP. Packages and limits are its own. Of
-            several, each run goes to the one that has least to do.
-        token: What it asks for (`ACCESS_TOKENS`).
-        dependencies: Packages that every program has. Others are installed when one imports them.
-        log_handler: Takes what programs write, as they do, and what is installed.
-        allow_networking: For the original's sake: Python has no network here.
-        persistent: Whether variables stay from one program to the next.
-        parallel: How many programs run at once, each in an interpreter of its own, which nothing else has used.
-        processes: How many servers are started, for as many programs at once as `parallel` says, or one each. One that
-            ends is replaced; what ran in it fails, and says so.
-        time_limit: How long a program may run, in seconds.
-        memory_limit_mb: How much memory it may have, in MiB.
-        settings: Any other settings of the server, by name.
+        url: The MCP address (streamable HTTP) of a server that runs elsewhere, instead of starting one. Packages and
+            limits are that server's own. With a list of addresses, each run goes to the least busy server.
+        token: The access token for the server at `url` (`ACCESS_TOKENS`).
+        dependencies: Packages to install for every program. Others are installed when a program imports them.
+        log_handler: Called with a level and a text for each line that a program writes, as it writes it, and for
+            messages such as what is installed.
+        allow_networking: Accepted for compatibility with the original. Python has no network here; True only warns.
+        persistent: Whether variables are kept from one program to the next.
+        parallel: How many programs may run at once, at most 32 for each server. Each has a fresh interpreter.
+        processes: How many servers to start, from 1 to 32. Together they run `parallel` programs at once, by default
+            one each. A server that ends is replaced; programs that ran in it fail with a `SandboxError`.
+        time_limit: The time limit of each program, in seconds (wall-clock).
+        memory_limit_mb: The memory limit of an interpreter, in MiB.
+        settings: Other settings of the server, by name, such as `FILES`.
 
     Raises:
-        SandboxError: It cannot be started or reached, or its packages cannot be installed.
-        ValueError: These options exclude each other.
+        ProgramError: `dependencies` cannot be installed.
+        SandboxError: The server cannot be started or reached, or ended because of its settings or `dependencies`.
+        ValueError: Options exclude each other, or are out of range.
     """
     if allow_networking:
         warnings.warn(NETWORK, stacklevel=3)
@@ -343,7 +373,7 @@ async def code_sandbox(
         async with connected as connection:
             await connection.request('logging/setLevel', {'level': 'debug' if log_handler else 'info'})
             if dependencies:
-                # What cannot be installed is told now, and not by the first program.
+                # Installs them now, so that an error is raised here and not by the first program.
                 (await CodeSandbox(connection).run('')).unwrap()
             yield connection
 
@@ -360,7 +390,7 @@ async def code_sandbox(
             yield sandbox
         finally:
             if urls is not None:
-                # A server of our own ends with its process.
+                # A local server's sessions end with its process; one elsewhere has to be told.
                 await sandbox.end_session()
 
 

@@ -1,4 +1,4 @@
-"""The original's other interface: the server, and what it takes to start it."""
+"""The rest of the original's interface: running the server, or only its command line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ Mode = Literal['stdio', 'streamable_http', 'streamable_http_stateless', 'example
 
 @dataclass
 class DenoEnv:
-    """What it takes to start the server. Its name is the original's: there is no Deno."""
+    """The command that starts the server: `[command, *args]`, run in `cwd`.
+
+    The name is the original's; Deno is not used.
+    """
 
     cwd: Path
     args: list[str]
@@ -45,16 +48,19 @@ def run_mcp_server(
     allow_networking: bool | None = None,
     verbose: bool = False,
 ) -> int:
-    """Runs the server until it ends. Gives its exit code.
+    """Runs the server until it ends, and returns its exit code (0 after Ctrl-C).
 
     Args:
-        mode: How clients reach it.
-        http_port: Its port, if that is by HTTP.
-        dependencies: Packages that every program has.
-        return_mode: How the text of results is written.
-        deps_log_handler: Takes what the server says on stderr: what it fetches, and what fails.
-        allow_networking: For the original's sake: Python has no network here.
-        verbose: Whether it says more.
+        mode: The transport, or 'example'.
+        http_port: The port to listen on, for the `streamable_http` modes.
+        dependencies: Packages to install for every program.
+        return_mode: The format of the text of results.
+        deps_log_handler: Called with 'info' and each line of the server's stderr: what it fetches, and errors.
+        allow_networking: Accepted for compatibility with the original. Python has no network here; True only warns.
+        verbose: Whether the server logs more.
+
+    Raises:
+        ValueError: `http_port` is set, and the mode is not HTTP.
     """
     with prepare_deno_env(
         mode,
@@ -90,10 +96,19 @@ def prepare_deno_env(
     deps_log_handler: LogHandler | None = None,
     allow_networking: bool | None = None,
 ) -> Generator[DenoEnv, None, None]:
-    """What it takes to start the server, for clients that start it themselves. Nothing has to be prepared, or removed.
+    """Yields the command that starts the server, for clients that start it themselves. It creates and removes no files.
+
+    Args:
+        mode: The transport, or 'example'.
+        http_port: The port to listen on, for the `streamable_http` modes.
+        dependencies: Packages to install for every program.
+        return_mode: The format of the text of results.
+        deps_log_handler: Accepted for compatibility with the original, and not used.
+        allow_networking: Accepted for compatibility with the original. Python has no network here; True only warns.
 
     Raises:
-        ValueError: There is a port, and the mode has none.
+        RuntimeError: The program is missing.
+        ValueError: `http_port` is set, and the mode is not HTTP.
     """
     if http_port is not None and mode not in ('streamable_http', 'streamable_http_stateless'):
         raise ValueError('Port is only supported for `streamable_http` modes')

@@ -1,4 +1,4 @@
-"""What came of a run."""
+"""Results of runs, and how Jupyter shows them."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict, Union
 from urllib.parse import unquote
 
-# The server's tool.
+# The server's tools.
 TOOL = 'run_python_code'
 END_TOOL = 'end_python_session'
 
-# Images that are pixels, and nothing else, to whatever shows them.
+# Image formats that contain only pixels, no scripts, and so are safe to show.
 SHOWN = ('image/png', 'image/jpeg', 'image/gif', 'image/webp')
 
-# How documents begin in which something is shown that a program has displayed: nothing is loaded.
+# The start of each document that shows what a program displayed: this policy lets it load nothing.
 _POLICY = (
     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
     'img-src data:; base-uri \'none\'; form-action \'none\'"><meta name="referrer" content="no-referrer">'
     '<meta http-equiv="x-dns-prefetch-control" content="off">'
 )
 
-# What has a name looked up, or a connection prepared, whatever the policy: `<link>`, frames, pressed links.
+# Markup that causes DNS lookups or connections in spite of the policy: `<link>`, frames, links that are pressed.
 _TAGS = 'link|meta|base|i?frame|frameset|fencedframe|portal|object|embed'
 _ASKING = (
     (re.compile(rf'<(?=(?:{_TAGS})(?![a-z]))', re.IGNORECASE), '<x-'),
@@ -32,14 +32,14 @@ _ASKING = (
     (re.compile('attributename', re.IGNORECASE), 'data-attribute'),
 )
 
-# Where results say that a file is.
+# The prefix of files' URIs in results.
 PLACE = 'sandbox:///'
 
 JsonData = Union[str, bool, int, float, None, 'list[JsonData]', 'dict[str, JsonData]']
 
 
 class RunSuccess(TypedDict):
-    """The result of a program that ended well, as the original gives it."""
+    """The result of a program that succeeded, in the original's format. `output` has one entry a line."""
 
     status: Literal['success']
     output: list[str]
@@ -47,7 +47,7 @@ class RunSuccess(TypedDict):
 
 
 class RunError(TypedDict):
-    """The result of one that failed, or whose packages could not be installed."""
+    """The result of a program that failed, or whose packages could not be installed, in the original's format."""
 
     status: Literal['install-error', 'run-error']
     output: list[str]
@@ -56,13 +56,13 @@ class RunError(TypedDict):
 
 @dataclass(frozen=True, repr=False)
 class Image:
-    """A figure that a program has drawn."""
+    """A figure or image that a program showed."""
 
     data: bytes
     media_type: str = 'image/png'
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        """How Jupyter shows it. SVG and what else may have scripts is shown as a text."""
+        """Returns what Jupyter shows: the image, or only text for SVG and other formats that may have scripts."""
         shown = {self.media_type: base64.b64encode(self.data).decode()} if self.media_type in SHOWN else {}
         return {'text/plain': repr(self), **shown}
 
@@ -72,7 +72,7 @@ class Image:
 
 @dataclass(frozen=True)
 class File:
-    """A file that a program has made, changed or deleted."""
+    """A file that a program created, changed or deleted. `size` is in bytes; `CodeSandbox.read()` returns its bytes."""
 
     path: str
     change: Literal['created', 'changed', 'deleted']
@@ -85,7 +85,12 @@ class File:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a run."""
+    """The result of a run.
+
+    `status` is 'run-error' if the program failed or exceeded a limit, 'install-error' if its packages could not be
+    installed. `output` has the lines of stdout and stderr in order, `value` is that of the program's last expression,
+    and `error` is the traceback or message of a failure. `files` are those that it created, changed or deleted.
+    """
 
     status: Literal['success', 'install-error', 'run-error']
     output: list[str]
@@ -99,10 +104,10 @@ class Result:
     """What the program displayed, and how its value displays itself, by MIME types. It may be hostile."""
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        """How Jupyter shows it: output, error or value, what was displayed, and images.
+        """Returns what Jupyter shows: output, error or value, what was displayed, and images.
 
         **Boundary.** All of it is the program's. HTML and SVG are in a frame that runs no scripts and reaches nothing;
-        all else is text, also Markdown and LaTeX, of which notebooks make HTML and links.
+        all else is text, also Markdown and LaTeX, which notebooks would turn into HTML and links.
         """
         parts = [('', '\n'.join(self.output)), ('color: #b00', self.error or '')]
         if self.value is not None:
@@ -116,16 +121,16 @@ class Result:
         return {'text/plain': repr(self), **({'text/html': '\n'.join(shown)} if shown else {})}
 
     def as_dict(self) -> RunSuccess | RunError:
-        """Status, output, and value or error, as the original gives them."""
+        """Returns the status, the output, and the value or error as a dictionary in the original's format."""
         if self.status == 'success':
             return {'status': self.status, 'output': self.output, 'return_value': self.value}
         return {'status': self.status, 'output': self.output, 'error': self.error or ''}
 
     def unwrap(self) -> JsonData:
-        """The value.
+        """Returns the value of the program's last expression.
 
         Raises:
-            ProgramError: The program failed.
+            ProgramError: The program failed, or its packages could not be installed.
         """
         if self.error is not None:
             raise ProgramError(self.error)
@@ -133,10 +138,10 @@ class Result:
 
 
 def _shown(bundle: Mapping[str, JsonData]) -> str:
-    """The best of a bundle, as HTML of ours."""
+    """Returns HTML that safely shows the richest format of a MIME bundle that can be shown."""
     for kind in ('text/html', 'image/svg+xml'):
         if isinstance(markup := bundle.get(kind), str):
-            # Where a link leads a frame is for the policy of the document around it: ours, which lets it go nowhere.
+            # Two frames: where a link may lead a frame is up to the enclosing document's policy. Ours allows nothing.
             inner = _frame(_tamed(markup), 'position: fixed; inset: 0; width: 100%; height: 100%; border: 0')
             return _frame(inner, 'width: 100%; height: 20em; resize: vertical; border: 0; background: white')
     for kind in ('text/markdown', 'text/latex'):
@@ -146,10 +151,11 @@ def _shown(bundle: Mapping[str, JsonData]) -> str:
 
 
 def _tamed(markup: str) -> str:
-    """Markup without what prepares connections, which no policy holds back.
+    """Renames the tags and attributes that cause connections, which no policy prevents.
 
-    **Boundary.** It is done to the text: a tag begins with `<` and its name, and an attribute's name is written as it
-    is, in any markup (HTML, section 13.2.5). The element for pages does the same (`www/js/element/display.js`).
+    **Boundary.** It works on the text, without a parser: in any markup, a tag begins with `<` and its name, and an
+    attribute's name is written literally (HTML, section 13.2.5). The element for pages does the same
+    (`www/js/element/display.js`).
     """
     for asking, otherwise in _ASKING:
         markup = asking.sub(otherwise, markup)
@@ -157,27 +163,27 @@ def _tamed(markup: str) -> str:
 
 
 def _frame(markup: str, style: str) -> str:
-    """A frame of no origin, without scripts, forms and windows (`sandbox`), and that loads nothing."""
+    """Returns a frame with an opaque origin, without scripts, forms and windows (`sandbox`), that loads nothing."""
     return f'<iframe sandbox="" style="{style}" srcdoc="{html.escape(_POLICY + markup)}"></iframe>'
 
 
 class ProgramError(Exception):
-    """A program failed; its text is the traceback."""
+    """A program failed, or its packages could not be installed. The message is its traceback, or why."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """A line that a program wrote."""
+    """A line of output that a program wrote, without its line break."""
 
     stream: Literal['stdout', 'stderr']
     text: str
 
 
 def read(answer: Mapping[str, Any]) -> Result:
-    """The result in an answer of the tool.
+    """Reads the result from an answer of the tool.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The answer has no valid result.
     """
     try:
         return _read(answer)
@@ -186,10 +192,10 @@ def read(answer: Mapping[str, Any]) -> Result:
 
 
 def piece(answer: Mapping[str, Any]) -> tuple[bytes, int]:
-    """Some bytes of a file, and how many it has, in an answer to `resources/read`.
+    """Reads a piece of a file, and the size of the whole file in bytes, from an answer to `resources/read`.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The answer has no bytes of a file.
     """
     try:
         (contents,) = answer['contents']

@@ -1,5 +1,5 @@
-// Goal: make the host do what a program may not have done, by the calls of a run that may make some: forged and malformed
-// ones, and answers that nobody has given. The tool is `test_calls` (src/fixtures.rs).
+// Goal: make the host do what a program may not ask for, in a run that may make some calls: by forged and malformed calls, and
+// by forged answers. The tool is `test_calls` (src/mcp/fixtures.rs).
 
 import { BROKE } from './host.mjs';
 
@@ -26,7 +26,7 @@ const ARGUMENTS = [
   '{"a":"\u0001"}',
 ];
 
-/** What is sent, as a Python expression, in place of each frame. @type {[name: string, bytes: string, ends: RegExp][]} */
+/** The bytes, as a Python expression, that are sent in place of each frame. @type {[name: string, bytes: string, ends: RegExp][]} */
 export const FORGED_CALLS = [
   ['a name that is not allowed', lines(call(1, 'run_python_code')), BROKE],
   ['a name like one that is', lines(call(1, 'echo\u0000')), BROKE],
@@ -51,7 +51,7 @@ export const FORGED_CALLS = [
   [
     'arguments of 100 MB',
     'b\'{"call":{"id":1,"name":"echo","arguments":"\' + b"x" * 100_000_000 + b\'"}}\\n\'',
-    // Or its host takes none that long.
+    // The latter two if the host or its interpreter does not take a frame that long.
     /broke its protocol|ended the interpreter|MemoryError/,
   ],
   ['a principal', lines(call(1, 'echo', '{}', { principal: 'bob' })), BROKE],
@@ -70,7 +70,7 @@ export const FORGED_CALLS = [
   ],
 ];
 
-/** A program that answers its own call: what it gets is its own word, and nobody else's. */
+/** A program that answers its own call: only it gets the forged answer. */
 export const ANSWERS_ITSELF = `
 from _host import call
 from _sandbox import calls
@@ -87,5 +87,5 @@ value = await call('never')
 calls._host = real
 [value, await call('echo', x=1)]`;
 
-/** Lets go of calls that another run has made, and answers them, as far as it can name them: by its own frames. */
+/** Frames that cancel calls of another run, by guessed ids. */
 export const OTHERS = Array.from({ length: 20 }, (_, n) => `{"cancel":${n + 1}}`);

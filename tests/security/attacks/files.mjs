@@ -1,6 +1,6 @@
-// Goal: reach a file that is not one's own, or make the host hold, or believe, more than it should, by the files of sessions.
+// Goal: by the files of sessions, reach somebody else's file, or make the host keep or believe more than it should.
 
-/** Paths that lead somewhere else, as a client may send them, percent-encoded. */
+/** Paths that lead out of the folder, percent-encoded as a client may send them. */
 export const PATHS = [
   '%2Fetc%2Fpasswd',
   '/etc/passwd',
@@ -22,7 +22,7 @@ export const PATHS = [
   'x'.repeat(4000),
 ];
 
-/** Programs that put links where a client looks for files. */
+/** A program that puts links where a client looks for files. */
 export const LINKS = `
 import os
 os.symlink('/', 'root')
@@ -34,10 +34,10 @@ open('deep/file', 'w').write('own')
 os.symlink('deep/file', 'file')
 1`;
 
-/** Behind them. */
+/** Paths behind these links. */
 export const BEHIND = ['root/etc/passwd', 'root', 'lib/os.py', 'deep/home/pyodide/deep/file', 'to-deep/file', 'file'];
 
-/** What an isolate says in place of its answer about a file: expressions of Python. */
+/** Forged answers of an isolate to a request about a file, as Python expressions. */
 export const FORGED = [
   ['nothing', "b''"],
   ['no frame', "b'x'"],
@@ -57,7 +57,7 @@ export const FORGED = [
 ];
 
 /**
- * A program that has the isolate say it, whoever asks for a file that is not there: where answers leave as bytes.
+ * A program that replaces the isolate's answer to requests for missing files, where answers leave as bytes.
  * @param {string} bytes
  */
 export const forging = (bytes) => `
@@ -70,7 +70,7 @@ def forge(text):
 js.TextEncoder.prototype.encode = create_proxy(forge)
 1`;
 
-/** The same, where they leave as texts, by a port. @param {string} bytes */
+/** The same, where answers leave as texts through a message port. @param {string} bytes */
 export const forgingByPort = (bytes) => `
 import js
 from pyodide.ffi import create_proxy
@@ -82,7 +82,7 @@ def forge(this, message):
 js.MessagePort.prototype.postMessage = create_proxy(forge, capture_this=True)
 1`;
 
-/** A program that makes files with names of every length, and with characters that hide; it returns how many there are. */
+/** A program that makes files with names of every length and with invisible characters; it returns how many there are. */
 export const NAMES = `
 import os
 names = ['n' * length for length in (1, 2, 99, 100, 101, 199, 200, 201, 254, 255, 256, 1023, 4096)]
@@ -99,22 +99,22 @@ for name in names:
         pass
 made`;
 
-/** No such name gets out. */
+/** Characters of names that are never reported. */
 export const HIDING = /[\p{Cc}\\\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/u;
 
-/** Small files in the working directory, as many as there is room for. */
+/** Creates as many small files in the working directory as there is room for. */
 export const MANY = 'for n in range(10**6): open(f"m{n}", "w").close()';
 
-/** A file of 3 MB, all of one letter. @param {string} letter */
+/** Writes a file of 3 MB that consists of one letter. @param {string} letter */
 export const filled = (letter) => `open('changing', 'wb').write(b'${letter}' * 3_000_000)`;
 
-/** Files that are not what their names say; and what is in them. */
+/** Writes files whose content is not what their names say. */
 export const LIES = `
 for name in ('a.png', 'b.jpg', 'c.svg', 'd.html', 'e.json'):
     open(name, 'w').write('<script>top.owned = 1</script>')
 1`;
 
-/** Values whose bundles lie, or never end. Each is a class `X`. @type {[string, string][]} */
+/** Values whose MIME bundles lie or never end; each is the body of a class `X`. @type {[string, string][]} */
 export const BUNDLES = [
   ['another type than it says', 'def _repr_mimebundle_(self, **_): return {"image/png": "<script>owned</script>"}'],
   [

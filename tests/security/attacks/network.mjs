@@ -1,9 +1,9 @@
-// Goal: send anything to anywhere. Each is a Python program that tries one way; what it returns is for people to read.
-// A listener, which is `{target}` (its host and port are `{host}` and `{port}`), shows whether anything arrived.
+// Goal: send anything to anywhere. Each attack is a Python program that tries one way; its value is only for people to read.
+// A listener at `{target}` (host `{host}`, port `{port}`) shows whether anything arrived.
 
 /** @typedef {{ name: string, code: string, must?: RegExp, never?: RegExp }} Attack */
 
-/** What every one begins with: JavaScript's own functions, below whatever was put over them. */
+/** The beginning of each program: gets JavaScript's native functions from below our shims. */
 const PRELUDE = `
 import js
 def below(name):

@@ -1,9 +1,9 @@
-// Goal: read what is not the program's: settings, bindings, headers of requests, paths of the machine. The harness
+// Goal: read what a program must not see: settings, bindings, headers of requests, paths of the machine. The harness
 // plants secrets (each contains `{canary}`) in the settings and in the headers of the request that runs the program.
 
 /** @typedef {import('./network.mjs').Attack} Attack */
 
-/** Walks over everything that JavaScript can reach from some roots, and tells the strings with a secret in them. */
+/** Walks over everything that JavaScript can reach from some roots, and returns where a string has a secret in it. */
 const WALK = `
 import js
 from pyodide.ffi import JsProxy
@@ -37,7 +37,7 @@ def walk(roots, most=4_000):
 mark = "{mark}"[::-1]
 `;
 
-/** What a search gives that has found nothing, or that did not get to its end. */
+/** The result of a search that found nothing, or did not finish. */
 const NOTHING = /"return_value":(\[\d+,\[\]\]|0)|TimeoutError|ended the interpreter/;
 
 /** @type {[string, string, RegExp?][]} */
@@ -90,23 +90,23 @@ export const attacks = WAYS.map(([name, code, must]) => ({
   never: /node_modules|\/root|\/work\/|\/Users|\.cargo/,
 }));
 
-/** What is put where a search must find it: which search, what puts it there, and what it gives. @type {[number, string, RegExp][]} */
+/** Marks that a search must find: the search's index, the code that plants the mark, and the result. @type {[number, string, RegExp][]} */
 const PLANTS = [
   [0, 'js.planted = "{mark}"[::-1]', /"globalThis\.planted"/],
   [2, 'planted = {"planted": "{mark}"[::-1]}', /\["dict"/],
 ];
 
-/** The same searches, where there is something to find. */
+/** The same searches, with something to find. */
 export const PLANTED = PLANTS.map(([way, plant, found]) => {
   const [name, code] = WAYS[way];
   return { name, code: `import js\n${plant}\n${code}`, found };
 });
 
 /**
- * In a session only: the first program changes what the isolate's own code reads when it is told of a run; the second
- * looks at what went by when it was started.
- * @param {string} owner the class of what a run comes in @param {string} property of it, that is read
- * @param {string} seen a Python expression: what is remembered of `this` and the property's `value`
+ * For sessions only: the first program hooks a property that the isolate's own code reads when a run arrives; the second
+ * returns what the hook saw at its own start.
+ * @param {string} owner the class of the object in which a run arrives @param {string} property of it, that is read
+ * @param {string} seen a Python expression for what to record of `this` and the property's `value`
  */
 export const hooks = (owner, property, seen) => ({
   set: `

@@ -1,4 +1,4 @@
-// Goal: stop the service. While each runs, others are answered; afterwards everything is as before.
+// Goal: stop the service. While each attack runs, others are answered; afterwards everything is as before.
 
 /** @typedef {{ name: string, code: string, ends: RegExp, output?: number }} Exhaustion `ends` is found in the structured content. */
 

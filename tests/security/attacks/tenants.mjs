@@ -1,5 +1,5 @@
-// Goal: reach another tenant. `MARK` leaves traces everywhere that it can; `LOOK`, run as somebody else, tells those that
-// it finds, and has to find none.
+// Goal: reach another tenant. `MARK` leaves traces everywhere that it can; `LOOK`, run as another principal, returns the traces
+// that it finds, and has to find none.
 
 export const MARK = `
 import builtins, js, json, os, sys, random
@@ -75,7 +75,7 @@ import pyodide_js
 look("pyodide", lambda: js.Reflect.has(pyodide_js, "tenant") or js.Reflect.has(pyodide_js._module, "tenant"))
 found`;
 
-/** What a guest with an id of another's session tries as that id. @param {string} id @returns {string[]} */
+/** Variants of another's session id that an attacker may try. @param {string} id @returns {string[]} */
 export function guesses(id) {
   const other = (/** @type {string} */ digit) => (digit === '0' ? '1' : '0');
   return [

@@ -1,1 +1,1 @@
-"""Sandboxes for agents: a module for each framework, which has to be installed."""
+"""Adapters for agent frameworks: one module for each. The framework itself has to be installed."""

@@ -1,4 +1,4 @@
-"""What a model is told of a sandbox."""
+"""What the adapters share: the tool's name and description, and images for models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CODE = 'Python code to run'
 
 
 def description(sandbox: CodeSandbox) -> str:
-    """What the tool is for."""
+    """Returns the tool's description, as a model reads it."""
     stay = 'stay' if sandbox.persistent else 'do not stay'
     return (
         'Tool to execute Python code and return stdout, stderr, and return value.\n\n'
@@ -25,10 +25,10 @@ def description(sandbox: CodeSandbox) -> str:
 
 
 def images(result: Result) -> list[Image]:
-    """Those that a model can look at."""
+    """Returns the images that a model can look at."""
     return [image for image in result.images if image.media_type in SHOWN]
 
 
 def data_url(image: Image) -> str:
-    """Its content, as an address."""
+    """Returns the image as a `data:` URL."""
     return f'data:{image.media_type};base64,{base64.b64encode(image.data).decode()}'

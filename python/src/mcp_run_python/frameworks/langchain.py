@@ -11,7 +11,7 @@ from ._tool import NAME, description
 
 
 def tool(sandbox: CodeSandbox) -> StructuredTool:
-    """Runs Python in the sandbox, for agents that run async. The artifact of its message is the `Result`."""
+    """Returns a tool that runs Python in the sandbox, for async agents. Its message's artifact is the `Result`."""
 
     async def run_python_code(python_code: str) -> tuple[str, Result]:
         result = await sandbox.run(python_code)

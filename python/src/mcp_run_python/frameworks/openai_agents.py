@@ -12,7 +12,7 @@ from ._tool import NAME, data_url, description, images
 
 
 def tool(sandbox: CodeSandbox) -> FunctionTool:
-    """Runs Python in the sandbox. Models see figures."""
+    """Returns a tool that runs Python in the sandbox. It gives the model the result's text and its images."""
 
     async def run_python_code(python_code: str) -> Any:
         result = await sandbox.run(python_code)

@@ -12,7 +12,10 @@ from ._tool import NAME, description, images
 
 
 def toolset(sandbox: CodeSandbox) -> FunctionToolset[Any]:
-    """One tool, which runs Python in the sandbox. Models see figures; `metadata` of its return is the `Result`."""
+    """Returns a toolset with one tool, which runs Python in the sandbox.
+
+    It gives the model the result's text and its images; `metadata` of its `ToolReturn` is the `Result`.
+    """
 
     async def run_python_code(python_code: str) -> ToolReturn:
         result = await sandbox.run(python_code)

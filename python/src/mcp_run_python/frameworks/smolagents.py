@@ -13,7 +13,7 @@ from smolagents.tools import get_tools_definition_code  # type: ignore[import-un
 from mcp_run_python._sync import SyncCodeSandbox
 from mcp_run_python.results import ProgramError
 
-# The end of a program that has its answer: no program catches it by `except Exception`.
+# Raised to end a program that has its answer. A `BaseException`, so that `except Exception` does not catch it.
 FINAL_ANSWER = """
 class FinalAnswer(BaseException):
     pass
@@ -26,45 +26,49 @@ def final_answer(answer=None):
 
 
 class Executor(PythonExecutor):  # type: ignore[misc]
-    """Runs an agent's programs in a sandbox: `CodeSandbox.sync(persistent=True)`.
+    """Runs an agent's programs in a sandbox, which is from `CodeSandbox.sync(persistent=True)`.
 
-    Tools run there, too, from their source: those that need the network, or this machine, fail.
+    The agent's tools run there, too, from their source: those that need the network or this machine fail.
     """
 
     def __init__(self, sandbox: SyncCodeSandbox) -> None:
-        """Takes a sandbox that is persistent.
+        """Uses the given sandbox, which has to be persistent.
 
         Raises:
-            ValueError: It is not.
+            ValueError: It is not persistent.
         """
         if not sandbox.persistent:
             raise ValueError('an agent needs a sandbox that keeps variables: CodeSandbox.sync(persistent=True)')
         self._sandbox = sandbox
 
     def send_tools(self, tools: dict[str, Tool]) -> None:
-        """Defines the agent's tools in the sandbox."""
+        """Defines the agent's tools, and `final_answer`, in the sandbox.
+
+        Raises:
+            ProgramError: The source of a tool fails there.
+        """
         others = {name: tool for name, tool in tools.items() if name != 'final_answer'}
         self._sandbox.run(get_tools_definition_code(others) + FINAL_ANSWER).unwrap()
 
     def send_variables(self, variables: Mapping[str, Any]) -> None:
-        """Sets variables there.
+        """Sets variables in the sandbox, by name.
 
         Raises:
-            ValueError: One has no form in JSON.
+            ValueError: A value cannot be written as JSON.
         """
         try:
             given = json.loads(json.dumps(variables))
         except TypeError as error:
             raise ValueError(f'a sandbox takes only what JSON has: {error}') from error
         if given:
-            # As assignments, since they are to stay.
+            # The `globals` of a run last for that run only: they are assigned, to stay.
             self._sandbox.run('globals().update(_given)', {'_given': given}).unwrap()
 
     def __call__(self, code_action: str) -> CodeOutput:
-        """Runs a program.
+        """Runs a program of the agent; returns its value, or the agent's final answer if it gave one.
 
         Raises:
-            ProgramError: It failed; the text is what it wrote, and the error.
+            ProgramError: The program failed. The message is its output and the error.
         """
         result = self._sandbox.run(code_action)
         logs = '\n'.join(result.output)
