@@ -40,11 +40,11 @@ MAX_SAID = 4000
 END_TIME = 5
 
 Log = Callable[[str, str, 'str | None'], None]
-"""Takes a message that came while something ran: its level, its text, and its logger, if it is not output."""
+"""Called with each log message: its level, its text, and its logger, which is None for a run's own output."""
 
 
 Source = Union[bytes, 'os.PathLike[str]', IO[bytes]]
-"""What is uploaded: bytes, the path of a file, or one that is open for reading bytes."""
+"""Content to upload: bytes, the path of a local file, or a file object opened in binary mode."""
 
 
 class SandboxError(RuntimeError):

@@ -22,7 +22,7 @@ ENDED = 'the server that ran this has ended, and another takes its place'
 ENDED_WITH_SESSION = 'the server that had this session has ended, and with it variables and files'
 
 Open = Callable[[], AbstractAsyncContextManager[Connection]]
-"""Starts a server, or connects with one, so that it is ready for runs."""
+"""Starts a server, or connects with one; yields a connection that is ready for runs."""
 
 
 class Member:

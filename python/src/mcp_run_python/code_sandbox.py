@@ -29,7 +29,7 @@ LoggingLevel = Literal['debug', 'info', 'notice', 'warning', 'error', 'critical'
 LogHandler = Callable[[LoggingLevel, str], None]
 
 Files = Mapping[str, 'str | bytes']
-"""Files that a program gets: their content, as text or bytes, by their paths, which are relative to its folder."""
+"""Files for a program: text or bytes by path, relative to its working directory."""
 
 NETWORK = 'Python in this sandbox has no network: allow_networking=True changes nothing'
 

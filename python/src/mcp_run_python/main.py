@@ -32,7 +32,7 @@ class DenoEnv:
     cwd: Path
     args: list[str]
     command: str
-    """The program, to be started with `args` in `cwd`."""
+    """The path of the program, to be started with `args` in `cwd`."""
 
 
 _Prepared = AbstractAsyncContextManager[DenoEnv]

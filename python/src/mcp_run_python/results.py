@@ -78,9 +78,9 @@ class File:
     change: Literal['created', 'changed', 'deleted']
     size: int
     content: bytes | None = None
-    """Nothing, if it was deleted, or is too large to be told with the result."""
+    """None if the file was deleted, or is too large for the result."""
     uri: str | None = None
-    """Where it can be read for a while, if it is not here: `CodeSandbox.read()` does."""
+    """Where a large file can be read for a limited time, by `CodeSandbox.read()`."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,9 @@ class Result:
     images: list[Image] = field(default_factory=list[Image])
     files: list[File] = field(default_factory=list[File])
     text: str = field(default='', repr=False)
-    """All of it but the content of images and files, as a model is told it."""
+    """The whole result as a model reads it, without the content of images and files."""
     display: list[dict[str, JsonData]] = field(default_factory=list['dict[str, JsonData]'])
-    """What the program displayed, and how its value displays itself, by MIME types. It may be hostile."""
+    """Displayed values, and the value's own display, as MIME bundles. They may be hostile."""
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         """Returns what Jupyter shows: output, error or value, what was displayed, and images.
