@@ -47,7 +47,7 @@ impl Variant {
     }
 
     /// Features of its crates.
-    fn features(self) -> &'static [&'static str] {
+    pub fn features(self) -> &'static [&'static str] {
         match self {
             Self::Release => &[],
             Self::Testing => &["conformance"],

@@ -12,6 +12,7 @@ mod formula;
 mod image;
 mod licences;
 mod link;
+mod lints;
 mod manifests;
 mod mirror;
 mod node;
@@ -65,6 +66,8 @@ enum Command {
     /// Resolves requirements, and writes their wheels as isolates get them.
     #[command(hide = true)]
     Packages(packages::Bundle),
+    /// Prints the warnings of rustc and Clippy; fails if there are any.
+    Lint,
     /// Links Pyodide's main module ahead of time, as xtask/runtime/build.mjs asks for it.
     #[command(hide = true)]
     Link(link::Link),
@@ -96,6 +99,7 @@ fn main() -> ExitCode {
         Command::Core => build::core(build::Variant::Release).map(|_| ()),
         Command::Desk => build::desk().map(drop),
         Command::Link(link) => link.run(),
+        Command::Lint => lints::run(),
         Command::Stack(stack) => stack.run(),
         Command::Packages(bundle) => bundle.run(),
         Command::Release(release) => release.run(),

@@ -49,7 +49,8 @@ impl Environment {
         step(&what, inputs, &[self.bin(self.has)], || {
             run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(target().join(self.name)))
                 .context("Python's venv is needed (on Debian: apt-get install python3-venv)")?;
-            run(self.command("pip").args(["install", "--quiet", "--requirement", self.requirements]))
+            // Most modules of the packages are never imported: bytecode of all would take longer than to install them.
+            run(self.command("pip").args(["install", "--quiet", "--no-compile", "--requirement", self.requirements]))
         })
     }
 

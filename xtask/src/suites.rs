@@ -11,7 +11,7 @@ use crate::{
     dev::Server,
     mirror, node, python,
     step::target,
-    toolchain::{self, WASM, cargo},
+    toolchain::{cargo, linting_cargo},
     wheel,
 };
 
@@ -59,9 +59,10 @@ fn with<'a>(mut command: Command, arguments: impl IntoIterator<Item = &'a str>) 
     command
 }
 
-/// Arguments that name the crates that are compiled, and tested, for this machine.
-fn of_native() -> impl Iterator<Item = &'static str> {
-    ["mcp-run-python", "desk", "kdf", "xtask"].into_iter().flat_map(|package| ["--package", package])
+/// The command that compiles and runs the tests of the crates for this machine.
+pub fn native_tests() -> Command {
+    let packages = ["mcp-run-python", "desk", "kdf", "xtask"].into_iter().flat_map(|package| ["--package", package]);
+    with(with(linting_cargo(), ["test"]), packages)
 }
 
 fn fmt() -> Result<Prepared> {
@@ -77,15 +78,9 @@ fn fmt() -> Result<Prepared> {
 fn lint() -> Result<Prepared> {
     node::install()?;
     python::TESTS.install()?;
-    toolchain::install()?;
     build::interface()?;
-    let clippy = ["clippy", "--quiet", "--all-targets"];
     of([
-        with(with(with(cargo(), clippy), of_native()), ["--", "-D", "warnings"]),
-        with(
-            with(cargo(), ["clippy", "--quiet", "--package", "worker-edge", "--package", "core-js", "--target", WASM]),
-            ["--all-features", "--", "-D", "warnings"],
-        ),
+        with(Command::new(std::env::current_exe()?), ["lint"]),
         with(node::command("biome"), ["lint"]),
         with(node::command("tsc"), ["--project", "tsconfig.json"]),
         with(python::TESTS.command("ruff"), ["check"]),
@@ -100,7 +95,7 @@ fn crates() -> Result<Prepared> {
 fn rust() -> Result<Prepared> {
     // The tests look for the licences of npm packages.
     node::install()?;
-    of([with(with(cargo(), ["test", "--quiet"]), of_native())])
+    of([with(native_tests(), ["--quiet"])])
 }
 
 /// Tests files of the isolates' runtime one by one, and builds all of it without what only makes a start quicker.

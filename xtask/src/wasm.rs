@@ -1,6 +1,6 @@
 //! Builds the core's wasm, for the Worker and for JavaScript: from cargo's output to the files that are loaded.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context, Result};
 use wasm_bindgen_cli_support::Bindgen;
@@ -8,7 +8,7 @@ use wasm_bindgen_cli_support::Bindgen;
 use crate::{
     node,
     step::{alone, run, target, timed},
-    toolchain::{WASM, cargo},
+    toolchain::{WASM, cargo, linting_cargo},
 };
 
 /// The Worker's entry: what `worker-build` of the crate `worker` 0.8 writes, for this Worker's exports.
@@ -54,6 +54,24 @@ pub fn kdf(out: &Path) -> Result<()> {
     Ok(fs::copy(target().join(WASM).join("isolate/kdf.wasm"), out).map(drop)?)
 }
 
+/// The crates with bindings.
+pub const PACKAGES: &[&str] = &["core-js", "worker-edge"];
+
+/// A lock for [`compile`]: cargo's output has the same name with other features, so only one process may make and use it.
+pub fn compiling() -> Result<fs::File> {
+    alone("compiling for WebAssembly", &target().join("xtask/wasm"))
+}
+
+/// The command that compiles crates with `features`. With those of tests, it lints them, too.
+pub fn compile(packages: &[&str], features: &[&str]) -> Command {
+    let mut command = if features.is_empty() { cargo() } else { linting_cargo() };
+    command
+        .args(["build", "--release", "--target", WASM])
+        .args(packages.iter().flat_map(|package| ["--package", package]))
+        .args(["--features", &features.join(",")]);
+    command
+}
+
 /// Compiles a crate, generates its bindings as `configure` says, and optimizes it.
 fn bindings(
     package: &str,
@@ -64,15 +82,9 @@ fn bindings(
 ) -> Result<()> {
     // Linking takes one core for a minute and more, so those to be deployed are compiled together: the first step that
     // needs one of them makes both.
-    let packages = if features.is_empty() { ["core-js", "worker-edge"].as_slice() } else { &[package] };
-    // Cargo's output has the same name with other features, so only one process may make and use it.
-    let compiling = alone("compiling for WebAssembly", &target().join("xtask/wasm"))?;
-    timed(&format!("compiling {}", packages.join(" and ")), || {
-        run(cargo()
-            .args(["build", "--quiet", "--release", "--target", WASM])
-            .args(packages.iter().flat_map(|package| ["--package", package]))
-            .args(["--features", &features.join(",")]))
-    })?;
+    let packages = if features.is_empty() { PACKAGES } else { &[package] };
+    let compiling = compiling()?;
+    timed(&format!("compiling {}", packages.join(" and ")), || run(compile(packages, features).arg("--quiet")))?;
     timed("generating its bindings", || {
         let file = format!("release/{}.wasm", package.replace('-', "_"));
         configure(Bindgen::new().input_path(target().join(WASM).join(file)).out_name(name))?.generate(out)
