@@ -99,6 +99,7 @@ fn what_a_use_needs_is_known() {
     assert_eq!(needed("import plotly.express as px"), ["numpy", "pandas"]);
     assert_eq!(needed("from statsmodels.graphics.tsaplots import x"), ["matplotlib"]);
     assert_eq!(needed("from sympy import lambdify\nlambdify(x, y, 'numpy')"), ["numpy"]);
+    assert_eq!(needed("from sympy.stats import Die, sample\nsample(Die('X', 6))"), ["scipy"]);
     assert_eq!(needed("from zoneinfo import ZoneInfo"), ["tzdata"]);
     assert_eq!(needed("import zoneinfo\nlen(zoneinfo.available_timezones())"), ["tzdata"]);
     assert_eq!(needed("from bs4 import BeautifulSoup\nBeautifulSoup(x, 'lxml')"), ["lxml"]);

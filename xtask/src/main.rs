@@ -83,6 +83,9 @@ enum Command {
     /// Builds target/www: the core for JavaScript.
     #[command(hide = true)]
     Core,
+    /// Builds the page with the tools of tests; prints its folder.
+    #[command(hide = true)]
+    TestingPage,
     /// Completes cli/, the npm package: `node cli/src/main.js` runs.
     #[command(hide = true)]
     Desk,
@@ -103,6 +106,7 @@ fn main() -> ExitCode {
         Command::Stack(stack) => stack.run(),
         Command::Packages(bundle) => bundle.run(),
         Command::Release(release) => release.run(),
+        Command::TestingPage => build::page(build::Variant::Testing).map(|site| println!("{}", site.display())),
         Command::Token(token) => token.run(),
         Command::Worker => build::worker(build::Variant::Release).map(|_| ()),
     };

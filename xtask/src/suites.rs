@@ -181,7 +181,7 @@ fn page() -> Result<Prepared> {
         node::command("node"),
         ["--test", "--test-reporter=spec", "--test-concurrency=1", "tests/page/*.test.mjs"],
     );
-    command.env("MCP_URL", server.url()).env("TESTING_SITE", build::page(Variant::Testing)?);
+    command.env("MCP_URL", server.url()).env("XTASK", std::env::current_exe()?);
     Ok(Prepared { commands: vec![command], servers: vec![server] })
 }
 

@@ -55,7 +55,7 @@ pub fn kdf(out: &Path) -> Result<()> {
 }
 
 /// The crates with bindings.
-pub const PACKAGES: &[&str] = &["core-js", "worker-edge"];
+const PACKAGES: &[&str] = &["core-js", "worker-edge"];
 
 /// A lock for [`compile`]: cargo's output has the same name with other features, so only one process may make and use it.
 pub fn compiling() -> Result<fs::File> {

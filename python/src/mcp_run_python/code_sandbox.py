@@ -156,7 +156,7 @@ class CodeSandbox:
             ValueError: The sandbox is not persistent, so no session would keep the file.
         """
         if not self.persistent:
-            raise ValueError('only a `persistent` sandbox keeps files from one program to the next')
+            raise ValueError('upload() needs a session to keep the file: pass `persistent=True`')
         async with self._turns:
             if self._session is None:
                 (await self._run('', None, None)).unwrap()
