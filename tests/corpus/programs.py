@@ -35,7 +35,7 @@ _PRELUDES = {
 }
 
 # Largest data file, in bytes, that each test gets.
-MAX_DATA = 200_000
+MAX_DATA = 500_000
 
 # Standard library modules that the sandbox supports, by the names of their tests.
 CPYTHON = """
@@ -64,10 +64,13 @@ _DATA = {
     'configdata/': ('configparser',),
     'decimaltestdata/': ('decimal',),
     'mathdata/': ('cmath', 'float', 'fractions', 'math', 'statistics'),
+    'test_contextlib.py': ('contextlib_async',),
+    'test_dbm.py': ('shelve',),
     'test_genericpath.py': ('posixpath',),
     'test_importlib/': ('pkgutil', 'pyclbr'),
     'test_inspect/': ('annotationlib', 'type_annotations'),
     'test_iter.py': ('math',),
+    'test_math.py': ('cmath',),
     'test_string/': ('tstring',),
     'tokenizedata/': ('tokenize',),
     'xmltestdata/': ('minidom', 'pulldom', 'pyexpat', 'sax', 'xml_etree'),
