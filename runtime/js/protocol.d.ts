@@ -4,7 +4,7 @@
 export declare const VERSION: 2;
 
 /**
- * What starts a run.
+ * Message that starts a run.
  */
 export type Request = { 
 /**
@@ -16,28 +16,28 @@ protocol: number,
  */
 code: string, 
 /**
- * JSON of the global variables. A text of its own: only Python reads it, so that its numbers stay what they are.
+ * JSON of the global variables, as text: only Python parses it, so that its numbers stay exact.
  */
 globals: string, 
 /**
- * Whether the namespace is that of the run before.
+ * Whether the run uses the namespace of the run before it.
  */
 keep: boolean, 
 /**
- * What is placed in the program's folder first.
+ * Files that are placed in the program's folder first.
  */
 files: Array<PlacedFile>, limits: Limits, 
 /**
- * What the run may call; nothing, if it is not there.
+ * What the run may call; absent if nothing.
  */
 calls?: Callable, };
 
 /**
- * What asks for files, instead of a [`Request`]: see [`FileRequest`].
+ * Message that asks for files, instead of a [`Request`]: see [`FileRequest`].
  */
 export type FileRun = { 
 /**
- * The first member: it tells the one from the other.
+ * The first member: it tells this message from a [`Request`].
  */
 file: FileRequest, 
 /**
@@ -46,60 +46,60 @@ file: FileRequest,
 protocol: number, limits: Limits, };
 
 /**
- * What is asked of the files in a program's folder. Every path was checked.
+ * A request about the files in a program's folder. Every path was checked.
  */
 export type FileRequest = { "list": { 
 /**
- * The last that is known.
+ * Lists those after this name.
  */
 after: string, 
 /**
- * How many.
+ * The most that are listed.
  */
 most: number, } } | { "read": { 
 /**
- * Its path.
+ * The file's path.
  */
 path: string, 
 /**
- * Where they begin.
+ * Where the bytes begin.
  */
 at: number, 
 /**
- * How many at most.
+ * The most bytes that are read.
  */
 bytes: number, } } | { "write": { 
 /**
- * Names the upload: 128 random bits.
+ * Id of the upload: 128 random bits.
  */
 upload: string, 
 /**
- * Where it goes.
+ * Path of the file.
  */
 path: string, 
 /**
- * How many came before.
+ * How many bytes were sent before.
  */
 at: number, 
 /**
- * Its bytes in base64.
+ * The bytes in base64.
  */
 base64: string, 
 /**
- * Whether they are the last.
+ * Whether these are the last bytes.
  */
 last: boolean, } } | { "abandon": { 
 /**
- * Its name.
+ * Id of the upload.
  */
 upload: string, } } | { "delete": { 
 /**
- * Its path.
+ * The file's path.
  */
 path: string, } };
 
 /**
- * What a run may use. Times are milliseconds.
+ * Limits of a run. Times are milliseconds.
  */
 export type Limits = { 
 /**
@@ -107,11 +107,11 @@ export type Limits = {
  */
 time: number, 
 /**
- * How long it may clean up after that, before the interpreter ends.
+ * Time for cleaning up after that, before the interpreter is ended.
  */
 grace: number, 
 /**
- * How often CPython may ask for signals.
+ * How often CPython may check for signals.
  */
 fuel: number, 
 /**
@@ -127,11 +127,11 @@ budget: number | null,
  */
 output: number, 
 /**
- * How many lines there may be in it.
+ * Lines of output.
  */
 lines: number, 
 /**
- * Bytes of one.
+ * Bytes of one line.
  */
 line: number, 
 /**
@@ -139,7 +139,7 @@ line: number,
  */
 value: number, 
 /**
- * How many images at most.
+ * Images.
  */
 images: number, 
 /**
@@ -147,15 +147,15 @@ images: number,
  */
 imageBytes: number, 
 /**
- * How many bundles are displayed at most.
+ * MIME bundles that are displayed.
  */
 displays: number, 
 /**
- * Bytes of one type of a bundle.
+ * Bytes of one MIME type of a bundle.
  */
 displayBytes: number, 
 /**
- * Bytes of all their frames.
+ * Bytes of the frames of all bundles.
  */
 displayAll: number, 
 /**
@@ -163,35 +163,35 @@ displayAll: number,
  */
 tableRows: number, 
 /**
- * Columns of one.
+ * Columns of a table.
  */
 tableColumns: number, 
 /**
- * How deep the returned value may nest.
+ * Depth of nesting of the returned value.
  */
 depth: number, 
 /**
- * Files and folders, besides those that were there at the start.
+ * Files and folders, besides those that exist at the start.
  */
 files: number, 
 /**
- * Bytes of all of them.
+ * Bytes of all these files.
  */
 fileBytes: number, 
 /**
- * How many that it made, changed or deleted are told of at most.
+ * Created, changed or deleted files that are reported.
  */
 filesTold: number, 
 /**
- * Bytes of one that is sent.
+ * Bytes of one file that is sent with its report.
  */
 embedBytes: number, 
 /**
- * Bytes of all that are sent.
+ * Bytes of all files that are sent so.
  */
 embedAll: number, 
 /**
- * Bytes of all larger ones that follow in parts.
+ * Bytes of all larger files, which follow in parts.
  */
 keptBytes: number, 
 /**
@@ -200,11 +200,11 @@ keptBytes: number,
 partBytes: number, };
 
 /**
- * A file that is placed before a run.
+ * A file that is placed in the program's folder before a run.
  */
 export type PlacedFile = { 
 /**
- * Where, relative to the program's folder.
+ * Its path, relative to the program's folder.
  */
 path: string, 
 /**
@@ -217,47 +217,47 @@ base64: string, };
  */
 export type Callable = { names: Array<string>, 
 /**
- * How many calls may wait for their answers.
+ * Calls that may wait for their answers at once.
  */
 atOnce: number, 
 /**
- * How many there may be in all.
+ * Calls in all.
  */
 inAll: number, 
 /**
- * Bytes of the arguments of one.
+ * Bytes of the arguments of one call.
  */
 argumentBytes: number, 
 /**
- * How long the run's clock may stand still, in all, while it waits for answers, in milliseconds.
+ * How long the run's clock may stand still in all while it waits for answers, in milliseconds.
  */
 wait: number, };
 
 /**
- * What comes out of an isolate: a JSON object a line, of one member.
+ * Output of an isolate: one JSON object with one member per line.
  */
 export type Frame = { "protocol": number } | { "stdout": Array<string> } | { "stderr": Array<string> } | { "image": string } | { "display": DisplayFrame } | { "file": FileFrame } | { "part": string } | { "omitted": number } | { "call": CallFrame } | { "cancel": number } | { "end": EndFrame };
 
 /**
- * A value as it is displayed: its texts, and its JSON as texts, by their MIME types.
+ * A displayed value: texts, and JSON as text, by MIME type.
  */
 export type DisplayFrame = { "text/html"?: string, "text/markdown"?: string, "text/latex"?: string, "image/svg+xml"?: string, "application/vnd.plotly.v1+json"?: string, "application/vnd.vegalite.v5+json"?: string, "application/vnd.vegalite.v6+json"?: string, };
 
 /**
- * A file that was made, changed or deleted.
+ * A file that was created, changed or deleted.
  */
 export type FileFrame = { path: string, change: Change, 
 /**
- * In bytes.
+ * Size in bytes.
  */
 size: number, 
 /**
- * Its bytes, if they are sent.
+ * Its bytes in base64, if they are sent.
  */
 base64?: string, };
 
 /**
- * What became of a file.
+ * How a file changed.
  */
 export type Change = "created" | "changed" | "deleted";
 
@@ -266,20 +266,20 @@ export type Change = "created" | "changed" | "deleted";
  */
 export type CallFrame = { 
 /**
- * Higher than that of any call before it.
+ * Higher than the id of any call before it.
  */
 id: number, 
 /**
- * One of those in the request.
+ * One of the names in the request.
  */
 name: string, 
 /**
- * JSON of an object.
+ * JSON of the arguments, an object.
  */
 arguments: string, };
 
 /**
- * How a run ended. With a value at most, or with an error.
+ * How a run ended: with a value or without, or with an error.
  */
 export type EndFrame = { status: Status, 
 /**
@@ -294,16 +294,16 @@ json?: string, error?: string, };
 export type Status = "success" | "run-error";
 
 /**
- * What an isolate answers: the one frame after the first.
+ * An isolate's answer: the one frame after the first.
  */
 export type FileAnswer = { "protocol": number } | { "listed": ListedFrame } | { "read": ReadFrame } | { "done": Done } | { "refused": Refusal };
 
 /**
- * Files by their names.
+ * Files in the order of their names.
  */
 export type ListedFrame = { files: Array<ListedFile>, 
 /**
- * Whether there are more after them.
+ * Whether more files follow.
  */
 more: boolean, };
 
@@ -325,21 +325,25 @@ size: number, };
  */
 export type ReadFrame = { 
 /**
- * Of the whole file, in bytes.
+ * Size of the whole file in bytes.
  */
 size: number, 
 /**
- * Another after each change of it.
+ * Differs after each change of the file.
  */
-version: number, base64: string, };
+version: number, 
+/**
+ * The bytes in base64.
+ */
+base64: string, };
 
 /**
- * What was done.
+ * How a request was carried out.
  */
 export type Done = "taken" | "created" | "replaced" | "deleted";
 
 /**
- * Why it was not done.
+ * Why a request was refused.
  */
 export type Refusal = "missing" | "nofile" | "link" | "obstructed" | "readonly" | "full" | "busy" | "broken";
 
@@ -348,20 +352,20 @@ export type Refusal = "missing" | "nofile" | "link" | "obstructed" | "readonly" 
  */
 export type Answer = { 
 /**
- * That of the call.
+ * The id of the call.
  */
 id: number, } & ({ "value": string } | { "error": CallError });
 
 /**
- * Why a call failed: what Python raises.
+ * Why a call failed: the exception that Python raises.
  */
 export type CallError = { 
 /**
- * The name of a built-in exception, such as `ValueError`. For one that Python does not take from outside, it raises a
- * `RuntimeError`.
+ * The name of a built-in exception, such as `ValueError`. Python raises a `RuntimeError` instead of one that it does
+ * not accept from outside.
  */
 type: string, 
 /**
- * What it says.
+ * The exception's text.
  */
 message: string, };

@@ -1,4 +1,4 @@
-//! Requests about a session's files, without running anything. They take the way of every run, so homes need nothing of
+//! Requests about a session's files, without running anything. They are sent as runs are, so homes need no code of
 //! their own for them.
 
 use std::fmt;
@@ -18,58 +18,58 @@ use crate::{
     packages::PackageSet,
 };
 
-/// What is asked of the files in a program's folder. Every path was checked.
+/// A request about the files in a program's folder. Every path was checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum FileRequest {
-    /// Which there are, by their names: at most so many of those after this one.
+    /// Lists files in the order of their names.
     List {
-        /// The last that is known.
+        /// Lists those after this name.
         after: String,
-        /// How many.
+        /// The most that are listed.
         most: usize,
     },
-    /// Bytes of one.
+    /// Reads bytes of a file.
     Read {
-        /// Its path.
+        /// The file's path.
         path: String,
-        /// Where they begin.
+        /// Where the bytes begin.
         at: u64,
-        /// How many at most.
+        /// The most bytes that are read.
         bytes: usize,
     },
-    /// The next bytes of an upload. The last put it in place: until then nothing of it is seen.
+    /// The next bytes of an upload. The last ones put the file in place: until then programs see nothing of it.
     Write {
-        /// Names the upload: 128 random bits.
+        /// Id of the upload: 128 random bits.
         upload: String,
-        /// Where it goes.
+        /// Path of the file.
         path: String,
-        /// How many came before.
+        /// How many bytes were sent before.
         at: u64,
-        /// Its bytes in base64.
+        /// The bytes in base64.
         base64: String,
-        /// Whether they are the last.
+        /// Whether these are the last bytes.
         last: bool,
     },
-    /// The upload was given up.
+    /// Drops an unfinished upload.
     Abandon {
-        /// Its name.
+        /// Id of the upload.
         upload: String,
     },
-    /// Deletes one.
+    /// Deletes a file.
     Delete {
-        /// Its path.
+        /// The file's path.
         path: String,
     },
 }
 
-/// What an isolate answers: the one frame after the first.
+/// An isolate's answer: the one frame after the first.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub(super) enum FileAnswer {
-    /// The first frame, as that of every run.
+    /// The first frame, the same as a run's.
     Protocol(u32),
     Listed(ListedFrame),
     Read(ReadFrame),
@@ -77,13 +77,13 @@ pub(super) enum FileAnswer {
     Refused(Refusal),
 }
 
-/// Files by their names.
+/// Files in the order of their names.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub(super) struct ListedFrame {
     files: Vec<ListedFile>,
-    /// Whether there are more after them.
+    /// Whether more files follow.
     more: bool,
 }
 
@@ -103,48 +103,49 @@ pub struct ListedFile {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub(super) struct ReadFrame {
-    /// Of the whole file, in bytes.
+    /// Size of the whole file in bytes.
     size: u64,
-    /// Another after each change of it.
+    /// Differs after each change of the file.
     version: u64,
+    /// The bytes in base64.
     base64: String,
 }
 
-/// What was done.
+/// How a request was carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Done {
-    /// The bytes were taken, and more are to come; or the upload is forgotten.
+    /// The bytes were taken and more are expected; or the upload was dropped.
     Taken,
-    /// The file is there, and was not before.
+    /// A new file was created.
     Created,
-    /// It took the place of one.
+    /// An existing file was replaced.
     Replaced,
-    /// It is gone.
+    /// The file was deleted.
     Deleted,
 }
 
-/// Why it was not done.
+/// Why a request was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Refusal {
     /// There is no such file.
     Missing,
-    /// It is a folder, or something else that is no file.
+    /// The path is a folder's, or that of something else that is no file.
     Nofile,
-    /// A part of its path is a link.
+    /// A part of the path is a link.
     Link,
-    /// A file or folder is in its way.
+    /// A file or folder is in the way.
     Obstructed,
-    /// Nothing can be written there.
+    /// The path cannot be written to.
     Readonly,
-    /// There is no room for it.
+    /// There is no room for the file.
     Full,
-    /// As many uploads as may be go on.
+    /// Too many uploads are unfinished.
     Busy,
-    /// The upload is none that goes on, or not so far.
+    /// There is no such upload, or it has another number of bytes so far.
     Broken,
 }
 

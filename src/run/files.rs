@@ -11,26 +11,26 @@ use crate::limits::{MAX_PATH, MAX_PATH_DEPTH, MAX_PATH_PART};
 /// The folder, in the program's own, of read-only files that a home gives to every run.
 pub const DATA: &str = "data";
 
-/// A file that is placed before a run.
+/// A file that is placed in the program's folder before a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct PlacedFile {
-    /// Where, relative to the program's folder.
+    /// Its path, relative to the program's folder.
     pub path: String,
     /// Its bytes in base64 (RFC 4648, section 4).
     pub base64: String,
 }
 
-/// What became of a file.
+/// How a file changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Change {
-    /// It was not there before.
+    /// The file is new.
     Created,
-    /// It was written to.
+    /// The file was written to.
     Changed,
-    /// It is no longer there.
+    /// The file was deleted.
     Deleted,
 }
 

@@ -1,6 +1,6 @@
 //! The messages between this core and an isolate, and their version: `docs/protocol.md` says who may send which, and when.
 //!
-//! The types of the JavaScript in an isolate are made from those here: see the test `types`.
+//! The types for the JavaScript in an isolate are generated from the ones here: see the test `types`.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use super::{
 };
 use crate::limits::{CallLimits, Limits, MAX_DISPLAY, MAX_DISPLAYED, MAX_DISPLAYS, MAX_EMBEDDED, PART_BYTES};
 
-/// The version of the protocol. Core and isolate are of one build, so there is no other that either understands.
+/// The version of the protocol. Core and isolate come from one build, so each understands only this version.
 pub const VERSION: u32 = 2;
 
-/// What starts a run.
+/// Message that starts a run.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(TS))]
 pub(super) struct Request<'a> {
@@ -27,29 +27,29 @@ pub(super) struct Request<'a> {
     protocol: u32,
     /// Python source.
     code: &'a str,
-    /// JSON of the global variables. A text of its own: only Python reads it, so that its numbers stay what they are.
+    /// JSON of the global variables, as text: only Python parses it, so that its numbers stay exact.
     globals: &'a str,
-    /// Whether the namespace is that of the run before.
+    /// Whether the run uses the namespace of the run before it.
     keep: bool,
-    /// What is placed in the program's folder first.
+    /// Files that are placed in the program's folder first.
     files: &'a [PlacedFile],
     limits: RunLimits,
-    /// What the run may call; nothing, if it is not there.
+    /// What the run may call; absent if nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(optional))]
     calls: Option<Callable>,
 }
 
-/// What a run may use. Times are milliseconds.
+/// Limits of a run. Times are milliseconds.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(test, derive(TS), ts(rename = "Limits"))]
 struct RunLimits {
     /// Wall clock until Python gets a `TimeoutError`.
     time: u64,
-    /// How long it may clean up after that, before the interpreter ends.
+    /// Time for cleaning up after that, before the interpreter is ended.
     grace: u64,
-    /// How often CPython may ask for signals.
+    /// How often CPython may check for signals.
     fuel: u64,
     /// Bytes of the interpreter's memory.
     memory: usize,
@@ -57,39 +57,39 @@ struct RunLimits {
     budget: Option<usize>,
     /// Bytes of output.
     output: usize,
-    /// How many lines there may be in it.
+    /// Lines of output.
     lines: usize,
-    /// Bytes of one.
+    /// Bytes of one line.
     line: usize,
     /// Bytes of the returned value or the error.
     value: usize,
-    /// How many images at most.
+    /// Images.
     images: usize,
     /// Bytes of one image.
     image_bytes: usize,
-    /// How many bundles are displayed at most.
+    /// MIME bundles that are displayed.
     displays: usize,
-    /// Bytes of one type of a bundle.
+    /// Bytes of one MIME type of a bundle.
     display_bytes: usize,
-    /// Bytes of all their frames.
+    /// Bytes of the frames of all bundles.
     display_all: usize,
     /// Rows of a table.
     table_rows: usize,
-    /// Columns of one.
+    /// Columns of a table.
     table_columns: usize,
-    /// How deep the returned value may nest.
+    /// Depth of nesting of the returned value.
     depth: usize,
-    /// Files and folders, besides those that were there at the start.
+    /// Files and folders, besides those that exist at the start.
     files: usize,
-    /// Bytes of all of them.
+    /// Bytes of all these files.
     file_bytes: usize,
-    /// How many that it made, changed or deleted are told of at most.
+    /// Created, changed or deleted files that are reported.
     files_told: usize,
-    /// Bytes of one that is sent.
+    /// Bytes of one file that is sent with its report.
     embed_bytes: usize,
-    /// Bytes of all that are sent.
+    /// Bytes of all files that are sent so.
     embed_all: usize,
-    /// Bytes of all larger ones that follow in parts.
+    /// Bytes of all larger files, which follow in parts.
     kept_bytes: usize,
     /// Bytes of one part.
     part_bytes: usize,
@@ -101,13 +101,13 @@ struct RunLimits {
 #[cfg_attr(test, derive(TS))]
 pub(super) struct Callable {
     pub(super) names: Vec<String>,
-    /// How many calls may wait for their answers.
+    /// Calls that may wait for their answers at once.
     at_once: usize,
-    /// How many there may be in all.
+    /// Calls in all.
     in_all: usize,
-    /// Bytes of the arguments of one.
+    /// Bytes of the arguments of one call.
     argument_bytes: usize,
-    /// How long the run's clock may stand still, in all, while it waits for answers, in milliseconds.
+    /// How long the run's clock may stand still in all while it waits for answers, in milliseconds.
     wait: u64,
 }
 
@@ -118,23 +118,23 @@ impl Callable {
     }
 }
 
-/// What asks for files, instead of a [`Request`]: see [`FileRequest`].
+/// Message that asks for files, instead of a [`Request`]: see [`FileRequest`].
 #[derive(Serialize)]
 #[cfg_attr(test, derive(TS))]
 pub(super) struct FileRun<'a> {
-    /// The first member: it tells the one from the other.
+    /// The first member: it tells this message from a [`Request`].
     file: &'a FileRequest,
     /// The version of the protocol.
     protocol: u32,
     limits: RunLimits,
 }
 
-/// What comes out of an isolate: a JSON object a line, of one member.
+/// Output of an isolate: one JSON object with one member per line.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(test, derive(TS))]
 pub(super) enum Frame {
-    /// The first: the isolate's version of the protocol.
+    /// The first frame: the isolate's version of the protocol.
     Protocol(u32),
     /// Lines of `sys.stdout`, without their newlines.
     Stdout(Vec<String>),
@@ -146,16 +146,16 @@ pub(super) enum Frame {
     File(FileFrame),
     /// Bytes of the file before it, in base64.
     Part(String),
-    /// How many files there are besides those that were told of.
+    /// How many more files were created, changed or deleted than are reported.
     Omitted(u64),
     Call(CallFrame),
-    /// Nobody waits any longer for the answer to the call of this id.
+    /// Id of a call whose answer is no longer awaited.
     Cancel(u64),
-    /// The last.
+    /// The last frame.
     End(EndFrame),
 }
 
-/// A value as it is displayed: its texts, and its JSON as texts, by their MIME types.
+/// A displayed value: texts, and JSON as text, by MIME type.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(test, derive(TS))]
@@ -183,16 +183,16 @@ pub(super) struct DisplayFrame {
     pub(super) vega_lite_6: Option<String>,
 }
 
-/// A file that was made, changed or deleted.
+/// A file that was created, changed or deleted.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(test, derive(TS))]
 pub(super) struct FileFrame {
     pub(super) path: String,
     pub(super) change: Change,
-    /// In bytes.
+    /// Size in bytes.
     pub(super) size: u64,
-    /// Its bytes, if they are sent.
+    /// Its bytes in base64, if they are sent.
     #[cfg_attr(test, ts(optional))]
     pub(super) base64: Option<String>,
 }
@@ -202,15 +202,15 @@ pub(super) struct FileFrame {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(test, derive(TS))]
 pub(super) struct CallFrame {
-    /// Higher than that of any call before it.
+    /// Higher than the id of any call before it.
     pub(super) id: u64,
-    /// One of those in the request.
+    /// One of the names in the request.
     pub(super) name: String,
-    /// JSON of an object.
+    /// JSON of the arguments, an object.
     pub(super) arguments: String,
 }
 
-/// How a run ended. With a value at most, or with an error.
+/// How a run ended: with a value or without, or with an error.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(test, derive(TS))]
@@ -238,7 +238,7 @@ pub(super) enum Status {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(TS))]
 pub(super) struct Answer {
-    /// That of the call.
+    /// The id of the call.
     pub(super) id: u64,
     #[serde(flatten)]
     #[cfg_attr(test, ts(flatten))]
@@ -251,23 +251,23 @@ pub(super) struct Answer {
 pub(super) enum Answered {
     /// JSON of what the function returned.
     Value(String),
-    /// What Python is to raise.
+    /// The exception that Python raises.
     Error(CallError),
 }
 
-/// Why a call failed: what Python raises.
+/// Why a call failed: the exception that Python raises.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(TS))]
 pub struct CallError {
-    /// The name of a built-in exception, such as `ValueError`. For one that Python does not take from outside, it raises a
-    /// `RuntimeError`.
+    /// The name of a built-in exception, such as `ValueError`. Python raises a `RuntimeError` instead of one that it does
+    /// not accept from outside.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What it says.
+    /// The exception's text.
     pub message: String,
 }
 
-/// The JSON that starts a run.
+/// Returns the JSON that starts a run.
 pub(super) fn to_isolate(
     request: &RunRequest,
     limits: Limits,
@@ -285,13 +285,13 @@ pub(super) fn to_isolate(
     .map_err(|error| SandboxError::Start(error.to_string()))
 }
 
-/// The JSON that asks for files.
+/// Returns the JSON that asks for files.
 pub(super) fn file_request(request: &FileRequest, limits: Limits) -> Result<String, SandboxError> {
     serde_json::to_string(&FileRun { file: request, protocol: VERSION, limits: RunLimits::new(limits) })
         .map_err(|error| SandboxError::Start(error.to_string()))
 }
 
-/// Whether the JSON of a request asks for files, and runs nothing. It is the core's own.
+/// Whether the JSON of a request, which the core wrote, asks for files and runs nothing.
 pub(crate) fn asks_for_files(request: &str) -> bool {
     request.starts_with(r#"{"file":"#)
 }
