@@ -103,4 +103,30 @@ mod tests {
         drop(third);
         assert_eq!(runs.0.borrow().len(), 1, "nothing is kept of who runs nothing");
     }
+
+    /// A sandbox of which only [`Sandbox::is_fresh`] is asked.
+    struct Asked(bool);
+
+    impl Sandbox for Asked {
+        fn run(&self, _: String, _: PackageSet) -> Run {
+            unreachable!()
+        }
+
+        fn is_fresh(&self) -> bool {
+            self.0
+        }
+
+        fn platform(&self) -> Platform {
+            unreachable!()
+        }
+    }
+
+    #[test]
+    fn what_is_counted_is_as_fresh_as_it_was() {
+        for fresh in [true, false] {
+            let slot = Runs::default().enter(&Principal::named("ann"), &Quotas::default());
+            let slot = slot.unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(slot.hold(Rc::new(Asked(fresh))).is_fresh(), fresh);
+        }
+    }
 }
