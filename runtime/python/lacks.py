@@ -112,13 +112,13 @@ def make_up() -> None:
 
 
 def renew() -> None:
-    """Counts time from now on: a snapshot was made long before."""
+    """Makes `process_time` start at 0: a snapshot was made long before."""
     global _started
     _started = time.perf_counter_ns()
 
 
 def process_time() -> float:
-    """As `time.process_time`, in seconds. Nothing here tells the processor's time: it is the clock's."""
+    """As `time.process_time`, in seconds, but by the wall clock: nothing here measures processor time."""
     return process_time_ns() / 1e9
 
 

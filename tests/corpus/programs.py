@@ -66,6 +66,7 @@ _DATA = {
     'mathdata/': ('cmath', 'float', 'fractions', 'math', 'statistics'),
     'test_contextlib.py': ('contextlib_async',),
     'test_dbm.py': ('shelve',),
+    'test_difflib_expect.html': ('difflib',),
     'test_genericpath.py': ('posixpath',),
     'test_importlib/': ('pkgutil', 'pyclbr'),
     'test_inspect/': ('annotationlib', 'type_annotations'),
@@ -214,7 +215,6 @@ def _cpython(packages: list[bytes]) -> Iterator[Program]:
         for path, content in tests.items()
         if path.startswith(('support/', 'typinganndata/'))
         or ('/' not in path and not path.startswith('test_') and len(content) < MAX_DATA)
-        or path == 'test_difflib_expect.html'
     }
     for name in CPYTHON:
         of_test = (f'test_{name}.py', f'test_{name}/', *(folder for folder, names in _DATA.items() if name in names))

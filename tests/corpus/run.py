@@ -36,6 +36,9 @@ TIME = 120
 # How many tests of a CPython module may fail before the rest of the module is skipped.
 MOST_BAD = 200
 
+# How long a module of CPython's tests may take, in seconds, until no further interpreter is started for it.
+MOST_TIME = 600
+
 SETTINGS = {
     'TIME_LIMIT_SECONDS': TIME,
     'OUTPUT_LIMIT_KB': 2048,
@@ -184,7 +187,7 @@ class Desk:
     def run_tests(self, program: Program) -> Outcome:
         """Runs a module of CPython's tests; after a test that ends the interpreter, continues in a fresh one."""
         bad, count, start, seconds = [], 0, 0, 0.0
-        while len(bad) < MOST_BAD:
+        while len(bad) < MOST_BAD and seconds < MOST_TIME:
             here = self.run(program, programs.tests_of(program, start))
             seconds += here.seconds
             lines = _told(here.output)
@@ -249,7 +252,7 @@ class Desk:
 
 
 def _told(output: str) -> Iterator[list[Any]]:
-    """What a module of tests told of each; its last line may be cut off, as is the output of what ended."""
+    """Yields what a module's tests reported. The last line may be cut off, if the interpreter ended."""
     for line in output.splitlines():
         if line.startswith(('["begins', '["ends')):
             try:

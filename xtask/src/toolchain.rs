@@ -148,14 +148,21 @@ pub fn cargo() -> Command {
     cargo
 }
 
+/// Clippy, as the compiler's wrapper.
+const CLIPPY: &str = "clippy-driver";
+
+/// Whether Clippy is installed.
+pub fn has_clippy() -> bool {
+    output(Command::new(CLIPPY).arg("--version")).is_ok()
+}
+
 /// A cargo command that also lints the workspace's crates which it compiles, where Clippy is installed.
 ///
 /// `cargo clippy` is `cargo check` with this wrapper, and shares nothing with what compiles: so the dependencies are compiled
 /// once instead of twice.
 pub fn linting_cargo() -> Command {
-    const CLIPPY: &str = "clippy-driver";
     let mut cargo = cargo();
-    if output(Command::new(CLIPPY).arg("--version")).is_ok() {
+    if has_clippy() {
         cargo.env("RUSTC_WORKSPACE_WRAPPER", CLIPPY);
     }
     cargo
