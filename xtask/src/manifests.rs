@@ -114,7 +114,32 @@ fn differences(read: impl Fn(&str) -> Result<String>) -> Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use super::*;
+    use crate::{step::output, suites::NATIVE_PACKAGES, toolchain::cargo};
+
+    /// The features of each crate, by its name and version, in each way that it is compiled for `packages`.
+    fn features(packages: &[&str], edges: &str) -> BTreeMap<String, BTreeSet<String>> {
+        let mut tree = cargo();
+        tree.args(["tree", "--locked", "--edges", edges, "--prefix", "none", "--no-dedupe", "--format", "{p}\t{f}"]);
+        tree.args(packages.iter().flat_map(|package| ["--package", package]));
+        let mut features = BTreeMap::<_, BTreeSet<_>>::new();
+        for line in output(&mut tree).unwrap().lines() {
+            let (package, of_package) = line.split_once('\t').unwrap();
+            features.entry(package.to_owned()).or_default().insert(of_package.to_owned());
+        }
+        features
+    }
+
+    #[test]
+    fn what_was_compiled_for_xtask_serves_the_tests() {
+        let of_tests = features(NATIVE_PACKAGES, "normal,build,dev");
+        for (package, ways) in features(&["xtask"], "normal,build") {
+            let missing = format!("xtask/Cargo.toml does not turn on, of {package}: {:?}", of_tests[&package]);
+            assert!(ways.is_subset(&of_tests[&package]), "{missing}");
+        }
+    }
 
     #[test]
     fn manifests_say_what_the_workspace_says() {

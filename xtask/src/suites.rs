@@ -59,10 +59,12 @@ fn with<'a>(mut command: Command, arguments: impl IntoIterator<Item = &'a str>) 
     command
 }
 
+/// The crates that have tests for this machine.
+pub const NATIVE_PACKAGES: &[&str] = &["mcp-run-python", "desk", "kdf", "xtask"];
+
 /// The command that compiles and runs the tests of the crates for this machine.
 pub fn native_tests() -> Command {
-    let packages = ["mcp-run-python", "desk", "kdf", "xtask"].into_iter().flat_map(|package| ["--package", package]);
-    with(with(linting_cargo(), ["test"]), packages)
+    with(with(linting_cargo(), ["test"]), NATIVE_PACKAGES.iter().flat_map(|package| ["--package", package]))
 }
 
 fn fmt() -> Result<Prepared> {
