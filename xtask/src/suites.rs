@@ -20,6 +20,8 @@ pub struct Suite {
     pub name: &'static str,
     /// Prepares what it needs, and returns the commands that it consists of.
     pub prepare: fn() -> Result<Prepared>,
+    /// Whether it does not matter how long it takes: then it runs in what time of the processor the others leave.
+    pub patient: bool,
 }
 
 /// A suite that is ready to run. Its servers live as long as it does.
@@ -32,23 +34,34 @@ pub struct Prepared {
 /// All suites, the longest first, so that none of these is left running alone at the end. Except for `rust`, which
 /// compiles for this machine while what all others need is compiled for WebAssembly.
 pub const SUITES: &[Suite] = &[
-    Suite { name: "page", prepare: page },
-    Suite { name: "rust", prepare: rust },
-    Suite { name: "edge", prepare: edge },
-    Suite { name: "desk", prepare: desk },
-    Suite { name: "packages", prepare: packages },
-    Suite { name: "security", prepare: security },
-    Suite { name: "parity", prepare: parity },
-    Suite { name: "python", prepare: python_package },
-    Suite { name: "corpus", prepare: of_corpus },
-    Suite { name: "deploy", prepare: deploy },
-    Suite { name: "lint", prepare: lint },
-    Suite { name: "conformance", prepare: conformance },
-    Suite { name: "clients", prepare: clients },
-    Suite { name: "runtime", prepare: of_runtime },
-    Suite { name: "deny", prepare: crates },
-    Suite { name: "fmt", prepare: fmt },
+    suite("page", page),
+    suite("rust", rust),
+    suite("edge", edge),
+    suite("desk", desk),
+    suite("packages", packages),
+    suite("security", security),
+    suite("parity", parity),
+    suite("python", python_package),
+    suite("corpus", of_corpus),
+    suite("deploy", deploy),
+    suite("conformance", conformance),
+    suite("clients", clients),
+    patient("deny", crates),
+    patient("runtime", of_runtime),
+    patient("lint", lint),
+    patient("fmt", fmt),
 ];
+
+const fn suite(name: &'static str, prepare: fn() -> Result<Prepared>) -> Suite {
+    Suite { name, prepare, patient: false }
+}
+
+const fn patient(name: &'static str, prepare: fn() -> Result<Prepared>) -> Suite {
+    Suite { name, prepare, patient: true }
+}
+
+/// The suites that need the desk's program, which takes minutes to compile.
+pub const OF_PROGRAM: &[&str] = &["desk", "python", "corpus", "deploy"];
 
 fn of(commands: impl IntoIterator<Item = Command>) -> Result<Prepared> {
     Ok(Prepared { commands: commands.into_iter().collect(), ..Prepared::default() })

@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     ops::AddAssign,
     process::{Command, Stdio},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::Instant,
 };
@@ -14,8 +14,8 @@ use anyhow::{Context, Result};
 use clap::{Args, builder::PossibleValuesParser};
 
 use crate::{
-    dev,
-    suites::{SUITES, Suite},
+    build, dev,
+    suites::{OF_PROGRAM, SUITES, Suite},
 };
 
 /// Runs the tests.
@@ -24,7 +24,8 @@ pub struct Test {
     /// Suites to run [default: all]
     #[arg(value_parser = PossibleValuesParser::new(SUITES.iter().map(|suite| suite.name)))]
     names: Vec<String>,
-    /// How many suites run side by side: most of them wait more than they compute.
+    /// How many suites run side by side. If more than one, what is only compiled or checked runs at low priority in the time
+    /// that they wait.
     #[arg(long, value_name = "NUMBER", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
     jobs: u8,
     /// Also what only repeats, or goes on for long: CONTRIBUTING.md lists it.
@@ -67,24 +68,40 @@ impl fmt::Display for Count {
 }
 
 impl Test {
-    /// Runs all suites, also after one failed. A suite that failed beside another is run again alone, as it may have
-    /// lacked processor time; its line says so.
+    /// Runs all suites, also after one failed: `jobs` at a time, and those that measure no time in what time these leave.
+    /// A suite that failed beside another is run again alone, as it may have lacked processor time; its line says so.
     pub fn run(self) -> Result<()> {
         dev::end_with_signals()?;
         let chosen = |suite: &&Suite| self.names.is_empty() || self.names.iter().any(|name| name == suite.name);
         let suites: Vec<&Suite> = SUITES.iter().filter(chosen).collect();
         let beside = self.jobs > 1 && suites.len() > 1;
-        let next = Mutex::new(suites.into_iter().enumerate());
+        let of_program = suites.iter().any(|suite| OF_PROGRAM.contains(&suite.name));
+        let (patient, timed): (Vec<_>, Vec<_>) = suites.into_iter().enumerate().partition(|(_, suite)| suite.patient);
+        let (patient, timed) = (Mutex::new(patient.into_iter()), Mutex::new(timed.into_iter()));
         let done = Mutex::new(Vec::new());
+        let run = |(at, suite)| {
+            let outcome = Outcome::of(suite, self.long);
+            locked(&done).push((at, suite, outcome));
+        };
+        // The lock is not held while the suite runs.
+        let next = |suites: &Mutex<std::vec::IntoIter<_>>| locked(suites).next();
         thread::scope(|scope| {
             for _ in 0..self.jobs {
                 scope.spawn(|| {
-                    loop {
-                        // A statement of its own: the lock is not held while the suite runs.
-                        let suite = next.lock().unwrap_or_else(PoisonError::into_inner).next();
-                        let Some((at, suite)) = suite else { break };
-                        let outcome = Outcome::of(suite, self.long);
-                        done.lock().unwrap_or_else(PoisonError::into_inner).push((at, suite, outcome));
+                    while let Some(suite) = next(&timed).or_else(|| next(&patient)) {
+                        run(suite);
+                    }
+                });
+            }
+            if beside {
+                scope.spawn(|| {
+                    wait_for_others();
+                    if of_program && let Err(error) = build::program() {
+                        // The suites that need it fail by this, too.
+                        eprintln!("error: {error:#}");
+                    }
+                    while let Some(suite) = next(&patient) {
+                        run(suite);
                     }
                 });
             }
@@ -117,6 +134,19 @@ impl Test {
             std::process::exit(1);
         }
         Ok(())
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Has this thread, and the processes that it starts, take only the time of the processor that nobody else wants: tests that
+/// measure time run beside it. On Linux, a priority is a thread's; elsewhere it would be that of all.
+fn wait_for_others() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, 19) {
+        eprintln!("what compiles in the background has the priority of tests: {error}");
     }
 }
 
