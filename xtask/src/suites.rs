@@ -4,6 +4,7 @@ use std::{fs, process::Command};
 
 use anyhow::Result;
 
+use self::Kind::{Long, Patient, Timed};
 use crate::{
     browser,
     build::{self, Variant},
@@ -20,8 +21,18 @@ pub struct Suite {
     pub name: &'static str,
     /// Prepares what it needs, and returns the commands that it consists of.
     pub prepare: fn() -> Result<Prepared>,
-    /// Whether it does not matter how long it takes: then it runs in what time of the processor the others leave.
-    pub patient: bool,
+    pub kind: Kind,
+}
+
+/// When a suite runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It measures time, or runs what has little of it.
+    Timed,
+    /// It does not matter how long it takes: it runs in what time of the processor the others leave.
+    Patient,
+    /// The same, and only by its name or in the long form.
+    Long,
 }
 
 /// A suite that is ready to run. Its servers live as long as it does.
@@ -34,31 +45,23 @@ pub struct Prepared {
 /// All suites, the longest first, so that none of these is left running alone at the end. Except for `rust`, which
 /// compiles for this machine while what all others need is compiled for WebAssembly.
 pub const SUITES: &[Suite] = &[
-    suite("page", page),
-    suite("rust", rust),
-    suite("edge", edge),
-    suite("desk", desk),
-    suite("packages", packages),
-    suite("security", security),
-    suite("parity", parity),
-    suite("python", python_package),
-    suite("corpus", of_corpus),
-    suite("deploy", deploy),
-    suite("conformance", conformance),
-    suite("clients", clients),
-    patient("deny", crates),
-    patient("runtime", of_runtime),
-    patient("lint", lint),
-    patient("fmt", fmt),
+    Suite { name: "page", prepare: page, kind: Timed },
+    Suite { name: "rust", prepare: rust, kind: Timed },
+    Suite { name: "edge", prepare: edge, kind: Timed },
+    Suite { name: "desk", prepare: desk, kind: Timed },
+    Suite { name: "packages", prepare: packages, kind: Timed },
+    Suite { name: "security", prepare: security, kind: Timed },
+    Suite { name: "python", prepare: python_package, kind: Timed },
+    Suite { name: "conformance", prepare: conformance, kind: Timed },
+    Suite { name: "clients", prepare: clients, kind: Timed },
+    Suite { name: "runtime", prepare: of_runtime, kind: Patient },
+    Suite { name: "lint", prepare: lint, kind: Patient },
+    Suite { name: "fmt", prepare: fmt, kind: Patient },
+    Suite { name: "deploy", prepare: deploy, kind: Patient },
+    Suite { name: "parity", prepare: parity, kind: Patient },
+    Suite { name: "corpus", prepare: of_corpus, kind: Patient },
+    Suite { name: "deny", prepare: crates, kind: Long },
 ];
-
-const fn suite(name: &'static str, prepare: fn() -> Result<Prepared>) -> Suite {
-    Suite { name, prepare, patient: false }
-}
-
-const fn patient(name: &'static str, prepare: fn() -> Result<Prepared>) -> Suite {
-    Suite { name, prepare, patient: true }
-}
 
 /// The suites that need the desk's program, which takes minutes to compile.
 pub const OF_PROGRAM: &[&str] = &["desk", "python", "corpus", "deploy"];

@@ -15,7 +15,7 @@ use clap::{Args, builder::PossibleValuesParser};
 
 use crate::{
     build, dev,
-    suites::{OF_PROGRAM, SUITES, Suite},
+    suites::{Kind, OF_PROGRAM, SUITES, Suite},
 };
 
 /// Runs the tests.
@@ -72,11 +72,15 @@ impl Test {
     /// A suite that failed beside another is run again alone, as it may have lacked processor time; its line says so.
     pub fn run(self) -> Result<()> {
         dev::end_with_signals()?;
-        let chosen = |suite: &&Suite| self.names.is_empty() || self.names.iter().any(|name| name == suite.name);
+        let chosen = |suite: &&Suite| match self.names.as_slice() {
+            [] => self.long || suite.kind != Kind::Long,
+            names => names.iter().any(|name| name == suite.name),
+        };
         let suites: Vec<&Suite> = SUITES.iter().filter(chosen).collect();
         let beside = self.jobs > 1 && suites.len() > 1;
         let of_program = suites.iter().any(|suite| OF_PROGRAM.contains(&suite.name));
-        let (patient, timed): (Vec<_>, Vec<_>) = suites.into_iter().enumerate().partition(|(_, suite)| suite.patient);
+        let (patient, timed): (Vec<_>, Vec<_>) =
+            suites.into_iter().enumerate().partition(|(_, suite)| suite.kind != Kind::Timed);
         let (patient, timed) = (Mutex::new(patient.into_iter()), Mutex::new(timed.into_iter()));
         let done = Mutex::new(Vec::new());
         let run = |(at, suite)| {

@@ -1,13 +1,17 @@
 //! Builds the core's wasm, for the Worker and for JavaScript: from cargo's output to the files that are loaded.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result};
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::{
     node,
-    step::{alone, run, target, timed},
+    step::{Inputs, alone, run, step, target, timed},
     toolchain::{WASM, cargo, linting_cargo},
 };
 
@@ -57,7 +61,7 @@ pub fn kdf(out: &Path) -> Result<()> {
 /// The crates with bindings.
 const PACKAGES: &[&str] = &["core-js", "worker-edge"];
 
-/// A lock for [`compile`]: cargo's output has the same name with other features, so only one process may make and use it.
+/// A lock for [`compile`]: cargo's output has the same name with other features, so only one process may make and copy it.
 pub fn compiling() -> Result<fs::File> {
     alone("compiling for WebAssembly", &target().join("xtask/wasm"))
 }
@@ -72,6 +76,37 @@ pub fn compile(packages: &[&str], features: &[&str]) -> Command {
     command
 }
 
+/// Compiles a crate with `features`; gives its module, in a place that other features do not write to.
+fn compiled(package: &str, features: &[&str]) -> Result<PathBuf> {
+    // Linking takes one core for a minute and more, so those to be deployed are compiled together: the first step that
+    // needs one of them makes both.
+    let packages = if features.is_empty() { PACKAGES } else { &[package] };
+    let with = features.iter().map(|feature| format!(" with {feature}")).collect::<String>();
+    let what = format!("compiling {}{with}", packages.join(" and "));
+    let inputs = Inputs::default()
+        .path("Cargo.toml")?
+        .path("Cargo.lock")?
+        .path("src")?
+        .path("www/Cargo.toml")?
+        .path("www/src")?
+        .path("worker/Cargo.toml")?
+        .path("worker/src")?
+        .path("xtask/src/wasm.rs")?;
+    let folder = target().join(WASM).join("modules").join(features.join("-"));
+    let file = |package: &str| format!("{}.wasm", package.replace('-', "_"));
+    let modules: Vec<_> = packages.iter().map(|package| folder.join(file(package))).collect();
+    step(&what, inputs, &modules, || {
+        let _alone = compiling()?;
+        run(compile(packages, features).arg("--quiet"))?;
+        fs::create_dir_all(&folder)?;
+        for (package, module) in packages.iter().zip(&modules) {
+            fs::copy(target().join(WASM).join("release").join(file(package)), module)?;
+        }
+        Ok(())
+    })?;
+    Ok(folder.join(file(package)))
+}
+
 /// Compiles a crate, generates its bindings as `configure` says, and optimizes it.
 fn bindings(
     package: &str,
@@ -80,16 +115,8 @@ fn bindings(
     name: &str,
     configure: impl FnOnce(&mut Bindgen) -> Result<&mut Bindgen>,
 ) -> Result<()> {
-    // Linking takes one core for a minute and more, so those to be deployed are compiled together: the first step that
-    // needs one of them makes both.
-    let packages = if features.is_empty() { PACKAGES } else { &[package] };
-    let compiling = compiling()?;
-    timed(&format!("compiling {}", packages.join(" and ")), || run(compile(packages, features).arg("--quiet")))?;
-    timed("generating its bindings", || {
-        let file = format!("release/{}.wasm", package.replace('-', "_"));
-        configure(Bindgen::new().input_path(target().join(WASM).join(file)).out_name(name))?.generate(out)
-    })?;
-    drop(compiling);
+    let module = compiled(package, features)?;
+    timed("generating its bindings", || configure(Bindgen::new().input_path(module).out_name(name))?.generate(out))?;
     if !features.is_empty() {
         return Ok(()); // for tests: nobody downloads it
     }
