@@ -32,7 +32,7 @@ const SETS = [
 
 /**
  * The measurements: every time in seconds; memory and files in MB.
- * @typedef {{ first?: number[], again?: number[], ahead?: number[], memory?: number, kept?: number }} Figures
+ * @typedef {{ first?: number[], compiled?: number[], again?: number[], ahead?: number[], memory?: number, kept?: number }} Figures
  */
 
 /** @param {() => Promise<unknown>} once @param {number} [pause] before each @param {number} [count] */
@@ -90,6 +90,19 @@ async function onServer(modules, url, pid) {
   return { first, again, ahead, memory: residentMemory(pid) - before };
 }
 
+/** Measures a set whose bytecode is kept, on a server without snapshots. @param {string} modules @param {string} url @returns {Promise<Figures>} */
+async function withoutSnapshots(modules, url) {
+  const compiled = [];
+  for (let n = 0; n <= runs; n++) {
+    // So that no interpreter with these packages is booted ahead.
+    await value(url, '1');
+    const time = await timed(() => value(url, `import ${modules}\n1`));
+    // The first one reads what is kept from the disk.
+    if (n > 0) compiled.push(time / 1000);
+  }
+  return { compiled };
+}
+
 /** @param {string} modules @returns {Promise<Figures>} */
 async function native(modules) {
   const once = async () => execFileSync(process.env.NATIVE ?? '', ['-c', `import ${modules}\n1`]);
@@ -102,11 +115,14 @@ async function desk(modules) {
   const cache = mkdtempSync(join(tmpdir(), 'desk-bench-'));
   const mirror = process.env.MIRROR ? ['--set', `PACKAGE_MIRRORS=${process.env.MIRROR}`] : [];
   const args = ['--port', `${PORT}`, ...mirror, 'streamable-http-stateless'];
+  const command = process.env.DESK ?? '';
   try {
     const env = { MCP_RUN_PYTHON_CACHE: cache };
-    const figures = await serving(process.env.DESK ?? '', args, env, (url, pid) => onServer(modules, url, pid));
+    const figures = await serving(command, args, env, (url, pid) => onServer(modules, url, pid));
     const sizes = readdirSync(cache).map((file) => statSync(join(cache, file)).size);
-    return { ...figures, kept: sizes.reduce((sum, size) => sum + size, 0) / 1e6 };
+    const plain = ['--set', 'SNAPSHOTS_LIMIT_MB=0', ...args];
+    const { compiled } = await serving(command, plain, env, (url) => withoutSnapshots(modules, url));
+    return { ...figures, compiled, kept: sizes.reduce((sum, size) => sum + size, 0) / 1e6 };
   } finally {
     rmSync(cache, { recursive: true });
   }
@@ -116,8 +132,11 @@ async function desk(modules) {
 async function edge(modules) {
   const state = mkdtempSync(join(tmpdir(), 'edge-bench-'));
   const args = ['dev', '--port', `${PORT}`, '--state', state];
+  const command = process.env.XTASK ?? '';
   try {
-    return await serving(process.env.XTASK ?? '', args, {}, (url, pid) => onServer(modules, url, pid));
+    const figures = await serving(command, args, {}, (url, pid) => onServer(modules, url, pid));
+    const plain = [...args, '--var', 'SNAPSHOTS_LIMIT_MB=0', '--var', 'INTERPRETERS_BOOTED_AHEAD=0'];
+    return { ...figures, ...(await serving(command, plain, {}, (url) => withoutSnapshots(modules, url))) };
   } finally {
     rmSync(state, { recursive: true });
   }
@@ -155,15 +174,15 @@ const shown = (/** @type {number[] | undefined} */ times) =>
 
 const report = [];
 console.log(
-  `${'seconds, as a client sees them'.padEnd(50)} ${''.padEnd(9)} ${'first'.padEnd(20)} ${'again'.padEnd(20)} ${'booted ahead'.padEnd(20)} MB of memory, of files`,
+  `${'seconds, as a client sees them'.padEnd(50)} ${''.padEnd(9)} ${'first'.padEnd(20)} ${'bytecode alone'.padEnd(20)} ${'again'.padEnd(20)} ${'booted ahead'.padEnd(20)} MB of memory, of files`,
 );
 for (const [modules, packages] of SETS) {
   for (const [home, measure] of Object.entries({ native, desk, edge, page, original })) {
     if (home === 'original' && !process.env.ORIGINAL) continue;
     const figures = await measure(modules, packages);
     report.push({ modules, home, ...figures });
-    const { first, again, ahead, memory, kept } = figures;
-    const cells = [first, again, ahead].map((times) => shown(times).padEnd(20));
+    const { first, compiled, again, ahead, memory, kept } = figures;
+    const cells = [first, compiled, again, ahead].map((times) => shown(times).padEnd(20));
     console.log(modules.padEnd(50), home.padEnd(9), ...cells, memory?.toFixed(0) ?? '', kept?.toFixed(0) ?? '');
   }
 }
