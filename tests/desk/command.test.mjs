@@ -15,8 +15,7 @@ import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { COMMAND, run, StdioClient, Temporary } from './desk.mjs';
+import { COMMAND, run, StdioClient, Temporary, until } from './desk.mjs';
 
 const PACKAGE = join(dirname(COMMAND), '../mcp-run-python');
 const manifest = JSON.parse(readFileSync(join(PACKAGE, 'package.json'), 'utf8'));
@@ -128,8 +127,7 @@ describe('the command', () => {
         await client.initialize();
         assert.equal((await client.run('6 * 7')).return_value, 42);
         // It boots while its files are hashed, and may have answered before.
-        for (let waited = 0; checked().length === 0 && waited < 100; waited += 1) await sleep(100);
-        assert.equal(checked().length, 1);
+        await until(() => checked().length === 1, 'the check is noted');
       }
       const assets = join(copy, 'runtime/assets.bin');
       const bytes = readFileSync(assets);

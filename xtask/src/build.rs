@@ -81,13 +81,10 @@ fn worker_in(variant: Variant, folder: PathBuf, dependencies: &str) -> Result<Pa
         true => what.to_owned(),
         false => format!("{what} and {dependencies}"),
     };
+    let module = wasm::compiled(wasm::WORKER, features)?;
     let inputs = Inputs::default()
-        .path("Cargo.toml")?
-        .path("Cargo.lock")?
-        .path("src")?
+        .path(&module)?
         .path("runtime")?
-        .path("worker/Cargo.toml")?
-        .path("worker/src")?
         .path("worker/wrangler.jsonc")?
         .path("xtask/src/build.rs")?
         .path("xtask/src/wasm.rs")?
@@ -95,7 +92,7 @@ fn worker_in(variant: Variant, folder: PathBuf, dependencies: &str) -> Result<Pa
         .path(&runtime)?;
     step(what, inputs, &[out.join("worker/index.js")], || {
         let _ = fs::remove_dir_all(&out);
-        wasm::worker(features, &out.join("worker"))?;
+        wasm::worker(&module, features, &out.join("worker"))?;
         copy(&runtime.join("edge"), &out.join("worker/runtime"))?;
         sources(&out.join("worker/runtime/sources.js"))?;
         if folder != Variant::Release.folder() {
@@ -119,20 +116,15 @@ fn worker_in(variant: Variant, folder: PathBuf, dependencies: &str) -> Result<Pa
 pub fn core(variant: Variant) -> Result<PathBuf> {
     node::install()?;
     toolchain::install()?;
-    let inputs = Inputs::default()
-        .path("Cargo.toml")?
-        .path("Cargo.lock")?
-        .path("src")?
-        .path("www/Cargo.toml")?
-        .path("www/src")?
-        .path("xtask/src/wasm.rs")?;
+    let module = wasm::compiled(wasm::CORE, variant.features())?;
+    let inputs = Inputs::default().path(&module)?.path("xtask/src/wasm.rs")?;
     let (what, out) = match variant {
         Variant::Release => ("building the core for JavaScript", target().join("www")),
         Variant::Testing => ("building the core for JavaScript with the tools of tests", target().join("www-testing")),
     };
     step(what, inputs, &[out.join("core.js"), out.join("core_bg.wasm")], || {
         let _ = fs::remove_dir_all(&out);
-        wasm::core(variant.features(), &out)
+        wasm::core(&module, variant.features(), &out)
     })?;
     // This file also has the page's package index.
     sources(&out.join("sources.js"))?;

@@ -27,11 +27,11 @@ pub fn run() -> Result<()> {
     let mut warnings = of(suites::native_tests().arg("--no-run"))?;
     let features = Variant::Testing.features();
     let alone = wasm::compiling()?;
-    warnings.append(&mut of(&mut wasm::compile(&["worker-edge"], features))?);
+    warnings.append(&mut of(&mut wasm::compile(&[wasm::WORKER], features))?);
     drop(alone);
     // A library is not linked, which would take a minute: few tests need this one with these features.
     let library =
-        ["rustc", "--release", "--target", WASM, "--package", "core-js", "--crate-type", "rlib", "--features"];
+        ["rustc", "--release", "--target", WASM, "--package", wasm::CORE, "--crate-type", "rlib", "--features"];
     warnings.append(&mut of(linting_cargo().args(library).arg(features.join(",")))?);
     for warning in &warnings {
         print!("{warning}");

@@ -27,11 +27,11 @@ pub struct Suite {
 /// When a suite runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// It measures time, or runs what has little of it.
+    /// Its tests measure time, or have time limits that a busy processor could exceed.
     Timed,
-    /// It does not matter how long it takes: it runs in what time of the processor the others leave.
+    /// It may take long, so it runs in the background, at low priority.
     Patient,
-    /// The same, and only by its name or in the long form.
+    /// As `Patient`, but only in the long form or by its name.
     Long,
 }
 
@@ -43,7 +43,8 @@ pub struct Prepared {
 }
 
 /// All suites, the longest first, so that none of these is left running alone at the end. Except for `rust`, which
-/// compiles for this machine while what all others need is compiled for WebAssembly.
+/// compiles for this machine while what all others need is compiled for WebAssembly. In the background, what only
+/// compiles and checks comes first.
 pub const SUITES: &[Suite] = &[
     Suite { name: "page", prepare: page, kind: Timed },
     Suite { name: "rust", prepare: rust, kind: Timed },

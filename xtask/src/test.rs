@@ -21,11 +21,10 @@ use crate::{
 /// Runs the tests.
 #[derive(Args)]
 pub struct Test {
-    /// Suites to run [default: all]
+    /// Suites to run [default: all, `deny` only with --long]
     #[arg(value_parser = PossibleValuesParser::new(SUITES.iter().map(|suite| suite.name)))]
     names: Vec<String>,
-    /// How many suites run side by side. If more than one, what is only compiled or checked runs at low priority in the time
-    /// that they wait.
+    /// How many suites run side by side. If more than one, those that measure no time run beside them at low priority.
     #[arg(long, value_name = "NUMBER", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
     jobs: u8,
     /// Also what only repeats, or goes on for long: CONTRIBUTING.md lists it.
@@ -87,7 +86,7 @@ impl Test {
             let outcome = Outcome::of(suite, self.long);
             locked(&done).push((at, suite, outcome));
         };
-        // The lock is not held while the suite runs.
+        // A function, so that the lock is not held while the suite runs.
         let next = |suites: &Mutex<std::vec::IntoIter<_>>| locked(suites).next();
         thread::scope(|scope| {
             for _ in 0..self.jobs {
@@ -99,7 +98,7 @@ impl Test {
             }
             if beside {
                 scope.spawn(|| {
-                    wait_for_others();
+                    lower_priority();
                     if of_program && let Err(error) = build::program() {
                         // The suites that need it fail by this, too.
                         eprintln!("error: {error:#}");
@@ -145,12 +144,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Has this thread, and the processes that it starts, take only the time of the processor that nobody else wants: tests that
-/// measure time run beside it. On Linux, a priority is a thread's; elsewhere it would be that of all.
-fn wait_for_others() {
+/// Gives this thread, and the processes that it starts, the lowest priority, as tests that measure time run beside it. Only on
+/// Linux, where each thread has a priority: elsewhere, this would lower that of all tests.
+fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, 19) {
-        eprintln!("what compiles in the background has the priority of tests: {error}");
+        eprintln!("the background runs at full priority: {error}");
     }
 }
 

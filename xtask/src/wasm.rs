@@ -28,9 +28,10 @@ const FEATURES: &[&str] = &[
     "--enable-sign-ext",
 ];
 
-/// Compiles the worker crate with `features` and writes `index.js` and what it imports into `out`.
-pub fn worker(features: &[&str], out: &Path) -> Result<()> {
-    bindings("worker-edge", features, out, "bindings", |bindgen| {
+/// Writes `index.js` and what it imports into `out`, from the module of [`WORKER`] with `features`.
+pub fn worker(module: &Path, features: &[&str], out: &Path) -> Result<()> {
+    // The bindings catch what JavaScript throws: workerd has wasm's exceptions.
+    bindings(module, features, out, "bindings", &["--enable-exception-handling"], |bindgen| {
         // After a panic, the next request begins with a new instance: see entry.js.
         Ok(bindgen.typescript(false).module(true)?.reset_state_function(true).force_enable_abort_handler(true))
     })?;
@@ -41,9 +42,9 @@ pub fn worker(features: &[&str], out: &Path) -> Result<()> {
     Ok(fs::write(out.join("index.js"), ENTRY)?)
 }
 
-/// Compiles the crate `www` with `features` and writes `core.js`, `core_bg.wasm` and their types into `out`.
-pub fn core(features: &[&str], out: &Path) -> Result<()> {
-    bindings("core-js", features, out, "core", |bindgen| bindgen.typescript(true).web(true))
+/// Writes `core.js`, `core_bg.wasm` and their types into `out`, from the module of [`CORE`] with `features`.
+pub fn core(module: &Path, features: &[&str], out: &Path) -> Result<()> {
+    bindings(module, features, out, "core", &[], |bindgen| bindgen.typescript(true).web(true))
 }
 
 /// SIMD, which every engine that can suspend Python has, and a small stack, as it is a part of each isolate's memory.
@@ -58,8 +59,11 @@ pub fn kdf(out: &Path) -> Result<()> {
     Ok(fs::copy(target().join(WASM).join("isolate/kdf.wasm"), out).map(drop)?)
 }
 
-/// The crates with bindings.
-const PACKAGES: &[&str] = &["core-js", "worker-edge"];
+/// The crate of the Worker.
+pub const WORKER: &str = "worker-edge";
+
+/// The crate of the library for JavaScript.
+pub const CORE: &str = "core-js";
 
 /// A lock for [`compile`]: cargo's output has the same name with other features, so only one process may make and copy it.
 pub fn compiling() -> Result<fs::File> {
@@ -77,10 +81,10 @@ pub fn compile(packages: &[&str], features: &[&str]) -> Command {
 }
 
 /// Compiles a crate with `features`; gives its module, in a place that other features do not write to.
-fn compiled(package: &str, features: &[&str]) -> Result<PathBuf> {
+pub fn compiled(package: &str, features: &[&str]) -> Result<PathBuf> {
     // Linking takes one core for a minute and more, so those to be deployed are compiled together: the first step that
     // needs one of them makes both.
-    let packages = if features.is_empty() { PACKAGES } else { &[package] };
+    let packages = if features.is_empty() { &[CORE, WORKER][..] } else { &[package] };
     let with = features.iter().map(|feature| format!(" with {feature}")).collect::<String>();
     let what = format!("compiling {}{with}", packages.join(" and "));
     let inputs = Inputs::default()
@@ -107,23 +111,21 @@ fn compiled(package: &str, features: &[&str]) -> Result<PathBuf> {
     Ok(folder.join(file(package)))
 }
 
-/// Compiles a crate, generates its bindings as `configure` says, and optimizes it.
+/// Generates a module's bindings as `configure` says, and optimizes it. It uses [`FEATURES`] of WebAssembly, and `more`.
 fn bindings(
-    package: &str,
+    module: &Path,
     features: &[&str],
     out: &Path,
     name: &str,
+    more: &[&str],
     configure: impl FnOnce(&mut Bindgen) -> Result<&mut Bindgen>,
 ) -> Result<()> {
-    let module = compiled(package, features)?;
     timed("generating its bindings", || configure(Bindgen::new().input_path(module).out_name(name))?.generate(out))?;
     if !features.is_empty() {
         return Ok(()); // for tests: nobody downloads it
     }
     timed("optimizing it", || {
         let wasm = out.join(format!("{name}_bg.wasm"));
-        // The Worker's bindings catch what JavaScript throws: workerd has wasm's exceptions.
-        let more = if package == "worker-edge" { &["--enable-exception-handling"][..] } else { &[] };
         // -Oz takes three times as long, for two hundredths less, and for nothing less when it is compressed.
         run(node::command("wasm-opt").arg("-O1").args(FEATURES).args(more).arg(&wasm).arg("-o").arg(&wasm))
             .context("wasm-opt comes with npm's binaryen")
