@@ -92,7 +92,7 @@ fn worker_in(variant: Variant, folder: PathBuf, dependencies: &str) -> Result<Pa
         .path(&runtime)?;
     step(what, inputs, &[out.join("worker/index.js")], || {
         let _ = fs::remove_dir_all(&out);
-        wasm::worker(&module, features, &out.join("worker"))?;
+        wasm::worker(&module, &out.join("worker"))?;
         copy(&runtime.join("edge"), &out.join("worker/runtime"))?;
         sources(&out.join("worker/runtime/sources.js"))?;
         if folder != Variant::Release.folder() {
@@ -124,7 +124,7 @@ pub fn core(variant: Variant) -> Result<PathBuf> {
     };
     step(what, inputs, &[out.join("core.js"), out.join("core_bg.wasm")], || {
         let _ = fs::remove_dir_all(&out);
-        wasm::core(&module, variant.features(), &out)
+        wasm::core(&module, &out)
     })?;
     // This file also has the page's package index.
     sources(&out.join("sources.js"))?;
