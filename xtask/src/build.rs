@@ -267,7 +267,9 @@ pub fn interface() -> Result<()> {
 pub fn npm_packages(into: &Path, others: &[Machine]) -> Result<Vec<PathBuf>> {
     let cli = desk()?;
     let _alone = alone("packing the npm packages", &target().join("xtask/packing"))?;
-    fs::create_dir_all(into)?;
+    for folder in [into, &target().join("npm")] {
+        fs::create_dir_all(folder)?;
+    }
     let (system, processor) = THIS_MACHINE;
     let mut packages = vec![pack(&cli, into)?, pack(&platform_package(&cli, system, processor, &program()?)?, into)?];
     for machine in others {
@@ -279,15 +281,28 @@ pub fn npm_packages(into: &Path, others: &[Machine]) -> Result<Vec<PathBuf>> {
     Ok(packages)
 }
 
+/// Packs an npm package, if it changed since that was done, and puts its file into a folder; gives its path.
 fn pack(package: &Path, into: &Path) -> Result<PathBuf> {
-    let mut npm = Command::new("npm");
-    let name = output(npm.args(["pack", "--silent", "--pack-destination"]).arg(into).current_dir(package))?;
-    Ok(into.join(name.lines().last().unwrap_or_default()))
+    let manifest: Value = serde_json::from_slice(&fs::read(package.join("package.json"))?)?;
+    let [name, version] = ["name", "version"].map(|key| manifest[key].as_str().unwrap_or_default());
+    let file = format!("{name}-{version}.tgz");
+    let folder = target().join("npm");
+    let packed = folder.join(&file);
+    step(&format!("packing {file}"), Inputs::default().path(package)?, std::slice::from_ref(&packed), || {
+        let _ = fs::remove_file(&packed);
+        let arguments = ["pack", "--silent", "--pack-destination"];
+        output(Command::new("npm").args(arguments).arg(&folder).current_dir(package)).map(drop)
+    })?;
+    let place = into.join(file);
+    // So that what was linked before is not written to.
+    let _ = fs::remove_file(&place);
+    link(&packed, &place)?;
+    Ok(place)
 }
 
 /// Writes the package of a machine's program, which the npm package names among its optional dependencies.
 fn platform_package(cli: &Path, system: &str, processor: &str, program: &Path) -> Result<PathBuf> {
-    let manifest: serde_json::Value = serde_json::from_slice(&fs::read(cli.join("package.json"))?)?;
+    let manifest: Value = serde_json::from_slice(&fs::read(cli.join("package.json"))?)?;
     let name = format!("mcp-run-python-{system}-{processor}");
     let folder = target().join("npm").join(&name);
     fs::create_dir_all(&folder)?;

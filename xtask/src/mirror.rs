@@ -19,8 +19,8 @@ use serde_json::Value;
 use zip::ZipArchive;
 
 use crate::{
-    node,
-    step::{Inputs, output, root, run, step, target},
+    node, python,
+    step::{Inputs, root, run, step, target},
 };
 
 /// The carrier: a package that contains a copy of the pinned Pyodide, in [`CARRIED`].
@@ -43,7 +43,7 @@ pub struct Addresses {
 
 /// The default addresses.
 pub fn addresses() -> Result<Addresses> {
-    let index = micropip_index().or_else(pip_index);
+    let index = micropip_index().or_else(|| Some(format!("{}/", python::index()?.trim_end_matches('/'))));
     Ok(Addresses { mirror: pyodide_mirror()?, index })
 }
 
@@ -60,12 +60,6 @@ fn pyodide_mirror() -> Result<String> {
     let (before, after) = address.split_once("${").context("Pyodide's mirror has no version")?;
     let after = after.split_once('}').map_or("", |(_, after)| after);
     Ok(format!("{before}{version}{after}"))
-}
-
-/// The index that pip is configured for on this machine.
-fn pip_index() -> Option<String> {
-    let index = output(Command::new("python3").args(["-m", "pip", "config", "get", "global.index-url"])).ok()?;
-    Some(format!("{}/", index.trim_end_matches('/'))).filter(|index| index.starts_with("http"))
 }
 
 /// micropip's own index, the only one in its `DEFAULT_INDEX_URLS`.

@@ -1,10 +1,14 @@
 //! Python on this machine, for the clients in the tests and for checking Python code.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result};
 
-use crate::step::{Inputs, root, run, step, target};
+use crate::step::{Inputs, output, root, run, step, target};
 
 /// A virtual environment under `target/`, with the packages of a requirements file.
 pub struct Environment {
@@ -37,31 +41,71 @@ pub const NATIVE: Environment =
 pub const CROSS: Environment =
     Environment { name: "venv-cross", requirements: "xtask/requirements.txt", has: "cargo-zigbuild" };
 
+/// What installs the others.
+const UV: Environment = Environment { name: "venv-uv", requirements: "xtask/uv-requirements.txt", has: "uv" };
+
+/// The environment's name for the address of a package index, of pip and of uv.
+const PIP_INDEX: &str = "PIP_INDEX_URL";
+const UV_INDEX: &str = "UV_DEFAULT_INDEX";
+
+/// A command of uv, `uv` or `uvx`, for whichever Python is called `python3` on this machine.
+pub fn uv(name: &str) -> Result<Command> {
+    UV.make(|folder| {
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder))
+            .context("Python's venv is needed (on Debian: apt-get install python3-venv)")?;
+        run(UV.command("pip").args(["install", "--quiet", "--no-compile", "--requirement", UV.requirements]))
+    })?;
+    let mut command = UV.command(name);
+    command.env("UV_PYTHON", "python3").env("UV_PYTHON_DOWNLOADS", "never");
+    Ok(command)
+}
+
+/// The package index that pip is configured for on this machine.
+pub fn index() -> Option<String> {
+    let configured = || output(Command::new("python3").args(["-m", "pip", "config", "get", "global.index-url"])).ok();
+    env::var(PIP_INDEX).ok().or_else(configured).filter(|index| index.starts_with("http"))
+}
+
 impl Environment {
-    fn bin(&self, name: &str) -> PathBuf {
-        self.commands().join(name)
+    fn folder(&self) -> PathBuf {
+        target().join(self.name)
+    }
+
+    /// Makes it, unless it is there.
+    fn make(&self, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+        let inputs = Inputs::default().path(self.requirements)?;
+        let what = format!("installing Python packages of {}", self.requirements);
+        step(&what, inputs, &[self.commands().join(self.has)], || make(&self.folder()))
     }
 
     /// Makes it, unless it is there.
     pub fn install(&self) -> Result<()> {
-        let inputs = Inputs::default().path(self.requirements)?;
-        let what = format!("installing Python packages of {}", self.requirements);
-        step(&what, inputs, &[self.bin(self.has)], || {
-            run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(target().join(self.name)))
-                .context("Python's venv is needed (on Debian: apt-get install python3-venv)")?;
-            // Most modules of the packages are never imported: bytecode of all would take longer than to install them.
-            run(self.command("pip").args(["install", "--quiet", "--no-compile", "--requirement", self.requirements]))
+        self.make(|folder| {
+            run(uv("uv")?.args(["venv", "--quiet", "--clear"]).arg(folder))?;
+            let mut install = self.uv_pip("install")?;
+            if env::var_os(UV_INDEX).is_none() {
+                // uv does not read pip's configuration.
+                install.envs(index().map(|index| (UV_INDEX, index)));
+            }
+            run(install.args(["--requirement", self.requirements]))
         })
+    }
+
+    /// A command of uv in place of one of pip's, for this environment.
+    pub fn uv_pip(&self, name: &str) -> Result<Command> {
+        let mut command = uv("uv")?;
+        command.args(["pip", name, "--quiet", "--python"]).arg(self.commands().join("python"));
+        Ok(command)
     }
 
     /// The folder of its commands.
     pub fn commands(&self) -> PathBuf {
-        target().join(self.name).join("bin")
+        self.folder().join("bin")
     }
 
     /// A command of it.
     pub fn command(&self, name: &str) -> Command {
-        let mut command = Command::new(self.bin(name));
+        let mut command = Command::new(self.commands().join(name));
         command.current_dir(root());
         command
     }

@@ -97,7 +97,7 @@ fn make(dist: &Path) -> Result<()> {
     sbom::write(&dist.join("sbom.json"))?;
     timed("packing for npm", || build::npm_packages(dist, &[]).map(drop))?;
     timed("packing the wheel", || {
-        let wheel = wheel::build(&target().join("wheel"))?;
+        let wheel = wheel::build()?;
         fs::copy(&wheel, dist.join(wheel.file_name().context("the wheel has no name")?))?;
         Ok(())
     })?;

@@ -294,7 +294,7 @@ fn deploy() -> Result<Prepared> {
     let of_registry = |name| python::REGISTRY.commands().join(name);
     files
         .env("SKILLSAW", of_registry("skillsaw"))
-        .env("UVX", of_registry("uvx"))
+        .env("UVX", python::uv("uvx")?.get_program())
         .env("AUDITWHEEL", of_registry("auditwheel"));
     of([with(Command::new(&xtask), ["build"]), with(Command::new(&xtask), ["release", "--dry-run"]), files])
 }

@@ -1,9 +1,6 @@
 //! The Python package: a wheel with the desk's program, for this system.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result, bail};
 
@@ -15,31 +12,11 @@ use crate::{
 /// The largest wheel that PyPI takes without a higher limit being requested, in bytes.
 const MAX_WHEEL: u64 = 100_000_000;
 
-/// Builds the wheel into a folder; returns its path.
-pub fn build(into: &Path) -> Result<PathBuf> {
+/// Builds the wheel; returns its path.
+pub fn build() -> Result<PathBuf> {
     let home = build::home()?;
     python::PACKAGE.install()?;
-    let _ = fs::remove_dir_all(into);
-    let arguments = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir"];
-    run(python::PACKAGE
-        .command("pip")
-        .args(arguments)
-        .arg(into)
-        .arg(root().join("python"))
-        .env("MCP_RUN_PYTHON_HOME", home))?;
-    let wheel = fs::read_dir(into)?.next().context("pip made no wheel")??.path();
-    let size = fs::metadata(&wheel)?.len();
-    if size > MAX_WHEEL {
-        bail!("the wheel is too large: {size} bytes");
-    }
-    Ok(wheel)
-}
-
-/// Installs it into the environment of its tests, as its users do.
-pub fn install() -> Result<()> {
     let folder = target().join("wheel");
-    let home = build::home()?;
-    python::PACKAGE.install()?;
     let inputs = Inputs::default()
         .path(home.join("runtime/hashes.json"))?
         .path(home.join("mcp-run-python"))?
@@ -47,9 +24,25 @@ pub fn install() -> Result<()> {
         .path("python/build.py")?
         .path("python/pyproject.toml")?
         .path("python/README.md")?;
+    step("building the wheel", inputs, std::slice::from_ref(&folder), || {
+        let _ = fs::remove_dir_all(&folder);
+        let mut command = python::PACKAGE.command("hatchling");
+        command.args(["build", "--target", "wheel", "--directory"]).arg(&folder);
+        run(command.current_dir(root().join("python")).env("MCP_RUN_PYTHON_HOME", home))
+    })?;
+    let wheel = fs::read_dir(&folder)?.next().context("no wheel was made")??.path();
+    let size = fs::metadata(&wheel)?.len();
+    if size > MAX_WHEEL {
+        bail!("the wheel is too large: {size} bytes");
+    }
+    Ok(wheel)
+}
+
+/// Installs it into the environment of its tests.
+pub fn install() -> Result<()> {
+    let wheel = build()?;
     let outputs = [python::PACKAGE.commands().join("mcp-python-sandbox")];
-    step("building and installing the wheel", inputs, &outputs, || {
-        let wheel = build(&folder)?;
-        run(python::PACKAGE.command("pip").args(["install", "--quiet", "--no-deps", "--force-reinstall"]).arg(wheel))
+    step("installing the wheel", Inputs::default().path(&wheel)?, &outputs, || {
+        run(python::PACKAGE.uv_pip("install")?.args(["--no-deps", "--reinstall"]).arg(wheel))
     })
 }
