@@ -42,25 +42,24 @@ pub struct Prepared {
     pub servers: Vec<Server>,
 }
 
-/// All suites, the longest first, so that none of these is left running alone at the end. Except for `rust`, which
-/// compiles for this machine while what all others need is compiled for WebAssembly. In the background, what only
+/// All suites, the longest first, so that none of these is left running alone at the end. In the background, what only
 /// compiles and checks comes first.
 pub const SUITES: &[Suite] = &[
     Suite { name: "page", prepare: page, kind: Timed },
-    Suite { name: "rust", prepare: rust, kind: Timed },
     Suite { name: "edge", prepare: edge, kind: Timed },
     Suite { name: "desk", prepare: desk, kind: Timed },
     Suite { name: "packages", prepare: packages, kind: Timed },
     Suite { name: "security", prepare: security, kind: Timed },
     Suite { name: "python", prepare: python_package, kind: Timed },
-    Suite { name: "conformance", prepare: conformance, kind: Timed },
-    Suite { name: "clients", prepare: clients, kind: Timed },
+    Suite { name: "rust", prepare: rust, kind: Patient },
     Suite { name: "runtime", prepare: of_runtime, kind: Patient },
     Suite { name: "lint", prepare: lint, kind: Patient },
     Suite { name: "fmt", prepare: fmt, kind: Patient },
     Suite { name: "deploy", prepare: deploy, kind: Patient },
     Suite { name: "parity", prepare: parity, kind: Patient },
     Suite { name: "corpus", prepare: of_corpus, kind: Patient },
+    Suite { name: "conformance", prepare: conformance, kind: Patient },
+    Suite { name: "clients", prepare: clients, kind: Patient },
     Suite { name: "deny", prepare: crates, kind: Long },
 ];
 
