@@ -11,11 +11,11 @@ export const KEPT = {
     'ann:70b418541da77d413246ec0d700eebb8b23852493cfaa4ab4f39009cd68360f0,' +
     'bob:f6dbcfeb957b327b63c0705f1348f75715f09f5020903b696c43e66a53d0f189',
   KEPT_FILES_LIMIT_MB: '24',
-  KEPT_MINUTES: '0.5',
+  KEPT_MINUTES: '0.25',
 };
 
 /** How long kept files live, in milliseconds. */
-const TIME = 30_000;
+const TIME = 15_000;
 
 /** Defines `big(path, megabytes, seed)`, which writes bytes that depend on their offset, and returns their sha256. */
 const BIG = `

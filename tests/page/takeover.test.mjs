@@ -116,7 +116,7 @@ for (const [name, from] of /** @type {[string, () => string][]} */ ([
     test('again and again, from the beginning on', async () => {
       const { page, host, heard } = await framed(from(), 'always');
       const opened = await host.evaluate(() => /** @type {any} */ (window).opened);
-      assert.match(opened, /does not answer|did not load/);
+      assert.match(opened, /does not answer|did not load|another document was loaded/);
       nothing(await heard());
       await page.close();
     });
@@ -158,8 +158,9 @@ for (const [name, from] of /** @type {[string, () => string][]} */ ([
       await page.waitForTimeout(300);
       const start = performance.now();
       await page.evaluate(() => /** @type {any} */ (window).once());
-      assert.match(await running, /the sandbox was lost/);
-      assert.ok(performance.now() - start < 15_000, `rejected after ${performance.now() - start} ms`);
+      assert.match(await running, /the sandbox was lost: another document was loaded into its frame/);
+      // The frame need not be found silent, which takes 9 s.
+      assert.ok(performance.now() - start < 5000, `rejected after ${performance.now() - start} ms`);
       nothing(await heard());
       const next = JSON.parse(await host.evaluate(() => /** @type {any} */ (window).evaluate('20 + 22')));
       assert.equal(next.return_value, 42);

@@ -153,12 +153,17 @@ export class FrameLink {
     };
     const late = `the sandbox's frame does not answer: is ${address} served, without a content security policy of the page's, and has nobody navigated it?`;
     let timer = setTimeout(() => reject(new Error(`the sandbox's frame did not load: ${address}`)), LOAD_LIMIT);
-    const arrived = () => {
+    let arrived = false;
+    this.#element.addEventListener('load', () => {
       clearTimeout(timer);
+      if (arrived) {
+        // Somebody navigated the frame: what ran in it is gone.
+        reject(new Error(late));
+        return this.lose('another document was loaded into its frame');
+      }
+      arrived = true;
       timer = setTimeout(() => reject(new Error(late)), HELLO_LIMIT);
-    };
-    // Once: a navigation of the frame must not restart the time.
-    this.#element.addEventListener('load', arrived, { once: true });
+    });
     addEventListener('message', hear);
     this.#element.src = `${address}#${nonce}`;
     (document.body ?? document.documentElement).append(this.#element);

@@ -96,14 +96,19 @@ impl Test {
                     }
                 });
             }
-            if beside {
-                scope.spawn(|| {
+            // As many, so that one compiles or computes while another waits for the disk.
+            for number in (0..self.jobs).filter(|_| beside) {
+                let (next, run, patient) = (&next, &run, &patient);
+                scope.spawn(move || {
                     lower_priority();
-                    if of_program && let Err(error) = build::program() {
+                    if number == 0
+                        && of_program
+                        && let Err(error) = build::program()
+                    {
                         // The suites that need it fail by this, too.
                         eprintln!("error: {error:#}");
                     }
-                    while let Some(suite) = next(&patient) {
+                    while let Some(suite) = next(patient) {
                         run(suite);
                     }
                 });
