@@ -4,7 +4,7 @@ use std::{env, ffi::OsString, process::Command};
 
 use anyhow::{Context, Result};
 
-use crate::step::{Inputs, root, run, step};
+use crate::step::{Inputs, root, run, step, target};
 
 /// Installs the packages of `package-lock.json`; Node itself, in the version that wrangler needs, is one of
 /// them.
@@ -35,6 +35,8 @@ pub fn command(name: &str) -> Command {
         .env("CI", "1")
         .env("WRANGLER_SEND_METRICS", "false")
         .env("WRANGLER_HIDE_BANNER", "true")
+        // wrangler is megabytes of scripts, which each start would compile again.
+        .env("NODE_COMPILE_CACHE", target().join("node-cache"))
         .current_dir(root());
     command
 }
