@@ -40,9 +40,9 @@ async function useNumpy(stays) {
   // What is kept is hashed first, in the page; nothing else is by then.
   const { digest } = SubtleCrypto.prototype;
   const tries = new Promise((resolve) => {
-    SubtleCrypto.prototype.digest = function (...args) {
+    SubtleCrypto.prototype.digest = function (algorithm, data) {
       setTimeout(resolve, 1000, true);
-      return digest.apply(this, args);
+      return digest.call(this, algorithm, data);
     };
     setTimeout(resolve, stays ? 60_000 : 0, false);
   });
