@@ -40,9 +40,10 @@ async function useNumpy(stays) {
   // What is kept is hashed first, in the page; nothing else is by then.
   const { digest } = SubtleCrypto.prototype;
   const tries = new Promise((resolve) => {
-    SubtleCrypto.prototype.digest = function (algorithm, data) {
+    /** @param {[AlgorithmIdentifier, BufferSource]} args @this {SubtleCrypto} */
+    SubtleCrypto.prototype.digest = function (...args) {
       setTimeout(resolve, 1000, true);
-      return digest.call(this, algorithm, data);
+      return digest.apply(this, args);
     };
     setTimeout(resolve, stays ? 60_000 : 0, false);
   });
