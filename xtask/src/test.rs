@@ -96,19 +96,15 @@ impl Test {
                     }
                 });
             }
-            // As many, so that one compiles or computes while another waits for the disk.
-            for number in (0..self.jobs).filter(|_| beside) {
-                let (next, run, patient) = (&next, &run, &patient);
-                scope.spawn(move || {
+            // Only one: two slow the lanes down by more than they gain, as processors share their cores.
+            if beside {
+                scope.spawn(|| {
                     lower_priority();
-                    if number == 0
-                        && of_program
-                        && let Err(error) = build::program()
-                    {
+                    if of_program && let Err(error) = build::program() {
                         // The suites that need it fail by this, too.
                         eprintln!("error: {error:#}");
                     }
-                    while let Some(suite) = next(patient) {
+                    while let Some(suite) = next(&patient) {
                         run(suite);
                     }
                 });
