@@ -29,7 +29,7 @@ pub const EXAMPLES: Environment =
 pub const PACKAGE: Environment =
     Environment { name: "venv-package", requirements: "python/tests/requirements.txt", has: "pytest" };
 
-/// For checking what the registry of MCP servers is told, and for running the wheel.
+/// For checking what the registry of MCP servers is told, and for which systems the wheel is.
 pub const REGISTRY: Environment =
     Environment { name: "venv-registry", requirements: "tests/deploy/requirements.txt", has: "skillsaw" };
 
@@ -82,7 +82,7 @@ impl Environment {
     pub fn install(&self) -> Result<()> {
         self.make(|folder| {
             run(uv("uv")?.args(["venv", "--quiet", "--clear"]).arg(folder))?;
-            let mut install = self.uv_pip("install")?;
+            let mut install = self.installer()?;
             if env::var_os(UV_INDEX).is_none() {
                 // uv does not read pip's configuration.
                 install.envs(index().map(|index| (UV_INDEX, index)));
@@ -91,10 +91,10 @@ impl Environment {
         })
     }
 
-    /// A command of uv in place of one of pip's, for this environment.
-    pub fn uv_pip(&self, name: &str) -> Result<Command> {
+    /// The command that installs packages into it, which its arguments name.
+    pub fn installer(&self) -> Result<Command> {
         let mut command = uv("uv")?;
-        command.args(["pip", name, "--quiet", "--python"]).arg(self.commands().join("python"));
+        command.args(["pip", "install", "--quiet", "--python"]).arg(self.commands().join("python"));
         Ok(command)
     }
 

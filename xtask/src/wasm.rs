@@ -101,7 +101,7 @@ pub fn compiled(package: &str, features: &[&str]) -> Result<PathBuf> {
 
 /// Generates a module's bindings as `configure` says, without the names of functions, which are a sixth of it.
 ///
-/// It is not optimized any further: `wasm-opt -O1` makes it 3 % smaller, and 0.1 % when it is compressed.
+/// It is not optimized any further: `wasm-opt -O1` makes it 3 % smaller, and less than 1 % when it is compressed.
 fn bindings(
     module: &Path,
     out: &Path,

@@ -18,7 +18,9 @@ pub fn build() -> Result<PathBuf> {
     python::PACKAGE.install()?;
     let folder = target().join("wheel");
     let inputs = Inputs::default()
-        .path(home.join("runtime/hashes.json"))?
+        // With the hash of workerd, which is large.
+        .path(home.join("runtime"))?
+        .path(home.join("browser"))?
         .path(home.join("mcp-run-python"))?
         .path("python/src")?
         .path("python/build.py")?
@@ -43,6 +45,6 @@ pub fn install() -> Result<()> {
     let wheel = build()?;
     let outputs = [python::PACKAGE.commands().join("mcp-python-sandbox")];
     step("installing the wheel", Inputs::default().path(&wheel)?, &outputs, || {
-        run(python::PACKAGE.uv_pip("install")?.args(["--no-deps", "--reinstall"]).arg(wheel))
+        run(python::PACKAGE.installer()?.args(["--no-deps", "--reinstall"]).arg(wheel))
     })
 }
