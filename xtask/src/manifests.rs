@@ -117,12 +117,18 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::{step::output, suites::NATIVE_PACKAGES, toolchain::cargo};
+    use crate::{
+        step::output,
+        suites::NATIVE_PACKAGES,
+        toolchain::{WASM, cargo},
+        wasm,
+    };
 
     /// The features of each crate, by its name and version, in each way that it is compiled for `packages`.
-    fn features(packages: &[&str], edges: &str) -> BTreeMap<String, BTreeSet<String>> {
+    fn features(packages: &[&str], edges: &str, more: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
         let mut tree = cargo();
         tree.args(["tree", "--locked", "--edges", edges, "--prefix", "none", "--no-dedupe", "--format", "{p}\t{f}"]);
+        tree.args(more);
         tree.args(packages.iter().flat_map(|package| ["--package", package]));
         let mut features = BTreeMap::<_, BTreeSet<_>>::new();
         for line in output(&mut tree).unwrap().lines() {
@@ -134,10 +140,22 @@ mod tests {
 
     #[test]
     fn what_was_compiled_for_xtask_serves_the_tests() {
-        let of_tests = features(NATIVE_PACKAGES, "normal,build,dev");
-        for (package, ways) in features(&["xtask"], "normal,build") {
+        let of_tests = features(NATIVE_PACKAGES, "normal,build,dev", &[]);
+        for (package, ways) in features(&["xtask"], "normal,build", &[]) {
             let wanted = &of_tests[&package];
             assert!(ways.is_subset(wanted), "xtask/Cargo.toml turns on, of {package}: {ways:?} instead of {wanted:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_compiled_for_the_worker_serves_the_library() {
+        let of = |package| features(&[package], "normal", &["--target", WASM]);
+        let (of_worker, mut of_library) = (of(wasm::WORKER), of(wasm::CORE));
+        // Bindings are features, of which the Worker's crates turn on many; they are quick to compile.
+        of_library.retain(|package, _| !package.starts_with("web-sys "));
+        for (package, ways) in of_library {
+            let Some(wanted) = of_worker.get(&package) else { continue };
+            assert!(ways.is_subset(wanted), "www/Cargo.toml turns on, of {package}: {ways:?} instead of {wanted:?}");
         }
     }
 
