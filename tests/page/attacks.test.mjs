@@ -209,7 +209,7 @@ describe('attacks on the frame, and on the page', () => {
 
 describe('attacks by files', () => {
   attackFilesByMessages(
-    during(() => startHome({ timeLimitSeconds: 10, filesLimitMb: 8 })),
+    during(() => startHome({ timeLimitSeconds: 4, filesLimitMb: 8 })),
     forgingByPort,
   );
 });
