@@ -269,6 +269,15 @@ async def test_public_names_are_the_originals() -> None:
         pass
 
 
+async def test_a_program_that_ends_by_itself_is_not_sent_a_signal(caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(20):
+        with pytest.raises(SandboxError, match='TIME_LIMIT_SECONDS is `0`'):
+            async with code_sandbox(time_limit=0):
+                pass
+    # asyncio warns where it no longer knows the process.
+    assert not caplog.messages
+
+
 def test_importing_it_takes_little_more_than_anyio() -> None:
     others = {'importlib.metadata', 'email', 'anyio.from_thread', 'httpx'}
     code = f'import sys, mcp_run_python\nprint(*({others} & {{*sys.modules}}))'

@@ -205,8 +205,11 @@ class LocalConnection(Connection):
             await self.over.wait()
             raise SandboxError(self._ended or 'the sandbox has ended') from None
 
-    async def listen(self, said: anyio.Event) -> None:
-        """Reads the program's messages until it ends. `said` is set once its stderr has been read to the end."""
+    async def listen(self, said: anyio.Event, ending: anyio.Event) -> None:
+        """Reads the program's messages until it ends.
+
+        `said` is set once its stderr has been read to the end, and this sets `ending` once its stdout has been.
+        """
         assert self._process.stdout is not None
         lines = BufferedByteReceiveStream(self._process.stdout)
         try:
@@ -214,7 +217,7 @@ class LocalConnection(Connection):
                 while True:
                     self._hear(json.loads(await lines.receive_until(b'\n', MAX_MESSAGE)))
             except (anyio.EndOfStream, anyio.IncompleteRead, anyio.ClosedResourceError, anyio.BrokenResourceError):
-                pass
+                ending.set()
             with anyio.move_on_after(END_TIME):
                 await said.wait()
         finally:
@@ -284,13 +287,13 @@ async def start(command: Sequence[str], log: Log | None = None) -> AsyncGenerato
     """
     told = {**environment(command[:1]), 'MCP_RUN_PYTHON_LIBRARY': '1'}
     process = await anyio.open_process(command, env=told, start_new_session=True)
-    said = anyio.Event()
+    said, ending = anyio.Event(), anyio.Event()
     assert process.stderr is not None
     assert process.stdin is not None
     try:
         async with background() as tasks:
             connection = LocalConnection(process, tasks, log)
-            tasks.start_soon(connection.listen, said)
+            tasks.start_soon(connection.listen, said, ending)
             tasks.start_soon(connection.listen_to_errors, process.stderr, said)
             await connection.request('initialize', HELLO)
             await connection.notify('notifications/initialized', {})
@@ -298,9 +301,11 @@ async def start(command: Sequence[str], log: Log | None = None) -> AsyncGenerato
     finally:
         with anyio.CancelScope(shield=True):
             await process.stdin.aclose()
-            # Terminated at once: nobody waits for the results of current runs.
-            with suppress(ProcessLookupError):
-                process.terminate()
+            # Terminated at once: nobody waits for the results of current runs. Not if it is ending by itself:
+            # before Python 3.12, asyncio warns of a process that ends before it is sent a signal, as of an unknown one.
+            if not ending.is_set():
+                with suppress(ProcessLookupError):
+                    process.terminate()
             with anyio.move_on_after(END_TIME) as late:
                 await process.wait()
             if late.cancelled_caught:
