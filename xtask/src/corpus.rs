@@ -13,7 +13,8 @@ use mcp_run_python::packages::{index::ACCEPT, wheel::sha256};
 use serde_json::Value;
 
 use crate::{
-    build, dev, mirror, python,
+    build, dev, mirror,
+    python::{self, Environment},
     step::{output, root, target},
 };
 
@@ -42,7 +43,7 @@ impl Corpus {
     /// Runs them and prints.
     pub fn run(self) -> Result<()> {
         dev::end_with_signals()?;
-        let mut command = command()?;
+        let mut command = command(&python::NATIVE)?;
         command.args(["--share", &self.share.to_string()]);
         command.args(self.resume.then_some("--resume"));
         command.args(self.only.iter().flat_map(|name| ["--only", name]));
@@ -54,12 +55,13 @@ impl Corpus {
     }
 }
 
-/// The command that runs programs of the corpus, with all that it needs: it takes the arguments of `tests/corpus/run.py`.
-pub fn command() -> Result<Command> {
-    python::NATIVE.install()?;
+/// The command that runs programs of the corpus in a Python, with all that it needs: it takes the arguments of
+/// `tests/corpus/run.py`.
+pub fn command(python: &Environment) -> Result<Command> {
+    python.install()?;
     let desk = build::installed_desk()?;
     let folder = archives()?;
-    let mut command = python::NATIVE.command("python");
+    let mut command = python.command("python");
     command.arg("tests/corpus/run.py").arg(folder).env("DESK", desk);
     command.envs(mirror::serve()?.map(|address| ("MIRROR", address)));
     Ok(command)

@@ -264,7 +264,7 @@ fn parity() -> Result<Prepared> {
 
 /// A sample of the programs that others wrote.
 fn of_corpus() -> Result<Prepared> {
-    of([with(corpus::command()?, ["--sample"])])
+    of([with(corpus::command(&python::TESTS)?, ["--sample"])])
 }
 
 /// The official suite of the protocol.
