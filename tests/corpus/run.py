@@ -96,8 +96,8 @@ def main() -> int:
     known = read_results(kept) if arguments.resume and kept.exists() else {}
     results: list[Result] = []
     with Desk() as desk, ThreadPoolExecutor(arguments.jobs) as pool, kept.open('a' if known else 'w') as file:
-        one = _here if arguments.sample else _both
-        outcomes = pool.map(lambda program: known.get(program.id) or one(desk, program), chosen)
+        run = _here if arguments.sample else _both
+        outcomes = pool.map(lambda program: known.get(program.id) or run(desk, program), chosen)
         for program, result in zip(chosen, outcomes, strict=True):
             results.append(result)
             if program.id in known:
@@ -106,7 +106,8 @@ def main() -> int:
             line = {'id': program.id, 'native': native.__dict__, 'here': here and here.__dict__}
             print(json.dumps(line), file=file, flush=True)
             said = f'not natively: {native.error}' if here is None else here.error.strip().split('\n')[-1] or 'ran'
-            seconds = f'{native.seconds:.1f} s natively, {here.seconds:.1f} here' if here else ''
+            natively_too = f', {native.seconds:.1f} natively' if native.seconds else ''
+            seconds = f'{here.seconds:.1f} s here{natively_too}' if here else ''
             print(f'[{len(results)}/{len(chosen)}] {program.id}: {said[:120]} {seconds}', file=sys.stderr, flush=True)
     passed = report(chosen, results)
     if sample is None:
@@ -130,6 +131,7 @@ def read_results(file: Path) -> dict[str, Result]:
 
 
 def _here(desk: 'Desk', program: Program) -> Result:
+    """Runs a program here, and counts it as one that passes natively, in no time."""
     here = desk.run_tests(program) if program.files else desk.run(program, program.code)
     return Outcome('', here.output, 0), here
 
@@ -328,10 +330,11 @@ def report(chosen: list[Program], results: list[Result]) -> int:
     total = Counter[str]()
     for source, count in counts.items():
         native_times, here_times = (sorted(pair[k] for pair in times[source]) or [0.0] for k in (0, 1))
+        native_time, here_time = (sorted_times[len(sorted_times) // 2] for sorted_times in (native_times, here_times))
         part = count['here'] / count['natively'] if count['natively'] else 0
         print(
             f'{source:14} {count["natively"]:16} {count["here"]:6} {part:6.1%} '
-            f'{native_times[len(native_times) // 2]:11.2f} {here_times[len(here_times) // 2]:7.2f}'
+            f'{f"{native_time:.2f}" if native_time else "-":>11} {here_time:7.2f}'
         )
         total.update(count)
     if tests:

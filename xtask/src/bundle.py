@@ -1,6 +1,6 @@
-"""Packs the files of a folder into a zip archive, with their permissions, and without entries for folders.
+"""Packs the files of a folder, the first argument, into a zip archive, the second, with their permissions.
 
-usage: bundle.py FOLDER ARCHIVE
+It has no entries for folders: `mcpb unpack` fails on these.
 """
 
 import sys

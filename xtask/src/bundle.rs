@@ -31,8 +31,8 @@ pub fn pack(home: &Path, system: &str, processor: &str, into: &Path) -> Result<P
     fs::write(&manifest, serde_json::to_string_pretty(&written(system)?)? + "\n")?;
     let bundle = into.join(format!("{}-{}-{system}-{processor}.mcpb", manifests::NAME, manifests::VERSION));
     run(node::command("mcpb").arg("validate").arg(&manifest))?;
-    // `mcpb pack` takes more than twice the time, for a larger file.
     python::PACKAGE.install()?;
+    // `mcpb pack` takes more than twice the time, for a larger file.
     run(python::PACKAGE.command("python").args(["-c", include_str!("bundle.py")]).args([&folder, &bundle]))?;
     Ok(bundle)
 }
